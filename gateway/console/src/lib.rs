@@ -1,0 +1,1 @@
+//! dataos-console

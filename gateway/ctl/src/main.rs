@@ -1,0 +1,2 @@
+//! The `dataos-ctl` command line.
+fn main() {}

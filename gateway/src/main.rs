@@ -1,0 +1,2 @@
+//! The `dataos` binary.
+fn main() {}

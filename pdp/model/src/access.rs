@@ -1,0 +1,89 @@
+//! What a principal may see of datasets: the residual of `read_row` and `read_cell`.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    action::Action,
+    dataset::DatasetId,
+    decision::{Decision, PolicyRef},
+    hash::Hash,
+    mask::Mask,
+    predicate::Predicate,
+    principal::Principal,
+    value::Value,
+};
+
+/// One question about several datasets, answered under one policy set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessRequest {
+    /// Who.
+    pub principal: Principal,
+    /// `Select`, `Insert`, `Update` or `Delete`: what must be allowed on each dataset as a whole.
+    pub action: Action,
+    /// The datasets.
+    pub datasets: Vec<DatasetId>,
+    /// Facts about this call.
+    pub context: BTreeMap<String, Value>,
+}
+
+/// The answer for one dataset.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DatasetAccess {
+    /// The dataset.
+    pub dataset: DatasetId,
+    /// The decision on the dataset as a whole. If it is deny, the rest is empty.
+    pub decision: Decision,
+    /// Digest of the schema that rows and columns speak about; the query layer refuses another one.
+    pub schema_hash: Hash,
+    /// Which rows.
+    pub rows: Predicate,
+    /// Policies behind `rows`.
+    pub row_policies: Vec<PolicyRef>,
+    /// What becomes of each column, in the order of the schema.
+    pub columns: Vec<ColumnAccess>,
+}
+
+/// What becomes of one column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColumnAccess {
+    /// The column.
+    pub name: String,
+    /// Rules in order; the first whose condition holds decides. The last one is unconditional.
+    pub rules: Vec<CellRule>,
+    /// Policies behind the rules.
+    pub policies: Vec<PolicyRef>,
+}
+
+/// One rule for a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CellRule {
+    /// When it applies; sees the raw values of the row.
+    pub when: Predicate,
+    /// What becomes of the cell.
+    pub outcome: CellOutcome,
+    /// The policy that says so, if one does.
+    pub policy: Option<String>,
+}
+
+/// What becomes of a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CellOutcome {
+    /// Shown as it is.
+    Plain,
+    /// Shown masked.
+    Masked(Mask),
+    /// Not shown: the column is absent if that is so for every row, else the cell is NULL.
+    Absent,
+}
+
+impl ColumnAccess {
+    /// Whether no row can show this column.
+    pub fn is_absent(&self) -> bool {
+        self.rules.iter().all(|rule| rule.outcome == CellOutcome::Absent)
+    }
+
+    /// Whether every row shows it as it is.
+    pub fn is_plain(&self) -> bool {
+        self.rules.iter().all(|rule| rule.outcome == CellOutcome::Plain)
+    }
+}

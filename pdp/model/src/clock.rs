@@ -1,0 +1,13 @@
+//! Time as a parameter: nothing below the composition root asks the operating system.
+
+use std::fmt::Debug;
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+/// A source of wall-clock time.
+pub trait Clock: Send + Sync + Debug {
+    /// The current time. May step back; callers that need order keep their own maximum.
+    fn now(&self) -> Timestamp;
+}

@@ -1,0 +1,147 @@
+//! Requests to the PDP and its answers.
+
+use std::{collections::BTreeMap, fmt};
+
+use crate::{
+    action::Action,
+    annotation::Call,
+    entity::{Entity, EntityUid},
+    hash::Hash,
+    principal::Principal,
+    value::Value,
+};
+
+/// What is asked: may `principal` do `action` on `resource`, in `context`?
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// Who.
+    pub principal: Principal,
+    /// What.
+    pub action: Action,
+    /// On what.
+    pub resource: EntityUid,
+    /// The resource as the enforcement point knows it, for things that the entity snapshot does not
+    /// hold: a resource about to be created, an API path, an audit record.
+    pub resource_entity: Option<Entity>,
+    /// Facts about this call; the schema names them: `purpose`, `network`, `method`, ...
+    pub context: BTreeMap<String, Value>,
+}
+
+impl Request {
+    /// A request with empty context on a resource that the snapshot holds.
+    pub fn new(principal: &Principal, action: Action, resource: EntityUid) -> Self {
+        Self {
+            principal: principal.clone(),
+            action,
+            resource,
+            resource_entity: None,
+            context: BTreeMap::new(),
+        }
+    }
+
+    /// The same with the resource supplied by the enforcement point.
+    #[must_use]
+    pub fn with_entity(mut self, entity: Entity) -> Self {
+        self.resource_entity = Some(entity);
+        self
+    }
+}
+
+/// Allow or deny.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// The request may pass.
+    Allow,
+    /// It may not.
+    Deny,
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        })
+    }
+}
+
+/// Why; one word, stable, shown alike by API, CLI and console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// A permit applies and no forbid.
+    Permitted,
+    /// No permit applies.
+    NoPermit,
+    /// A forbid applies.
+    Forbidden,
+    /// The resource is not in the entity snapshot.
+    EntityMissing,
+    /// The request does not fit the schema (context, resource type).
+    RequestInvalid,
+    /// A policy names a column that this dataset lacks or has with another type.
+    PolicyNotTyped,
+    /// A policy cannot be turned into an exact row condition.
+    NotExact,
+    /// No valid policy set is loaded.
+    SetUnavailable,
+    /// The PDP failed.
+    Internal,
+}
+
+impl Reason {
+    /// The code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Permitted => "permitted",
+            Self::NoPermit => "no_permit",
+            Self::Forbidden => "forbidden",
+            Self::EntityMissing => "entity_missing",
+            Self::RequestInvalid => "request_invalid",
+            Self::PolicyNotTyped => "policy_not_typed",
+            Self::NotExact => "not_exact",
+            Self::SetUnavailable => "set_unavailable",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// A policy as a decision names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PolicyRef {
+    /// Its `@id`.
+    pub id: String,
+    /// Whether it permits or forbids.
+    pub effect_is_permit: bool,
+    /// Where it comes from: `file.cedar:line`, or the resource id of a YAML policy.
+    pub source: String,
+    /// Its `@description`, if any.
+    pub description: Option<String>,
+}
+
+/// The answer of the PDP; everything that a decision record commits to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Allow or deny.
+    pub effect: Effect,
+    /// Why.
+    pub reason: Reason,
+    /// The policies that determined the answer, by id.
+    pub policies: Vec<PolicyRef>,
+    /// Policies that were skipped because they failed: id and message.
+    pub errors: Vec<(String, String)>,
+    /// `@obligation(...)` of the determining policies.
+    pub obligations: Vec<Call>,
+    /// The policy set that decided.
+    pub policy_set: Hash,
+    /// The entity snapshot that it looked at.
+    pub entities: Hash,
+    /// More words for a person, such as what was missing; safe for the caller.
+    pub detail: String,
+}
+
+impl Decision {
+    /// Whether the request may pass.
+    pub fn is_allowed(&self) -> bool {
+        self.effect == Effect::Allow
+    }
+}

@@ -1,0 +1,121 @@
+//! Depots: where data lies, and what the catalog knows about it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use crate::{
+    clock::Timestamp,
+    dataset::{DatasetId, DatasetSchema},
+    hash::Hash,
+    secret::SecretName,
+};
+
+/// How a depot is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DepotSource {
+    /// A folder of Parquet, CSV and JSON files. `root/x.csv` is dataset `main/x`, `root/a/x.csv` is
+    /// `a/x`, and a folder `root/a/x.parquet/` of parts is one dataset.
+    Files {
+        /// The folder.
+        root: PathBuf,
+        /// Whether SQL may create datasets in it.
+        is_writable: bool,
+    },
+    /// A PostgreSQL database.
+    Postgres {
+        /// Host name or address.
+        host: String,
+        /// Port.
+        port: u16,
+        /// Database name.
+        database: String,
+        /// Role to log in as.
+        user: String,
+        /// Where the password is kept.
+        password: Option<SecretName>,
+    },
+}
+
+/// A declared data source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Depot {
+    /// Its name: `[a-z][a-z0-9]*`.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// User id of its owner.
+    pub owner: String,
+    /// Tags of the depot itself.
+    pub tags: BTreeSet<String>,
+    /// How it is reached.
+    pub source: DepotSource,
+}
+
+/// The format of a file dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FileFormat {
+    /// Apache Parquet.
+    Parquet,
+    /// Comma-separated values with a header line, RFC 4180.
+    Csv,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where the rows of one dataset lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatasetSource {
+    /// One or more files of one format and schema.
+    Files {
+        /// The format.
+        format: FileFormat,
+        /// Absolute paths, sorted.
+        paths: Vec<PathBuf>,
+    },
+    /// A table or view of the depot's database.
+    Table {
+        /// Schema in the database.
+        schema: String,
+        /// Table in the schema.
+        table: String,
+    },
+}
+
+/// A dataset as catalogued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dataset {
+    /// Its name.
+    pub id: DatasetId,
+    /// Its columns.
+    pub schema: DatasetSchema,
+    /// Where its rows lie.
+    pub source: DatasetSource,
+    /// Effective tags of the dataset itself.
+    pub tags: BTreeSet<String>,
+    /// Effective tags of each column that has any: set by hand or propagated.
+    pub column_tags: BTreeMap<String, BTreeSet<String>>,
+    /// User id of its owner, if known.
+    pub owner: Option<String>,
+    /// Rows at the last scan, if the source tells.
+    pub row_count: Option<u64>,
+    /// Bytes at the last scan, if the source tells.
+    pub size_bytes: Option<u64>,
+    /// When it was last scanned.
+    pub scanned_at: Timestamp,
+}
+
+/// An immutable view of the whole catalog; one atomic swap per transaction.
+#[derive(Clone, Debug, Default)]
+pub struct AssetSnapshot {
+    /// Number of the catalog transaction.
+    pub transaction: u64,
+    /// Digest of the content.
+    pub hash: Hash,
+    /// Depots by name.
+    pub depots: BTreeMap<String, Arc<Depot>>,
+    /// Datasets by id.
+    pub datasets: BTreeMap<DatasetId, Arc<Dataset>>,
+}

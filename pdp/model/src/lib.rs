@@ -1,0 +1,33 @@
+//! Domain types and seams of DataOS kernel.
+//!
+//! Enters: nothing. Leaves: the words that every room speaks (ids, principals, actions, decisions,
+//! predicates, masks, records) and the traits by which rooms meet. Never done here: I/O, an async
+//! runtime, Cedar, SQL, Arrow, HTTP.
+
+pub mod clock;
+pub mod fault;
+pub mod hash;
+
+pub mod action;
+pub mod entity;
+pub mod principal;
+pub mod value;
+
+pub mod dataset;
+pub mod depot;
+
+pub mod annotation;
+pub mod mask;
+pub mod predicate;
+
+pub mod access;
+pub mod decision;
+pub mod policy;
+
+pub mod lineage;
+pub mod record;
+pub mod resource;
+pub mod secret;
+
+pub mod query;
+pub mod seams;

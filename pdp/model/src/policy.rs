@@ -1,0 +1,40 @@
+//! Policies as texts, and the set in force.
+
+use crate::{clock::Timestamp, fault::Fault, hash::Hash};
+
+/// A policy text that joins the folder: compiled from an applied resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyText {
+    /// Where it comes from, such as `policy:v1:mask-email`; one source is replaced as a whole.
+    pub source: String,
+    /// Cedar text; each policy carries `@id`.
+    pub cedar: String,
+}
+
+/// The policy set in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicySetInfo {
+    /// Its digest.
+    pub hash: Hash,
+    /// When it became active.
+    pub activated_at: Timestamp,
+    /// Number of policies.
+    pub count: usize,
+    /// What went wrong with the newest attempt to load, if it failed; the old set stays.
+    pub load_error: Option<Fault>,
+}
+
+/// One policy of the set in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyInfo {
+    /// Its `@id`.
+    pub id: String,
+    /// `permit` or `forbid`.
+    pub effect: String,
+    /// `file.cedar:line` or the resource id.
+    pub source: String,
+    /// All annotations but `@id`.
+    pub annotations: Vec<(String, String)>,
+    /// Its Cedar text.
+    pub text: String,
+}

@@ -1,0 +1,90 @@
+//! Who asks, after authentication. Nothing behind the edge looks at a credential.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    entity::{Entity, EntityType, EntityUid},
+    value::Value,
+};
+
+/// How the principal proved who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Authentication {
+    /// No credential.
+    Anonymous,
+    /// A session cookie of the console.
+    Session,
+    /// A local password, presented on this call.
+    Password,
+    /// An API key.
+    ApiKey,
+    /// A JWT access token.
+    Token,
+    /// Inside the process: a reconcile loop or start-up.
+    Internal,
+}
+
+/// A verified caller.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Principal {
+    /// `User`, `Service`, or the user `anonymous`.
+    pub uid: EntityUid,
+    /// Groups it is a direct member of.
+    pub groups: Vec<String>,
+    /// Roles it holds directly.
+    pub roles: Vec<String>,
+    /// Labels, such as `users:dataos:analyst`; parents of type `Tag`.
+    pub tags: Vec<String>,
+    /// Verified attributes (department, region, ...); Cedar entity tags of the principal.
+    pub attributes: BTreeMap<String, String>,
+    /// Who vouches: `local` or the issuer of the token.
+    pub issuer: String,
+    /// Id of the credential, never the credential.
+    pub credential_id: Option<String>,
+    /// How it was proved.
+    pub authentication: Authentication,
+}
+
+impl Principal {
+    /// A principal with nothing but a name.
+    pub fn new(uid: EntityUid, authentication: Authentication) -> Self {
+        Self {
+            uid,
+            groups: Vec::new(),
+            roles: Vec::new(),
+            tags: Vec::new(),
+            attributes: BTreeMap::new(),
+            issuer: "local".to_owned(),
+            credential_id: None,
+            authentication,
+        }
+    }
+
+    /// The caller without credential.
+    pub fn anonymous() -> Self {
+        Self::new(EntityType::USER.id("anonymous"), Authentication::Anonymous)
+    }
+
+    /// The platform itself, as the author of its own start-up and reconcile steps.
+    pub fn platform() -> Self {
+        Self::new(EntityType::SERVICE.id("dataos"), Authentication::Internal)
+    }
+
+    /// The entity that the PDP decides on: groups, roles and tags are its parents, every attribute
+    /// is a Cedar entity tag of type String.
+    pub fn entity(&self) -> Entity {
+        let parents = self
+            .groups
+            .iter()
+            .map(|group| EntityType::GROUP.id(group))
+            .chain(self.roles.iter().map(|role| EntityType::ROLE.id(role)))
+            .chain(self.tags.iter().map(|tag| EntityType::TAG.id(tag)));
+        let mut entity = Entity::new(self.uid.clone()).with_parents(parents);
+        entity.tags = self
+            .attributes
+            .iter()
+            .map(|(name, value)| (name.clone(), Value::String(value.clone())))
+            .collect();
+        entity
+    }
+}

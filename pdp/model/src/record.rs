@@ -1,0 +1,234 @@
+//! Audit records: what is appended, what comes back, how the log is read.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    action::Action,
+    clock::Timestamp,
+    decision::{Decision, Effect},
+    entity::EntityUid,
+    hash::Hash,
+};
+
+/// What an entry is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EntryKind {
+    /// A decision of the PDP about a call, a query or a reconcile step.
+    Decision,
+    /// How an allowed call ended; linked to its decision.
+    Outcome,
+    /// The policy set changed.
+    PolicyChange,
+    /// A resource changed.
+    ResourceChange,
+    /// A user, group or API key changed.
+    IdentityChange,
+    /// Tags or lineage changed.
+    MetadataChange,
+    /// A signing key was made or retired.
+    Key,
+    /// Start, configuration.
+    Config,
+    /// Clean shutdown.
+    Shutdown,
+    /// Requests that were refused and not recorded one by one, with their count.
+    Gap,
+}
+
+impl EntryKind {
+    /// All kinds; the position is the code in the binary form.
+    pub const ALL: &[Self] = &[
+        Self::Decision,
+        Self::Outcome,
+        Self::PolicyChange,
+        Self::ResourceChange,
+        Self::IdentityChange,
+        Self::MetadataChange,
+        Self::Key,
+        Self::Config,
+        Self::Shutdown,
+        Self::Gap,
+    ];
+
+    /// The word shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Decision => "decision",
+            Self::Outcome => "outcome",
+            Self::PolicyChange => "policy_change",
+            Self::ResourceChange => "resource_change",
+            Self::IdentityChange => "identity_change",
+            Self::MetadataChange => "metadata_change",
+            Self::Key => "key",
+            Self::Config => "config",
+            Self::Shutdown => "shutdown",
+            Self::Gap => "gap",
+        }
+    }
+}
+
+/// An entry to append. Header fields (kind, time, request id, effect, action, request digest, policy
+/// set) are public in the tree; everything else is committed to by a salted digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is about.
+    pub kind: EntryKind,
+    /// Id of the request; the same in every entry of one call.
+    pub request_id: String,
+    /// Allow or deny, for decisions.
+    pub effect: Option<Effect>,
+    /// The action's name; empty where there is none.
+    pub action: String,
+    /// Digest of the canonical request.
+    pub request_digest: Hash,
+    /// Policy set that decided.
+    pub policy_set: Hash,
+    /// Entity snapshot that it looked at.
+    pub entities: Hash,
+    /// Who, as `User::"alice"` prints.
+    pub principal: String,
+    /// On what.
+    pub resource: String,
+    /// Reason code.
+    pub reason: String,
+    /// Determining policies by id.
+    pub policies: Vec<String>,
+    /// Obligations and masks, as annotations.
+    pub obligations: Vec<String>,
+    /// Index of the entry that this one completes (an outcome its decision).
+    pub completes: Option<u64>,
+    /// Everything else worth keeping, flat: `status`, `rows`, `bytes`, `latency_us`, `sql`, ...
+    /// Never a secret, never a value of governed data.
+    pub facts: BTreeMap<String, String>,
+}
+
+impl Entry {
+    /// An entry of `kind` with nothing else known.
+    pub fn new(kind: EntryKind, request_id: impl Into<String>) -> Self {
+        Self {
+            kind,
+            request_id: request_id.into(),
+            effect: None,
+            action: String::new(),
+            request_digest: Hash::default(),
+            policy_set: Hash::default(),
+            entities: Hash::default(),
+            principal: String::new(),
+            resource: String::new(),
+            reason: String::new(),
+            policies: Vec::new(),
+            obligations: Vec::new(),
+            completes: None,
+            facts: BTreeMap::new(),
+        }
+    }
+
+    /// The record of a decision.
+    pub fn decision(
+        request_id: impl Into<String>,
+        principal: &EntityUid,
+        action: Action,
+        resource: &EntityUid,
+        decision: &Decision,
+    ) -> Self {
+        Self {
+            effect: Some(decision.effect),
+            action: action.name().to_owned(),
+            policy_set: decision.policy_set,
+            entities: decision.entities,
+            principal: principal.to_string(),
+            resource: resource.to_string(),
+            reason: decision.reason.code().to_owned(),
+            policies: decision.policies.iter().map(|policy| policy.id.clone()).collect(),
+            obligations: decision.obligations.iter().map(ToString::to_string).collect(),
+            ..Self::new(EntryKind::Decision, request_id)
+        }
+    }
+
+    /// The same with one more fact.
+    #[must_use]
+    pub fn with_fact(mut self, name: &str, value: impl ToString) -> Self {
+        self.facts.insert(name.to_owned(), value.to_string());
+        self
+    }
+}
+
+/// Proof that an entry is durable: its position and the compact receipt that goes to the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Position in the log.
+    pub index: u64,
+    /// The text of `DataOS-Receipt`: verifies offline with the log's public key alone.
+    pub text: String,
+}
+
+/// An entry as read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEntry {
+    /// Position in the log.
+    pub index: u64,
+    /// When it was appended.
+    pub time: Timestamp,
+    /// The entry.
+    pub entry: Entry,
+}
+
+/// A search; all given conditions must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordQuery {
+    /// Only entries at or after this time.
+    pub from: Option<Timestamp>,
+    /// Only entries before this time.
+    pub to: Option<Timestamp>,
+    /// Principal: the whole text, or the id alone.
+    pub principal: Option<String>,
+    /// Action name.
+    pub action: Option<String>,
+    /// Resource: the whole text, or the id alone.
+    pub resource: Option<String>,
+    /// Effect.
+    pub effect: Option<Effect>,
+    /// Kind.
+    pub kind: Option<EntryKind>,
+    /// Id of a determining policy.
+    pub policy: Option<String>,
+    /// Request id.
+    pub request_id: Option<String>,
+    /// Case-insensitive text anywhere in the entry.
+    pub text: Option<String>,
+    /// Only entries with an index below this one: the cursor of the next page.
+    pub before: Option<u64>,
+    /// Most entries to return; at most [`PAGE_ENTRIES_MAX`].
+    pub limit: usize,
+}
+
+/// Most entries in one page.
+pub const PAGE_ENTRIES_MAX: usize = 1000;
+
+/// A page of entries, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordPage {
+    /// The entries.
+    pub entries: Vec<StoredEntry>,
+    /// Cursor of the next page, if there may be more.
+    pub next_before: Option<u64>,
+}
+
+/// Figures about the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogStatus {
+    /// Number of entries.
+    pub size: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Root of the tree.
+    pub root: Hash,
+    /// Time of the newest signed checkpoint.
+    pub checkpoint_at: Timestamp,
+    /// Name of the log in notes.
+    pub origin: String,
+    /// Public key in the form of a note verifier.
+    pub verifier_key: String,
+    /// Why the log does not take entries, if it does not.
+    pub stopped: Option<String>,
+}

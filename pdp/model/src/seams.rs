@@ -1,0 +1,304 @@
+//! The traits by which rooms meet. All are joined in `gateway/src/app.rs`.
+//!
+//! Async methods so that an implementation may be remote; in one process they are plain calls.
+
+use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{
+    access::{AccessRequest, DatasetAccess},
+    dataset::DatasetId,
+    decision::{Decision, Request},
+    depot::{AssetSnapshot, Dataset, Depot},
+    entity::EntityChange,
+    fault::Fault,
+    hash::Hash,
+    lineage::{ColumnEdge, WriteLineage},
+    policy::{PolicyInfo, PolicySetInfo, PolicyText},
+    principal::Principal,
+    query::{QueryAnswer, QueryRequest},
+    record::{Entry, LogStatus, Receipt, RecordPage, RecordQuery, StoredEntry},
+    resource::{ApplyOutcome, Plan, ResourceFilter, ResourceId, ResourceView},
+    secret::{Secret, SecretName},
+};
+
+/// A future that owns what it needs.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The policy decision point. Never fails: a failure is a deny with its reason.
+#[async_trait]
+pub trait Decide: Send + Sync + Debug {
+    /// One decision.
+    async fn decide(&self, request: &Request) -> Decision;
+
+    /// Several decisions under one policy set and one entity snapshot, in order.
+    async fn decide_all(&self, requests: &[Request]) -> Vec<Decision>;
+
+    /// Rows and columns of several datasets, under one policy set, in order.
+    async fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess>;
+}
+
+/// The entity snapshot that the PDP looks at.
+pub trait EntitySink: Send + Sync + Debug {
+    /// Applies the changes as one version; when it returns, decisions see them.
+    ///
+    /// # Errors
+    /// An entity that does not fit the schema, or a cycle; nothing is applied.
+    fn apply(&self, changes: Vec<EntityChange>) -> Result<Hash, Fault>;
+}
+
+/// The policies in force: the `policies/` folder plus applied texts, hashed together.
+#[async_trait]
+pub trait Policies: Send + Sync + Debug {
+    /// What is in force.
+    fn info(&self) -> PolicySetInfo;
+
+    /// All policies in force, by id.
+    fn list(&self) -> Vec<PolicyInfo>;
+
+    /// Checks texts against the schema, without effect.
+    ///
+    /// # Errors
+    /// The first problem, with source, line and column.
+    async fn check(&self, texts: &[PolicyText]) -> Result<(), Fault>;
+
+    /// Adds or replaces the text of one source; checked, atomic.
+    ///
+    /// # Errors
+    /// As `check`; the old set stays.
+    async fn put(&self, text: PolicyText) -> Result<Hash, Fault>;
+
+    /// Removes the text of one source.
+    ///
+    /// # Errors
+    /// If what remains is invalid; the old set stays.
+    async fn remove(&self, source: &str) -> Result<Hash, Fault>;
+}
+
+/// Appends to the audit log.
+pub trait Record: Send + Sync + Debug {
+    /// Queues the entry before it returns; the future resolves when the entry is durable.
+    /// The entry is written even if the future is dropped.
+    fn append(&self, entry: Entry) -> BoxFuture<Result<Receipt, Fault>>;
+}
+
+/// Reads the audit log.
+#[async_trait]
+pub trait Records: Send + Sync + Debug {
+    /// A page of entries, newest first; sees every acknowledged entry.
+    ///
+    /// # Errors
+    /// Damaged storage.
+    async fn search(&self, query: &RecordQuery) -> Result<RecordPage, Fault>;
+
+    /// One entry.
+    ///
+    /// # Errors
+    /// No such index, or damaged storage.
+    async fn get(&self, index: u64) -> Result<StoredEntry, Fault>;
+
+    /// A full proof of one entry against the newest checkpoint, as C2SP tlog-proof text.
+    ///
+    /// # Errors
+    /// No such index.
+    async fn proof(&self, index: u64) -> Result<String, Fault>;
+
+    /// The newest signed checkpoint.
+    async fn checkpoint(&self) -> Result<String, Fault>;
+
+    /// The bytes of a hash tile at its C2SP path, such as `tile/0/000` or `tile/1/000.p/3`.
+    ///
+    /// # Errors
+    /// A path that names no tile of the log.
+    async fn tile(&self, path: &str) -> Result<Bytes, Fault>;
+
+    /// Figures.
+    fn status(&self) -> LogStatus;
+}
+
+/// The catalog.
+#[async_trait]
+pub trait Assets: Send + Sync + Debug {
+    /// The catalog as it is now.
+    fn snapshot(&self) -> Arc<AssetSnapshot>;
+
+    /// Adds or replaces a depot. Its datasets appear with the next scan.
+    ///
+    /// # Errors
+    /// A name or source that is not acceptable.
+    async fn register_depot(&self, depot: Depot) -> Result<(), Fault>;
+
+    /// Removes a depot and what is known of its datasets.
+    ///
+    /// # Errors
+    /// No such depot.
+    async fn remove_depot(&self, name: &str) -> Result<(), Fault>;
+
+    /// Reads the depot's structure. Datasets that cannot be read are named in the report; unseen is
+    /// never dropped unless the source was read whole.
+    ///
+    /// # Errors
+    /// The depot cannot be reached at all.
+    async fn scan(&self, depot: &str) -> Result<ScanReport, Fault>;
+
+    /// Sets the tags set by hand on a dataset (`column` is `None`) or a column, replacing the former
+    /// ones; propagated tags stay.
+    ///
+    /// # Errors
+    /// No such asset, or a malformed tag.
+    async fn set_tags(
+        &self,
+        dataset: &DatasetId,
+        column: Option<&str>,
+        tags: Vec<String>,
+    ) -> Result<(), Fault>;
+
+    /// Before a write: makes the target known with its schema, lineage and derived tags, so that a
+    /// copy is governed from its first read. Durable and visible to the PDP when it returns.
+    ///
+    /// # Errors
+    /// If it cannot be made durable; the write must not happen.
+    async fn stage_write(&self, target: Dataset, lineage: WriteLineage) -> Result<u64, Fault>;
+
+    /// The write succeeded: row count and paths become final.
+    ///
+    /// # Errors
+    /// No such stage.
+    async fn settle_write(&self, stage: u64, target: Dataset) -> Result<(), Fault>;
+
+    /// The write did not happen and left nothing behind.
+    ///
+    /// # Errors
+    /// No such stage.
+    async fn retract_write(&self, stage: u64) -> Result<(), Fault>;
+
+    /// Datasets and columns whose name, description or tag matches all words of `text`, best first,
+    /// at most `limit`, filtered by `is_visible` before ranking.
+    async fn search(
+        &self,
+        text: &str,
+        limit: usize,
+        is_visible: &(dyn for<'a> Fn(&'a DatasetId) -> bool + Send + Sync),
+    ) -> Vec<DatasetId>;
+
+    /// Edges into (`upstream`) or out of the columns of a dataset, with the other side's id.
+    async fn lineage(&self, dataset: &DatasetId) -> Result<Lineage, Fault>;
+}
+
+/// What a scan found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScanReport {
+    /// Datasets that are new.
+    pub added: Vec<DatasetId>,
+    /// Datasets whose schema or statistics changed.
+    pub changed: Vec<DatasetId>,
+    /// Datasets that are gone.
+    pub dropped: Vec<DatasetId>,
+    /// Number of datasets that did not change.
+    pub unchanged: usize,
+    /// What could not be read, and why.
+    pub unreadable: Vec<(String, String)>,
+}
+
+/// Lineage around one dataset.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// Edges into its columns.
+    pub upstream: Vec<ColumnEdge>,
+    /// Edges out of its columns: the dataset fed, and the edge.
+    pub downstream: Vec<(DatasetId, ColumnEdge)>,
+}
+
+/// The orchestrator.
+#[async_trait]
+pub trait Resources: Send + Sync + Debug {
+    /// Applies a stream of YAML documents: all are parsed and checked before any is applied; each
+    /// is decided (`apply_resource`) and recorded. Secrets never reach the result.
+    ///
+    /// # Errors
+    /// A document that does not parse or is refused; the location says where.
+    async fn apply(
+        &self,
+        principal: &Principal,
+        request_id: &str,
+        workspace: &str,
+        manifests: &str,
+        plan: Option<Hash>,
+    ) -> Result<Vec<ApplyOutcome>, Fault>;
+
+    /// What apply would do, without effect.
+    ///
+    /// # Errors
+    /// As `apply`.
+    async fn plan(
+        &self,
+        principal: &Principal,
+        workspace: &str,
+        manifests: &str,
+    ) -> Result<Plan, Fault>;
+
+    /// Resources that match; the caller narrows them by `get_resource`.
+    async fn list(&self, filter: &ResourceFilter) -> Result<Vec<ResourceView>, Fault>;
+
+    /// One resource.
+    ///
+    /// # Errors
+    /// No such resource.
+    async fn get(&self, id: &ResourceId) -> Result<ResourceView, Fault>;
+
+    /// Deletes; decided (`delete_resource`) and recorded.
+    ///
+    /// # Errors
+    /// No such resource, or others depend on it.
+    async fn delete(
+        &self,
+        principal: &Principal,
+        request_id: &str,
+        id: &ResourceId,
+    ) -> Result<ApplyOutcome, Fault>;
+
+    /// The last `lines` lines of the log of a run, each `job | text`.
+    ///
+    /// # Errors
+    /// No such resource, or one that does not run.
+    async fn log(
+        &self,
+        id: &ResourceId,
+        job: Option<&str>,
+        lines: usize,
+    ) -> Result<Vec<String>, Fault>;
+}
+
+/// The query layer.
+#[async_trait]
+pub trait RunQuery: Send + Sync + Debug {
+    /// Runs one statement. The certificate's record is durable when it returns.
+    ///
+    /// # Errors
+    /// Refused with position and reason, denied, or failed at the source; in each case recorded.
+    async fn run(&self, request: QueryRequest) -> Result<QueryAnswer, Fault>;
+}
+
+/// Keeps secrets.
+#[async_trait]
+pub trait Secrets: Send + Sync + Debug {
+    /// The secret of this name.
+    ///
+    /// # Errors
+    /// No such secret, or the store cannot be opened.
+    async fn get(&self, name: &SecretName) -> Result<Secret, Fault>;
+
+    /// Adds or replaces a secret; durable when it returns.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    async fn put(&self, name: &SecretName, secret: Secret) -> Result<(), Fault>;
+
+    /// Removes a secret, if present.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    async fn remove(&self, name: &SecretName) -> Result<(), Fault>;
+}
