@@ -302,3 +302,13 @@ pub trait Secrets: Send + Sync + Debug {
     /// The store cannot be written.
     async fn remove(&self, name: &SecretName) -> Result<(), Fault>;
 }
+
+/// Who there is.
+#[async_trait]
+pub trait Identities: Send + Sync + Debug {
+    /// The principal of a user id, as a reconcile loop needs it to act for the owner of a resource.
+    ///
+    /// # Errors
+    /// No such user, or a disabled one.
+    async fn principal(&self, user: &str) -> Result<Principal, Fault>;
+}
