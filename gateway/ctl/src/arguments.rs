@@ -1,0 +1,406 @@
+//! The command line: names and flags of the original product where it has them (`-f`, `-w`, `-t`,
+//! `-n`), long flags only for what is new.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Talks to a DataOS kernel.
+#[derive(Debug, Parser)]
+#[command(name = "dataos-ctl", version, about, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Form of the result.
+    #[arg(long, global = true, value_enum, default_value = "table")]
+    pub(crate) output: Format,
+    /// Short for `--output json`.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Context to use instead of the current one.
+    #[arg(long, global = true, env = "DATAOS_CONTEXT")]
+    pub(crate) context: Option<String>,
+    /// No hints on stderr.
+    #[arg(long, global = true)]
+    pub(crate) no_hints: bool,
+}
+
+/// Forms of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns for a person.
+    Table,
+    /// One JSON document.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Log in with a local account; the API key made for this machine is kept in the context file.
+    Login(Login),
+    /// Servers and log-ins known on this machine.
+    #[command(subcommand)]
+    Context(ContextCommand),
+    /// Who the server says you are.
+    Whoami,
+    /// Apply manifests: resources are created or changed.
+    Apply(Apply),
+    /// Show what apply would change, without effect.
+    Plan(Apply),
+    /// List resources, or one with its state.
+    Get(Get),
+    /// Delete resources.
+    Delete(Delete),
+    /// Show the log of a run.
+    #[command(alias = "logs")]
+    Log(Log),
+    /// Run one governed SQL statement.
+    Query(Query),
+    /// Search, show and verify audit records.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Search the catalog, scan depots, set tags, show lineage.
+    #[command(subcommand)]
+    Catalog(Catalog),
+    /// Show the policies in force.
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Manage local users.
+    #[command(subcommand)]
+    User(User),
+    /// Manage your own API keys.
+    #[command(subcommand)]
+    Apikey(Apikey),
+    /// State of the server's parts.
+    Health,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// Address of the server.
+    #[arg(long, default_value = "https://127.0.0.1:8443", env = "DATAOS_URL")]
+    pub(crate) url: String,
+    /// File with the certificate authority that the server's certificate comes from (PEM).
+    #[arg(long, env = "DATAOS_CA_FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// User to log in as. The password is asked for, or read from the variable `DATAOS_PASSWORD`.
+    #[arg(long)]
+    pub(crate) user: String,
+    /// Name for the context.
+    #[arg(long, default_value = "default")]
+    pub(crate) name: String,
+    /// Life of the API key, in days.
+    #[arg(long, default_value_t = 30)]
+    pub(crate) days: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContextCommand {
+    /// List contexts; the current one is marked.
+    List,
+    /// Make a context the current one.
+    Select {
+        /// Its name.
+        name: String,
+    },
+    /// Forget a context.
+    Delete {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    /// Manifest file, folder with `-R`, or `-` for standard input.
+    #[arg(short = 'f', long = "manifestFile", alias = "manifest-file")]
+    pub(crate) manifest_file: PathBuf,
+    /// Workspace for types that live in one.
+    #[arg(short, long, default_value = "public")]
+    pub(crate) workspace: String,
+    /// Take every .yaml and .yml file of the folder and below.
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
+    /// Leave `$NAME` and `${NAME}` as they are.
+    #[arg(long)]
+    pub(crate) disable_interpolation: bool,
+    /// Apply only if the plan still has this digest.
+    #[arg(long)]
+    pub(crate) plan: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// Type, such as `workflow`.
+    #[arg(short = 't', long = "type")]
+    pub(crate) resource_type: Option<String>,
+    /// Name.
+    #[arg(short, long)]
+    pub(crate) name: Option<String>,
+    /// Workspace.
+    #[arg(short, long)]
+    pub(crate) workspace: Option<String>,
+    /// Owner.
+    #[arg(short, long)]
+    pub(crate) owner: Option<String>,
+    /// Identifier: `type:version:name[:workspace]`; shows the runtime and the manifest.
+    #[arg(short, long)]
+    pub(crate) identifier: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// Identifier: `type:version:name[:workspace]`.
+    #[arg(short, long, required_unless_present = "manifest_file")]
+    pub(crate) identifier: Option<String>,
+    /// Delete what this manifest file declares, in reverse order.
+    #[arg(short = 'f', long = "manifestFile", alias = "manifest-file", conflicts_with = "identifier")]
+    pub(crate) manifest_file: Option<PathBuf>,
+    /// Workspace for types that live in one.
+    #[arg(short, long, default_value = "public")]
+    pub(crate) workspace: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    /// Identifier: `type:version:name[:workspace]`.
+    #[arg(short, long)]
+    pub(crate) identifier: String,
+    /// Only this job.
+    #[arg(long)]
+    pub(crate) node: Option<String>,
+    /// Number of lines from the end.
+    #[arg(short = 'l', long = "tailLines", alias = "tail-lines", default_value_t = 300)]
+    pub(crate) tail_lines: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Query {
+    /// The statement, or `-` to read it from standard input.
+    pub(crate) sql: String,
+    /// Purpose of the query, for policies that ask for one.
+    #[arg(long)]
+    pub(crate) purpose: Option<String>,
+    /// Most rows to return.
+    #[arg(long)]
+    pub(crate) rows: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Search records, newest first.
+    Search(AuditSearch),
+    /// Show one record by index, or all records of a request id.
+    Show {
+        /// Index or request id.
+        record: String,
+        /// Also print the proof against the newest checkpoint.
+        #[arg(long)]
+        proof: bool,
+    },
+    /// Verify, offline, a receipt or a whole log directory.
+    Verify(AuditVerify),
+    /// Size, root and key of the log.
+    Stats,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditSearch {
+    /// Principal, such as `alice`.
+    #[arg(long)]
+    pub(crate) principal: Option<String>,
+    /// Action, such as `select`.
+    #[arg(long)]
+    pub(crate) action: Option<String>,
+    /// Resource: id or whole name.
+    #[arg(long)]
+    pub(crate) resource: Option<String>,
+    /// `allow` or `deny`.
+    #[arg(long)]
+    pub(crate) effect: Option<String>,
+    /// Kind, such as `decision` or `outcome`.
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// Id of a determining policy.
+    #[arg(long)]
+    pub(crate) policy: Option<String>,
+    /// Text anywhere in the record.
+    #[arg(long)]
+    pub(crate) text: Option<String>,
+    /// At or after this time, RFC 3339.
+    #[arg(long)]
+    pub(crate) from: Option<String>,
+    /// Before this time, RFC 3339.
+    #[arg(long)]
+    pub(crate) to: Option<String>,
+    /// Most records, at most 1000.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: u32,
+    /// Only records with an index below this one.
+    #[arg(long)]
+    pub(crate) before: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditVerify {
+    /// The text of a `DataOS-Receipt` header; `-` reads one receipt a line from standard input.
+    #[arg(required_unless_present = "log")]
+    pub(crate) receipt: Option<String>,
+    /// Directory of a log (`audit` in the data directory): every entry is checked.
+    #[arg(long, conflicts_with = "receipt")]
+    pub(crate) log: Option<PathBuf>,
+    /// File with the log's public key (a note verifier key); default: the key kept at log-in.
+    #[arg(long)]
+    pub(crate) key: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Catalog {
+    /// Search datasets by name, tag or description.
+    Search {
+        /// Words; all must match. None lists everything visible.
+        words: Vec<String>,
+        /// Only this depot.
+        #[arg(long)]
+        depot: Option<String>,
+    },
+    /// Show one dataset: columns, types, tags.
+    Show {
+        /// `dataos://depot:collection/dataset` or `depot.collection.dataset`.
+        dataset: String,
+    },
+    /// List depots.
+    Depots,
+    /// Read a depot's structure.
+    Scan {
+        /// Name of the depot.
+        depot: String,
+    },
+    /// Set the tags of a dataset or column; without tags, remove them.
+    Tag {
+        /// The dataset.
+        dataset: String,
+        /// The column; the dataset itself if left out.
+        #[arg(long)]
+        column: Option<String>,
+        /// Tags, such as `PII.email`.
+        tags: Vec<String>,
+    },
+    /// Show where columns come from and where they go.
+    Lineage {
+        /// The dataset.
+        dataset: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// List the policies in force.
+    List,
+    /// Show the text of one policy.
+    Show {
+        /// Its id.
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum User {
+    /// List users, or one.
+    Get {
+        /// User id.
+        #[arg(short, long)]
+        id: Option<String>,
+    },
+    /// Create a user. The password is asked for, or read from the variable `DATAOS_NEW_PASSWORD`.
+    Create(UserFields),
+    /// Change a user; what is not given stays.
+    Update(UserFields),
+    /// Delete a user; keys and sessions end.
+    Delete {
+        /// User id.
+        #[arg(short, long)]
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserFields {
+    /// User id.
+    #[arg(short, long)]
+    pub(crate) id: String,
+    /// Full name.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Group; may be repeated.
+    #[arg(long = "group")]
+    pub(crate) groups: Vec<String>,
+    /// Role; may be repeated.
+    #[arg(long = "role")]
+    pub(crate) roles: Vec<String>,
+    /// Tag, such as `users:dataos:analyst`; may be repeated.
+    #[arg(short, long = "tag")]
+    pub(crate) tags: Vec<String>,
+    /// Attribute as `name=value`; may be repeated.
+    #[arg(long = "attribute")]
+    pub(crate) attributes: Vec<String>,
+    /// Set a new password (update only).
+    #[arg(long)]
+    pub(crate) set_password: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Apikey {
+    /// List your keys.
+    Get,
+    /// Make a key; it is shown once.
+    Create {
+        /// What it is for.
+        #[arg(short, long)]
+        name: String,
+        /// Life, such as `24h` or `30d`.
+        #[arg(short, long, default_value = "24h")]
+        duration: String,
+    },
+    /// Delete a key.
+    Delete {
+        /// Its id.
+        #[arg(short, long)]
+        id: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_original_spellings_parse() {
+        for line in [
+            "apply -f a.yaml -w sandbox -R",
+            "apply --manifestFile a.yaml",
+            "get -t workflow -w public",
+            "log -i workflow:v1:x:public -l 10",
+            "logs -i workflow:v1:x:public",
+            "delete -i depot:v1:x",
+            "user get -i alice",
+        ] {
+            let words = std::iter::once("dataos-ctl").chain(line.split(' '));
+            assert!(Arguments::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The public API over HTTPS: one function per HTTP verb, problem documents turned into failures.
+
+use std::time::Duration;
+
+use reqwest::{Method, Response, header};
+use serde_json::Value;
+
+use crate::{context::Context, failure::Failure};
+
+/// Longest wait for an answer; a query may take as long as the server allows.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(330);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection to one server with one credential.
+#[derive(Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    url: String,
+    api_key: String,
+}
+
+impl Client {
+    pub(crate) fn new(context: &Context) -> Result<Self, Failure> {
+        let mut builder = reqwest::Client::builder()
+            .https_only(true)
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(ANSWER_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none());
+        if let Some(ca) = &context.ca {
+            let certificates = reqwest::Certificate::from_pem_bundle(ca.as_bytes())
+                .map_err(|error| Failure::failed(format!("the CA file is no PEM certificate: {error}")))?;
+            builder = builder.tls_certs_only(certificates);
+        }
+        let http = builder
+            .build()
+            .map_err(|error| Failure::failed(format!("cannot set up TLS: {error}")))?;
+        Ok(Self {
+            http,
+            url: context.url.trim_end_matches('/').to_owned(),
+            api_key: context.api_key.clone(),
+        })
+    }
+
+    pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Failure> {
+        json(self.send(Method::GET, path, query, Body::Empty).await?).await
+    }
+
+    pub(crate) async fn get_text(&self, path: &str) -> Result<String, Failure> {
+        text(self.send(Method::GET, path, &[], Body::Empty).await?).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        json(self.send(Method::POST, path, &[], Body::Json(body)).await?).await
+    }
+
+    pub(crate) async fn post_yaml(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        body: String,
+    ) -> Result<Value, Failure> {
+        json(self.send(Method::POST, path, query, Body::Yaml(body)).await?).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        json(self.send(Method::PUT, path, &[], Body::Json(body)).await?).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        json(self.send(Method::DELETE, path, &[], Body::Empty).await?).await
+    }
+
+    /// Logs in with a password and returns a client that holds the session cookie.
+    pub(crate) async fn session(&self, user: &str, password: &str) -> Result<Session<'_>, Failure> {
+        let body = serde_json::json!({"user": user, "password": password});
+        let response = self.send(Method::POST, "/api/v1/session", &[], Body::Json(&body)).await?;
+        let cookie = response
+            .headers()
+            .get(header::SET_COOKIE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .map(str::to_owned)
+            .ok_or_else(|| self.strange("log-in gave no session cookie"))?;
+        Ok(Session { client: self, cookie })
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Body<'_>,
+    ) -> Result<Response, Failure> {
+        let mut request = self.http.request(method, format!("{}{path}", self.url)).query(query);
+        if !self.api_key.is_empty() {
+            request = request.bearer_auth(&self.api_key);
+        }
+        self.dispatch(body.attach(request)).await
+    }
+
+    async fn dispatch(&self, request: reqwest::RequestBuilder) -> Result<Response, Failure> {
+        let response = request.send().await.map_err(|error| {
+            let mut cause: &dyn std::error::Error = &error;
+            while let Some(source) = cause.source() {
+                cause = source;
+            }
+            Failure::Unreachable(format!(
+                "{} does not answer: {cause}\n  next: check the address and that the server runs; for an unknown \
+                 issuer give its CA with `dataos-ctl login --ca FILE`",
+                self.url
+            ))
+        })?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let body = text(response).await?;
+        match serde_json::from_str::<Value>(&body) {
+            Ok(problem) if problem.get("type").is_some() => Err(Failure::Problem(Box::new(problem))),
+            _ => Err(self.strange(&format!(
+                "status {status}, first line: {}",
+                body.lines().next().unwrap_or("(empty)")
+            ))),
+        }
+    }
+
+    fn strange(&self, what: &str) -> Failure {
+        Failure::Unreachable(format!("{} is not a DataOS server: {what}", self.url))
+    }
+}
+
+/// A logged-in session: used once, to make an API key.
+#[derive(Debug)]
+pub(crate) struct Session<'a> {
+    client: &'a Client,
+    cookie: String,
+}
+
+impl Session<'_> {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let request = self.client.http.post(format!("{}{path}", self.client.url));
+        json(self.client.dispatch(self.with_cookie(request.json(body))).await?).await
+    }
+
+    pub(crate) async fn end(self) -> Result<(), Failure> {
+        let request = self.client.http.delete(format!("{}/api/v1/session", self.client.url));
+        self.client.dispatch(self.with_cookie(request)).await.map(|_| ())
+    }
+
+    fn with_cookie(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        request.header(header::COOKIE, &self.cookie).header("X-DataOS-CSRF", "1")
+    }
+}
+
+enum Body<'a> {
+    Empty,
+    Json(&'a Value),
+    Yaml(String),
+}
+
+impl Body<'_> {
+    fn attach(self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match self {
+            Self::Empty => request,
+            Self::Json(value) => request.json(value),
+            Self::Yaml(text) => request.header(header::CONTENT_TYPE, "application/yaml").body(text),
+        }
+    }
+}
+
+async fn text(response: Response) -> Result<String, Failure> {
+    response
+        .text()
+        .await
+        .map_err(|error| Failure::Unreachable(format!("the answer was cut off: {error}")))
+}
+
+async fn json(response: Response) -> Result<Value, Failure> {
+    let body = text(response).await?;
+    if body.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_str(&body)
+        .map_err(|error| Failure::Unreachable(format!("the answer is no JSON: {error}")))
+}
+
+/// Escapes one path segment.
+pub(crate) fn segment(text: &str) -> String {
+    use std::fmt::Write;
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}

@@ -1,0 +1,86 @@
+//! One file per family; each command returns an [`Answer`] and prints nothing itself.
+
+mod access;
+mod audit;
+mod catalog;
+mod identity;
+mod query;
+mod resource;
+
+use serde_json::Value;
+
+use crate::{
+    arguments::{Arguments, Command},
+    client::Client,
+    context::Contexts,
+    failure::Failure,
+    output::{Answer, Output},
+};
+
+/// Runs one command and writes its answer.
+pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+    let context = arguments.global.context.as_deref();
+    let answer = match arguments.command {
+        Command::Login(login) => access::login(&login).await?,
+        Command::Context(command) => access::context(&command)?,
+        Command::Audit(crate::arguments::Audit::Verify(verify)) => {
+            audit::verify(&verify, &Contexts::load()?, context)?
+        }
+        command => {
+            let client = Client::new(&Contexts::load()?.choose(context)?)?;
+            call(command, &client, output).await?
+        }
+    };
+    output.answer(&answer)
+}
+
+/// The commands that need the server.
+async fn call(command: Command, client: &Client, output: &Output) -> Result<Answer, Failure> {
+    match command {
+        Command::Whoami => access::whoami(client).await,
+        Command::Apply(apply) => resource::apply(client, &apply, output).await,
+        Command::Plan(apply) => resource::plan(client, &apply, output).await,
+        Command::Get(get) => resource::get(client, &get).await,
+        Command::Delete(delete) => resource::delete(client, &delete).await,
+        Command::Log(log) => resource::log(client, &log).await,
+        Command::Query(query) => query::run(client, &query).await,
+        Command::Audit(command) => audit::run(client, command).await,
+        Command::Catalog(command) => catalog::run(client, command).await,
+        Command::Policy(command) => access::policy(client, &command).await,
+        Command::User(command) => identity::user(client, command).await,
+        Command::Apikey(command) => identity::apikey(client, &command).await,
+        Command::Health => access::health(client).await,
+        Command::Login(_) | Command::Context(_) => {
+            Err(Failure::failed("this command needs no server"))
+        }
+    }
+}
+
+/// A field as a person reads it: text bare, lists joined, null empty.
+fn shown(value: &Value, field: &str) -> String {
+    plain(value.get(field).unwrap_or(&Value::Null))
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(" "),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, field)| format!("{name}={}", plain(field)))
+            .collect::<Vec<_>>()
+            .join(" "),
+        other => other.to_string(),
+    }
+}
+
+/// The items of an array field.
+fn items<'a>(value: &'a Value, field: &str) -> &'a [Value] {
+    value.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// One row per item, one cell per field.
+fn rows(items: &[Value], fields: &[&str]) -> Vec<Vec<String>> {
+    items.iter().map(|item| fields.iter().map(|field| shown(item, field)).collect()).collect()
+}

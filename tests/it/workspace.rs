@@ -1,0 +1,183 @@
+//! The crate graph and the bans of deny.toml, kept over `cargo metadata`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
+
+fn metadata() -> Metadata {
+    MetadataCommand::new()
+        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        .other_options(vec!["--locked".to_owned(), "--offline".to_owned()])
+        .exec()
+        .expect("cargo metadata --locked --offline; run `cargo fetch --locked` first")
+}
+
+/// Direct dependencies of our crates by name, without those of tests and build scripts.
+fn direct(metadata: &Metadata) -> BTreeMap<String, BTreeSet<String>> {
+    metadata
+        .workspace_packages()
+        .iter()
+        .map(|package| {
+            let names = package
+                .dependencies
+                .iter()
+                .filter(|dependency| dependency.kind == DependencyKind::Normal)
+                .map(|dependency| dependency.name.clone())
+                .collect();
+            (package.name.to_string(), names)
+        })
+        .collect()
+}
+
+#[test]
+fn rooms_depend_on_rooms_as_the_architecture_says() {
+    let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("dataos-model", &[] as &[&str]),
+        ("dataos-proof", &[]),
+        ("dataos-console", &[]),
+        ("dataos-sql", &["dataos-model"]),
+        ("dataos-pdp", &["dataos-model"]),
+        ("dataos-audit", &["dataos-model", "dataos-proof"]),
+        ("dataos-catalog", &["dataos-model", "dataos-sql"]),
+        ("dataos-query", &["dataos-model", "dataos-sql"]),
+        ("dataos-orchestrator", &["dataos-model"]),
+        ("dataos-ctl", &["dataos-proof"]),
+        (
+            "dataos-gateway",
+            &[
+                "dataos-model",
+                "dataos-pdp",
+                "dataos-audit",
+                "dataos-proof",
+                "dataos-query",
+                "dataos-catalog",
+                "dataos-orchestrator",
+                "dataos-console",
+            ],
+        ),
+    ]);
+    for (name, dependencies) in direct(&metadata()) {
+        if name == "dataos-tests" {
+            continue;
+        }
+        let allowed = allowed.get(name.as_str()).unwrap_or_else(|| panic!("{name} is a new room"));
+        for ours in dependencies.iter().filter(|dependency| dependency.starts_with("dataos-")) {
+            assert!(allowed.contains(&ours.as_str()), "{name} must not depend on {ours}");
+        }
+    }
+}
+
+#[test]
+fn only_its_room_names_a_heavy_crate() {
+    let owners: &[(&str, &[&str])] = &[
+        ("cedar-policy", &["dataos-pdp"]),
+        ("datafusion", &["dataos-query"]),
+        ("sqlparser", &["dataos-sql", "dataos-query"]),
+        ("kube", &["dataos-orchestrator"]),
+        ("axum", &["dataos-gateway"]),
+        ("hyper", &["dataos-gateway"]),
+        ("openidconnect", &["dataos-gateway"]),
+        ("rustls", &["dataos-gateway", "dataos-ctl"]),
+        ("arrow", &["dataos-query", "dataos-catalog", "dataos-audit"]),
+        ("parquet", &["dataos-query", "dataos-catalog", "dataos-audit"]),
+    ];
+    for (name, dependencies) in direct(&metadata()) {
+        if name == "dataos-tests" {
+            continue;
+        }
+        for (heavy, rooms) in owners {
+            assert!(
+                !dependencies.contains(*heavy) || rooms.contains(&name.as_str()),
+                "{name} must not name {heavy}"
+            );
+        }
+    }
+}
+
+#[test]
+fn sqlx_appears_only_in_store_modules() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut files = Vec::new();
+    for room in ["pdp", "audit", "query", "catalog", "orchestrator", "gateway"] {
+        collect(&root.join(room), &mut files);
+    }
+    assert!(files.len() > 50, "found only {} source files", files.len());
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let is_store = file.components().any(|part| {
+            let part = part.as_os_str().to_string_lossy();
+            part == "store" || part == "store.rs"
+        });
+        assert!(!text.contains("sqlx::") || is_store, "{} uses sqlx", file.display());
+    }
+}
+
+fn collect(folder: &std::path::Path, files: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if name != "node_modules" && name != "target" && name != "web" {
+                collect(&path, files);
+            }
+        } else if name.ends_with(".rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// Packages that the default build of our crates contains.
+fn resolved(metadata: &Metadata) -> Vec<(String, String)> {
+    let resolve = metadata.resolve.as_ref().unwrap();
+    let nodes: BTreeMap<&PackageId, _> =
+        resolve.nodes.iter().map(|node| (&node.id, node)).collect();
+    let mut seen: BTreeSet<&PackageId> = BTreeSet::new();
+    let mut queue: Vec<&PackageId> = metadata.workspace_members.iter().collect();
+    while let Some(id) = queue.pop() {
+        if !seen.insert(id) {
+            continue;
+        }
+        queue.extend(nodes[id].deps.iter().map(|dependency| &dependency.pkg));
+    }
+    metadata
+        .packages
+        .iter()
+        .filter(|package| seen.contains(&package.id))
+        .map(|package| (package.name.to_string(), package.version.to_string()))
+        .collect()
+}
+
+#[test]
+fn one_version_of_each_heavy_crate_and_no_banned_one() {
+    let packages = resolved(&metadata());
+    for banned in ["openssl-sys", "openssl", "native-tls", "ring", "rusqlite", "samael"] {
+        assert!(!packages.iter().any(|(name, _)| name == banned), "{banned} is in the tree");
+    }
+    for single in [
+        "datafusion",
+        "arrow",
+        "parquet",
+        "sqlparser",
+        "object_store",
+        "rustls",
+        "hyper",
+        "http",
+        "tokio",
+        "axum",
+        "cedar-policy",
+        "sqlx-core",
+        "reqwest",
+    ] {
+        let versions: Vec<_> = packages.iter().filter(|(name, _)| name == single).collect();
+        assert!(versions.len() <= 1, "{single} is in the tree more than once: {versions:?}");
+    }
+}
+
+#[test]
+fn deny_toml_bans_the_same() {
+    let deny =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../deny.toml")).unwrap();
+    for banned in ["openssl-sys", "openssl", "native-tls", "ring"] {
+        assert!(deny.contains(&format!("name = \"{banned}\"")), "deny.toml does not ban {banned}");
+    }
+}
