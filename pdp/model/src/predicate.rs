@@ -437,5 +437,7 @@ fn contains_range(outer: IpRange, inner: IpRange) -> bool {
     inner.prefix_bits >= outer.prefix_bits && shifted(outer_bits) == shifted(inner_bits)
 }
 
+mod text;
+
 #[cfg(test)]
 mod tests;
