@@ -1,1 +1,10 @@
-//! dataos-tests
+//! Harness: starts the real binaries on free ports with temporary directories, waits until they are
+//! ready, talks to them as a client would, and stops them.
+//!
+//! Enters: paths of built binaries. Leaves: running servers, answers. Never done here: a mock where
+//! the real server installs from a registry.
+
+pub mod binaries;
+pub mod ctl;
+pub mod peers;
+pub mod server;

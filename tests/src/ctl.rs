@@ -1,0 +1,124 @@
+//! `dataos-ctl` as a person uses it, with a context folder of its own.
+
+use std::{
+    io::{Error, Result},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::{binaries::binary, server::Server};
+
+/// What a command printed, and its exit code.
+#[derive(Clone, Debug)]
+pub struct Printed {
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    /// Exit code.
+    pub code: i32,
+}
+
+/// The command line of one person.
+#[derive(Debug)]
+pub struct Ctl {
+    home: tempfile::TempDir,
+}
+
+impl Ctl {
+    /// Logs in to `server`.
+    ///
+    /// # Errors
+    /// The log-in fails.
+    pub fn login(server: &Server, user: &str, password: &str) -> Result<Self> {
+        let ctl = Self { home: tempfile::tempdir()? };
+        let ca = server.ca();
+        let arguments =
+            ["login", "--url", &server.url, "--user", user, "--ca", &ca.to_string_lossy()];
+        let printed = ctl.run_with(&arguments, &[("DATAOS_PASSWORD", password)], "")?;
+        if printed.code == 0 { Ok(ctl) } else { Err(Error::other(printed.stderr)) }
+    }
+
+    /// Runs a command.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn run(&self, arguments: &[&str]) -> Result<Printed> {
+        self.run_with(arguments, &[], "")
+    }
+
+    /// Runs a command with variables and standard input.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn run_with(
+        &self,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        input: &str,
+    ) -> Result<Printed> {
+        use std::io::Write;
+        let mut child = Command::new(binary("dataos-ctl"))
+            .args(arguments)
+            .env("XDG_CONFIG_HOME", self.home.path())
+            .envs(variables.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A command that does not read its input closes the pipe first.
+            let _ = stdin.write_all(input.as_bytes());
+        }
+        let output = child.wait_with_output()?;
+        Ok(Printed {
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            code: output.status.code().unwrap_or(-1),
+        })
+    }
+
+    /// Runs a command with `--json` and parses what it prints.
+    ///
+    /// # Errors
+    /// It ends with another code than 0; the error is what it said.
+    pub fn json(&self, arguments: &[&str]) -> Result<Value> {
+        let printed = self.run(&[arguments, &["--json"]].concat())?;
+        if printed.code != 0 {
+            return Err(Error::other(format!("exit {}: {}", printed.code, printed.stderr)));
+        }
+        serde_json::from_str(&printed.stdout).map_err(Error::other)
+    }
+
+    /// The API key of its context.
+    ///
+    /// # Errors
+    /// There is no context file.
+    pub fn key(&self) -> Result<String> {
+        let text = std::fs::read_to_string(self.contexts())?;
+        text.lines()
+            .find_map(|line| line.strip_prefix("api_key = "))
+            .map(|value| value.trim_matches('"').to_owned())
+            .ok_or_else(|| Error::other("no key in the context file"))
+    }
+
+    /// Its context file.
+    pub fn contexts(&self) -> std::path::PathBuf {
+        self.home.path().join("dataos/contexts.toml")
+    }
+
+    /// Applies a manifest text.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn apply(&self, manifest: &str) -> Result<Printed> {
+        self.run_with(&["apply", "-f", "-"], &[], manifest)
+    }
+
+    /// A folder for files of the test.
+    pub fn folder(&self) -> &Path {
+        self.home.path()
+    }
+}
