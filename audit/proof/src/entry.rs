@@ -1,0 +1,285 @@
+//! The canonical bytes of a log entry: the leaf of the tree.
+//!
+//! An entry is a public header and a salted hash of the details. The details (who, on what, which
+//! policies, facts) lie beside it in the log; a receipt shows the header and the hash only. All
+//! integers are big-endian:
+//!
+//! | bytes | field |
+//! | --- | --- |
+//! | 1 | version of this layout, 1 |
+//! | 1 | kind, see [`Kind`] |
+//! | 8 | time, i64, milliseconds since 1970-01-01T00:00:00Z |
+//! | 1 + n | length and UTF-8 bytes of the request id, n <= 128 |
+//! | 1 | effect: 0 none, 1 allow, 2 deny |
+//! | 1 + n | length and UTF-8 bytes of the action, n <= 64 |
+//! | 32 | SHA-256 of the canonical request |
+//! | 32 | hash of the policy set that decided |
+//! | 32 | SHA-256(salt, 16 bytes, then the details) |
+//!
+//! There is one encoding for each entry and one entry for each encoding; neither text may hold a
+//! control character. The leaf hash is SHA-256(0x00, then these bytes), as RFC 6962 says.
+
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::{Digest, wire::Cursor};
+
+/// The version that this module writes and reads.
+pub const VERSION: u8 = 1;
+
+/// Longest request id, in bytes; keeps a receipt within a header.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Longest action name, in bytes.
+pub const ACTION_BYTES_MAX: usize = 64;
+
+/// Longest encoded entry.
+pub const ENTRY_BYTES_MAX: usize = 10 + 1 + REQUEST_ID_BYTES_MAX + 1 + 1 + ACTION_BYTES_MAX + 96;
+
+/// Random bytes that keep low-entropy details from being guessed from their hash.
+pub type Salt = [u8; 16];
+
+/// What an entry is about, as its code; an unknown code still verifies.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Kind(pub u8);
+
+/// Allow or deny.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// The request may pass.
+    Allow,
+    /// It may not.
+    Deny,
+}
+
+/// The public part of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// What it is about.
+    pub kind: Kind,
+    /// When it was appended, in milliseconds since 1970-01-01T00:00:00Z.
+    pub time_ms: i64,
+    /// Id of the request.
+    pub request_id: String,
+    /// The decision, for entries that hold one.
+    pub effect: Option<Effect>,
+    /// The action's name; empty where there is none.
+    pub action: String,
+    /// Digest of the canonical request.
+    pub request_digest: Digest,
+    /// Policy set that decided.
+    pub policy_set: Digest,
+}
+
+/// What the tree covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The public part.
+    pub header: Header,
+    /// SHA-256 of salt and details; see [`details_hash`].
+    pub details_hash: Digest,
+}
+
+/// Why bytes are not an entry, or an entry has no bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    /// The bytes end within a field.
+    #[error("the entry ends within its {0}")]
+    Short(&'static str),
+    /// Bytes follow the last field.
+    #[error("{0} bytes follow the entry")]
+    Trailing(usize),
+    /// A version that this build does not know.
+    #[error("entry version {0} is not known; this build reads version 1")]
+    Version(u8),
+    /// An effect code other than 0, 1, 2.
+    #[error("entry effect {0} is not known")]
+    Effect(u8),
+    /// A text over its bound.
+    #[error("the {field} has {bytes} bytes; at most {max} fit")]
+    TooLong {
+        /// Which text.
+        field: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// A text that is not UTF-8 or holds a control character.
+    #[error("the {0} is not plain UTF-8 text")]
+    Text(&'static str),
+}
+
+impl Kind {
+    /// The word for a kind that this build knows.
+    pub fn name(self) -> Option<&'static str> {
+        const NAMES: [&str; 10] = [
+            "decision",
+            "outcome",
+            "policy_change",
+            "resource_change",
+            "identity_change",
+            "metadata_change",
+            "key",
+            "config",
+            "shutdown",
+            "gap",
+        ];
+        NAMES.get(usize::from(self.0)).copied()
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "kind {}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kind({self})")
+    }
+}
+
+impl Effect {
+    /// The word shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Entry {
+    /// The canonical bytes.
+    ///
+    /// # Errors
+    /// A text over its bound or with a control character.
+    pub fn encode(&self) -> Result<Vec<u8>, EntryError> {
+        let header = &self.header;
+        let mut bytes = Vec::with_capacity(ENTRY_BYTES_MAX);
+        bytes.push(VERSION);
+        bytes.push(header.kind.0);
+        bytes.extend_from_slice(&header.time_ms.to_be_bytes());
+        put_text(
+            &mut bytes,
+            "request id",
+            &header.request_id,
+            REQUEST_ID_BYTES_MAX,
+        )?;
+        bytes.push(match header.effect {
+            None => 0,
+            Some(Effect::Allow) => 1,
+            Some(Effect::Deny) => 2,
+        });
+        put_text(&mut bytes, "action", &header.action, ACTION_BYTES_MAX)?;
+        bytes.extend_from_slice(&header.request_digest);
+        bytes.extend_from_slice(&header.policy_set);
+        bytes.extend_from_slice(&self.details_hash);
+        Ok(bytes)
+    }
+
+    /// The entry that has exactly these canonical bytes.
+    ///
+    /// # Errors
+    /// Anything that [`Entry::encode`] cannot have written.
+    pub fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
+        let mut cursor = Cursor::new(bytes);
+        match cursor.u8().ok_or(EntryError::Short("version"))? {
+            VERSION => {}
+            version => return Err(EntryError::Version(version)),
+        }
+        let kind = Kind(cursor.u8().ok_or(EntryError::Short("kind"))?);
+        let time_ms = cursor.i64().ok_or(EntryError::Short("time"))?;
+        let request_id = take_text(&mut cursor, "request id", REQUEST_ID_BYTES_MAX)?;
+        let effect = match cursor.u8().ok_or(EntryError::Short("effect"))? {
+            0 => None,
+            1 => Some(Effect::Allow),
+            2 => Some(Effect::Deny),
+            code => return Err(EntryError::Effect(code)),
+        };
+        let action = take_text(&mut cursor, "action", ACTION_BYTES_MAX)?;
+        let request_digest = cursor.array().ok_or(EntryError::Short("request digest"))?;
+        let policy_set = cursor.array().ok_or(EntryError::Short("policy set"))?;
+        let details_hash = cursor.array().ok_or(EntryError::Short("details hash"))?;
+        if !cursor.is_empty() {
+            return Err(EntryError::Trailing(cursor.rest().len()));
+        }
+        let header = Header {
+            kind,
+            time_ms,
+            request_id,
+            effect,
+            action,
+            request_digest,
+            policy_set,
+        };
+        Ok(Self {
+            header,
+            details_hash,
+        })
+    }
+}
+
+/// The commitment to details: SHA-256(salt, details).
+pub fn details_hash(salt: &Salt, details: &[u8]) -> Digest {
+    Sha256::new()
+        .chain_update(salt)
+        .chain_update(details)
+        .finalize()
+        .into()
+}
+
+fn check_text(field: &'static str, text: &str, max: usize) -> Result<u8, EntryError> {
+    if text.chars().any(char::is_control) {
+        return Err(EntryError::Text(field));
+    }
+    let too_long = EntryError::TooLong {
+        field,
+        bytes: text.len(),
+        max,
+    };
+    if text.len() > max {
+        return Err(too_long);
+    }
+    u8::try_from(text.len()).map_err(|_| too_long)
+}
+
+fn put_text(
+    bytes: &mut Vec<u8>,
+    field: &'static str,
+    text: &str,
+    max: usize,
+) -> Result<(), EntryError> {
+    bytes.push(check_text(field, text, max)?);
+    bytes.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
+fn take_text(
+    cursor: &mut Cursor<'_>,
+    field: &'static str,
+    max: usize,
+) -> Result<String, EntryError> {
+    let length = cursor.u8().ok_or(EntryError::Short(field))?;
+    let bytes = cursor
+        .take(usize::from(length))
+        .ok_or(EntryError::Short(field))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| EntryError::Text(field))?;
+    check_text(field, text, max)?;
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests;
