@@ -1,0 +1,56 @@
+//! `bench NAME`: one name per room. Prints a table and writes `target/bench/NAME.json`.
+//!
+//! Peers and probes run in the same process run, in turn with us, because these machines are noisy:
+//! read the ratios first.
+#![expect(clippy::print_stdout, reason = "a benchmark is its printed table")]
+
+mod audit;
+mod gateway;
+mod pdp;
+mod query;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Benchmarks of DataOS kernel.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    room: Room,
+}
+
+#[derive(Debug, Subcommand)]
+enum Room {
+    /// Decisions over 1, 1 000 and 100 000 policies, with stock Cedar beside.
+    Pdp(pdp::Options),
+    /// Durable appends, with a raw fdatasync probe interleaved.
+    Audit(audit::Options),
+    /// Requests on the full path, with nginx as TLS proxy in turn.
+    Gateway(gateway::Options),
+    /// TPC-H governed by allow-all policies against ungoverned DataFusion.
+    Query(query::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().room {
+        Room::Pdp(options) => pdp::run(&options).and_then(|figures| report::write("pdp", &figures)),
+        Room::Audit(options) => {
+            audit::run(&options).and_then(|figures| report::write("audit", &figures))
+        }
+        Room::Gateway(options) => {
+            gateway::run(&options).and_then(|figures| report::write("gateway", &figures))
+        }
+        Room::Query(options) => {
+            query::run(&options).and_then(|figures| report::write("query", &figures))
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
