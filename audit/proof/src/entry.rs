@@ -232,6 +232,14 @@ impl Entry {
     }
 }
 
+/// Writes the time into canonical bytes that were encoded without it: the committer knows the time
+/// last and must not encode again.
+pub fn stamp(bytes: &mut [u8], time_ms: i64) {
+    if let Some(field) = bytes.get_mut(2..10) {
+        field.copy_from_slice(&time_ms.to_be_bytes());
+    }
+}
+
 /// The commitment to details: SHA-256(salt, details).
 pub fn details_hash(salt: &Salt, details: &[u8]) -> Digest {
     Sha256::new()

@@ -20,10 +20,21 @@ pub mod entry;
 
 pub mod tree;
 
-pub mod checkpoint;
+pub mod tile;
+
 pub mod note;
 
+pub mod checkpoint;
+
+pub mod proof;
+
 pub mod receipt;
+
+pub mod frame;
+
+pub mod log;
+
+pub use log::verify_segments;
 
 /// A SHA-256 digest.
 pub type Digest = [u8; 32];

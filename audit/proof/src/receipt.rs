@@ -28,16 +28,14 @@
 //!
 //! Neither root nor origin is in the receipt: both follow, so a receipt cannot contradict itself.
 
-use base64::{
-    Engine as _,
-    engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BASE64URL},
-};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 
 use crate::{
     Digest,
     checkpoint::Checkpoint,
     entry::{ENTRY_BYTES_MAX, Entry, EntryError},
     note::{SignatureBytes, VerifierKey},
+    proof::TlogProof,
     tree::{PROOF_HASHES_MAX, leaf_hash, root_of_inclusion},
     wire::Cursor,
 };
@@ -189,16 +187,14 @@ impl Receipt {
 }
 
 impl VerifiedReceipt {
-    /// The same proof as C2SP tlog-proof text, for verifiers written by others.
-    pub fn tlog_proof(&self) -> String {
-        let mut text = format!("c2sp.org/tlog-proof@v1\nindex {}\n", self.index);
-        for hash in &self.proof {
-            text.push_str(&BASE64.encode(hash));
-            text.push('\n');
+    /// The same as a C2SP proof, for verifiers written by others.
+    pub fn tlog_proof(&self) -> TlogProof {
+        TlogProof {
+            extra: None,
+            index: self.index,
+            hashes: self.proof.clone(),
+            checkpoint: self.checkpoint_note.clone(),
         }
-        text.push('\n');
-        text.push_str(&self.checkpoint_note);
-        text
     }
 }
 

@@ -4,7 +4,8 @@ use dataos_proof::{
     Digest,
     checkpoint::Checkpoint,
     note::SignerKey,
-    tree::{Frontier, leaf_hash, root_of_inclusion},
+    tile::{TilePath, TileTree},
+    tree::{Frontier, is_consistent, leaf_hash, root_of_inclusion},
 };
 use signed_note::{Note, StandardVerifier, VerifierList};
 use tlog_tiles::tlog::{self, Hash, HashReader};
@@ -98,4 +99,94 @@ fn notes_and_keys_agree() {
     assert_eq!((theirs.origin(), theirs.size()), ("logs.example/demo", 42));
     assert_eq!(theirs.hash(), &Hash([9; 32]));
     assert_eq!(Checkpoint::open(&text, key.verifier()).unwrap(), checkpoint);
+}
+
+#[test]
+fn proofs_from_tiles_agree_for_every_size_and_index() {
+    let oracle = stored(SIZE_MAX);
+    let mut tree = TileTree::new();
+    leaves(0..SIZE_MAX)
+        .into_iter()
+        .for_each(|leaf| tree.push(leaf));
+    let roots: Vec<_> = (0..=SIZE_MAX)
+        .map(|size| tlog::tree_hash(size, &oracle).unwrap())
+        .collect();
+    let root = |size: u64| roots[usize::try_from(size).unwrap()];
+    for size in 1..=SIZE_MAX {
+        assert_eq!(tree.root(size), Some(root(size).0));
+        for index in (0..size)
+            .step_by(if size % 16 == 0 { 1 } else { 7 })
+            .chain([size - 1])
+        {
+            let proof = tree.inclusion(index, size).unwrap();
+            assert_eq!(
+                theirs(&proof),
+                tlog::prove_record(size, index, &oracle).unwrap()
+            );
+            let leaf = leaf_hash(&entry(index));
+            assert_eq!(
+                root_of_inclusion(&leaf, index, size, &proof),
+                Some(root(size).0)
+            );
+        }
+    }
+}
+
+#[test]
+fn consistency_proofs_agree_for_every_pair_of_sizes() {
+    let oracle = stored(SIZE_MAX);
+    let mut tree = TileTree::new();
+    leaves(0..SIZE_MAX)
+        .into_iter()
+        .for_each(|leaf| tree.push(leaf));
+    let roots: Vec<_> = (0..=SIZE_MAX)
+        .map(|size| tree.root(size).unwrap())
+        .collect();
+    for new in 1..=SIZE_MAX {
+        let new_root = &roots[usize::try_from(new).unwrap()];
+        for old in (1..=new)
+            .step_by(if new % 16 == 0 { 1 } else { 7 })
+            .chain([new])
+        {
+            let old_root = &roots[usize::try_from(old).unwrap()];
+            let proof = tree.consistency(old, new).unwrap();
+            assert_eq!(theirs(&proof), tlog::prove_tree(new, old, &oracle).unwrap());
+            assert!(
+                is_consistent(old, old_root, new, new_root, &proof),
+                "{old} {new}"
+            );
+            assert!(old == new || !is_consistent(old, &[0; 32], new, new_root, &proof));
+            assert!(!is_consistent(old, old_root, new, &[0; 32], &proof));
+            if let Some((_, shorter)) = proof.split_last() {
+                assert!(!is_consistent(old, old_root, new, new_root, shorter));
+            }
+        }
+        assert!(is_consistent(0, &roots[0], new, new_root, &[]));
+    }
+}
+
+/// Sizes around the tile width, and one with three levels.
+#[test]
+fn tiles_agree() {
+    for size in [1, 255, 256, 257, 511, 512, 513, 70_000] {
+        let mut tree = TileTree::new();
+        leaves(0..size).into_iter().for_each(|leaf| tree.push(leaf));
+        let oracle = stored(size);
+        for theirs in tlog_tiles::Tile::new_tiles(8, 0, size) {
+            let path = TilePath {
+                level: theirs.level(),
+                index: theirs.level_index(),
+                width: u16::try_from(theirs.width()).unwrap(),
+            };
+            // Their paths name the height, which tlog-tiles fixes to 8 and leaves out.
+            assert_eq!(
+                path.to_string(),
+                theirs.path().replacen("tile/8/", "tile/", 1)
+            );
+            assert_eq!(
+                tree.tile(&path).unwrap(),
+                theirs.read_data(&oracle).unwrap()
+            );
+        }
+    }
 }

@@ -1,0 +1,344 @@
+//! Tiles (C2SP tlog-tiles): paths, bytes, and a tree that is kept as tiles of height 8.
+//!
+//! A tile at level L holds 256 hashes of complete subtrees of height 8 L; the last of a level may be
+//! partial. Kept this way a tree costs 32.13 bytes a leaf, serves every tile as it stands, and yields
+//! any proof with a few hundred hashes of work.
+
+use std::{fmt, str::FromStr};
+
+use crate::{
+    Digest,
+    checkpoint::parse_decimal,
+    tree::{empty_root, node_hash},
+};
+
+/// Hashes in a full tile.
+pub const TILE_WIDTH: usize = 256;
+
+/// Levels of a tree within a tile.
+const TILE_HEIGHT: u32 = 8;
+
+/// Longest path, in bytes; the longest that names a tile has seven elements of four characters.
+const PATH_BYTES_MAX: usize = 64;
+
+/// The name of a hash tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TilePath {
+    /// Level of the tile, 0 for leaf hashes, at most 63.
+    pub level: u8,
+    /// Position within the level.
+    pub index: u64,
+    /// Number of hashes, 1 to 256; 256 is a full tile.
+    pub width: u16,
+}
+
+/// The text names no hash tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a tile path has the form tile/LEVEL/INDEX or tile/LEVEL/INDEX.p/WIDTH, see tlog-tiles")]
+pub struct TilePathError;
+
+/// A tree of leaf hashes, kept as tiles.
+#[derive(Clone, Debug, Default)]
+pub struct TileTree {
+    size: u64,
+    /// By level, by position; all but the last of a level are full.
+    levels: Vec<Vec<Vec<Digest>>>,
+}
+
+impl fmt::Display for TilePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tile/{}", self.level)?;
+        let mut groups = vec![self.index % 1000];
+        let mut rest = self.index / 1000;
+        while rest > 0 {
+            groups.push(rest % 1000);
+            rest /= 1000;
+        }
+        for (position, group) in groups.iter().enumerate().rev() {
+            write!(f, "/{}{group:03}", if position > 0 { "x" } else { "" })?;
+        }
+        if usize::from(self.width) < TILE_WIDTH {
+            write!(f, ".p/{}", self.width)?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for TilePath {
+    type Err = TilePathError;
+
+    fn from_str(text: &str) -> Result<Self, TilePathError> {
+        let path = parse_path(text).ok_or(TilePathError)?;
+        // One path for each tile: anything but the canonical form is refused.
+        if path.to_string() == text {
+            Ok(path)
+        } else {
+            Err(TilePathError)
+        }
+    }
+}
+
+fn parse_path(text: &str) -> Option<TilePath> {
+    if text.len() > PATH_BYTES_MAX {
+        return None;
+    }
+    let (level, rest) = text.strip_prefix("tile/")?.split_once('/')?;
+    let level = u8::try_from(parse_decimal(level)?)
+        .ok()
+        .filter(|level| *level <= 63)?;
+    let (index, width) = match rest.split_once(".p/") {
+        None => (rest, 256),
+        Some((index, width)) => (index, u16::try_from(parse_decimal(width)?).ok()?),
+    };
+    let mut number = 0_u64;
+    for group in index.split('/') {
+        let digits = group.strip_prefix('x').unwrap_or(group);
+        if digits.len() != 3 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        number = number
+            .checked_mul(1000)?
+            .checked_add(digits.parse().ok()?)?;
+    }
+    (1..=256).contains(&width).then_some(TilePath {
+        level,
+        index: number,
+        width,
+    })
+}
+
+impl TileTree {
+    /// The tree without leaves.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Number of leaves.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Appends a leaf hash.
+    pub fn push(&mut self, leaf: Digest) {
+        self.size += 1;
+        let mut hash = leaf;
+        for level in 0.. {
+            if self.levels.len() == level {
+                self.levels.push(Vec::new());
+            }
+            let Some(tiles) = self.levels.get_mut(level) else {
+                return;
+            };
+            match tiles.last_mut() {
+                Some(tile) if tile.len() < TILE_WIDTH => tile.push(hash),
+                _ => {
+                    let mut tile = Vec::with_capacity(TILE_WIDTH);
+                    tile.push(hash);
+                    tiles.push(tile);
+                }
+            }
+            match tiles.last() {
+                Some(tile) if tile.len() == TILE_WIDTH => hash = complete_root(tile),
+                _ => return,
+            }
+        }
+    }
+
+    /// The hash of a leaf.
+    pub fn leaf(&self, index: u64) -> Option<Digest> {
+        self.nodes(0, index, 1)?.first().copied()
+    }
+
+    /// The bytes of a tile; none if the tree does not have that many hashes there.
+    pub fn tile(&self, path: &TilePath) -> Option<Vec<u8>> {
+        let start = path.index.checked_mul(TILE_WIDTH as u64)?;
+        let hashes = self.nodes(usize::from(path.level), start, usize::from(path.width))?;
+        Some(hashes.concat())
+    }
+
+    /// Root of the tree of the first `size` leaves.
+    pub fn root(&self, size: u64) -> Option<Digest> {
+        if size == 0 {
+            Some(empty_root())
+        } else {
+            self.range(0, size)
+        }
+    }
+
+    /// Inclusion proof of leaf `index` in the tree of the first `size` leaves (RFC 6962, 2.1.1).
+    pub fn inclusion(&self, index: u64, size: u64) -> Option<Vec<Digest>> {
+        if index >= size || size > self.size {
+            return None;
+        }
+        let (mut low, mut high, mut proof) = (0, size, Vec::new());
+        while high - low > 1 {
+            let middle = low + split(high - low);
+            if index < middle {
+                proof.push(self.range(middle, high)?);
+                high = middle;
+            } else {
+                proof.push(self.range(low, middle)?);
+                low = middle;
+            }
+        }
+        proof.reverse();
+        Some(proof)
+    }
+
+    /// Proof that the tree of `new_size` leaves begins with that of `old_size` (RFC 6962, 2.1.2).
+    pub fn consistency(&self, old_size: u64, new_size: u64) -> Option<Vec<Digest>> {
+        if old_size > new_size || new_size > self.size {
+            return None;
+        }
+        if old_size == 0 {
+            return Some(Vec::new());
+        }
+        let (mut low, mut high, mut proof) = (0, new_size, Vec::new());
+        while old_size != high {
+            let middle = low + split(high - low);
+            if old_size <= middle {
+                proof.push(self.range(middle, high)?);
+                high = middle;
+            } else {
+                proof.push(self.range(low, middle)?);
+                low = middle;
+            }
+        }
+        // The old tree itself is known to the verifier, a part of it is not.
+        if low != 0 {
+            proof.push(self.range(low, high)?);
+        }
+        proof.reverse();
+        Some(proof)
+    }
+
+    /// Hash over the leaves `low .. high`, where `low` is a multiple of a power of two that is at
+    /// least `high - low`.
+    fn range(&self, low: u64, high: u64) -> Option<Digest> {
+        let mut peaks = Vec::new();
+        let mut start = low;
+        while start < high {
+            let height = (high - start).ilog2();
+            peaks.push(self.subtree(height, start >> height)?);
+            start += 1 << height;
+        }
+        let mut peaks = peaks.into_iter().rev();
+        let smallest = peaks.next()?;
+        Some(peaks.fold(smallest, |right, left| node_hash(&left, &right)))
+    }
+
+    /// Root of the complete subtree of this height at this position.
+    fn subtree(&self, height: u32, position: u64) -> Option<Digest> {
+        let within = height % TILE_HEIGHT;
+        let level = usize::try_from(height / TILE_HEIGHT).ok()?;
+        Some(complete_root(self.nodes(
+            level,
+            position << within,
+            1 << within,
+        )?))
+    }
+
+    /// `count` hashes of a level from `start` on, all in one tile.
+    fn nodes(&self, level: usize, start: u64, count: usize) -> Option<&[Digest]> {
+        let tile = usize::try_from(start / TILE_WIDTH as u64).ok()?;
+        let offset = usize::try_from(start % TILE_WIDTH as u64).ok()?;
+        self.levels
+            .get(level)?
+            .get(tile)?
+            .get(offset..offset + count)
+    }
+}
+
+/// The largest power of two below `count`; `count` is at least 2.
+fn split(count: u64) -> u64 {
+    1 << (count - 1).ilog2()
+}
+
+/// Root over a power of two of hashes.
+fn complete_root(hashes: &[Digest]) -> Digest {
+    let mut hashes = hashes.to_vec();
+    while hashes.len() > 1 {
+        hashes = hashes
+            .chunks_exact(2)
+            .filter_map(|pair| match pair {
+                [left, right] => Some(node_hash(left, right)),
+                _ => None,
+            })
+            .collect();
+    }
+    hashes.first().copied().unwrap_or_else(empty_root)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_print_and_parse() {
+        let check = |level, index, width, text: &str| {
+            let path = TilePath {
+                level,
+                index,
+                width,
+            };
+            assert_eq!(path.to_string(), text);
+            assert_eq!(text.parse(), Ok(path));
+        };
+        check(0, 0, 256, "tile/0/000");
+        check(1, 0, 3, "tile/1/000.p/3");
+        check(0, 1_234_067, 256, "tile/0/x001/x234/067");
+        check(63, 1_000, 255, "tile/63/x001/000.p/255");
+        check(
+            0,
+            u64::MAX,
+            1,
+            "tile/0/x018/x446/x744/x073/x709/x551/615.p/1",
+        );
+    }
+
+    #[test]
+    fn other_paths_are_refused() {
+        for text in [
+            "",
+            "tile/0",
+            "tile/0/",
+            "tile/0/0",
+            "tile/00/000",
+            "tile/64/000",
+            "tile/-1/000",
+            "tile/0/x000/000",
+            "tile/0/001/000",
+            "tile/0/x001",
+            "tile/0/000.p/0",
+            "tile/0/000.p/256",
+            "tile/0/000.p/01",
+            "tile/0/000/",
+            "/tile/0/000",
+            "tile/entries/000",
+            "tile/0/x999/x999/x999/x999/x999/x999/999",
+            "tile/0/+01",
+        ] {
+            assert_eq!(text.parse::<TilePath>(), Err(TilePathError), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_beyond_the_tree_is_served() {
+        let mut tree = TileTree::new();
+        (0..257_u32).for_each(|number| tree.push(crate::tree::leaf_hash(&number.to_be_bytes())));
+        let length = |text: &str| tree.tile(&text.parse().unwrap()).map(|tile| tile.len());
+        assert_eq!(length("tile/0/000"), Some(8192));
+        assert_eq!(length("tile/0/000.p/10"), Some(320));
+        assert_eq!(length("tile/0/001.p/1"), Some(32));
+        assert_eq!(length("tile/0/001.p/2"), None);
+        assert_eq!(length("tile/0/001"), None);
+        assert_eq!(length("tile/1/000.p/1"), Some(32));
+        assert_eq!(length("tile/2/000.p/1"), None);
+        assert_eq!(tree.leaf(257), None);
+        assert_eq!(tree.root(258), None);
+        assert_eq!(tree.inclusion(257, 257), None);
+        assert_eq!(tree.inclusion(0, 258), None);
+        assert_eq!(tree.consistency(3, 258), None);
+        assert_eq!(tree.consistency(4, 3), None);
+    }
+}
