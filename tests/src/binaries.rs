@@ -6,13 +6,18 @@ use std::path::PathBuf;
 ///
 /// # Panics
 /// If it has not been built; the message holds the command that builds it.
-#[expect(clippy::panic, reason = "a harness stops with the command that mends the situation")]
+#[expect(
+    clippy::panic,
+    reason = "a harness stops with the command that mends the situation"
+)]
 pub fn binary(name: &str) -> PathBuf {
     let exe = std::env::current_exe().unwrap_or_default();
     let folder = exe
         .ancestors()
         .find(|folder| folder.join(name).is_file())
-        .unwrap_or_else(|| panic!("`{name}` is not built; run: cargo build -p dataos-gateway -p dataos-ctl"));
+        .unwrap_or_else(|| {
+            panic!("`{name}` is not built; run: cargo build -p dataos-gateway -p dataos-ctl")
+        });
     folder.join(name)
 }
 
@@ -21,5 +26,7 @@ pub fn binary(name: &str) -> PathBuf {
 /// # Errors
 /// The operating system has none.
 pub fn free_port() -> std::io::Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?
+        .local_addr()?
+        .port())
 }

@@ -33,12 +33,25 @@ impl Ctl {
     /// # Errors
     /// The log-in fails.
     pub fn login(server: &Server, user: &str, password: &str) -> Result<Self> {
-        let ctl = Self { home: tempfile::tempdir()? };
+        let ctl = Self {
+            home: tempfile::tempdir()?,
+        };
         let ca = server.ca();
-        let arguments =
-            ["login", "--url", &server.url, "--user", user, "--ca", &ca.to_string_lossy()];
+        let arguments = [
+            "login",
+            "--url",
+            &server.url,
+            "--user",
+            user,
+            "--ca",
+            &ca.to_string_lossy(),
+        ];
         let printed = ctl.run_with(&arguments, &[("DATAOS_PASSWORD", password)], "")?;
-        if printed.code == 0 { Ok(ctl) } else { Err(Error::other(printed.stderr)) }
+        if printed.code == 0 {
+            Ok(ctl)
+        } else {
+            Err(Error::other(printed.stderr))
+        }
     }
 
     /// Runs a command.
@@ -87,7 +100,10 @@ impl Ctl {
     pub fn json(&self, arguments: &[&str]) -> Result<Value> {
         let printed = self.run(&[arguments, &["--json"]].concat())?;
         if printed.code != 0 {
-            return Err(Error::other(format!("exit {}: {}", printed.code, printed.stderr)));
+            return Err(Error::other(format!(
+                "exit {}: {}",
+                printed.code, printed.stderr
+            )));
         }
         serde_json::from_str(&printed.stdout).map_err(Error::other)
     }

@@ -42,7 +42,16 @@ impl Postgres {
         }
         succeed(
             as_postgres(&bin.join("initdb"))
-                .args(["-U", "dataos", "-A", "scram-sha-256", "-E", "UTF8", "--no-sync", "--pwfile"])
+                .args([
+                    "-U",
+                    "dataos",
+                    "-A",
+                    "scram-sha-256",
+                    "-E",
+                    "UTF8",
+                    "--no-sync",
+                    "--pwfile",
+                ])
                 .arg(&password_file)
                 .arg("-D")
                 .arg(&data),
@@ -51,13 +60,27 @@ impl Postgres {
         let process = as_postgres(&bin.join("postgres"))
             .arg("-D")
             .arg(&data)
-            .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-c", "fsync=off", "-k"])
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &port.to_string(),
+                "-c",
+                "fsync=off",
+                "-k",
+            ])
             .arg(&folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(folder.join("log"))?)
             .spawn()?;
-        let server = Self { port, password, process, folder, bin };
+        let server = Self {
+            port,
+            password,
+            process,
+            folder,
+            bin,
+        };
         let deadline = Instant::now() + START_TIMEOUT;
         while server.execute("SELECT 1").is_err() {
             if Instant::now() > deadline {
@@ -75,7 +98,16 @@ impl Postgres {
     pub fn execute(&self, sql: &str) -> Result<String> {
         succeed(
             Command::new(self.bin.join("psql"))
-                .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "dataos", "-d", "postgres"])
+                .args([
+                    "-h",
+                    "127.0.0.1",
+                    "-p",
+                    &self.port.to_string(),
+                    "-U",
+                    "dataos",
+                    "-d",
+                    "postgres",
+                ])
                 .args(["-v", "ON_ERROR_STOP=1", "-At", "-c", sql])
                 .env("PGPASSWORD", &self.password),
         )
@@ -105,19 +137,29 @@ fn as_postgres(program: &Path) -> Command {
         return Command::new(program);
     }
     let mut command = Command::new("runuser");
-    command.args(["-u", "postgres", "--"]).arg(program).current_dir("/");
+    command
+        .args(["-u", "postgres", "--"])
+        .arg(program)
+        .current_dir("/");
     command
 }
 
 /// The folder of the newest installed version that holds `program`.
 fn installed(program: &str, root: &str) -> Result<PathBuf> {
     let mut versions: Vec<PathBuf> = fs::read_dir(root)
-        .map(|entries| entries.flatten().map(|entry| entry.path().join("bin")).collect())
+        .map(|entries| {
+            entries
+                .flatten()
+                .map(|entry| entry.path().join("bin"))
+                .collect()
+        })
         .unwrap_or_default();
     versions.retain(|bin| bin.join(program).is_file());
     versions.sort();
     versions.pop().ok_or_else(|| {
-        Error::other(format!("{program} is not installed; run: apt-get install -y postgresql"))
+        Error::other(format!(
+            "{program} is not installed; run: apt-get install -y postgresql"
+        ))
     })
 }
 

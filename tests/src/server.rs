@@ -45,7 +45,11 @@ impl Server {
     /// # Errors
     /// It ends, or is not ready in time; the message holds what it printed.
     pub fn start(options: &Options) -> Result<Self> {
-        let temporary = if options.data_dir.is_none() { Some(tempfile::tempdir()?) } else { None };
+        let temporary = if options.data_dir.is_none() {
+            Some(tempfile::tempdir()?)
+        } else {
+            None
+        };
         let data_dir = match (&options.data_dir, &temporary) {
             (Some(folder), _) => folder.clone(),
             (None, Some(temporary)) => temporary.path().join("data"),
@@ -56,7 +60,12 @@ impl Server {
         let output = File::create(&log)?;
         let mut command = Command::new(binary("dataos"));
         command
-            .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
+            .args([
+                "serve",
+                "--listen",
+                &format!("127.0.0.1:{port}"),
+                "--data-dir",
+            ])
             .arg(&data_dir)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -71,7 +80,13 @@ impl Server {
         }
         let process = command.spawn()?;
         let url = format!("https://127.0.0.1:{port}");
-        let mut server = Self { url, data_dir, log, process, temporary };
+        let mut server = Self {
+            url,
+            data_dir,
+            log,
+            process,
+            temporary,
+        };
         server.wait_until_ready()?;
         Ok(server)
     }
@@ -80,13 +95,19 @@ impl Server {
         let deadline = Instant::now() + READY_TIMEOUT;
         loop {
             if let Some(status) = self.process.try_wait()? {
-                return Err(Error::other(format!("dataos ended with {status}:\n{}", self.printed())));
+                return Err(Error::other(format!(
+                    "dataos ended with {status}:\n{}",
+                    self.printed()
+                )));
             }
             if self.data_dir.join("ca.pem").is_file() && self.is_ready() {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(Error::other(format!("dataos is not ready:\n{}", self.printed())));
+                return Err(Error::other(format!(
+                    "dataos is not ready:\n{}",
+                    self.printed()
+                )));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -143,12 +164,17 @@ impl Server {
     /// # Errors
     /// It ends with another code than 0.
     pub fn stop(&mut self) -> Result<()> {
-        Command::new("kill").args(["-TERM", &self.pid().to_string()]).status()?;
+        Command::new("kill")
+            .args(["-TERM", &self.pid().to_string()])
+            .status()?;
         let status = self.process.wait()?;
         if status.success() {
             return Ok(());
         }
-        Err(Error::other(format!("dataos stopped with {status}:\n{}", self.printed())))
+        Err(Error::other(format!(
+            "dataos stopped with {status}:\n{}",
+            self.printed()
+        )))
     }
 
     /// Keeps the directory when the server is dropped, and gives its path.
@@ -184,7 +210,11 @@ impl Server {
             .and_then(|line| line.split_whitespace().nth(1))
             .and_then(|code| code.parse().ok())
             .ok_or_else(|| Error::other("no status line"))?;
-        Ok((status, headers, String::from_utf8_lossy(&output.stdout).into_owned()))
+        Ok((
+            status,
+            headers,
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        ))
     }
 
     /// The JSON answer to a GET with a key.

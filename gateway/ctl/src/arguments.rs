@@ -161,7 +161,12 @@ pub(crate) struct Delete {
     #[arg(short, long, required_unless_present = "manifest_file")]
     pub(crate) identifier: Option<String>,
     /// Delete what this manifest file declares, in reverse order.
-    #[arg(short = 'f', long = "manifestFile", alias = "manifest-file", conflicts_with = "identifier")]
+    #[arg(
+        short = 'f',
+        long = "manifestFile",
+        alias = "manifest-file",
+        conflicts_with = "identifier"
+    )]
     pub(crate) manifest_file: Option<PathBuf>,
     /// Workspace for types that live in one.
     #[arg(short, long, default_value = "public")]
@@ -177,7 +182,12 @@ pub(crate) struct Log {
     #[arg(long)]
     pub(crate) node: Option<String>,
     /// Number of lines from the end.
-    #[arg(short = 'l', long = "tailLines", alias = "tail-lines", default_value_t = 300)]
+    #[arg(
+        short = 'l',
+        long = "tailLines",
+        alias = "tail-lines",
+        default_value_t = 300
+    )]
     pub(crate) tail_lines: u32,
 }
 

@@ -28,8 +28,10 @@ impl Client {
             .timeout(ANSWER_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none());
         if let Some(ca) = &context.ca {
-            let certificates = reqwest::Certificate::from_pem_bundle(ca.as_bytes())
-                .map_err(|error| Failure::failed(format!("the CA file is no PEM certificate: {error}")))?;
+            let certificates =
+                reqwest::Certificate::from_pem_bundle(ca.as_bytes()).map_err(|error| {
+                    Failure::failed(format!("the CA file is no PEM certificate: {error}"))
+                })?;
             builder = builder.tls_certs_only(certificates);
         }
         let http = builder
@@ -60,7 +62,11 @@ impl Client {
         query: &[(&str, String)],
         body: String,
     ) -> Result<Value, Failure> {
-        json(self.send(Method::POST, path, query, Body::Yaml(body)).await?).await
+        json(
+            self.send(Method::POST, path, query, Body::Yaml(body))
+                .await?,
+        )
+        .await
     }
 
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
@@ -74,7 +80,9 @@ impl Client {
     /// Logs in with a password and returns a client that holds the session cookie.
     pub(crate) async fn session(&self, user: &str, password: &str) -> Result<Session<'_>, Failure> {
         let body = serde_json::json!({"user": user, "password": password});
-        let response = self.send(Method::POST, "/api/v1/session", &[], Body::Json(&body)).await?;
+        let response = self
+            .send(Method::POST, "/api/v1/session", &[], Body::Json(&body))
+            .await?;
         let cookie = response
             .headers()
             .get(header::SET_COOKIE)
@@ -82,7 +90,10 @@ impl Client {
             .and_then(|value| value.split(';').next())
             .map(str::to_owned)
             .ok_or_else(|| self.strange("log-in gave no session cookie"))?;
-        Ok(Session { client: self, cookie })
+        Ok(Session {
+            client: self,
+            cookie,
+        })
     }
 
     async fn send(
@@ -92,7 +103,10 @@ impl Client {
         query: &[(&str, String)],
         body: Body<'_>,
     ) -> Result<Response, Failure> {
-        let mut request = self.http.request(method, format!("{}{path}", self.url)).query(query);
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.url))
+            .query(query);
         if !self.api_key.is_empty() {
             request = request.bearer_auth(&self.api_key);
         }
@@ -117,7 +131,9 @@ impl Client {
         let status = response.status();
         let body = text(response).await?;
         match serde_json::from_str::<Value>(&body) {
-            Ok(problem) if problem.get("type").is_some() => Err(Failure::Problem(Box::new(problem))),
+            Ok(problem) if problem.get("type").is_some() => {
+                Err(Failure::Problem(Box::new(problem)))
+            }
             _ => Err(self.strange(&format!(
                 "status {status}, first line: {}",
                 body.lines().next().unwrap_or("(empty)")
@@ -140,16 +156,29 @@ pub(crate) struct Session<'a> {
 impl Session<'_> {
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         let request = self.client.http.post(format!("{}{path}", self.client.url));
-        json(self.client.dispatch(self.with_cookie(request.json(body))).await?).await
+        json(
+            self.client
+                .dispatch(self.with_cookie(request.json(body)))
+                .await?,
+        )
+        .await
     }
 
     pub(crate) async fn end(self) -> Result<(), Failure> {
-        let request = self.client.http.delete(format!("{}/api/v1/session", self.client.url));
-        self.client.dispatch(self.with_cookie(request)).await.map(|_| ())
+        let request = self
+            .client
+            .http
+            .delete(format!("{}/api/v1/session", self.client.url));
+        self.client
+            .dispatch(self.with_cookie(request))
+            .await
+            .map(|_| ())
     }
 
     fn with_cookie(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
-        request.header(header::COOKIE, &self.cookie).header("X-DataOS-CSRF", "1")
+        request
+            .header(header::COOKIE, &self.cookie)
+            .header("X-DataOS-CSRF", "1")
     }
 }
 
@@ -164,7 +193,9 @@ impl Body<'_> {
         match self {
             Self::Empty => request,
             Self::Json(value) => request.json(value),
-            Self::Yaml(text) => request.header(header::CONTENT_TYPE, "application/yaml").body(text),
+            Self::Yaml(text) => request
+                .header(header::CONTENT_TYPE, "application/yaml")
+                .body(text),
         }
     }
 }

@@ -77,10 +77,16 @@ fn plain(value: &Value) -> String {
 
 /// The items of an array field.
 fn items<'a>(value: &'a Value, field: &str) -> &'a [Value] {
-    value.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    value
+        .get(field)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 /// One row per item, one cell per field.
 fn rows(items: &[Value], fields: &[&str]) -> Vec<Vec<String>> {
-    items.iter().map(|item| fields.iter().map(|field| shown(item, field)).collect()).collect()
+    items
+        .iter()
+        .map(|item| fields.iter().map(|field| shown(item, field)).collect())
+        .collect()
 }

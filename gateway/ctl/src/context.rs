@@ -46,7 +46,10 @@ impl Contexts {
                 return Ok(Self::default());
             }
             Err(error) => {
-                return Err(Failure::failed(format!("cannot read {}: {error}", path.display())));
+                return Err(Failure::failed(format!(
+                    "cannot read {}: {error}",
+                    path.display()
+                )));
             }
         };
         if metadata.permissions().mode() & 0o077 != 0 {
@@ -119,7 +122,10 @@ impl Contexts {
 /// The PEM text of a certificate authority file.
 pub(crate) fn read_ca(path: &std::path::Path) -> Result<String, Failure> {
     fs::read_to_string(path).map_err(|error| {
-        Failure::failed(format!("cannot read the CA file {}: {error}", path.display()))
+        Failure::failed(format!(
+            "cannot read the CA file {}: {error}",
+            path.display()
+        ))
     })
 }
 

@@ -44,13 +44,19 @@ impl Failure {
 }
 
 fn text<'a>(problem: &'a Value, field: &str) -> Option<&'a str> {
-    problem.get(field).and_then(Value::as_str).filter(|text| !text.is_empty())
+    problem
+        .get(field)
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty())
 }
 
 /// What happened; where; what to do next.
 fn summary(problem: &Value) -> String {
     let mut lines = vec![
-        text(problem, "detail").or(text(problem, "title")).unwrap_or("the server refused").to_owned(),
+        text(problem, "detail")
+            .or(text(problem, "title"))
+            .unwrap_or("the server refused")
+            .to_owned(),
     ];
     if let Some(location) = problem.get("location") {
         let part = |name: &str| location.get(name).filter(|part| !part.is_null());

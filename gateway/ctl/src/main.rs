@@ -25,7 +25,10 @@ fn main() -> ExitCode {
     let mut output = output::Output::new(&arguments.global);
     // A second provider in the tree would make rustls guess; it is named once, here.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             return output.failure(&failure::Failure::failed(format!(

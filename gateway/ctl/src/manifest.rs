@@ -17,11 +17,14 @@ const MANIFEST_BYTES_MAX: usize = 1 << 20;
 /// Deepest folder below the one named.
 const FOLDER_DEPTH_MAX: usize = 16;
 
+/// Looks a variable up by name.
+pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 /// The text of all manifests, as one stream of YAML documents.
 pub(crate) fn read(
     path: &Path,
     is_recursive: bool,
-    variables: Option<&dyn Fn(&str) -> Option<String>>,
+    variables: Option<Variables<'_>>,
 ) -> Result<String, Failure> {
     let mut documents = Vec::new();
     if path == Path::new("-") {
@@ -33,7 +36,10 @@ pub(crate) fn read(
         documents.push(text);
     } else if path.is_dir() {
         if !is_recursive {
-            return Err(Failure::usage(format!("{} is a folder; add -R", path.display())));
+            return Err(Failure::usage(format!(
+                "{} is a folder; add -R",
+                path.display()
+            )));
         }
         let mut files = Vec::new();
         collect(path, 0, &mut files)?;
@@ -42,14 +48,19 @@ pub(crate) fn read(
             documents.push(read_file(file)?);
         }
         if documents.is_empty() {
-            return Err(Failure::failed(format!("{} holds no .yaml or .yml file", path.display())));
+            return Err(Failure::failed(format!(
+                "{} holds no .yaml or .yml file",
+                path.display()
+            )));
         }
     } else {
         documents.push(read_file(path)?);
     }
     let text = documents.join("\n---\n");
     if text.len() > MANIFEST_BYTES_MAX {
-        return Err(Failure::failed(format!("the manifests exceed {MANIFEST_BYTES_MAX} bytes")));
+        return Err(Failure::failed(format!(
+            "the manifests exceed {MANIFEST_BYTES_MAX} bytes"
+        )));
     }
     Ok(match variables {
         Some(variables) => interpolate(&text, variables),
@@ -69,13 +80,15 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), 
             folder.display()
         )));
     }
-    let unreadable =
-        |error| Failure::failed(format!("cannot read {}: {error}", folder.display()));
+    let unreadable = |error| Failure::failed(format!("cannot read {}: {error}", folder.display()));
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         if path.is_dir() {
             collect(&path, depth + 1, files)?;
-        } else if path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml") {
+        } else if path
+            .extension()
+            .is_some_and(|kind| kind == "yaml" || kind == "yml")
+        {
             files.push(path);
         }
     }
@@ -84,11 +97,13 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), 
 
 /// Replaces variables; values that are more than a word are put in as a YAML double-quoted scalar
 /// when they stand alone, and escaped when they stand inside quotes.
-fn interpolate(text: &str, variables: &dyn Fn(&str) -> Option<String>) -> String {
-    text.split_inclusive('\n').map(|line| interpolate_line(line, variables)).collect()
+fn interpolate(text: &str, variables: Variables<'_>) -> String {
+    text.split_inclusive('\n')
+        .map(|line| interpolate_line(line, variables))
+        .collect()
 }
 
-fn interpolate_line(line: &str, variables: &dyn Fn(&str) -> Option<String>) -> String {
+fn interpolate_line(line: &str, variables: Variables<'_>) -> String {
     let mut out = String::new();
     let mut rest = line;
     while let Some((before, after)) = rest.split_once('$') {
@@ -117,7 +132,9 @@ fn variable(text: &str) -> Option<(&str, &str)> {
     if let Some(braced) = text.strip_prefix('{') {
         return braced.split_once('}').filter(|(name, _)| is_name(name));
     }
-    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .unwrap_or(text.len());
     let (name, tail) = text.split_at_checked(end)?;
     is_name(name).then_some((name, tail))
 }
@@ -130,15 +147,23 @@ fn is_name(name: &str) -> bool {
 fn quoted(value: &str, before: &str, after: &str) -> String {
     let opened = |quote: char| before.matches(quote).count() % 2 == 1;
     if opened('"') {
-        return value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        return value
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', "\\n");
     }
     if opened('\'') {
         return value.replace('\'', "''").replace('\n', " ");
     }
-    let is_plain = value.chars().all(|c| c.is_ascii_alphanumeric() || "-_./@".contains(c));
+    let is_plain = value
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "-_./@".contains(c));
     let stands_alone = before.ends_with([' ', '\t']) && after.trim().is_empty();
     if !is_plain && stands_alone {
-        let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let escaped = value
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', "\\n");
         return format!("\"{escaped}\"");
     }
     value.replace(['\n', '\r'], " ")

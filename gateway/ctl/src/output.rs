@@ -26,7 +26,11 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) enum Human {
     /// Columns with a header.
-    Table { header: Vec<String>, rows: Vec<Vec<String>>, notes: Vec<String> },
+    Table {
+        header: Vec<String>,
+        rows: Vec<Vec<String>>,
+        notes: Vec<String>,
+    },
     /// Lines.
     Lines(Vec<String>),
 }
@@ -34,11 +38,23 @@ pub(crate) enum Human {
 impl Answer {
     pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, json: Value) -> Self {
         let header = header.iter().map(|name| (*name).to_owned()).collect();
-        Self { human: Human::Table { header, rows, notes: Vec::new() }, json, hints: Vec::new() }
+        Self {
+            human: Human::Table {
+                header,
+                rows,
+                notes: Vec::new(),
+            },
+            json,
+            hints: Vec::new(),
+        }
     }
 
     pub(crate) fn lines(lines: Vec<String>, json: Value) -> Self {
-        Self { human: Human::Lines(lines), json, hints: Vec::new() }
+        Self {
+            human: Human::Lines(lines),
+            json,
+            hints: Vec::new(),
+        }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -56,17 +72,25 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn new(global: &Global) -> Self {
-        let format = if global.json { Format::Json } else { global.output };
-        Self { format, has_hints: !global.no_hints && io::stderr().is_terminal() }
+        let format = if global.json {
+            Format::Json
+        } else {
+            global.output
+        };
+        Self {
+            format,
+            has_hints: !global.no_hints && io::stderr().is_terminal(),
+        }
     }
 
     /// Writes a result. A closed pipe ends quietly.
     pub(crate) fn answer(&mut self, answer: &Answer) -> Result<(), Failure> {
         let text = match (self.format, &answer.human) {
             (Format::Json, _) => format!("{:#}\n", answer.json),
-            (Format::Table, Human::Lines(lines)) => {
-                lines.iter().map(|line| format!("{}\n", printable(line, true))).collect()
-            }
+            (Format::Table, Human::Lines(lines)) => lines
+                .iter()
+                .map(|line| format!("{}\n", printable(line, true)))
+                .collect(),
             (Format::Table, Human::Table { header, rows, .. }) => table(header, rows),
         };
         match io::stdout().lock().write_all(text.as_bytes()) {
@@ -79,7 +103,10 @@ impl Output {
             notes.iter().for_each(|note| self.note(note));
         }
         if self.has_hints {
-            answer.hints.iter().for_each(|hint| self.note(&format!("hint: {hint}")));
+            answer
+                .hints
+                .iter()
+                .for_each(|hint| self.note(&format!("hint: {hint}")));
         }
         Ok(())
     }
@@ -113,7 +140,13 @@ impl Output {
 /// Control characters of server text never reach the terminal.
 fn printable(text: &str, keeps_lines: bool) -> String {
     text.chars()
-        .map(|c| if c.is_control() && !(keeps_lines && (c == '\n' || c == '\t')) { '\u{fffd}' } else { c })
+        .map(|c| {
+            if c.is_control() && !(keeps_lines && (c == '\n' || c == '\t')) {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
         .collect()
 }
 
@@ -124,7 +157,12 @@ fn table(header: &[String], rows: &[Vec<String>]) -> String {
         .collect();
     let widths: Vec<usize> = (0..header.len())
         .map(|column| {
-            cells.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or(0)
+            cells
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.width())
+                .max()
+                .unwrap_or(0)
         })
         .collect();
     let mut text = String::new();

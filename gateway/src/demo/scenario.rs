@@ -9,7 +9,7 @@ use super::{
     SampleData,
     client::{Answer, Person, Receipts, http},
     people::{Login, PEOPLE},
-    screen::{Screen, array},
+    screen::{Screen, array, at},
 };
 use crate::app::RunningApp;
 
@@ -87,7 +87,7 @@ impl Stage<'_> {
         let found = admin.get("/api/v1/catalog/datasets?limit=100").await?;
         let names: Vec<String> = array(&found.body, "datasets")
             .iter()
-            .map(|dataset| dataset["sql_name"].as_str().unwrap_or_default().to_owned())
+            .map(|dataset| at(dataset, "/sql_name").as_str().unwrap_or_default().to_owned())
             .collect();
         screen.line(&format!("   catalog: {}", names.join(", ")));
         screen.check("both depots were scanned: 9 datasets", names.len() == 9);
@@ -106,7 +106,7 @@ async fn applied(screen: &mut Screen, admin: &Person, manifests: String) -> Resu
         return Err(Fault::internal(format!("apply was refused: {}", answer.body)));
     }
     for outcome in array(&answer.body, "outcomes") {
-        let text = |field: &str| outcome[field].as_str().unwrap_or_default().to_owned();
+        let text = |field: &str| at(outcome, &format!("/{field}")).as_str().unwrap_or_default().to_owned();
         screen.check(&format!("{} {}", text("id"), text("change")), text("change") == "created");
     }
     Ok(())
@@ -127,15 +127,15 @@ async fn same_sql(screen: &mut Screen, readers: &[&Person; 4]) -> Result<(), Fau
     }
     screen.line("\n   Side by side (~ is masked):");
     let outcome = |answer: &Answer, column: &str| {
-        let columns = array(&answer.body["certificate"]["tables"][0], "columns").to_vec();
-        let found = columns.iter().find(|found| found["name"] == column);
-        found.map_or_else(|| "absent".to_owned(), |found| found["outcome"].as_str().unwrap_or("").to_owned())
+        let columns = array(at(&answer.body, "/certificate/tables/0"), "columns").to_vec();
+        let found = columns.iter().find(|found| at(found, "/name") == column);
+        found.map_or_else(|| "absent".to_owned(), |found| at(found, "/outcome").as_str().unwrap_or("").to_owned())
     };
     let header = ["user", "customers", "regions", "full_name", "email", "phone", "salary"];
     let table: Vec<Vec<String>> = summary
         .iter()
         .map(|(name, rows, counts)| {
-            let count = |column: usize| counts.body["rows"][0][column].to_string();
+            let count = |column: usize| at(&counts.body, &format!("/rows/0/{column}")).to_string();
             let mut cells = vec![name.clone(), count(0), count(1)];
             cells.extend(header.iter().skip(3).map(|column| outcome(rows, column)));
             cells
@@ -152,7 +152,7 @@ async fn same_sql(screen: &mut Screen, readers: &[&Person; 4]) -> Result<(), Fau
             && table.iter().take(2).all(|row| row.get(2).is_some_and(|regions| regions == "1")),
     );
     let email = |position: usize| {
-        summary.get(position).map(|(_, rows, _)| rows.body["rows"][0][2].to_string()).unwrap_or_default()
+        summary.get(position).map(|(_, rows, _)| at(&rows.body, "/rows/0/2").to_string()).unwrap_or_default()
     };
     screen.check("the privacy officer reads e-mail addresses", email(2).contains('@'));
     screen.check("nobody else does", [0, 1, 3].iter().all(|at| !email(*at).contains('@')));
@@ -208,7 +208,7 @@ async fn workflow(
         let runtime = state.text("runtime");
         if runtime == "succeeded" || runtime == "failed" || std::time::Instant::now() > deadline {
             for node in array(&state.body, "nodes") {
-                screen.line(&format!("   job {}: {} {}", node["job"], node["phase"], node["message"]));
+                screen.line(&format!("   job {}: {} {}", at(node, "/job"), at(node, "/phase"), at(node, "/message")));
             }
             break runtime;
         }
@@ -222,14 +222,14 @@ async fn workflow(
         let answer = person.query(sql).await?;
         screen.line(&format!("   {}: {sql}", person.name));
         screen.result(&answer.body);
-        let first = answer.body["rows"][0][1].as_str().unwrap_or_default().to_owned();
+        let first = at(&answer.body, "/rows/0/1").as_str().unwrap_or_default().to_owned();
         let is_masked = answer.status == 200 && !first.is_empty() && !first.contains('@');
         screen.check("`contact` inherited PII.email and is masked", is_masked);
     }
     let lineage = admin.get("/api/v1/catalog/datasets/crm/main/contacts/lineage").await?;
     let has_edge = array(&lineage.body, "upstream")
         .iter()
-        .any(|edge| edge["source_column"] == "email" && edge["target_column"] == "contact");
+        .any(|edge| at(edge, "/source_column") == "email" && at(edge, "/target_column") == "contact");
     screen.check("column lineage: customers.email -> contacts.contact", has_edge);
     Ok(())
 }
@@ -246,10 +246,10 @@ async fn audit(screen: &mut Screen, auditor: &Person, contractor: &Person) -> Re
     screen.heading("The auditor reads the log; nobody else may");
     let denied = auditor.get("/api/v1/audit/entries?effect=deny&limit=5").await?;
     for entry in array(&denied.body, "entries") {
-        let text = |field: &str| entry[field].as_str().unwrap_or_default().to_owned();
+        let text = |field: &str| at(entry, &format!("/{field}")).as_str().unwrap_or_default().to_owned();
         screen.line(&format!(
             "   #{} {} {} {} {} {}",
-            entry["index"],
+            at(entry, "/index"),
             text("time"),
             text("principal"),
             text("action"),

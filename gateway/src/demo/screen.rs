@@ -44,8 +44,8 @@ impl Screen {
         let header: Vec<String> = array(body, "columns")
             .iter()
             .map(|column| {
-                let mark = if column["masked"] == Value::Bool(true) { "~" } else { "" };
-                format!("{mark}{}", text(&column["name"]))
+                let mark = if at(column, "/masked") == &Value::Bool(true) { "~" } else { "" };
+                format!("{mark}{}", text(at(column, "/name")))
             })
             .collect();
         let rows: Vec<Vec<String>> = array(body, "rows")
@@ -87,23 +87,28 @@ impl Screen {
 
     /// What was enforced, from the certificate of a query.
     pub(super) fn enforced(&self, body: &Value) {
-        for table in array(&body["certificate"], "tables") {
-            let rows = text(&table["rows"]);
+        for table in array(at(body, "/certificate"), "tables") {
+            let rows = text(at(table, "/rows"));
             if rows != "true" {
-                self.line(&format!("   rows where {rows}   by {}", list(&table["row_policies"])));
+                self.line(&format!("   rows where {rows}   by {}", list(at(table, "/row_policies"))));
             }
             for column in array(table, "columns") {
-                let outcome = text(&column["outcome"]);
+                let outcome = text(at(column, "/outcome"));
                 if outcome != "plain" {
                     self.line(&format!(
                         "   {} is {outcome}   by {}",
-                        text(&column["name"]),
-                        list(&column["policies"])
+                        text(at(column, "/name")),
+                        list(at(column, "/policies"))
                     ));
                 }
             }
         }
     }
+}
+
+/// What lies at a JSON pointer, null if nothing does.
+pub(super) fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 /// The items of an array field.

@@ -44,7 +44,7 @@ pub(crate) async fn login(login: &Login) -> Result<Answer, Failure> {
         shown(&key, "expires_at")
     );
     let json = json!({
-        "context": login.name, "url": login.url, "user": login.user, "expires_at": key["expires_at"],
+        "context": login.name, "url": login.url, "user": login.user, "expires_at": shown(&key, "expires_at"),
     });
     Ok(Answer::lines(vec![line], json).hint("dataos-ctl catalog search"))
 }
@@ -78,25 +78,40 @@ pub(crate) fn context(command: &ContextCommand) -> Result<Answer, Failure> {
             for (name, context) in &contexts.contexts {
                 let is_current = contexts.current.as_deref() == Some(name);
                 let mark = if is_current { "*" } else { "" };
-                lines.push(vec![mark.into(), name.clone(), context.user.clone(), context.url.clone()]);
+                lines.push(vec![
+                    mark.into(),
+                    name.clone(),
+                    context.user.clone(),
+                    context.url.clone(),
+                ]);
                 list.push(json!({
                     "name": name, "current": is_current, "user": context.user, "url": context.url,
                 }));
             }
-            Ok(Answer::table(&["", "NAME", "USER", "URL"], lines, json!({"contexts": list})))
+            Ok(Answer::table(
+                &["", "NAME", "USER", "URL"],
+                lines,
+                json!({"contexts": list}),
+            ))
         }
         ContextCommand::Select { name } => {
             known(&contexts, name)?;
             contexts.current = Some(name.clone());
             contexts.save()?;
-            Ok(Answer::lines(vec![format!("context `{name}` selected")], json!({"current": name})))
+            Ok(Answer::lines(
+                vec![format!("context `{name}` selected")],
+                json!({"current": name}),
+            ))
         }
         ContextCommand::Delete { name } => {
             known(&contexts, name)?;
             contexts.contexts.remove(name);
             contexts.current = contexts.current.filter(|current| current != name);
             contexts.save()?;
-            Ok(Answer::lines(vec![format!("context `{name}` deleted")], json!({"deleted": name})))
+            Ok(Answer::lines(
+                vec![format!("context `{name}` deleted")],
+                json!({"deleted": name}),
+            ))
         }
     }
 }
@@ -105,7 +120,12 @@ pub(crate) async fn whoami(client: &Client) -> Result<Answer, Failure> {
     let session = client.get("/api/v1/session", &[]).await?;
     let lines = session
         .as_object()
-        .map(|fields| fields.iter().map(|(name, value)| format!("{name}: {}", plain(value))).collect())
+        .map(|fields| {
+            fields
+                .iter()
+                .map(|(name, value)| format!("{name}: {}", plain(value)))
+                .collect()
+        })
         .unwrap_or_default();
     Ok(Answer::lines(lines, session))
 }
@@ -135,6 +155,13 @@ pub(crate) async fn policy(client: &Client, command: &Policy) -> Result<Answer, 
 pub(crate) async fn health(client: &Client) -> Result<Answer, Failure> {
     let overview = client.get("/api/v1/overview", &[]).await?;
     let health = overview.get("health").cloned().unwrap_or(Value::Null);
-    let table = rows(items(&overview, "health"), &["component", "state", "detail"]);
-    Ok(Answer::table(&["COMPONENT", "STATE", "DETAIL"], table, json!({"health": health})))
+    let table = rows(
+        items(&overview, "health"),
+        &["component", "state", "detail"],
+    );
+    Ok(Answer::table(
+        &["COMPONENT", "STATE", "DETAIL"],
+        table,
+        json!({"health": health}),
+    ))
 }

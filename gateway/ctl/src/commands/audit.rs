@@ -26,10 +26,26 @@ pub(crate) async fn run(client: &Client, command: Audit) -> Result<Answer, Failu
     }
 }
 
-const HEADER: [&str; 8] =
-    ["INDEX", "TIME", "KIND", "EFFECT", "PRINCIPAL", "ACTION", "RESOURCE", "REASON"];
-const FIELDS: [&str; 8] =
-    ["index", "time", "kind", "effect", "principal", "action", "resource", "reason"];
+const HEADER: [&str; 8] = [
+    "INDEX",
+    "TIME",
+    "KIND",
+    "EFFECT",
+    "PRINCIPAL",
+    "ACTION",
+    "RESOURCE",
+    "REASON",
+];
+const FIELDS: [&str; 8] = [
+    "index",
+    "time",
+    "kind",
+    "effect",
+    "principal",
+    "action",
+    "resource",
+    "reason",
+];
 
 async fn search(client: &Client, search: AuditSearch) -> Result<Answer, Failure> {
     let mut query = vec![("limit", search.limit.to_string())];
@@ -45,7 +61,11 @@ async fn search(client: &Client, search: AuditSearch) -> Result<Answer, Failure>
         ("to", search.to),
         ("before", search.before.map(|index| index.to_string())),
     ];
-    query.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    query.extend(
+        optional
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
     let answer = client.get("/api/v1/audit/entries", &query).await?;
     let table = rows(items(&answer, "entries"), &FIELDS);
     let next = shown(&answer, "next_before");
@@ -58,20 +78,32 @@ async fn search(client: &Client, search: AuditSearch) -> Result<Answer, Failure>
 
 async fn show(client: &Client, record: &str, wants_proof: bool) -> Result<Answer, Failure> {
     let entries = if record.parse::<u64>().is_ok() {
-        vec![client.get(&format!("/api/v1/audit/entries/{record}"), &[]).await?]
+        vec![
+            client
+                .get(&format!("/api/v1/audit/entries/{record}"), &[])
+                .await?,
+        ]
     } else {
-        let query = [("request_id", record.to_owned()), ("limit", "1000".to_owned())];
+        let query = [
+            ("request_id", record.to_owned()),
+            ("limit", "1000".to_owned()),
+        ];
         let page = client.get("/api/v1/audit/entries", &query).await?;
         items(&page, "entries").iter().rev().cloned().collect()
     };
     if entries.is_empty() {
-        return Err(Failure::failed(format!("no record has the request id `{record}`")));
+        return Err(Failure::failed(format!(
+            "no record has the request id `{record}`"
+        )));
     }
     let (mut lines, mut list) = (Vec::new(), Vec::new());
     for mut entry in entries {
         lines.extend(fields(&entry));
         if wants_proof {
-            let path = format!("/api/v1/audit/entries/{}/proof", segment(&shown(&entry, "index")));
+            let path = format!(
+                "/api/v1/audit/entries/{}/proof",
+                segment(&shown(&entry, "index"))
+            );
             let proof = client.get_text(&path).await?;
             lines.push(proof.clone());
             if let Some(fields) = entry.as_object_mut() {
@@ -91,7 +123,11 @@ fn fields(value: &Value) -> Vec<String> {
         match field {
             Value::Null => {}
             Value::Object(facts) => {
-                lines.extend(facts.iter().map(|(name, fact)| format!("  {name}: {}", plain(fact))));
+                lines.extend(
+                    facts
+                        .iter()
+                        .map(|(name, fact)| format!("  {name}: {}", plain(fact))),
+                );
             }
             field if plain(field).is_empty() => {}
             field => lines.push(format!("{name}: {}", plain(field))),

@@ -21,21 +21,38 @@ pub(crate) async fn run(client: &Client, command: Catalog) -> Result<Answer, Fai
             let answer = client.get("/api/v1/catalog/depots", &[]).await?;
             let fields = ["name", "kind", "dataset_count", "owner", "description"];
             let table = rows(items(&answer, "depots"), &fields);
-            Ok(Answer::table(&["NAME", "KIND", "DATASETS", "OWNER", "DESCRIPTION"], table, answer))
+            Ok(Answer::table(
+                &["NAME", "KIND", "DATASETS", "OWNER", "DESCRIPTION"],
+                table,
+                answer,
+            ))
         }
         Catalog::Scan { depot } => scan(client, &depot).await,
-        Catalog::Tag { dataset, column, tags } => {
+        Catalog::Tag {
+            dataset,
+            column,
+            tags,
+        } => {
             let body = json!({"column": column, "tags": tags});
-            let dataset = client.put(&format!("{}/tags", path(&dataset)?), &body).await?;
+            let dataset = client
+                .put(&format!("{}/tags", path(&dataset)?), &body)
+                .await?;
             Ok(show(dataset))
         }
         Catalog::Lineage { dataset } => {
-            let answer = client.get(&format!("{}/lineage", path(&dataset)?), &[]).await?;
+            let answer = client
+                .get(&format!("{}/lineage", path(&dataset)?), &[])
+                .await?;
             let side = |name: &str| {
                 items(&answer, name)
                     .iter()
                     .map(|edge| {
-                        let fields = ["dataset", "source_column", "target_column", "transformation"];
+                        let fields = [
+                            "dataset",
+                            "source_column",
+                            "target_column",
+                            "transformation",
+                        ];
                         std::iter::once(name.to_owned())
                             .chain(fields.iter().map(|field| shown(edge, field)))
                             .collect()
@@ -59,8 +76,12 @@ async fn search(
     let answer = client.get("/api/v1/catalog/datasets", &query).await?;
     let fields = ["sql_name", "column_count", "row_count", "owner", "tags"];
     let table = rows(items(&answer, "datasets"), &fields);
-    Ok(Answer::table(&["DATASET", "COLUMNS", "ROWS", "OWNER", "TAGS"], table, answer)
-        .hint("dataos-ctl catalog show DATASET"))
+    Ok(Answer::table(
+        &["DATASET", "COLUMNS", "ROWS", "OWNER", "TAGS"],
+        table,
+        answer,
+    )
+    .hint("dataos-ctl catalog show DATASET"))
 }
 
 async fn scan(client: &Client, depot: &str) -> Result<Answer, Failure> {
@@ -80,12 +101,23 @@ async fn scan(client: &Client, depot: &str) -> Result<Answer, Failure> {
     }
     let notes = vec![format!("{} unchanged", shown(&report, "unchanged"))];
     let header = vec!["CHANGE".to_owned(), "DATASET".to_owned()];
-    let human = Human::Table { header, rows: table, notes };
-    Ok(Answer { human, json: report, hints: Vec::new() })
+    let human = Human::Table {
+        header,
+        rows: table,
+        notes,
+    };
+    Ok(Answer {
+        human,
+        json: report,
+        hints: Vec::new(),
+    })
 }
 
 fn show(dataset: Value) -> Answer {
-    let table = rows(items(&dataset, "columns"), &["name", "type", "nullable", "tags"]);
+    let table = rows(
+        items(&dataset, "columns"),
+        &["name", "type", "nullable", "tags"],
+    );
     let mut answer = Answer::table(&["COLUMN", "TYPE", "NULLABLE", "TAGS"], table, dataset);
     if let Human::Table { notes, .. } = &mut answer.human {
         let dataset = &answer.json;
@@ -104,7 +136,10 @@ fn show(dataset: Value) -> Answer {
 fn path(dataset: &str) -> Result<String, Failure> {
     let address = dataset.strip_prefix("dataos://").unwrap_or(dataset);
     let parts: Vec<&str> = if address.contains(':') {
-        address.splitn(2, ':').flat_map(|part| part.splitn(2, '/')).collect()
+        address
+            .splitn(2, ':')
+            .flat_map(|part| part.splitn(2, '/'))
+            .collect()
     } else {
         address.splitn(3, '.').collect()
     };

@@ -10,8 +10,24 @@ use crate::{
     output::Answer,
 };
 
-const USER_HEADER: [&str; 7] = ["USER", "NAME", "GROUPS", "ROLES", "TAGS", "ATTRIBUTES", "DISABLED"];
-const USER_FIELDS: [&str; 7] = ["user", "name", "groups", "roles", "tags", "attributes", "disabled"];
+const USER_HEADER: [&str; 7] = [
+    "USER",
+    "NAME",
+    "GROUPS",
+    "ROLES",
+    "TAGS",
+    "ATTRIBUTES",
+    "DISABLED",
+];
+const USER_FIELDS: [&str; 7] = [
+    "user",
+    "name",
+    "groups",
+    "roles",
+    "tags",
+    "attributes",
+    "disabled",
+];
 
 pub(crate) async fn user(client: &Client, command: User) -> Result<Answer, Failure> {
     match command {
@@ -29,7 +45,10 @@ pub(crate) async fn user(client: &Client, command: User) -> Result<Answer, Failu
             Ok(Answer::table(&USER_HEADER, table, answer))
         }
         User::Create(fields) => {
-            let secret = password("DATAOS_NEW_PASSWORD", &format!("New password of {}: ", fields.id))?;
+            let secret = password(
+                "DATAOS_NEW_PASSWORD",
+                &format!("New password of {}: ", fields.id),
+            )?;
             let mut body = json!({
                 "user": fields.id, "name": fields.id, "groups": [], "roles": [], "tags": [],
                 "attributes": {}, "disabled": false, "password": secret,
@@ -47,16 +66,25 @@ pub(crate) async fn user(client: &Client, command: User) -> Result<Answer, Failu
                 .ok_or_else(|| Failure::failed(format!("there is no user `{}`", fields.id)))?;
             set(&mut body, &fields)?;
             if fields.set_password {
-                let secret =
-                    password("DATAOS_NEW_PASSWORD", &format!("New password of {}: ", fields.id))?;
+                let secret = password(
+                    "DATAOS_NEW_PASSWORD",
+                    &format!("New password of {}: ", fields.id),
+                )?;
                 put(&mut body, "password", json!(secret));
             }
-            let user = client.put(&format!("/api/v1/users/{}", segment(&fields.id)), &body).await?;
+            let user = client
+                .put(&format!("/api/v1/users/{}", segment(&fields.id)), &body)
+                .await?;
             Ok(one(user))
         }
         User::Delete { id } => {
-            client.delete(&format!("/api/v1/users/{}", segment(&id))).await?;
-            Ok(Answer::lines(vec![format!("user `{id}` deleted")], json!({"deleted": id})))
+            client
+                .delete(&format!("/api/v1/users/{}", segment(&id)))
+                .await?;
+            Ok(Answer::lines(
+                vec![format!("user `{id}` deleted")],
+                json!({"deleted": id}),
+            ))
         }
     }
 }
@@ -76,7 +104,11 @@ fn set(body: &mut Value, fields: &UserFields) -> Result<(), Failure> {
     if let Some(name) = &fields.name {
         put(body, "name", json!(name));
     }
-    for (field, values) in [("groups", &fields.groups), ("roles", &fields.roles), ("tags", &fields.tags)] {
+    for (field, values) in [
+        ("groups", &fields.groups),
+        ("roles", &fields.roles),
+        ("tags", &fields.tags),
+    ] {
         if !values.is_empty() {
             put(body, field, json!(values));
         }
@@ -100,26 +132,37 @@ pub(crate) async fn apikey(client: &Client, command: &Apikey) -> Result<Answer, 
             let answer = client.get("/api/v1/apikeys", &[]).await?;
             let fields = ["id", "name", "created_at", "expires_at", "last_used_at"];
             let table = rows(items(&answer, "keys"), &fields);
-            Ok(Answer::table(&["ID", "NAME", "CREATED", "EXPIRES", "LAST USED"], table, answer))
+            Ok(Answer::table(
+                &["ID", "NAME", "CREATED", "EXPIRES", "LAST USED"],
+                table,
+                answer,
+            ))
         }
         Apikey::Create { name, duration } => {
             let body = json!({"name": name, "expires_in_seconds": seconds(duration)?});
             let key = client.post("/api/v1/apikeys", &body).await?;
-            let lines = vec![
-                shown(&key, "key"),
-            ];
+            let lines = vec![shown(&key, "key")];
             Ok(Answer::lines(lines, key).hint("the key is not shown again"))
         }
         Apikey::Delete { id } => {
-            client.delete(&format!("/api/v1/apikeys/{}", segment(id))).await?;
-            Ok(Answer::lines(vec![format!("key `{id}` deleted")], json!({"deleted": id})))
+            client
+                .delete(&format!("/api/v1/apikeys/{}", segment(id)))
+                .await?;
+            Ok(Answer::lines(
+                vec![format!("key `{id}` deleted")],
+                json!({"deleted": id}),
+            ))
         }
     }
 }
 
 /// `90s`, `15m`, `24h`, `30d`.
 fn seconds(duration: &str) -> Result<u64, Failure> {
-    let wrong = || Failure::usage(format!("`{duration}` is no duration; write 90s, 15m, 24h or 30d"));
+    let wrong = || {
+        Failure::usage(format!(
+            "`{duration}` is no duration; write 90s, 15m, 24h or 30d"
+        ))
+    };
     let unit = duration.chars().last().ok_or_else(wrong)?;
     let factor = match unit {
         's' => 1,
@@ -128,7 +171,10 @@ fn seconds(duration: &str) -> Result<u64, Failure> {
         'd' => 86_400,
         _ => return Err(wrong()),
     };
-    let count: u64 = duration.trim_end_matches(unit).parse().map_err(|_| wrong())?;
+    let count: u64 = duration
+        .trim_end_matches(unit)
+        .parse()
+        .map_err(|_| wrong())?;
     count.checked_mul(factor).ok_or_else(wrong)
 }
 

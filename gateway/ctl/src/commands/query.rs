@@ -35,10 +35,22 @@ pub(crate) async fn run(client: &Client, query: &Query) -> Result<Answer, Failur
         .collect();
     let rows = items(&result, "rows")
         .iter()
-        .map(|row| row.as_array().map(|cells| cells.iter().map(cell).collect()).unwrap_or_default())
+        .map(|row| {
+            row.as_array()
+                .map(|cells| cells.iter().map(cell).collect())
+                .unwrap_or_default()
+        })
         .collect();
-    let human = Human::Table { header, rows, notes: notes(&result) };
-    Ok(Answer { human, json: result, hints: Vec::new() })
+    let human = Human::Table {
+        header,
+        rows,
+        notes: notes(&result),
+    };
+    Ok(Answer {
+        human,
+        json: result,
+        hints: Vec::new(),
+    })
 }
 
 fn statement(sql: &str) -> Result<String, Failure> {
@@ -63,9 +75,16 @@ fn cell(value: &Value) -> String {
 /// What was enforced, per table, in words.
 fn notes(result: &Value) -> Vec<String> {
     let count = shown(result, "row_count");
-    let more = if result.get("truncated") == Some(&Value::Bool(true)) { ", more left out" } else { "" };
+    let more = if result.get("truncated") == Some(&Value::Bool(true)) {
+        ", more left out"
+    } else {
+        ""
+    };
     let certificate = result.get("certificate").unwrap_or(&Value::Null);
-    let mut notes = vec![format!("{count} rows{more}; record #{}", shown(certificate, "index"))];
+    let mut notes = vec![format!(
+        "{count} rows{more}; record #{}",
+        shown(certificate, "index")
+    )];
     for table in items(certificate, "tables") {
         let name = shown(table, "dataset");
         let rows = shown(table, "rows");
@@ -77,7 +96,10 @@ fn notes(result: &Value) -> Vec<String> {
             let outcome = shown(column, "outcome");
             if outcome != "plain" {
                 let policies = shown(column, "policies");
-                notes.push(format!("{name}: {} is {outcome}  [{policies}]", shown(column, "name")));
+                notes.push(format!(
+                    "{name}: {} is {outcome}  [{policies}]",
+                    shown(column, "name")
+                ));
             }
         }
     }

@@ -15,8 +15,11 @@ use crate::{
 
 fn manifests(apply: &Apply) -> Result<String, Failure> {
     let variables = |name: &str| env::var(name).ok();
-    let variables: Option<&dyn Fn(&str) -> Option<String>> =
-        if apply.disable_interpolation { None } else { Some(&variables) };
+    let variables: Option<&dyn Fn(&str) -> Option<String>> = if apply.disable_interpolation {
+        None
+    } else {
+        Some(&variables)
+    };
     manifest::read(&apply.manifest_file, apply.recursive, variables)
 }
 
@@ -27,10 +30,16 @@ pub(crate) async fn apply(
 ) -> Result<Answer, Failure> {
     let mut query = vec![("workspace", apply.workspace.clone())];
     query.extend(apply.plan.clone().map(|plan| ("plan", plan)));
-    let answer = client.post_yaml("/api/v1/resources", &query, manifests(apply)?).await?;
+    let answer = client
+        .post_yaml("/api/v1/resources", &query, manifests(apply)?)
+        .await?;
     for outcome in items(&answer, "outcomes") {
         for warning in items(outcome, "warnings") {
-            output.note(&format!("warning: {}: {}", shown(outcome, "id"), super::plain(warning)));
+            output.note(&format!(
+                "warning: {}: {}",
+                shown(outcome, "id"),
+                super::plain(warning)
+            ));
         }
     }
     let table = rows(items(&answer, "outcomes"), &["id", "change", "revision"]);
@@ -43,23 +52,38 @@ pub(crate) async fn plan(
     output: &Output,
 ) -> Result<Answer, Failure> {
     let query = [("workspace", apply.workspace.clone())];
-    let answer = client.post_yaml("/api/v1/resources/plan", &query, manifests(apply)?).await?;
+    let answer = client
+        .post_yaml("/api/v1/resources/plan", &query, manifests(apply)?)
+        .await?;
     for warning in items(&answer, "warnings") {
         output.note(&format!("warning: {}", super::plain(warning)));
     }
     let mut lines = Vec::new();
     for change in items(&answer, "changes") {
-        lines.push(format!("{:<8} {}", shown(change, "action"), shown(change, "id")));
-        lines.extend(items(change, "fields").iter().map(|field| format!("  {}", super::plain(field))));
+        lines.push(format!(
+            "{:<8} {}",
+            shown(change, "action"),
+            shown(change, "id")
+        ));
+        lines.extend(
+            items(change, "fields")
+                .iter()
+                .map(|field| format!("  {}", super::plain(field))),
+        );
     }
     lines.push(format!("plan {}", shown(&answer, "hash")));
-    let hint = format!("apply exactly this: dataos-ctl apply --plan {} -f ...", shown(&answer, "hash"));
+    let hint = format!(
+        "apply exactly this: dataos-ctl apply --plan {} -f ...",
+        shown(&answer, "hash")
+    );
     Ok(Answer::lines(lines, answer).hint(hint))
 }
 
 pub(crate) async fn get(client: &Client, get: &Get) -> Result<Answer, Failure> {
     if let Some(id) = &get.identifier {
-        let resource = client.get(&format!("/api/v1/resources/{}", segment(id)), &[]).await?;
+        let resource = client
+            .get(&format!("/api/v1/resources/{}", segment(id)), &[])
+            .await?;
         return Ok(Answer::lines(detail(&resource), resource));
     }
     let query: Vec<(&str, String)> = [
@@ -72,20 +96,44 @@ pub(crate) async fn get(client: &Client, get: &Get) -> Result<Answer, Failure> {
     .filter_map(|(name, value)| value.clone().map(|value| (name, value)))
     .collect();
     let answer = client.get("/api/v1/resources", &query).await?;
-    let fields = ["name", "version", "type", "workspace", "status", "runtime", "owner"];
+    let fields = [
+        "name",
+        "version",
+        "type",
+        "workspace",
+        "status",
+        "runtime",
+        "owner",
+    ];
     let table = rows(items(&answer, "resources"), &fields);
-    let header = ["NAME", "VERSION", "TYPE", "WORKSPACE", "STATUS", "RUNTIME", "OWNER"];
+    let header = [
+        "NAME",
+        "VERSION",
+        "TYPE",
+        "WORKSPACE",
+        "STATUS",
+        "RUNTIME",
+        "OWNER",
+    ];
     Ok(Answer::table(&header, table, answer))
 }
 
 fn detail(resource: &Value) -> Vec<String> {
-    let mut lines: Vec<String> =
-        ["id", "owner", "tags", "status", "runtime", "message", "revision", "updated_at"]
-            .iter()
-            .map(|field| (field, shown(resource, field)))
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(field, value)| format!("{field}: {value}"))
-            .collect();
+    let mut lines: Vec<String> = [
+        "id",
+        "owner",
+        "tags",
+        "status",
+        "runtime",
+        "message",
+        "revision",
+        "updated_at",
+    ]
+    .iter()
+    .map(|field| (field, shown(resource, field)))
+    .filter(|(_, value)| !value.is_empty())
+    .map(|(field, value)| format!("{field}: {value}"))
+    .collect();
     for node in items(resource, "nodes") {
         lines.push(format!(
             "node {}: {} (stack {}, attempt {}) {}",
@@ -107,18 +155,32 @@ pub(crate) async fn delete(client: &Client, delete: &Delete) -> Result<Answer, F
         (None, Some(file)) => {
             let text = manifest::read(file, false, Some(&|name: &str| env::var(name).ok()))?;
             let query = [("workspace", delete.workspace.clone())];
-            let plan = client.post_yaml("/api/v1/resources/plan", &query, text).await?;
-            items(&plan, "changes").iter().rev().map(|change| shown(change, "id")).collect()
+            let plan = client
+                .post_yaml("/api/v1/resources/plan", &query, text)
+                .await?;
+            items(&plan, "changes")
+                .iter()
+                .rev()
+                .map(|change| shown(change, "id"))
+                .collect()
         }
         (None, None) => return Err(Failure::usage("give -i or -f")),
     };
     let mut outcomes = Vec::new();
     let mut seen = BTreeSet::new();
     for id in ids.iter().filter(|id| seen.insert((*id).clone())) {
-        outcomes.push(client.delete(&format!("/api/v1/resources/{}", segment(id))).await?);
+        outcomes.push(
+            client
+                .delete(&format!("/api/v1/resources/{}", segment(id)))
+                .await?,
+        );
     }
     let table = rows(&outcomes, &["id", "change"]);
-    Ok(Answer::table(&["RESOURCE", "CHANGE"], table, json!({"outcomes": outcomes})))
+    Ok(Answer::table(
+        &["RESOURCE", "CHANGE"],
+        table,
+        json!({"outcomes": outcomes}),
+    ))
 }
 
 pub(crate) async fn log(client: &Client, log: &Log) -> Result<Answer, Failure> {
@@ -127,5 +189,9 @@ pub(crate) async fn log(client: &Client, log: &Log) -> Result<Answer, Failure> {
     let path = format!("/api/v1/resources/{}/log", segment(&log.identifier));
     let answer = client.get(&path, &query).await?;
     let lines = items(&answer, "lines").iter().map(super::plain).collect();
-    Ok(Answer { human: Human::Lines(lines), json: answer, hints: Vec::new() })
+    Ok(Answer {
+        human: Human::Lines(lines),
+        json: answer,
+        hints: Vec::new(),
+    })
 }

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dataos_proof::{note::VerifierKey, receipt};
+use dataos_proof::{
+    checkpoint::Checkpoint, frame::segment_first, log::verify_segments_against, note::VerifierKey,
+    receipt,
+};
 use serde_json::{Value, json};
 
 use crate::{arguments::AuditVerify, context::Contexts, failure::Failure, output::Answer};
@@ -45,7 +48,9 @@ fn key(
         Some(path) => fs::read_to_string(path)
             .map_err(|error| Failure::failed(format!("cannot read {}: {error}", path.display())))?,
         None => contexts.choose(context)?.log_key.ok_or_else(|| {
-            Failure::usage("no key is known; give --key FILE (the log's verifier key, see /log/key)")
+            Failure::usage(
+                "no key is known; give --key FILE (the log's verifier key, see /log/key)",
+            )
         })?,
     };
     text.trim()
@@ -59,19 +64,21 @@ fn receipts<'a>(
 ) -> Result<Answer, Failure> {
     let (mut lines, mut list) = (Vec::new(), Vec::new());
     for (number, text) in (1..).zip(texts) {
-        let verified = receipt::verify(text, key)
-            .map_err(|error| Failure::failed(format!("receipt {number} does NOT verify: {error}")))?;
+        let verified = receipt::verify(text, key).map_err(|error| {
+            Failure::failed(format!("receipt {number} does NOT verify: {error}"))
+        })?;
         let shown = shown(&verified);
+        let text = |field: &str| super::shown(&shown, field);
         lines.push(format!(
             "verified: entry #{} of {}, {} {} {} at {} ms, request {}, policy set {}",
             verified.index,
             key.name(),
-            shown["kind"].as_str().unwrap_or_default(),
-            shown["effect"].as_str().unwrap_or_default(),
-            shown["action"].as_str().unwrap_or_default(),
-            shown["time_ms"],
-            shown["request_id"].as_str().unwrap_or_default(),
-            shown["policy_set"].as_str().unwrap_or_default(),
+            text("kind"),
+            text("effect"),
+            text("action"),
+            text("time_ms"),
+            text("request_id"),
+            text("policy_set"),
         ));
         list.push(shown);
     }
@@ -102,4 +109,69 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// A whole log directory: every entry, every batch signature, and the newest checkpoint file.
+fn log(folder: &Path, key: &VerifierKey) -> Result<Answer, Failure> {
+    let unreadable = |path: &Path, error: std::io::Error| {
+        Failure::failed(format!("cannot read {}: {error}", path.display()))
+    };
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .map_err(|error| unreadable(folder, error))?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| segment_first(name).is_some())
+        .collect();
+    names.sort();
+    if names.is_empty() {
+        return Err(Failure::failed(format!(
+            "{} holds no log segment",
+            folder.display()
+        )));
+    }
+    let mut segments = Vec::new();
+    for name in names {
+        let path: PathBuf = folder.join(&name);
+        let file = fs::File::open(&path).map_err(|error| unreadable(&path, error))?;
+        segments.push((name, file));
+    }
+    let known = known(&folder.join("checkpoint"), key)?;
+    let summary = verify_segments_against(segments, key, known).map_err(|damage| {
+        Failure::failed(format!(
+            "the log in {} does NOT verify: {damage}",
+            folder.display()
+        ))
+    })?;
+    let mut lines = vec![format!(
+        "verified: {} entries in {} batches, {} segments, {} bytes",
+        summary.size, summary.batches, summary.segments, summary.bytes
+    )];
+    lines.push(format!("root {}", hex(&summary.root)));
+    if let Some(torn) = &summary.torn {
+        lines.push(format!(
+            "the end was cut off in writing, which a crash explains: {torn}"
+        ));
+    }
+    let json = json!({
+        "size": summary.size, "root": hex(&summary.root), "batches": summary.batches,
+        "segments": summary.segments, "bytes": summary.bytes,
+        "torn": summary.torn.map(|torn| torn.to_string()),
+    });
+    Ok(Answer::lines(lines, json))
+}
+
+/// The log's own newest checkpoint file: a log shorter than it was cut.
+fn known(path: &Path, key: &VerifierKey) -> Result<Vec<Checkpoint>, Failure> {
+    let note = match fs::read_to_string(path) {
+        Ok(note) => note,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            return Err(Failure::failed(format!(
+                "cannot read {}: {error}",
+                path.display()
+            )));
+        }
+    };
+    Checkpoint::open(&note, key)
+        .map(|checkpoint| vec![checkpoint])
+        .map_err(|error| Failure::failed(format!("{} is not valid: {error}", path.display())))
 }
