@@ -1,0 +1,89 @@
+//! Reading the structure of a depot. Values are looked at to infer types and never kept.
+
+mod cell;
+mod csv;
+pub(crate) mod diff;
+mod files;
+mod json;
+mod parquet;
+mod store;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use dataos_model::{
+    clock::Timestamp,
+    dataset::{DatasetId, DatasetSchema},
+    depot::{Depot, DepotSource},
+    fault::Fault,
+    seams::Secrets,
+};
+
+use crate::{change::Record, names};
+
+/// Most columns of a dataset.
+pub(crate) const COLUMNS_MAX: usize = 10_000;
+
+/// What one look at a depot found.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    /// Datasets that could be read.
+    pub(crate) found: Vec<Arc<Record>>,
+    /// What could not be read.
+    pub(crate) unreadable: Vec<Unreadable>,
+    /// Whether all of the source was seen, so that what is missing is gone.
+    pub(crate) is_whole: bool,
+}
+
+/// A thing that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unreadable {
+    /// Its name in the source.
+    pub(crate) name: String,
+    /// Why.
+    pub(crate) reason: String,
+    /// The dataset that it is, if that is known; it is not gone.
+    pub(crate) id: Option<DatasetId>,
+}
+
+/// Reads a depot. `known` are its datasets as catalogued; files that did not change are not read.
+///
+/// # Errors
+/// The depot cannot be reached at all.
+pub(crate) async fn survey(
+    depot: &Depot,
+    known: BTreeMap<DatasetId, Arc<Record>>,
+    secrets: &dyn Secrets,
+    now: Timestamp,
+) -> Result<Survey, Fault> {
+    match &depot.source {
+        DepotSource::Files { root, .. } => files::survey(&depot.name, root, known, now).await,
+        DepotSource::Postgres { .. } => store::postgres::survey(depot, secrets, now).await,
+    }
+}
+
+/// Why a schema cannot be catalogued, if it cannot.
+fn schema_problem(schema: &DatasetSchema) -> Option<String> {
+    let columns = &schema.columns;
+    if columns.is_empty() {
+        return Some("it has no columns".to_owned());
+    }
+    if columns.len() > COLUMNS_MAX {
+        return Some(format!(
+            "it has {} columns; at most {COLUMNS_MAX} are read",
+            columns.len()
+        ));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for column in columns {
+        if let Some(problem) = names::column_problem(&column.name) {
+            return Some(problem);
+        }
+        if !seen.insert(&column.name) {
+            return Some(format!(
+                "column `{}` appears twice",
+                names::shown(&column.name)
+            ));
+        }
+    }
+    None
+}

@@ -1,0 +1,67 @@
+//! What a survey changes, compared with what is catalogued.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use dataos_model::{dataset::DatasetId, seams::ScanReport};
+
+use super::Survey;
+use crate::{
+    change::{Mutation, Record},
+    state::State,
+    writes::is_in_motion,
+};
+
+/// The changes and the report of a survey that began at transaction `started_at`.
+pub(crate) fn changes(
+    state: &State,
+    depot: &str,
+    survey: Survey,
+    started_at: u64,
+) -> (Vec<Mutation>, ScanReport) {
+    let mut mutations = Vec::new();
+    let mut report = ScanReport::default();
+    let mut seen: BTreeSet<DatasetId> = survey
+        .unreadable
+        .iter()
+        .filter_map(|item| item.id.clone())
+        .collect();
+    for record in survey.found {
+        seen.insert(record.id.clone());
+        if is_in_motion(state, &record.id, started_at) {
+            report.unchanged += 1;
+        } else {
+            mutations.extend(compare(state, record, &mut report));
+        }
+    }
+    if survey.is_whole {
+        for id in state.datasets_of(depot) {
+            if !seen.contains(&id) && !is_in_motion(state, &id, started_at) {
+                mutations.push(Mutation::RemoveDataset(id.clone()));
+                report.dropped.push(id);
+            }
+        }
+    }
+    report.unreadable = survey
+        .unreadable
+        .into_iter()
+        .map(|u| (u.name, u.reason))
+        .collect();
+    (mutations, report)
+}
+
+fn compare(state: &State, record: Arc<Record>, report: &mut ScanReport) -> Option<Mutation> {
+    let Some(known) = state.records.get(&record.id) else {
+        report.added.push(record.id.clone());
+        return Some(Mutation::PutDataset(record));
+    };
+    let mut record = Record::clone(&record);
+    record.owner = known.owner.clone();
+    if record.is_same_content(known) {
+        report.unchanged += 1;
+        // The fingerprint alone moves when a file was rewritten with the same structure.
+        let is_new_print = record.fingerprint != known.fingerprint;
+        return is_new_print.then(|| Mutation::PutDataset(Arc::new(record)));
+    }
+    report.changed.push(record.id.clone());
+    Some(Mutation::PutDataset(Arc::new(record)))
+}

@@ -1,0 +1,3 @@
+//! Readers of databases. Only the modules below name SQL.
+
+pub(super) mod postgres;

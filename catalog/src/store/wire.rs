@@ -1,0 +1,328 @@
+//! The JSON bodies that the store keeps, apart from the domain types so that either can move.
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+
+use dataos_model::{
+    clock::Timestamp,
+    dataset::{Column, DatasetId, DatasetSchema},
+    depot::{DatasetSource, Depot, DepotSource, FileFormat},
+    lineage::Transformation,
+    secret::SecretName,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::change::{Record, Stage, Target};
+
+/// Why a stored body cannot be read.
+pub(super) type Problem = String;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DepotBody {
+    name: String,
+    description: String,
+    owner: String,
+    tags: BTreeSet<String>,
+    source: DepotSourceBody,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum DepotSourceBody {
+    Files {
+        root: PathBuf,
+        is_writable: bool,
+    },
+    Postgres {
+        host: String,
+        port: u16,
+        database: String,
+        user: String,
+        /// The name of the secret; its value is never here.
+        password: Option<String>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct IdBody(String, String, String);
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordBody {
+    id: IdBody,
+    columns: Vec<ColumnBody>,
+    source: DatasetSourceBody,
+    owner: Option<String>,
+    row_count: Option<u64>,
+    size_bytes: Option<u64>,
+    scanned_at_ms: i64,
+    fingerprint: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ColumnBody {
+    name: String,
+    #[serde(rename = "type")]
+    column_type: String,
+    is_nullable: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum DatasetSourceBody {
+    Files { format: String, paths: Vec<PathBuf> },
+    Table { schema: String, table: String },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TagsBody {
+    dataset: IdBody,
+    column: Option<String>,
+    tags: BTreeSet<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StageBody {
+    id: u64,
+    target: IdBody,
+    creates: bool,
+    is_new: bool,
+    paths: Vec<PathBuf>,
+    statement: String,
+}
+
+impl IdBody {
+    fn of(id: &DatasetId) -> Self {
+        Self(id.depot.clone(), id.collection.clone(), id.name.clone())
+    }
+
+    fn id(self) -> DatasetId {
+        DatasetId::new(self.0, self.1, self.2)
+    }
+}
+
+/// The body of a depot.
+pub(crate) fn depot_body(depot: &Depot) -> Result<String, serde_json::Error> {
+    let source = match &depot.source {
+        DepotSource::Files { root, is_writable } => DepotSourceBody::Files {
+            root: root.clone(),
+            is_writable: *is_writable,
+        },
+        DepotSource::Postgres {
+            host,
+            port,
+            database,
+            user,
+            password,
+        } => DepotSourceBody::Postgres {
+            host: host.clone(),
+            port: *port,
+            database: database.clone(),
+            user: user.clone(),
+            password: password.as_ref().map(|name| name.0.clone()),
+        },
+    };
+    serde_json::to_string(&DepotBody {
+        name: depot.name.clone(),
+        description: depot.description.clone(),
+        owner: depot.owner.clone(),
+        tags: depot.tags.clone(),
+        source,
+    })
+}
+
+/// The inverse of [`depot_body`].
+pub(super) fn depot(body: &str) -> Result<Arc<Depot>, Problem> {
+    let body: DepotBody = serde_json::from_str(body).map_err(|error| error.to_string())?;
+    let source = match body.source {
+        DepotSourceBody::Files { root, is_writable } => DepotSource::Files { root, is_writable },
+        DepotSourceBody::Postgres {
+            host,
+            port,
+            database,
+            user,
+            password,
+        } => DepotSource::Postgres {
+            host,
+            port,
+            database,
+            user,
+            password: password.map(SecretName),
+        },
+    };
+    Ok(Arc::new(Depot {
+        name: body.name,
+        description: body.description,
+        owner: body.owner,
+        tags: body.tags,
+        source,
+    }))
+}
+
+/// The body of a dataset.
+pub(crate) fn record_body(record: &Record) -> Result<String, serde_json::Error> {
+    let columns = record.schema.columns.iter().map(|column| ColumnBody {
+        name: column.name.clone(),
+        column_type: column.column_type.to_string(),
+        is_nullable: column.is_nullable,
+    });
+    let source = match &record.source {
+        DatasetSource::Files { format, paths } => DatasetSourceBody::Files {
+            format: format_name(*format).to_owned(),
+            paths: paths.clone(),
+        },
+        DatasetSource::Table { schema, table } => DatasetSourceBody::Table {
+            schema: schema.clone(),
+            table: table.clone(),
+        },
+    };
+    serde_json::to_string(&RecordBody {
+        id: IdBody::of(&record.id),
+        columns: columns.collect(),
+        source,
+        owner: record.owner.clone(),
+        row_count: record.row_count,
+        size_bytes: record.size_bytes,
+        scanned_at_ms: record.scanned_at.0,
+        fingerprint: record.fingerprint.map(|hash| hash.to_string()),
+    })
+}
+
+/// The inverse of [`record_body`].
+pub(super) fn record(body: &str) -> Result<Arc<Record>, Problem> {
+    let body: RecordBody = serde_json::from_str(body).map_err(|error| error.to_string())?;
+    let column = |column: ColumnBody| {
+        Ok(Column {
+            column_type: column
+                .column_type
+                .parse()
+                .map_err(|fault| format!("{fault}"))?,
+            name: column.name,
+            is_nullable: column.is_nullable,
+        })
+    };
+    let columns = body
+        .columns
+        .into_iter()
+        .map(column)
+        .collect::<Result<_, Problem>>()?;
+    let source = match body.source {
+        DatasetSourceBody::Files { format, paths } => DatasetSource::Files {
+            format: file_format(&format)?,
+            paths,
+        },
+        DatasetSourceBody::Table { schema, table } => DatasetSource::Table { schema, table },
+    };
+    let fingerprint = body.fingerprint.map(|text| text.parse()).transpose();
+    Ok(Arc::new(Record {
+        id: body.id.id(),
+        schema: DatasetSchema { columns },
+        source,
+        owner: body.owner,
+        row_count: body.row_count,
+        size_bytes: body.size_bytes,
+        scanned_at: Timestamp(body.scanned_at_ms),
+        fingerprint: fingerprint.map_err(|error| format!("{error}"))?,
+    }))
+}
+
+/// The body of the tags set by hand on a target.
+pub(super) fn tags_body(
+    target: &Target,
+    tags: &BTreeSet<String>,
+) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&TagsBody {
+        dataset: IdBody::of(&target.dataset),
+        column: target.column.clone(),
+        tags: tags.clone(),
+    })
+}
+
+/// The inverse of [`tags_body`].
+pub(super) fn tags(body: &str) -> Result<(Target, BTreeSet<String>), Problem> {
+    let body: TagsBody = serde_json::from_str(body).map_err(|error| error.to_string())?;
+    Ok((
+        Target {
+            dataset: body.dataset.id(),
+            column: body.column,
+        },
+        body.tags,
+    ))
+}
+
+/// The body of a stage.
+pub(super) fn stage_body(stage: &Stage) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&StageBody {
+        id: stage.id,
+        target: IdBody::of(&stage.target),
+        creates: stage.creates,
+        is_new: stage.is_new,
+        paths: stage.paths.clone(),
+        statement: stage.statement.clone(),
+    })
+}
+
+/// The inverse of [`stage_body`].
+pub(super) fn stage(body: &str) -> Result<Arc<Stage>, Problem> {
+    let body: StageBody = serde_json::from_str(body).map_err(|error| error.to_string())?;
+    Ok(Arc::new(Stage {
+        id: body.id,
+        target: body.target.id(),
+        creates: body.creates,
+        is_new: body.is_new,
+        paths: body.paths,
+        statement: body.statement,
+    }))
+}
+
+/// The key of a target: an address, unambiguous by the rules in `names`.
+pub(super) fn target_key(target: &Target) -> String {
+    match &target.column {
+        Some(column) => format!("{}/{column}", target.dataset),
+        None => target.dataset.to_string(),
+    }
+}
+
+/// The inverse of the address of a dataset, without the freedoms that users have in writing one.
+pub(super) fn dataset_id(address: &str) -> Result<DatasetId, Problem> {
+    address
+        .split_once(':')
+        .and_then(|(depot, rest)| {
+            rest.split_once('/')
+                .map(|(c, n)| DatasetId::new(depot, c, n))
+        })
+        .ok_or_else(|| format!("`{address}` is not an address"))
+}
+
+/// The inverse of `Transformation::name`.
+pub(super) fn transformation(name: &str) -> Result<Transformation, Problem> {
+    [
+        Transformation::Identity,
+        Transformation::Transformation,
+        Transformation::Aggregation,
+        Transformation::Indirect,
+    ]
+    .into_iter()
+    .find(|transformation| transformation.name() == name)
+    .ok_or_else(|| format!("`{name}` is not a transformation"))
+}
+
+fn format_name(format: FileFormat) -> &'static str {
+    match format {
+        FileFormat::Parquet => "parquet",
+        FileFormat::Csv => "csv",
+        FileFormat::Json => "json",
+    }
+}
+
+fn file_format(name: &str) -> Result<FileFormat, Problem> {
+    match name {
+        "parquet" => Ok(FileFormat::Parquet),
+        "csv" => Ok(FileFormat::Csv),
+        "json" => Ok(FileFormat::Json),
+        _ => Err(format!("`{name}` is not a file format")),
+    }
+}
