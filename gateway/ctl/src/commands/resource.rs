@@ -15,7 +15,7 @@ use crate::{
 
 fn manifests(apply: &Apply) -> Result<String, Failure> {
     let variables = |name: &str| env::var(name).ok();
-    let variables: Option<&dyn Fn(&str) -> Option<String>> = if apply.disable_interpolation {
+    let variables: Option<manifest::Variables<'_>> = if apply.disable_interpolation {
         None
     } else {
         Some(&variables)
