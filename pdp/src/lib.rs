@@ -1,1 +1,56 @@
-//! dataos-pdp
+//! Heimdall, the policy decision point.
+//!
+//! Enters: Cedar texts of the policies folder and of applied resources, changes of entities, and
+//! requests. Leaves: decisions with the policies that determined them, and for datasets the rows as a
+//! [`Predicate`](dataos_model::predicate::Predicate) and the columns with their masks. Every answer
+//! is made from one immutable version of policies and entities and names both by digest.
+//!
+//! Never done here: authentication, SQL, HTTP, the audit log. Only this crate names Cedar.
+//!
+//! ```no_run
+//! # fn open(clock: std::sync::Arc<dyn dataos_model::clock::Clock>) -> Result<(), dataos_model::fault::Fault> {
+//! let folder = std::path::PathBuf::from("policies");
+//! dataos_pdp::write_shipped(&folder)?;
+//! let pdp = dataos_pdp::Pdp::open(dataos_pdp::PdpConfig::new(folder), clock)?;
+//! // `pdp` is `Decide`, `EntitySink` and `Policies`; `pdp.reload()` reads the folder again.
+//! # Ok(()) }
+//! ```
+
+mod problem;
+mod scan;
+mod stack;
+
+mod conditions;
+mod convert;
+mod digest;
+
+mod folder;
+mod schema;
+mod shipped;
+mod source;
+
+mod index;
+mod set;
+
+mod entities;
+mod version;
+
+mod decide;
+
+mod access;
+mod narrow;
+mod residual;
+mod totality;
+
+mod pdp;
+
+pub use entities::{ANCESTORS_MAX, ENTITIES_MAX};
+pub use folder::{FILES_MAX, FOLDER_DEPTH_MAX};
+pub use pdp::{Pdp, PdpConfig};
+pub use scan::{
+    NESTING_MAX, OPERATORS_PER_POLICY_MAX, POLICIES_MAX, POLICY_BYTES_MAX, TEXT_BYTES_MAX,
+};
+pub use schema::{SCHEMA_BYTES_MAX, SCHEMA_FILE};
+pub use shipped::{shipped_policies, write_shipped};
+pub use source::ID_BYTES_MAX;
+pub use version::RESIDUALS_MAX;

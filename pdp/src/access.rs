@@ -1,0 +1,198 @@
+//! Rows and columns of a dataset for one caller: what is left of `read_row` and `read_cell` once all
+//! but the row's values is known.
+//!
+//! A row's ancestors (its dataset and tags) are known, its attributes are not; Cedar folds everything
+//! else. A policy that does not type-check on the dataset, or has no exact row condition, refuses the
+//! dataset as a whole: neither a permit nor a forbid is ever left out.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use dataos_model::{
+    access::{AccessRequest, DatasetAccess},
+    action::Action,
+    dataset::{DatasetId, DatasetSchema},
+    decision::{Reason, Request},
+    entity::{Entity, EntityType, EntityUid},
+    fault::{Fault, Location},
+    hash::Hash,
+    predicate::Predicate,
+};
+
+use crate::{
+    decide::{Refusal, Selection, type_check},
+    digest::caller_digest,
+    index::keys_of,
+    narrow::Narrowing,
+    source::LoadedPolicy,
+    stack::caught,
+    version::{Placed, Version},
+};
+
+/// Id of the entity that stands for "this row" or "this cell". Policies cannot name it: rows and
+/// cells in a policy's text are refused.
+const THIS: &str = "this";
+
+impl Version {
+    /// Answers for each dataset, in order.
+    pub(crate) fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess> {
+        let caller = caller_digest(&request.principal, &request.context);
+        request
+            .datasets
+            .iter()
+            .map(|dataset| {
+                let question = Hash::of_parts([
+                    caller.0.as_slice(),
+                    request.action.name().as_bytes(),
+                    dataset.depot.as_bytes(),
+                    dataset.collection.as_bytes(),
+                    dataset.name.as_bytes(),
+                ]);
+                if let Some(known) = self.remembered(&question) {
+                    return known.as_ref().clone();
+                }
+                let answer = Arc::new(self.dataset(request, dataset));
+                self.remember(question, &answer);
+                answer.as_ref().clone()
+            })
+            .collect()
+    }
+
+    fn dataset(&self, request: &AccessRequest, dataset: &DatasetId) -> DatasetAccess {
+        let asked = Request {
+            principal: request.principal.clone(),
+            action: request.action,
+            resource: dataset.uid(),
+            resource_entity: None,
+            context: request.context.clone(),
+        };
+        let decision = self.decide(&asked, Selection::Indexed);
+        let mut answer = DatasetAccess {
+            dataset: dataset.clone(),
+            decision,
+            schema_hash: Hash::default(),
+            rows: Predicate::NEVER,
+            row_policies: Vec::new(),
+            columns: Vec::new(),
+        };
+        if !answer.decision.is_allowed() {
+            return answer;
+        }
+        let narrowed = caught(|| self.narrow(request, &answer))
+            .unwrap_or_else(|| Err((Reason::Internal, "the decision failed".to_owned())));
+        narrowed.unwrap_or_else(|(reason, detail)| {
+            answer.decision = self.denied(reason, format!("{dataset}: {detail}"));
+            answer
+        })
+    }
+
+    fn narrow(
+        &self,
+        request: &AccessRequest,
+        whole: &DatasetAccess,
+    ) -> Result<DatasetAccess, Refusal> {
+        let placed = self.stored(&whole.dataset.uid());
+        let placed = placed.ok_or((Reason::EntityMissing, "not known".to_owned()))?;
+        let columns = placed.entity.schema.clone();
+        let columns = columns.ok_or((
+            Reason::EntityMissing,
+            "its columns are not known; scan the depot".to_owned(),
+        ))?;
+        let schema = self.policies.schema.specialised(&columns);
+        let schema = schema.map_err(|error| (Reason::PolicyNotTyped, error))?;
+        let narrowing = Narrowing {
+            version: self,
+            request,
+            principal: self.principal(&request.principal),
+            dataset: placed,
+            columns: &columns,
+            schema,
+        };
+        narrowing.narrow(DatasetAccess {
+            schema_hash: columns.hash(),
+            ..whole.clone()
+        })
+    }
+
+    /// Whether the policies of one source type-check on every dataset that they can apply to.
+    pub(crate) fn check_datasets(&self, source: &str) -> Result<(), Fault> {
+        let Some(source) = self.policies.sources.get(source) else {
+            return Ok(());
+        };
+        let on_rows: Vec<&Arc<LoadedPolicy>> = source
+            .policies
+            .iter()
+            .filter(|policy| policy.scope.is_on_rows())
+            .collect();
+        if on_rows.is_empty() {
+            return Ok(());
+        }
+        for dataset in self.entities.all() {
+            let Some(columns) = &dataset.schema else {
+                continue;
+            };
+            let placed = self.placed(dataset.clone());
+            let reached: Vec<&Arc<LoadedPolicy>> = on_rows
+                .iter()
+                .copied()
+                .filter(|policy| self.reaches(policy, &placed, columns))
+                .collect();
+            if reached.is_empty() {
+                continue;
+            }
+            let schema = self.policies.schema.specialised(columns);
+            let schema = schema.map_err(Fault::internal)?;
+            type_check(&reached, &schema)
+                .map_err(|(policy, message)| not_typed(policy, &dataset.uid.id, &message))?;
+        }
+        Ok(())
+    }
+
+    fn reaches(&self, policy: &LoadedPolicy, dataset: &Placed, columns: &DatasetSchema) -> bool {
+        let reached = |uid: &EntityUid, ancestors: &[EntityUid]| {
+            keys_of(uid, ancestors).contains(&policy.scope.resource)
+        };
+        let row = this(&EntityType::ROW, dataset, None);
+        if policy.scope.actions.contains(&Action::ReadRow)
+            && reached(&row.entity.uid, &row.ancestors)
+        {
+            return true;
+        }
+        let Ok(id) = dataset.entity.uid.id.parse::<DatasetId>() else {
+            return false;
+        };
+        policy.scope.actions.contains(&Action::ReadCell)
+            && columns.columns.iter().any(|column| {
+                let column = self.stored(&id.column_uid(&column.name));
+                let cell = this(&EntityType::CELL, dataset, column.as_ref());
+                reached(&cell.entity.uid, &cell.ancestors)
+            })
+    }
+}
+
+fn not_typed(policy: &LoadedPolicy, dataset: &str, message: &str) -> Fault {
+    let location = Location {
+        file: Some(policy.reference.source.clone()),
+        ..Location::default()
+    };
+    Fault::invalid(format!(
+        "policy `{}` on dataset {dataset}: {message}",
+        policy.id()
+    ))
+    .with_reason(Reason::PolicyNotTyped.code())
+    .with_hint("name a column that the dataset has, and guard one that can be absent with `has`")
+    .at(location)
+}
+
+/// The row or cell whose values are not known, with all its ancestors.
+pub(crate) fn this(entity_type: &EntityType, dataset: &Placed, column: Option<&Placed>) -> Placed {
+    let own = column.into_iter().chain([dataset]).flat_map(|placed| {
+        std::iter::once(&placed.entity.uid)
+            .chain(&placed.ancestors)
+            .cloned()
+    });
+    let ancestors: BTreeSet<EntityUid> = own.collect();
+    Placed {
+        entity: Entity::new(entity_type.clone().id(THIS)),
+        ancestors: ancestors.into_iter().collect(),
+    }
+}

@@ -1,0 +1,254 @@
+//! One request -> one decision, under one version.
+
+use std::sync::Arc;
+
+use cedar_policy::{
+    AuthorizationError, Authorizer, PolicySet as CedarSet, Request as CedarRequest, Schema,
+    ValidationMode, Validator,
+};
+use dataos_model::{
+    decision::{Decision, Effect, Reason, Request},
+    entity::{EntityType, EntityUid},
+};
+
+use crate::{
+    convert::{cedar_context, cedar_uid},
+    set::cedar_set,
+    source::LoadedPolicy,
+    stack::{caught, on_big_stack},
+    version::{Placed, Version, check_entity, obligations},
+};
+
+/// How the policies that are evaluated are chosen. Both give the same answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Selection {
+    /// Those that the index finds.
+    Indexed,
+    /// All of them: stock Cedar, the oracle.
+    Whole,
+}
+
+/// A question that cannot be put to the engine.
+pub(crate) type Refusal = (Reason, String);
+
+impl Version {
+    /// Decides. Never fails: a failure is a deny with its reason.
+    pub(crate) fn decide(&self, request: &Request, selection: Selection) -> Decision {
+        let decided = caught(|| self.decide_caught(request, selection));
+        let decided = decided.unwrap_or_else(|| {
+            tracing::error!(action = %request.action, resource = %request.resource, "a decision panicked");
+            Err((Reason::Internal, "the decision failed".to_owned()))
+        });
+        decided.unwrap_or_else(|(reason, detail)| self.denied(reason, detail))
+    }
+
+    fn decide_caught(&self, request: &Request, selection: Selection) -> Result<Decision, Refusal> {
+        let principal = self.principal(&request.principal);
+        let resource = self.resource(request)?;
+        let schema = self.schema_for(&resource)?;
+        let question = self.question(request, schema.schema())?;
+        let (policies, looked_into): (_, Vec<EntityUid>) = match selection {
+            Selection::Whole => (None, self.policies.whole().1.clone()),
+            Selection::Indexed => {
+                let positions = self.policies.index.candidates(
+                    request.action,
+                    &principal.keys(),
+                    &resource.keys(),
+                );
+                let policies = self.policies.at(&positions);
+                let looked_into = policies
+                    .iter()
+                    .flat_map(|policy| policy.looked_into.clone())
+                    .collect();
+                (Some(policies), looked_into)
+            }
+        };
+        if let Some(policies) = &policies {
+            check_row_types(&resource, policies, &schema)?;
+        }
+        let placed = self.surroundings([principal, resource], looked_into);
+        let entities = self.cedar_entities(request.action, &placed);
+        let entities = entities.map_err(|error| (Reason::RequestInvalid, error))?;
+        let candidates;
+        let (set, is_deep) = match &policies {
+            None => (
+                &self.policies.whole().0,
+                self.policies.policies.iter().any(|p| p.is_deep),
+            ),
+            Some(policies) => {
+                candidates = cedar_set(policies.iter().copied());
+                (&candidates, policies.iter().any(|policy| policy.is_deep))
+            }
+        };
+        let evaluate = || evaluate(&question, set, &entities);
+        let response = if is_deep {
+            on_big_stack(evaluate)
+        } else {
+            Some(evaluate())
+        };
+        let outcome =
+            response.ok_or_else(|| (Reason::Internal, "the decision failed".to_owned()))?;
+        Ok(self.decision(request, outcome))
+    }
+
+    /// What the snapshot knows counts; the enforcement point speaks only for what it does not hold.
+    fn resource(&self, request: &Request) -> Result<Placed, Refusal> {
+        if let Some(stored) = self.stored(&request.resource) {
+            return Ok(stored);
+        }
+        let missing = || {
+            (
+                Reason::EntityMissing,
+                format!("{} is not known", request.resource),
+            )
+        };
+        let entity = request.resource_entity.clone().ok_or_else(missing)?;
+        if entity.uid != request.resource {
+            let detail = format!("{} was sent as {}", entity.uid, request.resource);
+            return Err((Reason::RequestInvalid, detail));
+        }
+        let placed = self.placed(entity);
+        let schema = self.schema_for(&placed)?;
+        check_entity(&placed.entity, schema.schema())
+            .map_err(|error| (Reason::RequestInvalid, error))?;
+        Ok(placed)
+    }
+
+    /// The base schema, or for a row or cell the one of its dataset.
+    fn schema_for(&self, resource: &Placed) -> Result<Arc<Validator>, Refusal> {
+        let base = &self.policies.schema;
+        if !is_row(resource) {
+            return Ok(Arc::clone(base.plain()));
+        }
+        let columns = resource
+            .ancestors
+            .iter()
+            .filter(|uid| uid.entity_type == EntityType::DATASET)
+            .find_map(|uid| self.entities.get(uid)?.entity.schema.clone())
+            .ok_or_else(|| {
+                (
+                    Reason::EntityMissing,
+                    "a row of no known dataset".to_owned(),
+                )
+            })?;
+        base.specialised(&columns)
+            .map_err(|error| (Reason::PolicyNotTyped, error))
+    }
+
+    fn question(&self, request: &Request, schema: &Schema) -> Result<CedarRequest, Refusal> {
+        let invalid = |error: String| (Reason::RequestInvalid, error);
+        let action = self.policies.schema.action(request.action);
+        let action = action.ok_or_else(|| invalid(format!("no action `{}`", request.action)))?;
+        CedarRequest::new(
+            cedar_uid(&request.principal.uid).map_err(invalid)?,
+            action.uid.clone(),
+            cedar_uid(&request.resource).map_err(invalid)?,
+            cedar_context(&request.context).map_err(invalid)?,
+            Some(schema),
+        )
+        .map_err(|error| invalid(error.to_string()))
+    }
+
+    fn decision(&self, request: &Request, outcome: Outcome) -> Decision {
+        let determining: Vec<&Arc<LoadedPolicy>> = outcome
+            .determining
+            .iter()
+            .filter_map(|id| self.policies.get(id))
+            .collect();
+        let (effect, reason, detail) = match (outcome.is_allowed, determining.is_empty()) {
+            (true, _) => (Effect::Allow, Reason::Permitted, String::new()),
+            (false, false) => (Effect::Deny, Reason::Forbidden, forbidden(&determining)),
+            (false, true) => (
+                Effect::Deny,
+                Reason::NoPermit,
+                format!(
+                    "no policy permits {} to {} {}",
+                    request.principal.uid, request.action, request.resource
+                ),
+            ),
+        };
+        Decision {
+            effect,
+            obligations: obligations(determining.iter().copied()),
+            policies: determining
+                .into_iter()
+                .map(|policy| policy.reference.clone())
+                .collect(),
+            errors: outcome.errors,
+            ..self.denied(reason, detail)
+        }
+    }
+}
+
+/// Why it is forbidden, in the words of the policies.
+pub(crate) fn forbidden(policies: &[&Arc<LoadedPolicy>]) -> String {
+    let words = policies.iter().map(|policy| {
+        policy
+            .reference
+            .description
+            .clone()
+            .unwrap_or_else(|| policy.id().to_owned())
+    });
+    format!("forbidden: {}", words.collect::<Vec<_>>().join("; "))
+}
+
+fn is_row(resource: &Placed) -> bool {
+    let entity_type = &resource.entity.uid.entity_type;
+    *entity_type == EntityType::ROW || *entity_type == EntityType::CELL
+}
+
+/// On a row, an ill-typed policy would fail at run time and a forbid among them be skipped.
+fn check_row_types(
+    resource: &Placed,
+    policies: &[&Arc<LoadedPolicy>],
+    schema: &Validator,
+) -> Result<(), Refusal> {
+    if !is_row(resource) {
+        return Ok(());
+    }
+    type_check(policies, schema).map_err(|(policy, message)| {
+        (
+            Reason::PolicyNotTyped,
+            format!("policy `{}`: {message}", policy.id()),
+        )
+    })
+}
+
+/// The first of the policies that does not type-check, and why.
+pub(crate) fn type_check<'a>(
+    policies: &[&'a Arc<LoadedPolicy>],
+    schema: &Validator,
+) -> Result<(), (&'a Arc<LoadedPolicy>, String)> {
+    for policy in policies {
+        let result = schema.validate(&cedar_set([*policy]), ValidationMode::Strict);
+        if let Some(message) = result.validation_errors().map(ToString::to_string).min() {
+            return Err((*policy, message));
+        }
+    }
+    Ok(())
+}
+
+struct Outcome {
+    is_allowed: bool,
+    determining: Vec<String>,
+    errors: Vec<(String, String)>,
+}
+
+fn evaluate(question: &CedarRequest, set: &CedarSet, entities: &cedar_policy::Entities) -> Outcome {
+    let response = Authorizer::new().is_authorized(question, set, entities);
+    let diagnostics = response.diagnostics();
+    let mut determining: Vec<String> = diagnostics.reason().map(ToString::to_string).collect();
+    determining.sort();
+    let mut errors: Vec<(String, String)> = diagnostics
+        .errors()
+        .map(|AuthorizationError::PolicyEvaluationError(error)| {
+            (error.policy_id().to_string(), error.inner().to_string())
+        })
+        .collect();
+    errors.sort();
+    Outcome {
+        is_allowed: response.decision() == cedar_policy::Decision::Allow,
+        determining,
+        errors,
+    }
+}

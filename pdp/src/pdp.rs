@@ -1,0 +1,298 @@
+//! The PDP as others hold it: the active version, and the ways to change it.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use dataos_model::{
+    access::{AccessRequest, DatasetAccess},
+    clock::Clock,
+    decision::{Decision, Request},
+    entity::EntityChange,
+    fault::{Fault, FaultKind},
+    hash::Hash,
+    policy::{PolicyInfo, PolicySetInfo, PolicyText},
+    seams::{Decide, EntitySink, Policies},
+};
+
+use crate::{
+    decide::Selection,
+    entities::{ANCESTORS_MAX, ENTITIES_MAX, Refused, Snapshot},
+    folder::Folder,
+    schema::{BaseSchema, SCHEMA_FILE},
+    set::{PolicySet, Source, Sources},
+    source::Origin,
+    version::{Version, check_entity},
+};
+
+/// What a PDP needs to start.
+#[derive(Clone, Debug)]
+pub struct PdpConfig {
+    /// The folder with `schema.cedarschema` and `*.cedar` files.
+    pub policies_dir: PathBuf,
+}
+
+impl PdpConfig {
+    /// A PDP over this folder.
+    pub fn new(policies_dir: PathBuf) -> Self {
+        Self { policies_dir }
+    }
+}
+
+/// The policy decision point.
+///
+/// Readers take the active version once and never wait. Writers take `writing` and swap in the next
+/// version whole, so no answer mixes two.
+#[derive(Debug)]
+pub struct Pdp {
+    config: PdpConfig,
+    clock: Arc<dyn Clock>,
+    active: ArcSwap<Version>,
+    /// Held from reading the active version to replacing it.
+    writing: Mutex<Writing>,
+}
+
+#[derive(Debug, Default)]
+struct Writing {
+    load_error: Option<Fault>,
+}
+
+impl Pdp {
+    /// Reads and checks the folder.
+    ///
+    /// # Errors
+    /// The first problem, with file, line and column.
+    pub fn open(config: PdpConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Fault> {
+        let (schema, sources) = read_folder(&config, None)?;
+        let policies = PolicySet::new(schema, sources, clock.now())?;
+        tracing::info!(policy_set = %policies.hash, count = policies.policies.len(), "policies loaded");
+        let version = Version::new(Arc::new(policies), Snapshot::default());
+        Ok(Arc::new(Self {
+            config,
+            clock,
+            active: ArcSwap::from_pointee(version),
+            writing: Mutex::default(),
+        }))
+    }
+
+    /// Reads the folder again and activates it together with the applied texts.
+    ///
+    /// # Errors
+    /// The first problem, with file, line and column; the old set stays as a whole, and
+    /// [`PolicySetInfo::load_error`] says so until a reload succeeds.
+    pub fn reload(&self) -> Result<Hash, Fault> {
+        let mut writing = self.write();
+        let loaded = self.reload_locked();
+        writing.load_error = loaded.as_ref().err().cloned();
+        if let Err(fault) = &loaded {
+            tracing::error!(%fault, "the policies folder was not loaded; the old set stays");
+        }
+        loaded
+    }
+
+    fn reload_locked(&self) -> Result<Hash, Fault> {
+        let version = self.active.load_full();
+        let (schema, mut sources) = read_folder(&self.config, Some(&version.policies))?;
+        if schema.hash != version.policies.schema.hash {
+            version.check_entities(&schema)?;
+        }
+        for (name, source) in &version.policies.sources {
+            if !source.is_file() {
+                let source = source.recheck(&schema, name)?;
+                sources.insert(name.clone(), source);
+            }
+        }
+        let policies = PolicySet::new(schema, sources, self.clock.now())?;
+        Ok(self.activate(&version, policies))
+    }
+
+    /// Decides by evaluating every policy, as stock Cedar does: the oracle for the index, and what
+    /// benchmarks compare with.
+    pub fn decide_stock(&self, request: &Request) -> Decision {
+        self.active.load().decide(request, Selection::Whole)
+    }
+
+    /// Decides at once; the seam's `decide` for callers that are not asynchronous.
+    pub fn decide_now(&self, request: &Request) -> Decision {
+        self.active.load().decide(request, Selection::Indexed)
+    }
+
+    fn write(&self) -> MutexGuard<'_, Writing> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes `policies` active; the same set again only keeps the older date.
+    fn activate(&self, version: &Version, policies: PolicySet) -> Hash {
+        let hash = policies.hash;
+        if hash != version.policies.hash {
+            tracing::info!(policy_set = %hash, count = policies.policies.len(), "policies activated");
+        }
+        self.active.store(Arc::new(Version::new(
+            Arc::new(policies),
+            version.entities.clone(),
+        )));
+        hash
+    }
+
+    /// The next set, with the texts of some sources replaced (`Some`) or removed (`None`).
+    fn changed(
+        &self,
+        version: &Version,
+        changes: &[(&str, Option<&str>)],
+    ) -> Result<PolicySet, Fault> {
+        let schema = Arc::clone(&version.policies.schema);
+        let mut sources = version.policies.sources.clone();
+        for (name, text) in changes {
+            if sources.get(*name).is_some_and(|source| source.is_file()) {
+                return Err(Fault::new(
+                    FaultKind::Conflict,
+                    format!("`{name}` is a file of the policies folder"),
+                )
+                .with_hint("change the file and reload"));
+            }
+            let known = sources.remove(*name);
+            if let Some(text) = text {
+                let source = Source::read(&schema, name, Origin::Applied, text, known.as_ref())?;
+                sources.insert((*name).to_owned(), source);
+            }
+        }
+        Ok(PolicySet::new(schema, sources, self.clock.now())?)
+    }
+}
+
+/// Reads the folder; texts that did not change are taken from `known`.
+fn read_folder(
+    config: &PdpConfig,
+    known: Option<&PolicySet>,
+) -> Result<(Arc<BaseSchema>, Sources), Fault> {
+    let folder = Folder::read(&config.policies_dir)?;
+    let schema = Arc::new(BaseSchema::parse(SCHEMA_FILE, &folder.schema)?);
+    // The same schema keeps its specialisations.
+    let schema = match known {
+        Some(known) if known.schema.hash == schema.hash => Arc::clone(&known.schema),
+        _ => schema,
+    };
+    let mut sources = Sources::new();
+    for (name, text) in &folder.files {
+        let known = known.and_then(|known| known.sources.get(name));
+        sources.insert(
+            name.clone(),
+            Source::read(&schema, name, Origin::File, text, known)?,
+        );
+    }
+    Ok((schema, sources))
+}
+
+#[async_trait]
+impl Decide for Pdp {
+    async fn decide(&self, request: &Request) -> Decision {
+        self.decide_now(request)
+    }
+
+    async fn decide_all(&self, requests: &[Request]) -> Vec<Decision> {
+        let version = self.active.load_full();
+        requests
+            .iter()
+            .map(|request| version.decide(request, Selection::Indexed))
+            .collect()
+    }
+
+    async fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess> {
+        let version = self.active.load_full();
+        version.access(request)
+    }
+}
+
+impl EntitySink for Pdp {
+    fn apply(&self, changes: Vec<EntityChange>) -> Result<Hash, Fault> {
+        let _writing = self.write();
+        let version = self.active.load_full();
+        for change in &changes {
+            if let EntityChange::Upsert(entity) = change {
+                check_entity(entity, version.policies.schema.plain().schema())
+                    .map_err(Fault::invalid)?;
+            }
+        }
+        let entities = version.entities.with(changes).map_err(refused)?;
+        let hash = entities.hash;
+        if hash != version.entities.hash {
+            self.active.store(Arc::new(Version::new(
+                Arc::clone(&version.policies),
+                entities,
+            )));
+        }
+        Ok(hash)
+    }
+}
+
+#[async_trait]
+impl Policies for Pdp {
+    fn info(&self) -> PolicySetInfo {
+        let load_error = self.write().load_error.clone();
+        let version = self.active.load();
+        PolicySetInfo {
+            hash: version.policies.hash,
+            activated_at: version.policies.activated_at,
+            count: version.policies.policies.len(),
+            load_error,
+        }
+    }
+
+    fn list(&self) -> Vec<PolicyInfo> {
+        self.active
+            .load()
+            .policies
+            .policies
+            .iter()
+            .map(|policy| policy.info())
+            .collect()
+    }
+
+    async fn check(&self, texts: &[PolicyText]) -> Result<(), Fault> {
+        let version = self.active.load_full();
+        let changes: Vec<(&str, Option<&str>)> = texts
+            .iter()
+            .map(|text| (text.source.as_str(), Some(text.cedar.as_str())))
+            .collect();
+        let candidate = self.changed(&version, &changes)?;
+        let candidate = Version::new(Arc::new(candidate), version.entities.clone());
+        for text in texts {
+            candidate.check_datasets(&text.source)?;
+        }
+        Ok(())
+    }
+
+    async fn put(&self, text: PolicyText) -> Result<Hash, Fault> {
+        let _writing = self.write();
+        let version = self.active.load_full();
+        let policies = self.changed(&version, &[(&text.source, Some(&text.cedar))])?;
+        Ok(self.activate(&version, policies))
+    }
+
+    async fn remove(&self, source: &str) -> Result<Hash, Fault> {
+        let _writing = self.write();
+        let version = self.active.load_full();
+        let policies = self.changed(&version, &[(source, None)])?;
+        Ok(self.activate(&version, policies))
+    }
+}
+
+fn refused(refused: Refused) -> Fault {
+    match refused {
+        Refused::Cycle(uid) => Fault::invalid(format!("{uid} would be its own ancestor")),
+        Refused::Reserved(uid) => {
+            Fault::invalid(format!("{uid}: rows and cells are not kept as entities"))
+        }
+        Refused::Ancestors(uid) => Fault::new(
+            FaultKind::TooLarge,
+            format!("{uid} has more than {ANCESTORS_MAX} ancestors (ANCESTORS_MAX)"),
+        ),
+        Refused::Entities => Fault::new(
+            FaultKind::TooLarge,
+            format!("more than {ENTITIES_MAX} entities (ENTITIES_MAX)"),
+        ),
+    }
+}

@@ -1,0 +1,359 @@
+//! One policy text -> checked policies, each with what decisions need to know of it.
+
+use std::collections::BTreeSet;
+
+use cedar_policy::{
+    ActionConstraint, Effect, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint,
+    pst,
+};
+use dataos_model::{
+    action::Action,
+    annotation::Call,
+    decision::PolicyRef,
+    entity::{EntityType, EntityUid},
+    hash::Hash,
+    mask::Mask,
+    policy::PolicyInfo,
+};
+
+use crate::{
+    conditions,
+    convert::model_uid,
+    index::{Key, Scope},
+    problem::Problem,
+    scan::{Statement, statements},
+    schema::{BaseSchema, canonical},
+    stack::on_big_stack,
+};
+
+/// Longest `@id`, in bytes.
+pub const ID_BYTES_MAX: usize = 256;
+
+/// Annotations that mean something here; any other is an error, so that a slip of the pen in
+/// `@mask` cannot open a column.
+const ANNOTATIONS: [&str; 5] = ["id", "description", "mask", "priority", "obligation"];
+
+/// A checked policy.
+#[derive(Debug)]
+pub(crate) struct LoadedPolicy {
+    /// As decisions name it.
+    pub reference: PolicyRef,
+    /// As Cedar evaluates it.
+    pub cedar: Policy,
+    /// Its text, without what stands before it.
+    pub text: String,
+    /// Digest of its id and canonical form.
+    pub digest: Hash,
+    /// All annotations but `@id`.
+    pub annotations: Vec<(String, String)>,
+    /// `@mask`.
+    pub mask: Option<Mask>,
+    /// `@priority`; lower wins, none is last.
+    pub priority: Option<i64>,
+    /// `@obligation`.
+    pub obligation: Option<Call>,
+    /// Where it can apply.
+    pub scope: Scope,
+    /// Entities that its conditions may look into, besides those of the request.
+    pub looked_into: Vec<EntityUid>,
+    /// Entities that it names at all.
+    pub named: Vec<EntityUid>,
+    /// Whether its conditions nest so deeply that they need a big stack.
+    pub is_deep: bool,
+}
+
+impl LoadedPolicy {
+    /// Its id.
+    pub(crate) fn id(&self) -> &str {
+        &self.reference.id
+    }
+
+    /// As listings show it.
+    pub(crate) fn info(&self) -> PolicyInfo {
+        PolicyInfo {
+            id: self.reference.id.clone(),
+            effect: if self.reference.effect_is_permit {
+                "permit"
+            } else {
+                "forbid"
+            }
+            .to_owned(),
+            source: self.reference.source.clone(),
+            annotations: self.annotations.clone(),
+            text: self.text.clone(),
+        }
+    }
+}
+
+/// The kind of a text: files are named with a line, applied resources by their id alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    File,
+    Applied,
+}
+
+/// Parses and checks all policies of a text against the base schema.
+pub(crate) fn load(
+    schema: &BaseSchema,
+    source: &str,
+    origin: Origin,
+    text: &str,
+) -> Result<Vec<LoadedPolicy>, Problem> {
+    let found = statements(text)
+        .map_err(|refused| Problem::at(source, text, refused.at, refused.problem.to_string()))?;
+    on_big_stack(|| {
+        let loader = Loader {
+            schema,
+            source,
+            origin,
+            text,
+        };
+        let mut ids = BTreeSet::new();
+        let mut policies = Vec::with_capacity(found.len());
+        for statement in &found {
+            let policy = loader.policy(statement)?;
+            if !ids.insert(policy.id().to_owned()) {
+                let message = format!("@id(\"{}\") is used twice", policy.id());
+                return Err(loader.at(statement, message));
+            }
+            policies.push(policy);
+        }
+        Ok(policies)
+    })
+    .unwrap_or_else(|| Err(Problem::whole(source, "the policies could not be read")))
+}
+
+struct Loader<'a> {
+    schema: &'a BaseSchema,
+    source: &'a str,
+    origin: Origin,
+    text: &'a str,
+}
+
+impl Loader<'_> {
+    fn at(&self, statement: &Statement<'_>, message: impl Into<String>) -> Problem {
+        Problem::at(self.source, self.text, statement.head, message)
+    }
+
+    fn policy(&self, statement: &Statement<'_>) -> Result<LoadedPolicy, Problem> {
+        let parsed = Policy::parse(None, statement.text)
+            .map_err(|error| Problem::diagnosed(self.source, self.text, statement.start, &error))?;
+        let id = self.id(statement, &parsed)?;
+        let cedar = parsed.new_id(PolicyId::new(&id));
+        let scope = self.scope(statement, &cedar)?;
+        self.validate(statement, &cedar, &scope)?;
+        let document = cedar
+            .to_json()
+            .map_err(|error| self.at(statement, format!("policy `{id}`: {error}")))?;
+        let conditions = self.conditions(statement, &cedar)?;
+        let named: Vec<EntityUid> = cedar.entity_literals().iter().map(model_uid).collect();
+        self.refuse_row_literals(statement, &named)?;
+        let annotation = |name: &str| cedar.annotation(name).map(str::to_owned);
+        Ok(LoadedPolicy {
+            reference: PolicyRef {
+                effect_is_permit: cedar.effect() == Effect::Permit,
+                source: match self.origin {
+                    Origin::File => format!("{}:{}", self.source, statement.line),
+                    Origin::Applied => self.source.to_owned(),
+                },
+                description: annotation("description"),
+                id: id.clone(),
+            },
+            text: statement
+                .text
+                .get(statement.head.saturating_sub(statement.start)..)
+                .unwrap_or_default()
+                .to_owned(),
+            digest: Hash::of_parts([id.as_bytes(), canonical(&document).as_bytes()]),
+            annotations: sorted_annotations(&cedar),
+            mask: self.mask(statement, &cedar, &scope)?,
+            priority: self.priority(statement, &cedar)?,
+            obligation: self.obligation(statement, &cedar)?,
+            is_deep: conditions.iter().any(conditions::is_deep),
+            looked_into: conditions
+                .iter()
+                .flat_map(conditions::looked_into)
+                .collect(),
+            named,
+            scope,
+            cedar,
+        })
+    }
+
+    fn id(&self, statement: &Statement<'_>, policy: &Policy) -> Result<String, Problem> {
+        let mut unknown: Vec<&str> = policy
+            .annotations()
+            .map(|(name, _)| name)
+            .filter(|name| !ANNOTATIONS.contains(name))
+            .collect();
+        unknown.sort_unstable();
+        if let Some(name) = unknown.first() {
+            let message = format!("unknown annotation `@{name}`");
+            let hint = format!("known: {}", ANNOTATIONS.join(", "));
+            return Err(self.at(statement, message).with_hint(hint));
+        }
+        match policy.annotation("id") {
+            Some(id) if !id.is_empty() && id.len() <= ID_BYTES_MAX => Ok(id.to_owned()),
+            Some(_) => Err(self.at(
+                statement,
+                format!("@id must have 1 to {ID_BYTES_MAX} bytes (ID_BYTES_MAX)"),
+            )),
+            None => Err(self
+                .at(statement, "a policy without @id")
+                .with_hint("write @id(\"name\") before it; the name must be unique")),
+        }
+    }
+
+    fn mask(
+        &self,
+        statement: &Statement<'_>,
+        policy: &Policy,
+        scope: &Scope,
+    ) -> Result<Option<Mask>, Problem> {
+        let Some(text) = policy.annotation("mask") else {
+            return Ok(None);
+        };
+        let mask = Mask::parse(text).map_err(|error| self.at(statement, error.to_string()))?;
+        if policy.effect() == Effect::Permit {
+            return Err(self
+                .at(statement, "`@mask` on a permit: a mask never grants")
+                .with_hint("put it on a forbid for DataOS::Action::\"read_cell\""));
+        }
+        if scope.actions != [Action::ReadCell] {
+            return Err(self
+                .at(
+                    statement,
+                    "`@mask` on a policy that is not for `read_cell` alone",
+                )
+                .with_hint("write action == DataOS::Action::\"read_cell\""));
+        }
+        Ok(Some(mask))
+    }
+
+    fn priority(&self, at: &Statement<'_>, policy: &Policy) -> Result<Option<i64>, Problem> {
+        let Some(text) = policy.annotation("priority") else {
+            return Ok(None);
+        };
+        let number = text.parse();
+        number
+            .map(Some)
+            .map_err(|_| self.at(at, format!("`@priority(\"{text}\")` is no integer")))
+    }
+
+    fn obligation(&self, at: &Statement<'_>, policy: &Policy) -> Result<Option<Call>, Problem> {
+        let Some(text) = policy.annotation("obligation") else {
+            return Ok(None);
+        };
+        Call::parse(text)
+            .map(Some)
+            .map_err(|error| self.at(at, error.to_string()))
+    }
+
+    fn scope(&self, statement: &Statement<'_>, policy: &Policy) -> Result<Scope, Problem> {
+        let named: Option<Vec<EntityUid>> = match policy.action_constraint() {
+            ActionConstraint::Any => None,
+            ActionConstraint::Eq(uid) => Some(vec![model_uid(&uid)]),
+            ActionConstraint::In(uids) => Some(uids.iter().map(model_uid).collect()),
+        };
+        let is_equality = matches!(policy.action_constraint(), ActionConstraint::Eq(_));
+        let matches = |action: &Action| {
+            let Some(named) = &named else { return true };
+            let groups = self.schema.action(*action).map(|facts| &facts.groups);
+            named.iter().any(|uid| {
+                uid.id == action.name()
+                    || (!is_equality && groups.is_some_and(|groups| groups.contains(&uid.id)))
+            })
+        };
+        let actions: Vec<Action> = Action::ALL.iter().copied().filter(matches).collect();
+        if actions.is_empty() {
+            return Err(self
+                .at(
+                    statement,
+                    "the policy names no action that exists, so it never applies",
+                )
+                .with_hint("a group of actions is matched with `action in`, not `==`"));
+        }
+        Ok(Scope {
+            actions,
+            principal: match policy.principal_constraint() {
+                PrincipalConstraint::Any => Key::Any,
+                PrincipalConstraint::Is(name) => Key::Type(EntityType::named(name.basename())),
+                PrincipalConstraint::In(uid)
+                | PrincipalConstraint::Eq(uid)
+                | PrincipalConstraint::IsIn(_, uid) => Key::Entity(model_uid(&uid)),
+            },
+            resource: match policy.resource_constraint() {
+                ResourceConstraint::Any => Key::Any,
+                ResourceConstraint::Is(name) => Key::Type(EntityType::named(name.basename())),
+                ResourceConstraint::In(uid)
+                | ResourceConstraint::Eq(uid)
+                | ResourceConstraint::IsIn(_, uid) => Key::Entity(model_uid(&uid)),
+            },
+        })
+    }
+
+    /// Everything but rows and cells is type-checked here; those against each dataset (`access`).
+    fn validate(
+        &self,
+        statement: &Statement<'_>,
+        policy: &Policy,
+        scope: &Scope,
+    ) -> Result<(), Problem> {
+        let set = PolicySet::from_policies([policy.clone()])
+            .map_err(|error| self.at(statement, error.to_string()))?;
+        let is_on_rows_alone = scope.resource == Key::Type(EntityType::ROW)
+            || scope.resource == Key::Type(EntityType::CELL)
+            || scope
+                .actions
+                .iter()
+                .all(|action| matches!(action, Action::ReadRow | Action::ReadCell));
+        let errors = if is_on_rows_alone {
+            self.schema.name_errors(&set)
+        } else {
+            self.schema.type_errors(&set)
+        };
+        let mut problems: Vec<Problem> = errors
+            .iter()
+            .map(|error| Problem::diagnosed(self.source, self.text, statement.start, error))
+            .collect();
+        problems.sort_by(|left, right| {
+            (left.position, &left.message).cmp(&(right.position, &right.message))
+        });
+        problems.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    fn conditions(
+        &self,
+        statement: &Statement<'_>,
+        policy: &Policy,
+    ) -> Result<Vec<pst::Clause>, Problem> {
+        match policy.to_pst() {
+            Ok(pst::Policy::Static(policy)) => Ok(policy.body().clauses().clone()),
+            Ok(pst::Policy::Linked(_)) => Err(self.at(statement, "templates are not supported")),
+            Err(error) => Err(self.at(statement, error.to_string())),
+        }
+    }
+
+    /// A row has no name outside the engine; the reserved one stands for "this row".
+    fn refuse_row_literals(&self, at: &Statement<'_>, named: &[EntityUid]) -> Result<(), Problem> {
+        let is_row = |uid: &&EntityUid| {
+            uid.entity_type == EntityType::ROW || uid.entity_type == EntityType::CELL
+        };
+        match named.iter().find(is_row) {
+            None => Ok(()),
+            Some(uid) => Err(self
+                .at(at, format!("{uid}: rows and cells cannot be named"))
+                .with_hint("name the dataset or column, and compare its columns in `when`")),
+        }
+    }
+}
+
+fn sorted_annotations(policy: &Policy) -> Vec<(String, String)> {
+    let mut annotations: Vec<(String, String)> = policy
+        .annotations()
+        .filter(|(name, _)| *name != "id")
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    annotations.sort();
+    annotations
+}

@@ -1,0 +1,244 @@
+//! One immutable version of policies and entities; every answer is made from one of these.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use cedar_policy::{Entities, PartialEntity, RestrictedExpression, Schema};
+use dataos_model::{
+    access::DatasetAccess,
+    action::Action,
+    annotation::Call,
+    decision::{Decision, Effect, Reason},
+    entity::{Entity, EntityUid},
+    fault::Fault,
+    hash::Hash,
+    principal::Principal,
+    value::Value,
+};
+
+use crate::{
+    convert::{Unrepresentable, cedar_entity, cedar_uid, pairs},
+    entities::Snapshot,
+    index::{Key, keys_of},
+    schema::{BaseSchema, SCHEMA_FILE},
+    set::PolicySet,
+    source::LoadedPolicy,
+};
+
+/// Answers about datasets kept per version; when full, all are dropped.
+pub const RESIDUALS_MAX: usize = 10_000;
+
+/// Policies and entities that belong together.
+#[derive(Debug)]
+pub(crate) struct Version {
+    /// The policies.
+    pub policies: Arc<PolicySet>,
+    /// The entities.
+    pub entities: Snapshot,
+    residuals: Mutex<HashMap<Hash, Arc<DatasetAccess>>>,
+}
+
+/// An entity of a request with all its ancestors.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    /// The entity.
+    pub entity: Entity,
+    /// Its ancestors.
+    pub ancestors: Vec<EntityUid>,
+}
+
+impl Placed {
+    /// For partial evaluation, wholly known.
+    pub(crate) fn known(&self, schema: &Schema) -> Result<PartialEntity, Unrepresentable> {
+        let attributes = pairs(&self.entity.attributes)?;
+        self.partial(Some(attributes), schema)
+    }
+
+    /// For partial evaluation, with attributes that are not known.
+    pub(crate) fn unknown(&self, schema: &Schema) -> Result<PartialEntity, Unrepresentable> {
+        self.partial(None, schema)
+    }
+
+    fn partial(
+        &self,
+        attributes: Option<Vec<(String, RestrictedExpression)>>,
+        schema: &Schema,
+    ) -> Result<PartialEntity, Unrepresentable> {
+        let named = |(name, value): (String, RestrictedExpression)| (name.into(), value);
+        let attributes = attributes.map(|pairs| pairs.into_iter().map(named).collect());
+        let tags = pairs(&self.entity.tags)?.into_iter().map(named).collect();
+        let ancestors: Result<_, Unrepresentable> = self.ancestors.iter().map(cedar_uid).collect();
+        let uid = cedar_uid(&self.entity.uid)?;
+        PartialEntity::new(uid, attributes, Some(ancestors?), Some(tags), schema)
+            .map_err(|error| error.to_string())
+    }
+
+    /// The keys under which policies on it are found.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        keys_of(&self.entity.uid, &self.ancestors)
+    }
+}
+
+impl Version {
+    /// A version of these two.
+    pub(crate) fn new(policies: Arc<PolicySet>, entities: Snapshot) -> Self {
+        Self {
+            policies,
+            entities,
+            residuals: Mutex::default(),
+        }
+    }
+
+    /// An entity with its ancestors.
+    pub(crate) fn placed(&self, entity: Entity) -> Placed {
+        let ancestors = self.entities.ancestors(&entity.parents);
+        Placed { entity, ancestors }
+    }
+
+    /// The principal as it was verified. What the snapshot holds of it adds parents, such as groups
+    /// of a directory, and takes nothing away.
+    pub(crate) fn principal(&self, principal: &Principal) -> Placed {
+        let mut entity = principal.entity();
+        if let Some(stored) = self.entities.get(&entity.uid) {
+            entity.parents.extend(stored.entity.parents.iter().cloned());
+        }
+        self.placed(entity)
+    }
+
+    /// A stored entity with its ancestors.
+    pub(crate) fn stored(&self, uid: &EntityUid) -> Option<Placed> {
+        Some(self.placed(self.entities.get(uid)?.entity.clone()))
+    }
+
+    /// All that Cedar may look at: the given entities, and what their attributes and the policies'
+    /// conditions point to.
+    pub(crate) fn surroundings(
+        &self,
+        placed: impl IntoIterator<Item = Placed>,
+        looked_into: impl IntoIterator<Item = EntityUid>,
+    ) -> Vec<Placed> {
+        let mut found: BTreeMap<EntityUid, Placed> = placed
+            .into_iter()
+            .map(|placed| (placed.entity.uid.clone(), placed))
+            .collect();
+        let mut waiting: BTreeSet<EntityUid> = looked_into.into_iter().collect();
+        found
+            .values()
+            .for_each(|placed| waiting.extend(references(&placed.entity)));
+        while let Some(uid) = waiting.pop_first() {
+            if found.contains_key(&uid) {
+                continue;
+            }
+            let Some(placed) = self.stored(&uid) else {
+                continue;
+            };
+            waiting.extend(references(&placed.entity));
+            found.insert(uid, placed);
+        }
+        found.into_values().collect()
+    }
+
+    /// These as Cedar's entities, with the action. The closure over ancestors is there already.
+    pub(crate) fn cedar_entities(
+        &self,
+        action: Action,
+        placed: &[Placed],
+    ) -> Result<Entities, Unrepresentable> {
+        let facts = self.policies.schema.action(action);
+        let actions = facts
+            .into_iter()
+            .flat_map(|facts| facts.entities.iter().cloned());
+        let placed = placed
+            .iter()
+            .map(|placed| cedar_entity(&placed.entity, &placed.ancestors));
+        let list = placed.collect::<Result<Vec<_>, _>>()?;
+        Entities::from_entities(list.into_iter().chain(actions), None)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Whether all stored entities fit a schema that is about to replace the present one.
+    pub(crate) fn check_entities(&self, schema: &BaseSchema) -> Result<(), Fault> {
+        self.entities.all().try_for_each(|entity| {
+            check_entity(entity, schema.plain().schema()).map_err(|error| {
+                Fault::invalid(format!("{SCHEMA_FILE} does not fit what is known: {error}"))
+            })
+        })
+    }
+
+    /// A deny that no policy determined.
+    pub(crate) fn denied(&self, reason: Reason, detail: impl Into<String>) -> Decision {
+        Decision {
+            effect: Effect::Deny,
+            reason,
+            policies: Vec::new(),
+            errors: Vec::new(),
+            obligations: Vec::new(),
+            policy_set: self.policies.hash,
+            entities: self.entities.hash,
+            detail: detail.into(),
+        }
+    }
+
+    /// An answer given before, under the same version.
+    pub(crate) fn remembered(&self, question: &Hash) -> Option<Arc<DatasetAccess>> {
+        self.residuals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(question)
+            .cloned()
+    }
+
+    /// Keeps an answer.
+    pub(crate) fn remember(&self, question: Hash, answer: &Arc<DatasetAccess>) {
+        let mut residuals = self
+            .residuals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if residuals.len() >= RESIDUALS_MAX {
+            residuals.clear();
+        }
+        residuals.insert(question, Arc::clone(answer));
+    }
+}
+
+/// Whether an entity fits the schema.
+pub(crate) fn check_entity(entity: &Entity, schema: &Schema) -> Result<(), Unrepresentable> {
+    let placed = Placed {
+        entity: entity.clone(),
+        ancestors: entity.parents.clone(),
+    };
+    placed.known(schema).map(drop)
+}
+
+/// The obligations of these policies, each once.
+pub(crate) fn obligations<'a>(
+    policies: impl IntoIterator<Item = &'a Arc<LoadedPolicy>>,
+) -> Vec<Call> {
+    let mut found: Vec<Call> = Vec::new();
+    for obligation in policies
+        .into_iter()
+        .filter_map(|policy| policy.obligation.as_ref())
+    {
+        if !found.contains(obligation) {
+            found.push(obligation.clone());
+        }
+    }
+    found
+}
+
+fn references(entity: &Entity) -> Vec<EntityUid> {
+    fn collect(value: &Value, found: &mut Vec<EntityUid>) {
+        match value {
+            Value::Entity(uid) => found.push(uid.clone()),
+            Value::Set(items) => items.iter().for_each(|item| collect(item, found)),
+            Value::Record(fields) => fields.values().for_each(|field| collect(field, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    let values = entity.attributes.values().chain(entity.tags.values());
+    values.for_each(|value| collect(value, &mut found));
+    found
+}

@@ -1,0 +1,4 @@
+//! The PDP through its public face.
+
+mod fixture;
+mod shipped;
