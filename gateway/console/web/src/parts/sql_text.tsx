@@ -1,0 +1,18 @@
+// SQL, coloured, for reading.
+import { layOut } from "./sql.ts";
+
+export function SqlText({ sql, label }: { sql: string; label: string }) {
+  return (
+    <pre className="sql" tabIndex={0} role="region" aria-label={label}>
+      {layOut(sql).map((token, at) =>
+        token.kind === "space" || token.kind === "sign" || token.kind === "word" ? (
+          token.text
+        ) : (
+          <span key={at} className={`sql-${token.kind}`}>
+            {token.text}
+          </span>
+        ),
+      )}
+    </pre>
+  );
+}
