@@ -1,0 +1,335 @@
+//! From a statement and the columns that the caller may see to a governed statement.
+//!
+//! Enters: the tree as parsed, the dataset of each table, the visible columns of each dataset as the
+//! PDP answered. Leaves: a [`Bound`]: text for the engine in which each base table is a governed
+//! name of its own, the columns of the result, and lineage. A column that is not visible does not
+//! exist here, so no error can tell the difference.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use dataos_model::{
+    dataset::{ColumnType, DatasetId},
+    lineage::WriteLineage,
+};
+
+use crate::{
+    emit,
+    error::{SqlError, SqlErrorKind},
+    ir::{Ident, Position, Query},
+    limits,
+    lineage::{Flow, Source},
+    names::{Tables, Target},
+    parse::{Kind, Statement},
+    recheck,
+};
+
+mod expr;
+mod from;
+mod query;
+mod scope;
+mod write;
+
+use scope::{CteEntry, Output, Scope};
+
+/// A dataset as the caller may see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableView {
+    /// Which dataset.
+    pub dataset: DatasetId,
+    /// Its visible columns, in the order of the catalog.
+    pub columns: Vec<ViewColumn>,
+}
+
+/// A visible column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewColumn {
+    /// Its name, as the catalog spells it.
+    pub name: String,
+    /// Its type as the caller sees it.
+    pub column_type: ColumnType,
+    /// Whether a mask lies over it for this caller.
+    pub is_masked: bool,
+}
+
+/// What a bound statement does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BoundKind {
+    /// Answers rows.
+    Query,
+    /// Creates a table from rows.
+    CreateTableAs(Target),
+    /// Adds rows to a table, whose columns are those of [`Bound::columns`], by their names.
+    Insert(Target),
+    /// Answers the plan.
+    Explain,
+    /// Answers what would be enforced.
+    ExplainPolicy,
+    /// Answers the tables that the caller may name; there is nothing to emit.
+    ShowTables,
+}
+
+/// One base table of the governed text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundTable {
+    /// The name under which the engine must find the governed table: `__t0`, `__t1`, ..
+    pub governed_name: String,
+    /// The dataset behind it.
+    pub dataset: DatasetId,
+    /// The visible columns that the statement uses, in the order of the catalog; may be empty.
+    pub columns: Vec<String>,
+    /// Where the caller named it.
+    pub position: Position,
+}
+
+/// A column of the result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputColumn {
+    /// Its name for the caller. Two columns may have one name.
+    pub name: String,
+    /// Its name in the engine's result, at the same place: differs where `name` is repeated.
+    pub engine_name: String,
+    /// Whether a masked column contributes to it, or to a condition inside it.
+    pub is_masked: bool,
+}
+
+/// A statement ready to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// What it does.
+    pub kind: BoundKind,
+    /// Columns of the result, or the columns written.
+    pub columns: Vec<OutputColumn>,
+    /// Base tables, one per occurrence.
+    pub tables: Vec<BoundTable>,
+    text: String,
+    fingerprint: String,
+    lineage: Option<WriteLineage>,
+}
+
+impl Bound {
+    /// The query for the engine, checked; no word of it is the caller's. For writes and EXPLAIN
+    /// this is the query inside; empty for SHOW TABLES.
+    pub fn emit(&self) -> &str {
+        &self.text
+    }
+
+    /// The query with dataset names for governed names and `?` for each literal.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// What a write takes from where.
+    pub fn lineage(&self) -> Option<&WriteLineage> {
+        self.lineage.as_ref()
+    }
+}
+
+/// The name of a governed table in the emitted text.
+pub(crate) fn governed_name(occurrence: usize) -> String {
+    format!("__t{occurrence}")
+}
+
+/// Binds a statement. `views` holds one view for each dataset of `tables.occurrences`.
+///
+/// # Errors
+/// A name that is unknown or ambiguous, a limit, or a governed text that fails its recheck.
+pub fn bind(
+    statement: &Statement,
+    tables: &Tables,
+    views: &[TableView],
+) -> Result<Bound, SqlError> {
+    limits::on_large_stack(|| bind_here(statement, tables, views))
+}
+
+fn bind_here(
+    statement: &Statement,
+    tables: &Tables,
+    views: &[TableView],
+) -> Result<Bound, SqlError> {
+    let Some(query) = statement.kind.query() else {
+        return Ok(Bound {
+            kind: BoundKind::ShowTables,
+            columns: Vec::new(),
+            tables: Vec::new(),
+            text: String::new(),
+            fingerprint: "SHOW TABLES".to_owned(),
+            lineage: None,
+        });
+    };
+    let mut binder = Binder::new(tables, views)?;
+    let bound = binder.query(query)?;
+    let text = emit::governed(&bound.query);
+    recheck::recheck(&text, &bound.query, tables.occurrences.len())?;
+    let fingerprint = emit::fingerprint(&bound.query, &tables.occurrences);
+    let mut columns: Vec<OutputColumn> =
+        bound.outputs.iter().map(|output| binder.output_column(output)).collect();
+    let target = tables.target.clone();
+    let (kind, lineage) = match (&statement.kind, target) {
+        (Kind::CreateTableAs { .. }, Some(target)) => {
+            let edges = binder.created(&bound, &columns, target.position)?;
+            let lineage = write::lineage(&target, true, edges, &fingerprint);
+            (BoundKind::CreateTableAs(target), Some(lineage))
+        }
+        (Kind::Insert { columns: named, .. }, Some(target)) => {
+            let edges = binder.inserted(&bound, named, &target, &mut columns)?;
+            let lineage = write::lineage(&target, false, edges, &fingerprint);
+            (BoundKind::Insert(target), Some(lineage))
+        }
+        (Kind::CreateTableAs { .. } | Kind::Insert { .. }, None) => {
+            return Err(mismatch("a write has no target"));
+        }
+        (Kind::Explain(_), _) => (BoundKind::Explain, None),
+        (Kind::ExplainPolicy(_), _) => (BoundKind::ExplainPolicy, None),
+        (Kind::Query(_) | Kind::ShowTables, _) => (BoundKind::Query, None),
+    };
+    let tables = binder.bound_tables();
+    Ok(Bound { kind, columns, tables, text, fingerprint, lineage })
+}
+
+/// Arguments that do not belong together.
+fn mismatch(message: &str) -> SqlError {
+    SqlError::new(SqlErrorKind::Recheck, message, Position::default())
+}
+
+/// A query whose names are resolved.
+struct BoundQuery {
+    query: Query,
+    outputs: Vec<Output>,
+    /// Sources that decide which rows there are.
+    indirect: BTreeSet<Source>,
+}
+
+/// What one pass over a statement carries along.
+struct Binder<'a> {
+    tables: &'a Tables,
+    /// The view of each occurrence.
+    views: Vec<&'a TableView>,
+    /// Columns used of each occurrence.
+    used: Vec<BTreeSet<usize>>,
+    /// Enclosing selects, innermost last.
+    scopes: Vec<Scope>,
+    /// Queries of WITH that are visible, innermost last.
+    ctes: Vec<CteEntry>,
+    /// Row-deciding sources of the enclosing queries, innermost last.
+    indirect: Vec<BTreeSet<Source>>,
+    /// Aliases given out; each is used once in the whole text, so no name can capture another.
+    aliases: HashSet<String>,
+    /// Base tables so far, with each WITH reference replaced by its query.
+    expanded: usize,
+    /// Sources recorded so far.
+    sources: usize,
+}
+
+impl<'a> Binder<'a> {
+    fn new(tables: &'a Tables, views: &'a [TableView]) -> Result<Self, SqlError> {
+        let by_dataset: BTreeMap<&DatasetId, &TableView> =
+            views.iter().map(|view| (&view.dataset, view)).collect();
+        let views = tables
+            .occurrences
+            .iter()
+            .map(|occurrence| by_dataset.get(&occurrence.dataset).copied())
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| mismatch("a table of the statement has no view"))?;
+        Ok(Self {
+            tables,
+            used: vec![BTreeSet::new(); views.len()],
+            views,
+            scopes: Vec::new(),
+            ctes: Vec::new(),
+            indirect: Vec::new(),
+            aliases: HashSet::new(),
+            expanded: 0,
+            sources: 0,
+        })
+    }
+
+    /// An alias that no other part of the text has, as close to `name` as is safe.
+    fn alias(&mut self, name: &str) -> Ident {
+        /// Longer names say no more.
+        const LENGTH_MAX: usize = 40;
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let mut plain: String = name
+            .chars()
+            .take(LENGTH_MAX)
+            .map(|c| if is_plain(c) { c } else { '_' })
+            .collect();
+        if !plain.starts_with(|c: char| c.is_ascii_lowercase()) {
+            plain.insert(0, 'r');
+        }
+        let mut alias = plain.clone();
+        let mut number = 2_usize;
+        while !self.aliases.insert(alias.clone()) {
+            alias = format!("{plain}_{number}");
+            number += 1;
+        }
+        Ident::quoted(alias)
+    }
+
+    /// Counts base tables as the engine will see them.
+    fn expand(&mut self, weight: usize, at: Position) -> Result<(), SqlError> {
+        self.expanded = self.expanded.saturating_add(weight);
+        if self.expanded > limits::EXPANDED_RELATIONS_MAX {
+            return Err(limits::exceeded(
+                "tables behind its WITH queries",
+                limits::EXPANDED_RELATIONS_MAX,
+                at,
+            ));
+        }
+        Ok(())
+    }
+
+    /// Counts recorded sources.
+    fn spend(&mut self, flow: &Flow) -> Result<(), SqlError> {
+        self.sources = self.sources.saturating_add(flow.size());
+        if self.sources > limits::FLOW_SOURCES_MAX {
+            return Err(limits::exceeded(
+                "column sources",
+                limits::FLOW_SOURCES_MAX,
+                Position::default(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Notes sources that decide which rows the query at hand has.
+    fn note_indirect(&mut self, sources: impl IntoIterator<Item = Source>) {
+        if let Some(indirect) = self.indirect.last_mut() {
+            indirect.extend(sources);
+        }
+    }
+
+    fn is_masked(&self, source: Source) -> bool {
+        self.views
+            .get(source.occurrence)
+            .and_then(|view| view.columns.get(source.column))
+            .is_none_or(|column| column.is_masked)
+    }
+
+    fn output_column(&self, output: &Output) -> OutputColumn {
+        OutputColumn {
+            name: output.name.clone(),
+            engine_name: output.engine_name.clone(),
+            is_masked: output.flow.sources().any(|source| self.is_masked(source)),
+        }
+    }
+
+    fn bound_tables(&self) -> Vec<BoundTable> {
+        self.tables
+            .occurrences
+            .iter()
+            .zip(&self.views)
+            .zip(&self.used)
+            .enumerate()
+            .map(|(index, ((occurrence, view), used))| BoundTable {
+                governed_name: governed_name(index),
+                dataset: occurrence.dataset.clone(),
+                columns: used
+                    .iter()
+                    .filter_map(|column| view.columns.get(*column))
+                    .map(|column| column.name.clone())
+                    .collect(),
+                position: occurrence.position,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,295 @@
+//! FROM: each relation gets an alias of ours; USING becomes ON.
+
+use std::rc::Rc;
+
+use dataos_model::lineage::Transformation;
+
+use super::{
+    Binder, governed_name, mismatch,
+    scope::{Meaning, Merged, Output, Scope, ScopeRelation},
+};
+use crate::{
+    error::{SqlError, SqlErrorKind},
+    functions,
+    ir::{
+        Alias, Arguments, BinaryOperator, Call, Expr, Ident, Join, JoinCondition, JoinKind,
+        Position, Relation,
+    },
+    lineage::{Flow, Source},
+};
+
+impl Binder<'_> {
+    /// All items of FROM; the scope is complete when this returns.
+    pub(super) fn from(&mut self, from: &[Relation]) -> Result<(Vec<Relation>, Scope), SqlError> {
+        let mut scope = Scope::default();
+        let mut relations = Vec::with_capacity(from.len());
+        for (item, relation) in from.iter().enumerate() {
+            relations.push(self.relation(relation, &mut scope, item)?);
+        }
+        Ok((relations, scope))
+    }
+
+    fn relation(
+        &mut self,
+        relation: &Relation,
+        scope: &mut Scope,
+        item: usize,
+    ) -> Result<Relation, SqlError> {
+        match relation {
+            Relation::Table { name, occurrence, alias } => {
+                self.table(name, *occurrence, alias.as_ref(), scope, item)
+            }
+            Relation::Cte { name, alias } => self.cte(name, alias.as_ref(), scope, item),
+            Relation::Derived { query, alias } => {
+                let bound = self.query(query)?;
+                self.note_indirect(bound.indirect);
+                let name = alias.as_ref().map_or("derived", |alias| alias.name.value.as_str());
+                let engine_alias = self.alias(name);
+                scope.relations.push(ScopeRelation {
+                    name: alias.as_ref().map(|alias| alias.name.clone()),
+                    dataset: None,
+                    engine_alias: engine_alias.clone(),
+                    columns: renamed(bound.outputs, alias.as_ref())?,
+                    item,
+                });
+                Ok(Relation::Derived { query: Box::new(bound.query), alias: plain(engine_alias) })
+            }
+            Relation::Join(join) => self.join(join, scope, item),
+        }
+    }
+
+    fn table(
+        &mut self,
+        name: &[Ident],
+        occurrence: usize,
+        alias: Option<&Alias>,
+        scope: &mut Scope,
+        item: usize,
+    ) -> Result<Relation, SqlError> {
+        let (Some(view), Some(last)) = (self.views.get(occurrence).copied(), name.last()) else {
+            return Err(mismatch("a table of the statement was not resolved"));
+        };
+        self.expand(1, last.position)?;
+        let columns = view.columns.iter().enumerate().map(|(column, visible)| {
+            let source = Source { occurrence, column };
+            Output {
+                name: visible.name.clone(),
+                engine_name: visible.name.clone(),
+                flow: Rc::new(Flow::of(source)),
+                base: Some(source),
+            }
+        });
+        let columns = renamed(columns.collect(), alias)?;
+        let visible_name = alias.map_or(last, |alias| &alias.name);
+        let engine_alias = self.alias(&visible_name.value);
+        scope.relations.push(ScopeRelation {
+            name: Some(visible_name.clone()),
+            dataset: alias.is_none().then(|| view.dataset.clone()),
+            engine_alias: engine_alias.clone(),
+            columns,
+            item,
+        });
+        let name = vec![Ident::quoted(governed_name(occurrence))];
+        Ok(Relation::Table { name, occurrence, alias: plain(engine_alias) })
+    }
+
+    fn cte(
+        &mut self,
+        name: &Ident,
+        alias: Option<&Alias>,
+        scope: &mut Scope,
+        item: usize,
+    ) -> Result<Relation, SqlError> {
+        let Some(entry) = self.ctes.iter().rev().find(|entry| entry.name.value == name.value)
+        else {
+            return Err(mismatch("a WITH reference was not resolved"));
+        };
+        let (engine_name, weight) = (entry.engine_name.clone(), entry.weight);
+        let (columns, indirect) = (entry.columns.clone(), entry.indirect.clone());
+        self.expand(weight, name.position)?;
+        self.note_indirect(indirect);
+        let visible_name = alias.map_or(name, |alias| &alias.name);
+        let engine_alias = self.alias(&visible_name.value);
+        scope.relations.push(ScopeRelation {
+            name: Some(visible_name.clone()),
+            dataset: None,
+            engine_alias: engine_alias.clone(),
+            columns: renamed(columns, alias)?,
+            item,
+        });
+        Ok(Relation::Cte { name: engine_name, alias: plain(engine_alias) })
+    }
+
+    fn join(&mut self, join: &Join, scope: &mut Scope, item: usize) -> Result<Relation, SqlError> {
+        let Join { left, right, kind, condition } = join;
+        let start = scope.relations.len();
+        let left = self.relation(left, scope, item)?;
+        let middle = scope.relations.len();
+        let right = self.relation(right, scope, item)?;
+        let condition = match condition {
+            JoinCondition::None => JoinCondition::None,
+            JoinCondition::On(on) => {
+                // ON sees the two sides of its join, and what encloses the query.
+                let mut visible = std::mem::take(scope);
+                let outer_first = std::mem::replace(&mut visible.first_visible, start);
+                self.scopes.push(visible);
+                let bound = self.condition(on);
+                *scope = self.scopes.pop().unwrap_or_default();
+                scope.first_visible = outer_first;
+                JoinCondition::On(bound?)
+            }
+            JoinCondition::Using(columns) => {
+                let mut equalities = Vec::with_capacity(columns.len());
+                for column in columns {
+                    equalities.push(self.merge(column, scope, (start, middle), *kind, item)?);
+                }
+                JoinCondition::On(all_of(equalities))
+            }
+        };
+        Ok(Relation::Join(Box::new(Join { left, right, kind: *kind, condition })))
+    }
+
+    /// Merges a column of USING, and answers its equality.
+    fn merge(
+        &mut self,
+        name: &Ident,
+        scope: &mut Scope,
+        (start, middle): (usize, usize),
+        kind: JoinKind,
+        item: usize,
+    ) -> Result<Expr, SqlError> {
+        let end = scope.relations.len();
+        let (left, left_flow, mut members) = self.side(name, scope, start..middle)?;
+        let (right, right_flow, right_members) = self.side(name, scope, middle..end)?;
+        members.extend(right_members);
+        self.note_indirect(left_flow.sources().chain(right_flow.sources()).collect::<Vec<_>>());
+        let (expr, flow) = match kind {
+            JoinKind::Inner | JoinKind::Left | JoinKind::Cross => (left.clone(), left_flow),
+            JoinKind::Right => (right.clone(), right_flow),
+            JoinKind::Full => {
+                let mut flow = Flow::default();
+                flow.absorb(&left_flow, Transformation::Transformation);
+                flow.absorb(&right_flow, Transformation::Transformation);
+                (first_present(left.clone(), right.clone())?, Rc::new(flow))
+            }
+        };
+        // A column that was merged before is part of the new one.
+        scope.merged.retain(|merged| !merged.members.iter().all(|member| members.contains(member)));
+        scope.merged.push(Merged { name: name.value.clone(), expr, flow, members, item });
+        Ok(Expr::Binary { operator: BinaryOperator::Equal, operands: vec![left, right] })
+    }
+
+    /// The column of USING on one side.
+    #[expect(clippy::type_complexity, reason = "three parts of one answer, used once")]
+    fn side(
+        &mut self,
+        name: &Ident,
+        scope: &Scope,
+        range: std::ops::Range<usize>,
+    ) -> Result<(Expr, Rc<Flow>, Vec<(usize, usize)>), SqlError> {
+        let meanings = scope.unqualified(name, range);
+        let [meaning] = meanings.as_slice() else {
+            let (kind, text) = if meanings.is_empty() {
+                (SqlErrorKind::Unknown, "does not exist or is not visible on both sides")
+            } else {
+                (SqlErrorKind::Ambiguous, "is ambiguous on one side")
+            };
+            let message = format!("column `{}` of USING {text}", name.value);
+            return Err(SqlError::new(kind, message, name.position));
+        };
+        let (expr, flow) = self.meant(scope, *meaning)?;
+        let members = match *meaning {
+            Meaning::Column(relation, column) => vec![(relation, column)],
+            Meaning::Merged(index) => {
+                scope.merged.get(index).map(|merged| merged.members.clone()).unwrap_or_default()
+            }
+        };
+        Ok((expr, flow, members))
+    }
+
+    /// The text and the sources of what a name means; marks the column as used.
+    pub(super) fn meant(
+        &mut self,
+        scope: &Scope,
+        meaning: Meaning,
+    ) -> Result<(Expr, Rc<Flow>), SqlError> {
+        let found = match meaning {
+            Meaning::Column(relation, column) => {
+                scope.relations.get(relation).and_then(|relation| {
+                    let output = relation.columns.get(column)?;
+                    Some((relation.column(output), Rc::clone(&output.flow), output.base))
+                })
+            }
+            // The members of a merged column were marked when it was made.
+            Meaning::Merged(index) => scope
+                .merged
+                .get(index)
+                .map(|merged| (merged.expr.clone(), Rc::clone(&merged.flow), None)),
+        };
+        let (expr, flow, base) = found.ok_or_else(|| mismatch("a name has no meaning"))?;
+        if let Some(source) = base
+            && let Some(used) = self.used.get_mut(source.occurrence)
+        {
+            used.insert(source.column);
+        }
+        Ok((expr, flow))
+    }
+}
+
+/// An alias in the text: never with column names.
+fn plain(name: Ident) -> Option<Alias> {
+    Some(Alias { name, columns: Vec::new() })
+}
+
+/// Gives the first columns the names of an alias.
+pub(super) fn renamed(
+    columns: Vec<Output>,
+    alias: Option<&Alias>,
+) -> Result<Vec<Output>, SqlError> {
+    match alias {
+        Some(alias) => renamed_to(columns, &alias.columns),
+        None => Ok(columns),
+    }
+}
+
+/// Gives the first columns these names.
+pub(super) fn renamed_to(
+    mut columns: Vec<Output>,
+    names: &[Ident],
+) -> Result<Vec<Output>, SqlError> {
+    if let Some(extra) = names.get(columns.len()) {
+        let message = format!("{} names are given for {} columns", names.len(), columns.len());
+        return Err(SqlError::new(SqlErrorKind::Invalid, message, extra.position));
+    }
+    for (column, name) in columns.iter_mut().zip(names) {
+        column.name.clone_from(&name.value);
+    }
+    Ok(columns)
+}
+
+/// The conjunction of one or more conditions.
+fn all_of(mut conditions: Vec<Expr>) -> Expr {
+    match (conditions.pop(), conditions.is_empty()) {
+        (Some(only), true) => only,
+        (Some(last), false) => {
+            conditions.push(last);
+            Expr::Binary { operator: BinaryOperator::And, operands: conditions }
+        }
+        (None, _) => Expr::Literal(crate::ir::Literal::Bool(true)),
+    }
+}
+
+fn first_present(left: Expr, right: Expr) -> Result<Expr, SqlError> {
+    let function =
+        functions::lookup("coalesce").ok_or_else(|| mismatch("coalesce is not on the list"))?;
+    Ok(Expr::Call(Box::new(Call {
+        function,
+        is_distinct: false,
+        arguments: Arguments::List(vec![left, right]),
+        order_by: Vec::new(),
+        filter: None,
+        ignores_nulls: None,
+        over: None,
+        position: Position::default(),
+    })))
+}

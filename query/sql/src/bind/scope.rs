@@ -1,0 +1,193 @@
+//! What a name can mean at one place: relations of a FROM, columns merged by USING, WITH queries.
+
+use std::{collections::BTreeSet, ops::Range, rc::Rc};
+
+use dataos_model::dataset::DatasetId;
+
+use crate::{
+    ir::{Expr, Ident},
+    lineage::{Flow, Source},
+    names::names_dataset,
+};
+
+/// A column that a query answers.
+#[derive(Clone, Debug)]
+pub(super) struct Output {
+    /// The name that the caller knows.
+    pub(super) name: String,
+    /// The name in the text, unique within its query.
+    pub(super) engine_name: String,
+    /// Its sources.
+    pub(super) flow: Rc<Flow>,
+    /// The base column that it is, if it is one of a table in FROM.
+    pub(super) base: Option<Source>,
+}
+
+/// A query of WITH.
+#[derive(Debug)]
+pub(super) struct CteEntry {
+    /// Its name as the caller spelled it.
+    pub(super) name: Ident,
+    /// Its name in the text.
+    pub(super) engine_name: Ident,
+    /// Its columns.
+    pub(super) columns: Vec<Output>,
+    /// Sources that decide which rows it has.
+    pub(super) indirect: BTreeSet<Source>,
+    /// Base tables behind it.
+    pub(super) weight: usize,
+}
+
+/// A relation of FROM.
+#[derive(Debug)]
+pub(super) struct ScopeRelation {
+    /// The name by which the caller can qualify columns.
+    pub(super) name: Option<Ident>,
+    /// The dataset, if it is a base table without an alias: longer qualifiers mean it too.
+    pub(super) dataset: Option<DatasetId>,
+    /// Its alias in the text.
+    pub(super) engine_alias: Ident,
+    /// Its columns.
+    pub(super) columns: Vec<Output>,
+    /// Which comma-separated item of FROM it belongs to.
+    pub(super) item: usize,
+}
+
+/// A column that USING made of two.
+#[derive(Clone, Debug)]
+pub(super) struct Merged {
+    /// Its name.
+    pub(super) name: String,
+    /// Its value.
+    pub(super) expr: Expr,
+    /// Its sources.
+    pub(super) flow: Rc<Flow>,
+    /// The columns that it stands for: relation and column.
+    pub(super) members: Vec<(usize, usize)>,
+    /// Which item of FROM it belongs to.
+    pub(super) item: usize,
+}
+
+/// The relations of one SELECT.
+#[derive(Debug, Default)]
+pub(super) struct Scope {
+    /// Relations, in the order of the text.
+    pub(super) relations: Vec<ScopeRelation>,
+    /// Merged columns, in the order of the joins.
+    pub(super) merged: Vec<Merged>,
+    /// First relation that is visible: within ON, the first of the join.
+    pub(super) first_visible: usize,
+}
+
+/// What a column name means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// A column: relation and column.
+    Column(usize, usize),
+    /// A merged column.
+    Merged(usize),
+}
+
+impl Scope {
+    /// The relations that are visible.
+    pub(super) fn visible(&self) -> Range<usize> {
+        self.first_visible..self.relations.len()
+    }
+
+    /// What an unqualified name can mean among the relations of `range`.
+    pub(super) fn unqualified(&self, name: &Ident, range: Range<usize>) -> Vec<Meaning> {
+        let exact = self.unqualified_by(range.clone(), |candidate| candidate == name.value);
+        if exact.is_empty() && !name.is_quoted {
+            return self.unqualified_by(range, |candidate| name.matches_loosely(candidate));
+        }
+        exact
+    }
+
+    fn unqualified_by(&self, range: Range<usize>, fits: impl Fn(&str) -> bool) -> Vec<Meaning> {
+        let merged = self
+            .merged
+            .iter()
+            .enumerate()
+            .filter(|(_, merged)| fits(&merged.name) && is_within(merged, &range))
+            .map(|(index, _)| Meaning::Merged(index));
+        let columns = self.columns(range.clone()).filter_map(|(relation, column, output)| {
+            fits(&output.name).then_some(Meaning::Column(relation, column))
+        });
+        merged.chain(columns).collect()
+    }
+
+    /// The columns of `range` that no merged column stands for.
+    pub(super) fn columns(
+        &self,
+        range: Range<usize>,
+    ) -> impl Iterator<Item = (usize, usize, &Output)> {
+        self.relations
+            .iter()
+            .enumerate()
+            .skip(range.start)
+            .take(range.end.saturating_sub(range.start))
+            .flat_map(|(relation, entry)| {
+                entry.columns.iter().enumerate().map(move |(column, output)| {
+                    (relation, column, output)
+                })
+            })
+            .filter(|(relation, column, _)| !self.is_merged(*relation, *column))
+    }
+
+    fn is_merged(&self, relation: usize, column: usize) -> bool {
+        self.merged.iter().any(|merged| merged.members.contains(&(relation, column)))
+    }
+
+    /// The relations that a qualifier means.
+    pub(super) fn qualified(&self, parts: &[Ident]) -> Vec<usize> {
+        let by = |fits: &dyn Fn(&Ident, &str) -> bool| -> Vec<usize> {
+            self.relations
+                .iter()
+                .enumerate()
+                .skip(self.first_visible)
+                .filter(|(_, relation)| relation.is_named(parts, fits))
+                .map(|(index, _)| index)
+                .collect()
+        };
+        let exact = by(&|part, name| part.value == name);
+        if exact.is_empty() {
+            return by(&|part, name| part.value == name || part.matches_loosely(name));
+        }
+        exact
+    }
+}
+
+/// Whether all members of a merged column are within `range`.
+fn is_within(merged: &Merged, range: &Range<usize>) -> bool {
+    merged.members.iter().all(|(relation, _)| range.contains(relation))
+}
+
+impl ScopeRelation {
+    fn is_named(&self, parts: &[Ident], fits: &dyn Fn(&Ident, &str) -> bool) -> bool {
+        match (parts, &self.name) {
+            ([single], Some(name)) => fits(single, &name.value),
+            (parts, _) => {
+                self.dataset.as_ref().is_some_and(|dataset| names_dataset(parts, dataset, fits))
+            }
+        }
+    }
+
+    /// Indexes of the columns that a name means.
+    pub(super) fn columns_named(&self, name: &Ident) -> Vec<usize> {
+        let by = |fits: &dyn Fn(&str) -> bool| -> Vec<usize> {
+            self.columns
+                .iter()
+                .enumerate()
+                .filter(|(_, output)| fits(&output.name))
+                .map(|(index, _)| index)
+                .collect()
+        };
+        let exact = by(&|candidate| candidate == name.value);
+        if exact.is_empty() { by(&|candidate| name.matches_loosely(candidate)) } else { exact }
+    }
+
+    /// The column in the text.
+    pub(super) fn column(&self, output: &Output) -> Expr {
+        Expr::Column(vec![self.engine_alias.clone(), Ident::quoted(&output.engine_name)])
+    }
+}

@@ -1,0 +1,329 @@
+//! Functions: those with a list of arguments, and those with a syntax of their own.
+
+use sqlparser::{
+    ast::{self, Spanned},
+    tokenizer::Span,
+};
+
+use super::Lowering;
+use crate::{
+    error::{SqlError, SqlErrorKind},
+    functions::{self, Function, FunctionKind},
+    ir::{
+        Arguments, Bound, Call, Expr, Frame, FrameUnit, Key, OrderItem, Position, Type, Window,
+    },
+};
+
+impl Lowering {
+    pub(super) fn call(&mut self, call: &ast::Function) -> Result<Expr, SqlError> {
+        let ast::Function {
+            name,
+            uses_odbc_syntax,
+            parameters,
+            args,
+            filter,
+            null_treatment,
+            over,
+            within_group,
+        } = call;
+        let (function, position) = self.function(name)?;
+        self.absent(*uses_odbc_syntax, "the {fn ..} form of a call")?;
+        let has_parameters = !matches!(parameters, ast::FunctionArguments::None);
+        self.absent(has_parameters, "a second list of arguments")?;
+        self.absent(!within_group.is_empty(), "WITHIN GROUP")?;
+        let mut call = Call {
+            function,
+            is_distinct: false,
+            arguments: Arguments::List(Vec::new()),
+            order_by: Vec::new(),
+            filter: None,
+            ignores_nulls: self.null_treatment(null_treatment.as_ref()),
+            over: None,
+            position,
+        };
+        self.arguments(args, &mut call)?;
+        call.filter = self.optional(filter.as_deref(), Self::expr)?;
+        call.over = self.optional(over.as_ref(), Self::window)?;
+        self.checked(call)
+    }
+
+    /// The function of the allow-list that a name means.
+    fn function(
+        &mut self,
+        name: &ast::ObjectName,
+    ) -> Result<(&'static Function, Position), SqlError> {
+        let span = name.span();
+        let position = self.at(span);
+        let ident = match self.name(name)?.as_slice() {
+            [ident] => ident.clone(),
+            _ => return Err(self.refuse("a function name with a point", span)),
+        };
+        functions::lookup(&ident.value).map(|function| (function, position)).ok_or_else(|| {
+            let error = SqlError::new(
+                SqlErrorKind::Unknown,
+                format!("the function {} is not on the allow-list", ident.value),
+                position,
+            );
+            match functions::nearest(&ident.value) {
+                Some(near) => error.with_hint(format!("did you mean {near}?")),
+                None => error,
+            }
+        })
+    }
+
+    fn null_treatment(&mut self, treatment: Option<&ast::NullTreatment>) -> Option<bool> {
+        treatment.map(|treatment| match treatment {
+            ast::NullTreatment::IgnoreNulls => true,
+            ast::NullTreatment::RespectNulls => false,
+        })
+    }
+
+    fn arguments(
+        &mut self,
+        arguments: &ast::FunctionArguments,
+        call: &mut Call,
+    ) -> Result<(), SqlError> {
+        let list = match arguments {
+            ast::FunctionArguments::None => return Ok(()),
+            ast::FunctionArguments::Subquery(query) => {
+                return Err(self.refuse("a query as the only argument", query.span()));
+            }
+            ast::FunctionArguments::List(list) => list,
+        };
+        let ast::FunctionArgumentList { duplicate_treatment, args, clauses } = list;
+        call.is_distinct = match duplicate_treatment {
+            None | Some(ast::DuplicateTreatment::All) => false,
+            Some(ast::DuplicateTreatment::Distinct) => true,
+        };
+        if let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Wildcard)] = args.as_slice() {
+            call.arguments = Arguments::Star;
+        } else {
+            call.arguments = Arguments::List(self.list(args, Self::argument)?);
+        }
+        for clause in clauses {
+            match clause {
+                ast::FunctionArgumentClause::OrderBy(items) => {
+                    call.order_by = self.list(items, Self::inner_order_item)?;
+                }
+                ast::FunctionArgumentClause::IgnoreOrRespectNulls(treatment) => {
+                    call.ignores_nulls = self.null_treatment(Some(treatment));
+                }
+                ast::FunctionArgumentClause::Limit(_)
+                | ast::FunctionArgumentClause::OnOverflow(_)
+                | ast::FunctionArgumentClause::Having(_)
+                | ast::FunctionArgumentClause::Separator(_)
+                | ast::FunctionArgumentClause::JsonNullClause(_)
+                | ast::FunctionArgumentClause::JsonReturningClause(_) => {
+                    return Err(self.refuse("this clause among arguments", Span::empty()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn argument(&mut self, argument: &ast::FunctionArg) -> Result<Expr, SqlError> {
+        match argument {
+            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => self.expr(expr),
+            ast::FunctionArg::Unnamed(
+                ast::FunctionArgExpr::QualifiedWildcard(_)
+                | ast::FunctionArgExpr::Wildcard
+                | ast::FunctionArgExpr::WildcardWithOptions(_),
+            ) => Err(self.refuse("a star among arguments", argument.span())),
+            ast::FunctionArg::Named { .. } | ast::FunctionArg::ExprNamed { .. } => {
+                Err(self.refuse("a named argument", argument.span()))
+            }
+        }
+    }
+
+    /// Inside a call a number is a value, not a position: sorting by it is a mistake.
+    fn inner_order_item(&mut self, item: &ast::OrderByExpr) -> Result<OrderItem, SqlError> {
+        let item = self.order_item(item)?;
+        match item.key {
+            Key::Ordinal(_, position) => {
+                Err(SqlError::unsupported("ORDER BY a number inside a call", position))
+            }
+            Key::Expr(_) => Ok(item),
+        }
+    }
+
+    fn window(&mut self, window: &ast::WindowType) -> Result<Window, SqlError> {
+        let spec = match window {
+            ast::WindowType::WindowSpec(spec) => spec,
+            ast::WindowType::NamedWindow(name) => {
+                return Err(self.refuse("OVER with a name", name.span));
+            }
+        };
+        let ast::WindowSpec { window_name, partition_by, order_by, window_frame } = spec;
+        self.absent(window_name.is_some(), "a window that extends another")?;
+        Ok(Window {
+            partition_by: self.list(partition_by, Self::expr)?,
+            order_by: self.list(order_by, Self::inner_order_item)?,
+            frame: self.optional(window_frame.as_ref(), Self::frame)?,
+        })
+    }
+
+    fn frame(&mut self, frame: &ast::WindowFrame) -> Result<Frame, SqlError> {
+        let ast::WindowFrame { units, start_bound, end_bound } = frame;
+        let unit = match units {
+            ast::WindowFrameUnits::Rows => FrameUnit::Rows,
+            ast::WindowFrameUnits::Range => FrameUnit::Range,
+            ast::WindowFrameUnits::Groups => FrameUnit::Groups,
+        };
+        let start = self.bound(start_bound)?;
+        Ok(Frame { unit, start, end: self.optional(end_bound.as_ref(), Self::bound)? })
+    }
+
+    fn bound(&mut self, bound: &ast::WindowFrameBound) -> Result<Bound, SqlError> {
+        let (offset, of): (_, fn(_) -> Bound) = match bound {
+            ast::WindowFrameBound::CurrentRow => return Ok(Bound::CurrentRow),
+            ast::WindowFrameBound::Preceding(offset) => (offset, Bound::Preceding),
+            ast::WindowFrameBound::Following(offset) => (offset, Bound::Following),
+        };
+        let Some(offset) = offset else { return Ok(of(None)) };
+        match self.expr(offset)? {
+            Expr::Literal(literal) => Ok(of(Some(literal))),
+            _ => Err(self.refuse("a frame bound that is not a literal", offset.span())),
+        }
+    }
+
+    /// Functions that SQL writes with keywords; all but CASE, CAST and EXTRACT are calls.
+    pub(super) fn special_call(&mut self, expr: &ast::Expr) -> Result<Expr, SqlError> {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the caller listed the variants")]
+        match expr {
+            ast::Expr::Case { case_token, end_token: _, operand, conditions, else_result } => {
+                self.at(case_token.0.span);
+                let operand = self.optional(operand.as_deref(), Self::expr)?.map(Box::new);
+                let branches = self.list(conditions, |this, when| {
+                    let ast::CaseWhen { condition, result } = when;
+                    Ok((this.expr(condition)?, this.expr(result)?))
+                })?;
+                let otherwise = self.optional(else_result.as_deref(), Self::expr)?.map(Box::new);
+                Ok(Expr::Case { operand, branches, otherwise })
+            }
+            ast::Expr::Cast { kind, expr, data_type, array, format } => {
+                self.absent(*array, "CAST to ARRAY")?;
+                self.absent(format.is_some(), "CAST with FORMAT")?;
+                let is_try = match kind {
+                    ast::CastKind::Cast | ast::CastKind::DoubleColon => false,
+                    ast::CastKind::TryCast => true,
+                    ast::CastKind::SafeCast => {
+                        return Err(self.refuse("SAFE_CAST", expr.span()));
+                    }
+                };
+                let expr = Box::new(self.expr(expr)?);
+                let to: Type = self.data_type(data_type)?;
+                Ok(Expr::Cast { expr, to, is_try })
+            }
+            ast::Expr::Extract { field, syntax, expr } => {
+                let is_standard = matches!(syntax, ast::ExtractSyntax::From);
+                self.absent(!is_standard, "EXTRACT with a comma")?;
+                let expr = Box::new(self.expr(expr)?);
+                Ok(Expr::Extract { field: self.field(field)?, expr })
+            }
+            ast::Expr::Ceil { expr, field } => self.rounding("ceil", expr, field),
+            ast::Expr::Floor { expr, field } => self.rounding("floor", expr, field),
+            ast::Expr::Position { expr, r#in } => {
+                let part = self.expr(expr)?;
+                let whole = self.expr(r#in)?;
+                self.plain("strpos", vec![whole, part])
+            }
+            ast::Expr::Substring { expr, substring_from, substring_for, special: _, shorthand: _ } => {
+                let text = self.expr(expr)?;
+                let from = self.optional(substring_from.as_deref(), Self::expr)?;
+                let length = self.optional(substring_for.as_deref(), Self::expr)?;
+                let one = Expr::Literal(crate::ir::Literal::Number("1".to_owned()));
+                let mut arguments = vec![text, from.unwrap_or(one)];
+                arguments.extend(length);
+                self.plain("substr", arguments)
+            }
+            ast::Expr::Trim { trim_where, trim_what, expr, trim_characters } => {
+                let text = self.expr(expr)?;
+                let mut arguments = vec![text];
+                arguments.extend(self.optional(trim_what.as_deref(), Self::expr)?);
+                for characters in trim_characters.iter().flatten() {
+                    arguments.push(self.expr(characters)?);
+                }
+                let name = match trim_where {
+                    None | Some(ast::TrimWhereField::Both) => "btrim",
+                    Some(ast::TrimWhereField::Leading) => "ltrim",
+                    Some(ast::TrimWhereField::Trailing) => "rtrim",
+                };
+                self.plain(name, arguments)
+            }
+            other => Err(self.refuse("this expression", other.span())),
+        }
+    }
+
+    fn rounding(
+        &mut self,
+        name: &str,
+        expr: &ast::Expr,
+        field: &ast::CeilFloorKind,
+    ) -> Result<Expr, SqlError> {
+        let argument = self.expr(expr)?;
+        match field {
+            ast::CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) => {
+                self.plain(name, vec![argument])
+            }
+            ast::CeilFloorKind::DateTimeField(_) | ast::CeilFloorKind::Scale(_) => {
+                Err(self.refuse(format!("{name} with a field or a scale"), expr.span()))
+            }
+        }
+    }
+
+    /// A call of a scalar function of ours.
+    fn plain(&mut self, name: &str, arguments: Vec<Expr>) -> Result<Expr, SqlError> {
+        let Some(function) = functions::lookup(name) else {
+            return Err(self.refuse(name, Span::empty()));
+        };
+        let call = Call {
+            function,
+            is_distinct: false,
+            arguments: Arguments::List(arguments),
+            order_by: Vec::new(),
+            filter: None,
+            ignores_nulls: None,
+            over: None,
+            position: self.here,
+        };
+        self.checked(call)
+    }
+
+    /// A call whose form fits its function.
+    fn checked(&mut self, call: Call) -> Result<Expr, SqlError> {
+        let function = call.function;
+        let wrong = |text: String| Err(SqlError::new(SqlErrorKind::Invalid, text, call.position));
+        let count = match &call.arguments {
+            Arguments::Star if function.name == "count" => function.arguments_min,
+            Arguments::Star => return wrong(format!("{}(*) has no meaning", function.name)),
+            Arguments::List(list) => list.len(),
+        };
+        if !(function.arguments_min..=function.arguments_max).contains(&count) {
+            return wrong(format!(
+                "{} takes {} to {} arguments, not {count}",
+                function.name, function.arguments_min, function.arguments_max
+            ));
+        }
+        let is_aggregating = function.kind == FunctionKind::Aggregate;
+        let is_windowed = call.over.is_some();
+        if function.kind == FunctionKind::Scalar && is_windowed {
+            return wrong(format!("{} cannot have OVER", function.name));
+        }
+        if function.kind == FunctionKind::Window && !is_windowed {
+            return wrong(format!("{} needs OVER", function.name));
+        }
+        let is_star = call.arguments == Arguments::Star;
+        let has_aggregate_clause =
+            call.is_distinct || !call.order_by.is_empty() || call.filter.is_some();
+        if (has_aggregate_clause && !is_aggregating) || (is_star && call.is_distinct) {
+            return wrong(format!(
+                "{} cannot have DISTINCT, ORDER BY or FILTER here",
+                function.name
+            ));
+        }
+        if call.ignores_nulls.is_some() && function.kind == FunctionKind::Scalar {
+            return wrong(format!("{} cannot have IGNORE or RESPECT NULLS", function.name));
+        }
+        Ok(Expr::Call(Box::new(call)))
+    }
+}

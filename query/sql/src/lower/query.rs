@@ -1,0 +1,359 @@
+//! Queries: WITH, SELECT, VALUES, set operations, ORDER BY, LIMIT.
+
+use sqlparser::{
+    ast::{self, Spanned},
+    tokenizer::Span,
+};
+
+use super::Lowering;
+use crate::{
+    error::{SqlError, SqlErrorKind},
+    ir::{Body, Cte, Key, Literal, OrderItem, Query, Select, SelectItem, SetOperator},
+    limits::{self, SET_OPERATIONS_MAX},
+};
+
+impl Lowering {
+    pub(super) fn query(&mut self, query: &ast::Query) -> Result<Query, SqlError> {
+        let ast::Query {
+            with,
+            body,
+            order_by,
+            limit_clause,
+            fetch,
+            locks,
+            for_clause,
+            settings,
+            format_clause,
+            pipe_operators,
+        } = query;
+        let outer_ctes = self.ctes.len();
+        let ctes = match with {
+            Some(with) => self.with(with)?,
+            None => Vec::new(),
+        };
+        let body = self.body(body)?;
+        let order_by = match order_by {
+            Some(order_by) => self.order_by(order_by)?,
+            None => Vec::new(),
+        };
+        let (mut limit, offset) = match limit_clause {
+            Some(clause) => self.limit(clause)?,
+            None => (None, None),
+        };
+        if let Some(fetch) = fetch {
+            self.absent(limit.is_some(), "LIMIT together with FETCH")?;
+            limit = Some(self.fetch(fetch)?);
+        }
+        self.absent(!locks.is_empty(), "FOR UPDATE or FOR SHARE")?;
+        self.absent(for_clause.is_some(), "FOR XML, JSON or BROWSE")?;
+        self.absent(settings.is_some(), "SETTINGS")?;
+        self.absent(format_clause.is_some(), "FORMAT")?;
+        self.absent(!pipe_operators.is_empty(), "the pipe operator |>")?;
+        self.ctes.truncate(outer_ctes);
+        Ok(Query { ctes, body, order_by, limit, offset })
+    }
+
+    fn with(&mut self, with: &ast::With) -> Result<Vec<Cte>, SqlError> {
+        let ast::With { with_token, recursive, cte_tables } = with;
+        if *recursive {
+            return Err(self.refuse("WITH RECURSIVE", with_token.0.span));
+        }
+        let mut ctes: Vec<Cte> = Vec::with_capacity(cte_tables.len());
+        for cte in cte_tables {
+            let ast::Cte { alias, query, from, materialized, closing_paren_token: _ } = cte;
+            let alias = self.alias(alias)?;
+            self.absent(from.is_some(), "FROM behind a WITH query")?;
+            self.absent(materialized.is_some(), "MATERIALIZED")?;
+            if ctes.iter().any(|cte| cte.name.value == alias.name.value) {
+                return Err(SqlError::new(
+                    SqlErrorKind::Ambiguous,
+                    format!("WITH defines `{}` twice", alias.name.value),
+                    alias.name.position,
+                ));
+            }
+            let query = self.query(query)?;
+            // Only now: a query of WITH sees those before it, not itself.
+            self.ctes.push(alias.name.clone());
+            ctes.push(Cte { name: alias.name, columns: alias.columns, query });
+        }
+        Ok(ctes)
+    }
+
+    fn body(&mut self, body: &ast::SetExpr) -> Result<Body, SqlError> {
+        match body {
+            ast::SetExpr::Select(select) => Ok(Body::Select(Box::new(self.select(select)?))),
+            ast::SetExpr::Query(query) => {
+                let query = self.query(query)?;
+                let is_bare = query.ctes.is_empty()
+                    && query.order_by.is_empty()
+                    && query.limit.is_none()
+                    && query.offset.is_none();
+                Ok(if is_bare { query.body } else { Body::Query(Box::new(query)) })
+            }
+            ast::SetExpr::SetOperation { left, op, set_quantifier, right } => {
+                self.set_operations += 1;
+                if self.set_operations > SET_OPERATIONS_MAX {
+                    return Err(limits::exceeded("set operations", SET_OPERATIONS_MAX, self.here));
+                }
+                let operator = match op {
+                    ast::SetOperator::Union => SetOperator::Union,
+                    ast::SetOperator::Intersect => SetOperator::Intersect,
+                    ast::SetOperator::Except => SetOperator::Except,
+                    ast::SetOperator::Minus => return Err(self.refuse("MINUS", Span::empty())),
+                };
+                let is_all = match set_quantifier {
+                    ast::SetQuantifier::All => true,
+                    ast::SetQuantifier::Distinct | ast::SetQuantifier::None => false,
+                    ast::SetQuantifier::ByName
+                    | ast::SetQuantifier::AllByName
+                    | ast::SetQuantifier::DistinctByName => {
+                        return Err(self.refuse("UNION BY NAME", Span::empty()));
+                    }
+                };
+                let left = Box::new(self.body(left)?);
+                let right = Box::new(self.body(right)?);
+                Ok(Body::SetOperation { operator, is_all, left, right })
+            }
+            ast::SetExpr::Values(values) => self.values(values),
+            ast::SetExpr::Insert(statement)
+            | ast::SetExpr::Update(statement)
+            | ast::SetExpr::Delete(statement)
+            | ast::SetExpr::Merge(statement) => {
+                Err(self.refuse("a write inside a query", statement.span()))
+            }
+            ast::SetExpr::Table(_) => Err(self
+                .refuse("TABLE", Span::empty())
+                .with_hint("write SELECT * FROM the table")),
+        }
+    }
+
+    fn values(&mut self, values: &ast::Values) -> Result<Body, SqlError> {
+        let ast::Values { explicit_row, value_keyword, rows } = values;
+        self.absent(*explicit_row, "ROW in VALUES")?;
+        self.absent(*value_keyword, "VALUE instead of VALUES")?;
+        let rows = self.list(rows, |this, row| {
+            let ast::Parens { opening_token, content, closing_token: _ } = row;
+            this.at(opening_token.0.span);
+            this.list(content, Self::expr)
+        })?;
+        let width = rows.first().map_or(0, Vec::len);
+        if width == 0 || rows.iter().any(|row| row.len() != width) {
+            return Err(SqlError::new(
+                SqlErrorKind::Invalid,
+                "the rows of VALUES differ in length or are empty",
+                self.here,
+            ));
+        }
+        Ok(Body::Values(rows))
+    }
+
+    fn select(&mut self, select: &ast::Select) -> Result<Select, SqlError> {
+        let ast::Select {
+            select_token,
+            optimizer_hints,
+            distinct,
+            select_modifiers,
+            top,
+            top_before_distinct: _,
+            projection,
+            exclude,
+            into,
+            from,
+            lateral_views,
+            prewhere,
+            selection,
+            connect_by,
+            group_by,
+            cluster_by,
+            distribute_by,
+            sort_by,
+            having,
+            named_window,
+            qualify,
+            window_before_qualify: _,
+            value_table_mode,
+            flavor,
+        } = select;
+        let start = self.at(select_token.0.span);
+        self.absent(!optimizer_hints.is_empty(), "an optimizer hint")?;
+        self.absent(select_modifiers.is_some(), "a modifier of SELECT")?;
+        self.absent(top.is_some(), "TOP")?;
+        self.absent(exclude.is_some(), "EXCLUDE")?;
+        self.absent(value_table_mode.is_some(), "SELECT AS STRUCT or AS VALUE")?;
+        match flavor {
+            ast::SelectFlavor::Standard => {}
+            ast::SelectFlavor::FromFirst | ast::SelectFlavor::FromFirstNoSelect => {
+                return Err(self.refuse("FROM before SELECT", Span::empty()));
+            }
+        }
+        if let Some(into) = into {
+            return Err(self.refuse("SELECT INTO", into.name.span()));
+        }
+        if let Some(view) = lateral_views.first() {
+            return Err(self.refuse("LATERAL VIEW", view.lateral_view.span()));
+        }
+        if let Some(expr) = prewhere {
+            return Err(self.refuse("PREWHERE", expr.span()));
+        }
+        if let Some(expr) = qualify {
+            return Err(self.refuse("QUALIFY", expr.span()));
+        }
+        if let Some(window) = named_window.first() {
+            return Err(self
+                .refuse("WINDOW", window.0.span)
+                .with_hint("write the window behind OVER"));
+        }
+        self.absent(!connect_by.is_empty(), "CONNECT BY")?;
+        let is_hive = !cluster_by.is_empty() || !distribute_by.is_empty() || !sort_by.is_empty();
+        self.absent(is_hive, "CLUSTER BY, DISTRIBUTE BY or SORT BY")?;
+        let is_distinct = self.distinct(distinct.as_ref())?;
+        // FROM first, as the caller's tables are numbered in this order everywhere.
+        let from = self.list(from, Self::table_with_joins)?;
+        let items = self.list(projection, Self::select_item)?;
+        if items.is_empty() {
+            return Err(SqlError::unsupported("a SELECT without columns", start));
+        }
+        let filter = self.optional(selection.as_ref(), Self::expr)?;
+        let group_by = self.group_by(group_by)?;
+        let having = self.optional(having.as_ref(), Self::expr)?;
+        Ok(Select { is_distinct, items, from, filter, group_by, having })
+    }
+
+    fn distinct(&mut self, distinct: Option<&ast::Distinct>) -> Result<bool, SqlError> {
+        match distinct {
+            None | Some(ast::Distinct::All) => Ok(false),
+            Some(ast::Distinct::Distinct) => Ok(true),
+            Some(ast::Distinct::On(_)) => Err(self.refuse("DISTINCT ON", Span::empty())),
+        }
+    }
+
+    fn select_item(&mut self, item: &ast::SelectItem) -> Result<SelectItem, SqlError> {
+        match item {
+            ast::SelectItem::UnnamedExpr(expr) => {
+                Ok(SelectItem::Expr { expr: self.expr(expr)?, alias: None })
+            }
+            ast::SelectItem::ExprWithAlias { expr, alias } => {
+                let expr = self.expr(expr)?;
+                Ok(SelectItem::Expr { expr, alias: Some(self.ident(alias)?) })
+            }
+            ast::SelectItem::ExprWithAliases { expr, aliases: _ } => {
+                Err(self.refuse("a list of aliases", expr.span()))
+            }
+            ast::SelectItem::QualifiedWildcard(kind, options) => {
+                self.star_options(options)?;
+                match kind {
+                    ast::SelectItemQualifiedWildcardKind::ObjectName(name) => {
+                        Ok(SelectItem::QualifiedStar(self.name(name)?))
+                    }
+                    ast::SelectItemQualifiedWildcardKind::Expr(expr) => {
+                        Err(self.refuse("a star behind an expression", expr.span()))
+                    }
+                }
+            }
+            ast::SelectItem::Wildcard(options) => Ok(SelectItem::Star(self.star_options(options)?)),
+        }
+    }
+
+    /// Refuses everything that a star can be followed by.
+    fn star_options(
+        &mut self,
+        options: &ast::WildcardAdditionalOptions,
+    ) -> Result<crate::ir::Position, SqlError> {
+        let ast::WildcardAdditionalOptions {
+            wildcard_token,
+            opt_ilike,
+            opt_exclude,
+            opt_except,
+            opt_replace,
+            opt_rename,
+            opt_alias,
+        } = options;
+        let position = self.at(wildcard_token.0.span);
+        self.absent(opt_ilike.is_some(), "* ILIKE")?;
+        self.absent(opt_exclude.is_some(), "* EXCLUDE")?;
+        self.absent(opt_except.is_some(), "* EXCEPT")?;
+        self.absent(opt_replace.is_some(), "* REPLACE")?;
+        self.absent(opt_rename.is_some(), "* RENAME")?;
+        self.absent(opt_alias.is_some(), "an alias of a star")?;
+        Ok(position)
+    }
+
+    fn group_by(&mut self, group_by: &ast::GroupByExpr) -> Result<Vec<Key>, SqlError> {
+        match group_by {
+            ast::GroupByExpr::All(_) => Err(self.refuse("GROUP BY ALL", Span::empty())),
+            ast::GroupByExpr::Expressions(keys, modifiers) => {
+                self.absent(!modifiers.is_empty(), "ROLLUP, CUBE or GROUPING SETS")?;
+                self.list(keys, Self::key)
+            }
+        }
+    }
+
+    /// A key of GROUP BY or ORDER BY: a bare whole number is a position in the select list.
+    fn key(&mut self, expr: &ast::Expr) -> Result<Key, SqlError> {
+        let lowered = self.expr(expr)?;
+        if let crate::ir::Expr::Literal(Literal::Number(digits)) = &lowered {
+            let position = self.at(expr.span());
+            return match digits.parse() {
+                Ok(ordinal) if ordinal > 0 => Ok(Key::Ordinal(ordinal, position)),
+                _ => Err(SqlError::new(
+                    SqlErrorKind::Invalid,
+                    "a key that is a number must be a position in the select list",
+                    position,
+                )),
+            };
+        }
+        Ok(Key::Expr(lowered))
+    }
+
+    fn order_by(&mut self, order_by: &ast::OrderBy) -> Result<Vec<OrderItem>, SqlError> {
+        let ast::OrderBy { kind, interpolate } = order_by;
+        self.absent(interpolate.is_some(), "INTERPOLATE")?;
+        match kind {
+            ast::OrderByKind::All(_) => Err(self.refuse("ORDER BY ALL", Span::empty())),
+            ast::OrderByKind::Expressions(items) => self.list(items, Self::order_item),
+        }
+    }
+
+    pub(super) fn order_item(&mut self, item: &ast::OrderByExpr) -> Result<OrderItem, SqlError> {
+        let ast::OrderByExpr { expr, options, with_fill } = item;
+        let ast::OrderByOptions { asc, nulls_first } = options;
+        self.absent(with_fill.is_some(), "WITH FILL")?;
+        let key = self.key(expr)?;
+        Ok(OrderItem { key, is_descending: *asc == Some(false), nulls_first: *nulls_first })
+    }
+
+    fn limit(&mut self, clause: &ast::LimitClause) -> Result<(Option<u64>, Option<u64>), SqlError> {
+        match clause {
+            ast::LimitClause::LimitOffset { limit, offset, limit_by } => {
+                self.absent(!limit_by.is_empty(), "LIMIT BY")?;
+                let limit = self.optional(limit.as_ref(), Self::count)?;
+                let offset = self.optional(offset.as_ref(), |this, offset| {
+                    let ast::Offset { value, rows: _ } = offset;
+                    this.count(value)
+                })?;
+                Ok((limit, offset))
+            }
+            ast::LimitClause::OffsetCommaLimit { offset, limit: _ } => {
+                Err(self.refuse("LIMIT with a comma", offset.span()))
+            }
+        }
+    }
+
+    fn fetch(&mut self, fetch: &ast::Fetch) -> Result<u64, SqlError> {
+        let ast::Fetch { with_ties, percent, quantity } = fetch;
+        self.absent(*with_ties, "FETCH WITH TIES")?;
+        self.absent(*percent, "FETCH PERCENT")?;
+        quantity.as_ref().map_or(Ok(1), |quantity| self.count(quantity))
+    }
+
+    /// A row count: a literal, as anything else could carry data into the plan.
+    fn count(&mut self, expr: &ast::Expr) -> Result<u64, SqlError> {
+        let lowered = self.expr(expr)?;
+        if let crate::ir::Expr::Literal(Literal::Number(digits)) = &lowered
+            && let Ok(count) = digits.parse()
+        {
+            return Ok(count);
+        }
+        Err(self.refuse("a row count that is not a whole number", expr.span()))
+    }
+}

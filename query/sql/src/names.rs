@@ -1,0 +1,190 @@
+//! From table names to datasets: the first half of binding, before the PDP is asked.
+
+use std::{fmt, sync::Arc};
+
+use dataos_model::dataset::{DatasetId, DatasetSchema};
+
+use crate::{
+    error::{SqlError, SqlErrorKind},
+    ir::{Ident, Position},
+    parse::{Kind, Statement, TableName},
+};
+
+/// What a table name means to the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// One dataset.
+    Found(DatasetId, Arc<DatasetSchema>),
+    /// None that the caller may know of.
+    Unknown,
+    /// Several.
+    Ambiguous(Vec<DatasetId>),
+}
+
+/// The datasets that the caller may name.
+pub trait Names: fmt::Debug {
+    /// What one to three parts mean: `table`, `collection.table` or `depot.table`, and
+    /// `depot.collection.table`. An unquoted part is folded to lower case; it matches that spelling
+    /// first, and else any spelling that differs in case alone.
+    fn resolve(&self, parts: &[Ident]) -> Resolution;
+}
+
+/// Names over a list of datasets, as the catalog's snapshot gives it.
+#[derive(Clone, Debug, Default)]
+pub struct Datasets {
+    datasets: Vec<(DatasetId, Arc<DatasetSchema>)>,
+}
+
+impl Datasets {
+    /// The datasets that the caller may name.
+    pub fn new(datasets: Vec<(DatasetId, Arc<DatasetSchema>)>) -> Self {
+        Self { datasets }
+    }
+}
+
+impl Names for Datasets {
+    fn resolve(&self, parts: &[Ident]) -> Resolution {
+        let matching = |fits: fn(&Ident, &str) -> bool| -> Vec<&(DatasetId, Arc<DatasetSchema>)> {
+            self.datasets.iter().filter(|(id, _)| names_dataset(parts, id, fits)).collect()
+        };
+        let mut found = matching(|part, name| part.value == name);
+        if found.is_empty() {
+            found = matching(|part, name| part.value == name || part.matches_loosely(name));
+        }
+        match found.as_slice() {
+            [] => Resolution::Unknown,
+            [(id, schema)] => Resolution::Found(id.clone(), Arc::clone(schema)),
+            several => Resolution::Ambiguous(several.iter().map(|(id, _)| id.clone()).collect()),
+        }
+    }
+}
+
+/// Whether one to three parts name a dataset, where `fits` compares one part.
+pub(crate) fn names_dataset(
+    parts: &[Ident],
+    id: &DatasetId,
+    fits: impl Fn(&Ident, &str) -> bool,
+) -> bool {
+    match parts {
+        [table] => fits(table, &id.name),
+        [first, table] => {
+            fits(table, &id.name) && (fits(first, &id.collection) || fits(first, &id.depot))
+        }
+        [depot, collection, table] => {
+            fits(table, &id.name) && fits(collection, &id.collection) && fits(depot, &id.depot)
+        }
+        _ => false,
+    }
+}
+
+/// A base table at one place of a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Occurrence {
+    /// Which dataset.
+    pub dataset: DatasetId,
+    /// Its columns, visible or not.
+    pub schema: Arc<DatasetSchema>,
+    /// Where.
+    pub position: Position,
+}
+
+/// The table that a statement writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Which dataset.
+    pub dataset: DatasetId,
+    /// Its columns; none if the statement creates it.
+    pub schema: Option<Arc<DatasetSchema>>,
+    /// Where.
+    pub position: Position,
+}
+
+/// All tables of a statement: those to ask the PDP about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// Tables read, in the order of the text; one dataset may occur several times.
+    pub occurrences: Vec<Occurrence>,
+    /// The table written.
+    pub target: Option<Target>,
+}
+
+impl Tables {
+    /// The datasets read, each once, in order of first occurrence.
+    pub fn datasets(&self) -> Vec<DatasetId> {
+        let mut datasets: Vec<DatasetId> = Vec::new();
+        for occurrence in &self.occurrences {
+            if !datasets.contains(&occurrence.dataset) {
+                datasets.push(occurrence.dataset.clone());
+            }
+        }
+        datasets
+    }
+}
+
+/// Resolves each table name of a statement.
+///
+/// # Errors
+/// A name that means no dataset of the caller's, or several.
+pub fn tables(statement: &Statement, names: &dyn Names) -> Result<Tables, SqlError> {
+    let occurrences = statement.tables.iter().map(|name| {
+        let (dataset, schema) = found(name, names)?;
+        Ok(Occurrence { dataset, schema, position: name.position })
+    });
+    let occurrences = occurrences.collect::<Result<_, SqlError>>()?;
+    let target = match &statement.kind {
+        Kind::CreateTableAs { target, .. } => Some(created(target)?),
+        Kind::Insert { target, .. } => {
+            let (dataset, schema) = found(target, names)?;
+            Some(Target { dataset, schema: Some(schema), position: target.position })
+        }
+        Kind::Query(_) | Kind::Explain(_) | Kind::ExplainPolicy(_) | Kind::ShowTables => None,
+    };
+    Ok(Tables { occurrences, target })
+}
+
+fn found(
+    name: &TableName,
+    names: &dyn Names,
+) -> Result<(DatasetId, Arc<DatasetSchema>), SqlError> {
+    let text = name.display();
+    match names.resolve(&name.parts) {
+        Resolution::Found(dataset, schema) => Ok((dataset, schema)),
+        Resolution::Unknown => Err(SqlError::new(
+            SqlErrorKind::Unknown,
+            format!("table `{text}` does not exist or is not visible"),
+            name.position,
+        )
+        .with_hint("SHOW TABLES lists the tables that you may name")),
+        Resolution::Ambiguous(datasets) => {
+            /// More candidates help nobody.
+            const CANDIDATES_MAX: usize = 8;
+            let candidates: Vec<String> = datasets
+                .iter()
+                .take(CANDIDATES_MAX)
+                .map(|id| format!("{}.{}.{}", id.depot, id.collection, id.name))
+                .collect();
+            Err(SqlError::new(
+                SqlErrorKind::Ambiguous,
+                format!("table `{text}` is ambiguous"),
+                name.position,
+            )
+            .with_hint(format!("write one of {}", candidates.join(", "))))
+        }
+    }
+}
+
+/// The dataset that CREATE TABLE names; whether it exists already is the catalog's to say.
+fn created(name: &TableName) -> Result<Target, SqlError> {
+    let [depot, collection, table] = name.parts.as_slice() else {
+        return Err(SqlError::new(
+            SqlErrorKind::Invalid,
+            "the name of a table to be written needs three parts",
+            name.position,
+        ));
+    };
+    Ok(Target {
+        dataset: DatasetId::new(&depot.value, &collection.value, &table.value),
+        schema: None,
+        position: name.position,
+    })
+}
