@@ -74,6 +74,14 @@ impl Checkpoint {
         })
     }
 
+    /// Parses a whole note without looking at its signatures or its origin.
+    ///
+    /// # Errors
+    /// A malformed note or text.
+    pub fn parse_note(note: &str) -> Result<Self, CheckpointError> {
+        Self::parse(&SignedNote::parse(note)?.text)
+    }
+
     /// Signs; the result is the whole note and the bare signature.
     pub fn sign(&self, key: &SignerKey) -> (String, SignatureBytes) {
         let signature = key.sign(self.text().as_bytes());
@@ -105,7 +113,7 @@ impl Checkpoint {
     /// # Errors
     /// A malformed note, or another log.
     pub fn read(note: &str, key: &VerifierKey) -> Result<Self, CheckpointError> {
-        let checkpoint = Self::parse(&SignedNote::parse(note)?.text)?;
+        let checkpoint = Self::parse_note(note)?;
         if checkpoint.origin != key.name() {
             let (expected, found) = (key.name().to_owned(), checkpoint.origin);
             return Err(CheckpointError::Origin { expected, found });

@@ -1,0 +1,271 @@
+//! Between [`Entry`] and the bytes of the log; and the terms by which an entry can be found.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use dataos_model::{
+    clock::Timestamp,
+    decision::Effect,
+    fault::{Fault, FaultKind},
+    hash::Hash,
+    record::{Entry, EntryKind, RecordQuery, StoredEntry},
+};
+use dataos_proof::{
+    entry::{self as leaf, EntryError, Header, Kind, Salt, details_hash},
+    frame::{DETAILS_BYTES_MAX, EntryFrame},
+};
+
+use crate::details;
+
+/// An entry ready for the committer, which still has to set the time.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// Canonical bytes with time 0.
+    pub(crate) entry: Vec<u8>,
+    pub(crate) salt: Salt,
+    pub(crate) details: Vec<u8>,
+    pub(crate) terms: Vec<u64>,
+}
+
+impl Prepared {
+    /// Bytes that the entry holds in memory while it waits.
+    pub(crate) fn bytes(&self) -> usize {
+        self.entry.len() + self.details.len() + self.terms.len() * 8
+    }
+}
+
+/// Encodes, with a fresh salt.
+pub(crate) fn prepare(entry: &Entry) -> Result<Prepared, Fault> {
+    let details = details::encode(entry).map_err(|error| too_large(error.to_string()))?;
+    if details.len() > DETAILS_BYTES_MAX {
+        let bytes = details.len();
+        return Err(too_large(format!(
+            "its details have {bytes} bytes, at most 65535 fit"
+        )));
+    }
+    let salt: Salt = rand::random();
+    let header = Header {
+        kind: Kind(kind_code(entry.kind)),
+        time_ms: 0,
+        request_id: entry.request_id.clone(),
+        effect: entry.effect.map(|effect| match effect {
+            Effect::Allow => leaf::Effect::Allow,
+            Effect::Deny => leaf::Effect::Deny,
+        }),
+        action: entry.action.clone(),
+        request_digest: entry.request_digest.0,
+        policy_set: entry.policy_set.0,
+    };
+    let leaf = leaf::Entry {
+        header,
+        details_hash: details_hash(&salt, &details),
+    };
+    let bytes = leaf.encode().map_err(|error| match &error {
+        EntryError::TooLong { .. } => too_large(error.to_string()),
+        _ => Fault::invalid(format!("the audit entry cannot be written: {error}")),
+    })?;
+    Ok(Prepared {
+        entry: bytes,
+        salt,
+        details,
+        terms: terms(entry),
+    })
+}
+
+fn too_large(why: String) -> Fault {
+    let message = format!("the audit entry cannot be written: {why}");
+    Fault::new(FaultKind::TooLarge, message).with_reason("audit_entry_too_large")
+}
+
+/// The entry in a frame.
+pub(crate) fn read(frame: &EntryFrame<'_>) -> Result<StoredEntry, String> {
+    let decoded = leaf::Entry::decode(frame.entry).map_err(|error| error.to_string())?;
+    if details_hash(frame.salt, frame.details) != decoded.details_hash {
+        return Err("the details do not match their hash in the entry".to_owned());
+    }
+    let header = decoded.header;
+    let code = usize::from(header.kind.0);
+    let kind = EntryKind::ALL
+        .get(code)
+        .ok_or_else(|| format!("entry {} is not known", header.kind))?;
+    let mut entry = Entry::new(*kind, header.request_id);
+    entry.effect = header.effect.map(|effect| match effect {
+        leaf::Effect::Allow => Effect::Allow,
+        leaf::Effect::Deny => Effect::Deny,
+    });
+    entry.action = header.action;
+    entry.request_digest = Hash(header.request_digest);
+    entry.policy_set = Hash(header.policy_set);
+    details::decode(frame.details, &mut entry).map_err(|error| error.to_string())?;
+    Ok(StoredEntry {
+        index: frame.index,
+        time: Timestamp(header.time_ms),
+        entry,
+    })
+}
+
+/// The code of a kind: its position among all.
+pub(crate) fn kind_code(kind: EntryKind) -> u8 {
+    let position = EntryKind::ALL.iter().position(|known| *known == kind);
+    position
+        .and_then(|position| u8::try_from(position).ok())
+        .unwrap_or(u8::MAX)
+}
+
+/// What can be searched for by a term.
+#[derive(Clone, Copy, Hash)]
+enum Field {
+    Kind,
+    Effect,
+    Action,
+    RequestId,
+    Principal,
+    Resource,
+    Policy,
+}
+
+fn term(field: Field, text: &str) -> u64 {
+    // The filter lives in memory only, so the hash need not be the same in the next build.
+    let mut hasher = DefaultHasher::new();
+    (field, text).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn effect_name(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Allow => "allow",
+        Effect::Deny => "deny",
+    }
+}
+
+/// The id in `DataOS::User::"alice"`.
+fn id_of(uid: &str) -> Option<&str> {
+    uid.split_once("::\"")?.1.strip_suffix('"')
+}
+
+/// Every term of an entry.
+pub(crate) fn terms(entry: &Entry) -> Vec<u64> {
+    let mut terms = vec![
+        term(Field::Kind, entry.kind.name()),
+        term(Field::Action, &entry.action),
+        term(Field::RequestId, &entry.request_id),
+        term(Field::Principal, &entry.principal),
+        term(Field::Resource, &entry.resource),
+    ];
+    terms.extend(
+        entry
+            .effect
+            .map(|effect| term(Field::Effect, effect_name(effect))),
+    );
+    terms.extend(id_of(&entry.principal).map(|id| term(Field::Principal, id)));
+    terms.extend(id_of(&entry.resource).map(|id| term(Field::Resource, id)));
+    terms.extend(
+        entry
+            .policies
+            .iter()
+            .map(|policy| term(Field::Policy, policy)),
+    );
+    terms
+}
+
+/// The terms that an entry must have to match the query.
+pub(crate) fn wanted_terms(query: &RecordQuery) -> Vec<u64> {
+    let texts = [
+        (Field::Action, &query.action),
+        (Field::RequestId, &query.request_id),
+        (Field::Principal, &query.principal),
+        (Field::Resource, &query.resource),
+        (Field::Policy, &query.policy),
+    ];
+    let mut terms: Vec<u64> = texts
+        .iter()
+        .filter_map(|(field, text)| text.as_ref().map(|text| term(*field, text)))
+        .collect();
+    terms.extend(query.kind.map(|kind| term(Field::Kind, kind.name())));
+    terms.extend(
+        query
+            .effect
+            .map(|effect| term(Field::Effect, effect_name(effect))),
+    );
+    terms
+}
+
+/// Whether the entry matches all conditions of the query; its cursor and limit aside.
+pub(crate) fn matches(query: &RecordQuery, stored: &StoredEntry) -> bool {
+    fn is<T: PartialEq>(wanted: Option<&T>, value: &T) -> bool {
+        wanted.is_none_or(|wanted| wanted == value)
+    }
+    let uid = |wanted: &Option<String>, uid: &str| {
+        wanted
+            .as_ref()
+            .is_none_or(|wanted| wanted == uid || Some(wanted.as_str()) == id_of(uid))
+    };
+    let entry = &stored.entry;
+    query.from.is_none_or(|from| stored.time >= from)
+        && query.to.is_none_or(|to| stored.time < to)
+        && uid(&query.principal, &entry.principal)
+        && uid(&query.resource, &entry.resource)
+        && is(query.action.as_ref(), &entry.action)
+        && is(query.kind.as_ref(), &entry.kind)
+        && is(query.request_id.as_ref(), &entry.request_id)
+        && query
+            .effect
+            .is_none_or(|effect| entry.effect == Some(effect))
+        && query
+            .policy
+            .as_ref()
+            .is_none_or(|policy| entry.policies.contains(policy))
+        && query
+            .text
+            .as_ref()
+            .is_none_or(|text| holds(entry, &text.to_lowercase()))
+}
+
+/// Whether any text of the entry holds `text`, which is in lower case.
+fn holds(entry: &Entry, text: &str) -> bool {
+    let single = [
+        &entry.request_id,
+        &entry.action,
+        &entry.principal,
+        &entry.resource,
+        &entry.reason,
+    ];
+    let facts = entry.facts.iter().flat_map(|(name, value)| [name, value]);
+    let mut texts = single
+        .into_iter()
+        .chain(&entry.policies)
+        .chain(&entry.obligations)
+        .chain(facts);
+    entry.kind.name().contains(text)
+        || entry
+            .effect
+            .is_some_and(|effect| effect_name(effect).contains(text))
+        || texts.any(|candidate| candidate.to_lowercase().contains(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_have_the_same_code_and_word_in_the_proof_format() {
+        for kind in EntryKind::ALL {
+            assert_eq!(Kind(kind_code(*kind)).name(), Some(kind.name()));
+        }
+        let next = u8::try_from(EntryKind::ALL.len()).unwrap();
+        assert_eq!(Kind(next).name(), None);
+    }
+
+    #[test]
+    fn entries_that_do_not_fit_are_refused_with_a_reason() {
+        let large = Entry::new(EntryKind::Config, "r").with_fact("sql", "x".repeat(70_000));
+        let fault = prepare(&large).unwrap_err();
+        assert_eq!(
+            (fault.kind, fault.reason.as_str()),
+            (FaultKind::TooLarge, "audit_entry_too_large")
+        );
+        let long = Entry::new(EntryKind::Config, "r".repeat(129));
+        assert_eq!(prepare(&long).unwrap_err().kind, FaultKind::TooLarge);
+        let control = Entry::new(EntryKind::Config, "a\nb");
+        assert_eq!(prepare(&control).unwrap_err().kind, FaultKind::Invalid);
+    }
+}

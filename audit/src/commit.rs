@@ -1,0 +1,220 @@
+//! The committer: one thread that gives entries their place, makes them durable and wakes callers.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use dataos_model::{clock::Clock, fault::Fault, record::Receipt as RecordReceipt};
+use dataos_proof::{
+    checkpoint::Checkpoint,
+    entry::stamp,
+    frame::{BatchFrame, EntryFrame},
+    note::{SignatureBytes, SignerKey},
+    receipt::Receipt,
+    tree::{Frontier, Growth, leaf_hash},
+};
+
+use crate::{
+    queue::{Pending, Queue, refusal},
+    segment::SegmentWriter,
+    view::{Newest, View},
+};
+
+/// Most entries in one batch.
+const BATCH_ENTRIES_MAX: usize = 4096;
+
+/// A batch takes no more entries once it has this many bytes; with the last entry and its end it
+/// still fits the smallest segment.
+const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Everything of one batch that its receipts share.
+#[derive(Debug)]
+struct Signed {
+    growth: Growth,
+    signature: SignatureBytes,
+    key_id: u32,
+}
+
+/// What a caller gets when its entry is durable: enough to build the receipt on its own task.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    index: u64,
+    entry: Vec<u8>,
+    batch: Arc<Signed>,
+}
+
+impl Committed {
+    /// The receipt.
+    pub(crate) fn receipt(self) -> Result<RecordReceipt, Fault> {
+        let proof = self.batch.growth.inclusion(self.index);
+        let proof = proof.ok_or_else(|| Fault::internal("an entry is not in its own batch"))?;
+        let receipt = Receipt {
+            index: self.index,
+            tree_size: self.batch.growth.size(),
+            key_id: self.batch.key_id,
+            signature: self.batch.signature,
+            entry: self.entry,
+            proof,
+        };
+        Ok(RecordReceipt {
+            index: self.index,
+            text: receipt.encode(),
+        })
+    }
+}
+
+/// The committer. All fields are owned by its thread; `queue` and `view` are shared.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) view: Arc<RwLock<View>>,
+    pub(crate) writer: SegmentWriter,
+    pub(crate) frontier: Frontier,
+    pub(crate) key: SignerKey,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) last_time_ms: i64,
+}
+
+/// A batch on its way.
+struct Batch {
+    entries: Vec<Pending>,
+    leaves: Vec<[u8; 32]>,
+    /// Offset of each frame from the start of the batch, and its length.
+    places: Vec<(u64, usize)>,
+    bytes: Vec<u8>,
+    time_ms: i64,
+}
+
+impl Committer {
+    /// The thread: commits until the queue is closed and empty, or a write fails.
+    pub(crate) fn run(mut self) {
+        loop {
+            let mut waiting = self.queue.take();
+            if waiting.is_empty() {
+                return;
+            }
+            while !waiting.is_empty() {
+                let mut batch = self.collect(&mut waiting);
+                if let Err(error) = self.commit(&mut batch) {
+                    self.stop(&error, batch.entries, waiting);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes entries from the front, as many as fit a batch, and lays them out.
+    fn collect(&mut self, waiting: &mut VecDeque<Pending>) -> Batch {
+        // Never backwards: a clock that steps back must not make the order of entries a lie.
+        let time_ms = self.clock.now().0.max(self.last_time_ms);
+        self.last_time_ms = time_ms;
+        let mut batch = Batch {
+            entries: Vec::new(),
+            leaves: Vec::new(),
+            places: Vec::new(),
+            bytes: Vec::new(),
+            time_ms,
+        };
+        let first = self.frontier.size();
+        while batch.entries.len() < BATCH_ENTRIES_MAX && batch.bytes.len() < BATCH_BYTES_MAX {
+            let Some(mut pending) = waiting.pop_front() else {
+                break;
+            };
+            let prepared = &mut pending.prepared;
+            stamp(&mut prepared.entry, time_ms);
+            batch.leaves.push(leaf_hash(&prepared.entry));
+            let offset = batch.bytes.len();
+            EntryFrame {
+                index: first + batch.entries.len() as u64,
+                entry: &prepared.entry,
+                salt: &prepared.salt,
+                details: &prepared.details,
+            }
+            .write(&mut batch.bytes);
+            batch
+                .places
+                .push((offset as u64, batch.bytes.len() - offset));
+            batch.entries.push(pending);
+        }
+        batch
+    }
+
+    /// Signs, writes, syncs, publishes, wakes; in this order.
+    fn commit(&mut self, batch: &mut Batch) -> io::Result<()> {
+        let first = self.frontier.size();
+        let growth = self.frontier.grow(batch.leaves.clone());
+        let origin = self.key.verifier().name().to_owned();
+        let checkpoint = Checkpoint {
+            origin,
+            size: growth.size(),
+            root: growth.root(),
+        };
+        let (note, signature) = checkpoint.sign(&self.key);
+        BatchFrame {
+            size: growth.size(),
+            first,
+            count: u32::try_from(batch.entries.len()).unwrap_or(u32::MAX),
+            time_ms: batch.time_ms,
+            note: &note,
+        }
+        .write(&mut batch.bytes);
+        let new_segment = self.writer.reserve(batch.bytes.len() as u64, first)?;
+        let start = self.writer.offset();
+        self.writer.write(&batch.bytes)?;
+        self.publish(
+            batch,
+            new_segment,
+            start,
+            Newest {
+                checkpoint,
+                note,
+                time_ms: batch.time_ms,
+            },
+        );
+        let key_id = self.key.verifier().id();
+        let signed = Arc::new(Signed {
+            growth,
+            signature,
+            key_id,
+        });
+        for (index, pending) in (first..).zip(batch.entries.drain(..)) {
+            let batch = Arc::clone(&signed);
+            let committed = Committed {
+                index,
+                entry: pending.prepared.entry,
+                batch,
+            };
+            // A caller that has gone away does not need its receipt; the entry stays.
+            let _ = pending.waiter.send(Ok(committed));
+        }
+        Ok(())
+    }
+
+    fn publish(&self, batch: &Batch, new_segment: Option<String>, start: u64, newest: Newest) {
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(name) = new_segment {
+            view.add_segment(&name);
+            view.bytes += start;
+        }
+        let leaves = batch.leaves.iter().zip(&batch.places).zip(&batch.entries);
+        for ((leaf, (offset, length)), pending) in leaves {
+            let terms = &pending.prepared.terms;
+            view.push(*leaf, batch.time_ms, (start + offset, *length), terms);
+        }
+        view.bytes += batch.bytes.len() as u64;
+        view.newest = newest;
+    }
+
+    /// After a failed write or sync nothing is known about the batch on disk: it is neither
+    /// acknowledged nor tried again. The next start reads back what is there.
+    fn stop(&self, error: &io::Error, batch: Vec<Pending>, waiting: VecDeque<Pending>) {
+        let why = format!("a write failed: {error}");
+        tracing::error!(%error, "the audit log stops: a write failed");
+        let queued = self.queue.stop(&why);
+        for pending in batch.into_iter().chain(waiting).chain(queued) {
+            let _ = pending.waiter.send(Err(refusal(Some(&why))));
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The details of an entry as bytes: what the public header commits to by a salted hash.
+//!
+//! One encoding for each value. Integers are big-endian; a text is its length (u32) and UTF-8 bytes:
+//!
+//! | bytes | field |
+//! | --- | --- |
+//! | 1 | version of this layout, 1 |
+//! | 32 | hash of the entity snapshot |
+//! | text x 3 | principal, resource, reason |
+//! | 2, text x n | number of determining policies, their ids |
+//! | 2, text x n | number of obligations, each as text |
+//! | 1, 8 | 1 and the index of the entry that this one completes, or 0 alone |
+//! | 2, (text, text) x n | number of facts; names ascend, each with its value |
+
+use std::collections::BTreeMap;
+
+use dataos_model::{hash::Hash, record::Entry};
+
+/// The version that this module writes and reads.
+const VERSION: u8 = 1;
+
+/// Why bytes are not details.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DetailsError {
+    /// A version that this build does not know.
+    #[error("version {0} of the details is not known; this build reads version 1")]
+    Version(u8),
+    /// Bytes that the encoder cannot have written.
+    #[error("the details are malformed")]
+    Malformed,
+}
+
+/// A list is longer than its count can say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the entry names more than 65535 policies, obligations or facts")]
+pub(crate) struct TooMany;
+
+/// The details of `entry`.
+pub(crate) fn encode(entry: &Entry) -> Result<Vec<u8>, TooMany> {
+    let mut out = vec![VERSION];
+    out.extend_from_slice(&entry.entities.0);
+    put(&mut out, &entry.principal);
+    put(&mut out, &entry.resource);
+    put(&mut out, &entry.reason);
+    put_count(&mut out, entry.policies.len())?;
+    entry
+        .policies
+        .iter()
+        .for_each(|policy| put(&mut out, policy));
+    put_count(&mut out, entry.obligations.len())?;
+    entry
+        .obligations
+        .iter()
+        .for_each(|obligation| put(&mut out, obligation));
+    match entry.completes {
+        None => out.push(0),
+        Some(index) => {
+            out.push(1);
+            out.extend_from_slice(&index.to_be_bytes());
+        }
+    }
+    put_count(&mut out, entry.facts.len())?;
+    for (name, value) in &entry.facts {
+        put(&mut out, name);
+        put(&mut out, value);
+    }
+    Ok(out)
+}
+
+/// Fills the fields of `entry` that lie in the details.
+pub(crate) fn decode(bytes: &[u8], entry: &mut Entry) -> Result<(), DetailsError> {
+    match bytes.first() {
+        Some(&VERSION) => {}
+        Some(version) => return Err(DetailsError::Version(*version)),
+        None => return Err(DetailsError::Malformed),
+    }
+    read(bytes.get(1..).unwrap_or_default(), entry).ok_or(DetailsError::Malformed)
+}
+
+fn read(bytes: &[u8], entry: &mut Entry) -> Option<()> {
+    let mut rest = bytes;
+    entry.entities = Hash(array(&mut rest)?);
+    entry.principal = text(&mut rest)?;
+    entry.resource = text(&mut rest)?;
+    entry.reason = text(&mut rest)?;
+    entry.policies = texts(&mut rest)?;
+    entry.obligations = texts(&mut rest)?;
+    entry.completes = match array::<1>(&mut rest)? {
+        [0] => None,
+        [1] => Some(u64::from_be_bytes(array(&mut rest)?)),
+        _ => return None,
+    };
+    let mut facts = BTreeMap::new();
+    for _ in 0..u16::from_be_bytes(array(&mut rest)?) {
+        let name = text(&mut rest)?;
+        if facts
+            .last_key_value()
+            .is_some_and(|(last, _)| *last >= name)
+        {
+            return None;
+        }
+        facts.insert(name, text(&mut rest)?);
+    }
+    entry.facts = facts;
+    rest.is_empty().then_some(())
+}
+
+fn put(out: &mut Vec<u8>, text: &str) {
+    // A text that does not fit u32 does not fit an entry either: the caller checks the total.
+    out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn put_count(out: &mut Vec<u8>, count: usize) -> Result<(), TooMany> {
+    out.extend_from_slice(&u16::try_from(count).map_err(|_| TooMany)?.to_be_bytes());
+    Ok(())
+}
+
+fn array<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, tail) = rest.split_first_chunk::<N>()?;
+    *rest = tail;
+    Some(*head)
+}
+
+fn text(rest: &mut &[u8]) -> Option<String> {
+    let length = usize::try_from(u32::from_be_bytes(array(rest)?)).ok()?;
+    let (head, tail) = rest.split_at_checked(length)?;
+    *rest = tail;
+    String::from_utf8(head.to_vec()).ok()
+}
+
+fn texts(rest: &mut &[u8]) -> Option<Vec<String>> {
+    // No capacity from the count: it is only believed as far as bytes follow.
+    let count = u16::from_be_bytes(array(rest)?);
+    (0..count).map(|_| text(rest)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use dataos_model::record::EntryKind;
+
+    use super::*;
+
+    fn example() -> Entry {
+        let mut entry = Entry::new(EntryKind::Outcome, "request-1");
+        entry.entities = Hash([7; 32]);
+        entry.principal = "DataOS::User::\"alice\"".to_owned();
+        entry.resource = "DataOS::Dataset::\"lake/sales/orders\"".to_owned();
+        entry.reason = "permitted".to_owned();
+        entry.policies = vec!["p1".to_owned(), "p2".to_owned()];
+        entry.obligations = vec!["min_group(size = 5)".to_owned()];
+        entry.completes = Some(41);
+        entry.with_fact("rows", 12).with_fact("bytes", 1024)
+    }
+
+    #[test]
+    fn details_read_back_and_are_canonical() {
+        let entry = example();
+        let bytes = encode(&entry).unwrap();
+        let mut read = Entry::new(EntryKind::Outcome, "request-1");
+        decode(&bytes, &mut read).unwrap();
+        assert_eq!(read, entry);
+        for length in 0..bytes.len() {
+            assert!(decode(&bytes[..length], &mut read).is_err(), "{length}");
+        }
+        for position in 0..bytes.len() {
+            for change in [1, 2, 0x80, 0xff] {
+                let mut changed = bytes.clone();
+                changed[position] ^= change;
+                let mut read = Entry::new(EntryKind::Outcome, "request-1");
+                if decode(&changed, &mut read).is_ok() {
+                    assert_eq!(encode(&read).unwrap(), changed);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn later_versions_and_long_lists_are_refused() {
+        let mut bytes = encode(&example()).unwrap();
+        bytes[0] = 2;
+        let mut read = example();
+        assert_eq!(decode(&bytes, &mut read), Err(DetailsError::Version(2)));
+        let mut entry = example();
+        entry.policies = vec![String::new(); 70_000];
+        assert_eq!(encode(&entry), Err(TooMany));
+    }
+}

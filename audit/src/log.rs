@@ -1,0 +1,326 @@
+//! The log as others see it: opened, appended to, read, closed.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    thread::{self, JoinHandle},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use dataos_model::{
+    clock::{Clock, Timestamp},
+    fault::Fault,
+    hash::Hash,
+    record::{Entry, EntryKind, LogStatus, Receipt, RecordPage, RecordQuery, StoredEntry},
+    seams::{BoxFuture, Record, Records},
+    secret::Secret,
+};
+use dataos_proof::{
+    note::{SignerKey, VerifierKey},
+    proof::TlogProof,
+    tile::{TilePath, TileTree},
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    checkpoint::CheckpointKeeper,
+    codec,
+    commit::{Committed, Committer},
+    config::AuditConfig,
+    directory::Directory,
+    disk::{Disk, SystemDisk},
+    queue::{Pending, Queue, refusal},
+    recover::{self, Recovered, RecoveryReport},
+    search::Reader,
+    segment::{SegmentWriter, Spare},
+    view::View,
+};
+
+/// An open audit log. [`AuditLog::close`] ends it; dropping it also drains the queue, but leaves no
+/// shutdown entry, so that the next start reports a crash.
+#[derive(Debug)]
+pub struct AuditLog {
+    verifier: VerifierKey,
+    report: RecoveryReport,
+    queue: Arc<Queue>,
+    view: Arc<RwLock<View>>,
+    reader: Reader,
+    /// Taken by whoever ends the log.
+    running: Mutex<Option<Running>>,
+}
+
+/// What runs while the log is open.
+#[derive(Debug)]
+struct Running {
+    committer: JoinHandle<()>,
+    spare: Arc<Spare>,
+    spare_thread: JoinHandle<()>,
+    keeper: Arc<CheckpointKeeper>,
+    keeper_thread: JoinHandle<()>,
+    /// Dropped last: others may open the folder from then on.
+    _directory: Directory,
+}
+
+impl AuditLog {
+    /// Opens the log in the configured folder, or creates it. `key` is the 32-byte Ed25519 seed of
+    /// the log's key. Reads and proves all entries first.
+    ///
+    /// # Errors
+    /// A folder that is in use, of a later format, damaged, or shorter than its checkpoint; a key of
+    /// the wrong length, or of another log; an origin that is no key name.
+    pub fn open(
+        config: AuditConfig,
+        key: Secret,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, Fault> {
+        Self::open_on(&config, &key, clock, Arc::new(SystemDisk))
+    }
+
+    pub(crate) fn open_on(
+        config: &AuditConfig,
+        key: &Secret,
+        clock: Arc<dyn Clock>,
+        disk: Arc<dyn Disk>,
+    ) -> Result<Arc<Self>, Fault> {
+        config.check()?;
+        let seed: &[u8; 32] = key.expose().try_into().map_err(|_| {
+            Fault::invalid("the key of the audit log must be an Ed25519 seed of 32 bytes")
+        })?;
+        let key = SignerKey::from_seed(&config.origin, seed).map_err(|error| {
+            Fault::invalid(format!(
+                "the origin of the audit log is not usable: {error}"
+            ))
+        })?;
+        let verifier = key.verifier().clone();
+        let directory = Directory::open(&config.directory)?;
+        let recovered = recover::recover(&directory, &key, &*disk)?;
+        let report = recovered.report.clone();
+        log_report(&report);
+        let queue = Arc::new(Queue::new(config.queue_entries));
+        let path = config.directory.clone();
+        let spare = Arc::new(Spare::default());
+        let checkpoint_size = recovered.checkpoint_size;
+        let Recovered {
+            view,
+            frontier,
+            active,
+            last_time_ms,
+            ..
+        } = recovered;
+        let view = Arc::new(RwLock::new(view));
+        let spare_thread = {
+            let (spare, path, disk) = (Arc::clone(&spare), path.clone(), Arc::clone(&disk));
+            spawn("audit-spare", move || spare.run(&path, &*disk))?
+        };
+        let keeper = Arc::new(CheckpointKeeper::default());
+        let keeper_thread = {
+            let (keeper, path, view) = (Arc::clone(&keeper), path.clone(), Arc::clone(&view));
+            spawn("audit-checkpoint", move || {
+                keeper.run(&path, &view, checkpoint_size)
+            })?
+        };
+        let writer = SegmentWriter::new(
+            &path,
+            disk,
+            active,
+            Arc::clone(&spare),
+            config.segment_bytes,
+        );
+        let committer = Committer {
+            queue: Arc::clone(&queue),
+            view: Arc::clone(&view),
+            writer,
+            frontier,
+            key,
+            clock,
+            last_time_ms,
+        };
+        let committer = spawn("audit-commit", move || committer.run())?;
+        let running = Running {
+            committer,
+            spare,
+            spare_thread,
+            keeper,
+            keeper_thread,
+            _directory: directory,
+        };
+        let reader = Reader::new(&path, Arc::clone(&view));
+        let running = Mutex::new(Some(running));
+        Ok(Arc::new(Self {
+            verifier,
+            report,
+            queue,
+            view,
+            reader,
+            running,
+        }))
+    }
+
+    /// What was found when the log was opened.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.report
+    }
+
+    /// The log's public key, as auditors need it.
+    pub fn verifier_key(&self) -> &VerifierKey {
+        &self.verifier
+    }
+
+    /// Writes what is queued and a shutdown entry, and ends the log. Blocks for a few syncs. Closing
+    /// twice does nothing.
+    ///
+    /// # Errors
+    /// The log had stopped before, or stopped on the way; what was acknowledged is safe.
+    pub fn close(&self) -> Result<(), Fault> {
+        let prepared = codec::prepare(&Entry::new(EntryKind::Shutdown, "shutdown"))?;
+        let (waiter, mut answer) = oneshot::channel();
+        self.queue.close(Some(Pending { prepared, waiter }));
+        let Some(running) = self.take_running() else {
+            return Ok(());
+        };
+        running.end();
+        match answer.try_recv() {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(fault)) => Err(fault),
+            Err(_) => Err(refusal(self.queue.stopped().as_deref())),
+        }
+    }
+
+    fn take_running(&self) -> Option<Running> {
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+impl Running {
+    /// Waits for the committer, then for the threads that serve it. A thread that panicked has
+    /// nothing more to give.
+    fn end(self) {
+        let _ = self.committer.join();
+        self.spare.close();
+        let _ = self.spare_thread.join();
+        self.keeper.close();
+        let _ = self.keeper_thread.join();
+    }
+}
+
+impl Drop for AuditLog {
+    fn drop(&mut self) {
+        self.queue.close(None);
+        if let Some(running) = self.take_running() {
+            running.end();
+        }
+    }
+}
+
+impl Record for AuditLog {
+    fn append(&self, entry: Entry) -> BoxFuture<Result<Receipt, Fault>> {
+        let (waiter, answer) = oneshot::channel::<Result<Committed, Fault>>();
+        let queued = codec::prepare(&entry)
+            .and_then(|prepared| self.queue.push(Pending { prepared, waiter }));
+        Box::pin(async move {
+            queued?;
+            match answer.await {
+                Ok(committed) => committed?.receipt(),
+                Err(_) => Err(refusal(Some("the committer ended"))),
+            }
+        })
+    }
+}
+
+#[async_trait]
+impl Records for AuditLog {
+    async fn search(&self, query: &RecordQuery) -> Result<RecordPage, Fault> {
+        let (reader, query) = (self.reader.clone(), query.clone());
+        blocking(move || reader.search(&query)).await
+    }
+
+    async fn get(&self, index: u64) -> Result<StoredEntry, Fault> {
+        let reader = self.reader.clone();
+        blocking(move || reader.get(index)).await
+    }
+
+    async fn proof(&self, index: u64) -> Result<String, Fault> {
+        self.with_view(|view| {
+            let size = view.newest.checkpoint.size;
+            let hashes = view.tree.inclusion(index, size).ok_or_else(|| {
+                Fault::not_found(format!("the log has {size} entries; there is no {index}"))
+            })?;
+            let checkpoint = view.newest.note.clone();
+            Ok(TlogProof {
+                extra: None,
+                index,
+                hashes,
+                checkpoint,
+            }
+            .to_string())
+        })
+    }
+
+    async fn checkpoint(&self) -> Result<String, Fault> {
+        Ok(self.with_view(|view| view.newest.note.clone()))
+    }
+
+    async fn tile(&self, path: &str) -> Result<Bytes, Fault> {
+        let parsed: TilePath = path
+            .parse()
+            .map_err(|error| Fault::not_found(format!("{path}: {error}")))?;
+        let tile = self.with_view(|view| TileTree::tile(&view.tree, &parsed));
+        let tile = tile.ok_or_else(|| Fault::not_found(format!("the log has no tile {path}")))?;
+        Ok(tile.into())
+    }
+
+    fn status(&self) -> LogStatus {
+        let stopped = self.queue.stopped();
+        self.with_view(|view| LogStatus {
+            size: view.newest.checkpoint.size,
+            bytes: view.bytes,
+            root: Hash(view.newest.checkpoint.root),
+            checkpoint_at: Timestamp(view.newest.time_ms),
+            origin: self.verifier.name().to_owned(),
+            verifier_key: self.verifier.to_string(),
+            stopped,
+        })
+    }
+}
+
+impl AuditLog {
+    fn with_view<T>(&self, look: impl FnOnce(&View) -> T) -> T {
+        look(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Runs what reads files where it may wait.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    let joined = tokio::task::spawn_blocking(work).await;
+    joined.unwrap_or_else(|error| Err(Fault::internal(format!("reading the log failed: {error}"))))
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Fault> {
+    let spawned: io::Result<_> = thread::Builder::new().name(name.to_owned()).spawn(work);
+    spawned.map_err(|error| Fault::unavailable(format!("cannot start a thread: {error}")))
+}
+
+fn log_report(report: &RecoveryReport) {
+    let RecoveryReport {
+        entries,
+        segments,
+        was_closed,
+        torn,
+    } = report;
+    if *was_closed {
+        tracing::info!(entries, segments, "audit log opened");
+    } else {
+        tracing::warn!(
+            entries,
+            segments,
+            ?torn,
+            "audit log opened; it was not closed: a crash"
+        );
+    }
+}

@@ -1,0 +1,128 @@
+//! The queue between callers and the committer: bounded, first in first out, closed for good once
+//! the log stops.
+
+use std::{
+    collections::VecDeque,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use dataos_model::fault::Fault;
+use tokio::sync::oneshot;
+
+use crate::{codec::Prepared, commit::Committed};
+
+/// Most bytes that may wait: entries near the size limit fill memory before they fill the queue.
+const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// An entry that waits, and who waits for it.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) prepared: Prepared,
+    pub(crate) waiter: oneshot::Sender<Result<Committed, Fault>>,
+}
+
+/// The queue.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    entries_max: usize,
+    state: Mutex<State>,
+    /// Signalled when the queue turns non-empty or is closed.
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pending: VecDeque<Pending>,
+    bytes: usize,
+    /// Set by `close` and `stop`, never unset.
+    is_closed: bool,
+    /// Why the log takes no entries any more.
+    stopped: Option<String>,
+}
+
+impl Queue {
+    pub(crate) fn new(entries_max: usize) -> Self {
+        Self {
+            entries_max,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Each change of the state is complete before anything can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an entry at the end.
+    pub(crate) fn push(&self, pending: Pending) -> Result<(), Fault> {
+        let mut state = self.lock();
+        if state.is_closed {
+            return Err(refusal(state.stopped.as_deref()));
+        }
+        let bytes = state.bytes + pending.prepared.bytes();
+        if state.pending.len() >= self.entries_max || bytes > QUEUE_BYTES_MAX {
+            let message = format!(
+                "the audit log cannot keep up: {} entries wait to be written",
+                state.pending.len()
+            );
+            return Err(Fault::unavailable(message)
+                .with_reason("audit_queue_full")
+                .with_hint("try again in a second"));
+        }
+        state.bytes = bytes;
+        state.pending.push_back(pending);
+        let was_empty = state.pending.len() == 1;
+        drop(state);
+        if was_empty {
+            self.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Takes everything that waits; waits for it if need be. Empty once closed and drained.
+    pub(crate) fn take(&self) -> VecDeque<Pending> {
+        let state = self.lock();
+        let idle = |state: &mut State| state.pending.is_empty() && !state.is_closed;
+        let waited = self.changed.wait_while(state, idle);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        state.bytes = 0;
+        std::mem::take(&mut state.pending)
+    }
+
+    /// Adds a last entry, if one is given, beyond any bound, and takes no more; false if the queue
+    /// was closed before.
+    pub(crate) fn close(&self, last: Option<Pending>) -> bool {
+        let mut state = self.lock();
+        if state.is_closed {
+            return false;
+        }
+        state.is_closed = true;
+        state.stopped = Some("it is closed".to_owned());
+        state.pending.extend(last);
+        drop(state);
+        self.changed.notify_one();
+        true
+    }
+
+    /// Takes no more, and returns what still waited: it will not be written.
+    pub(crate) fn stop(&self, why: &str) -> VecDeque<Pending> {
+        let mut state = self.lock();
+        state.is_closed = true;
+        state.stopped = Some(why.to_owned());
+        std::mem::take(&mut state.pending)
+    }
+
+    /// Why the log takes no entries any more, if it does not.
+    pub(crate) fn stopped(&self) -> Option<String> {
+        self.lock().stopped.clone()
+    }
+}
+
+/// What a caller is told when the log takes no entries.
+pub(crate) fn refusal(why: Option<&str>) -> Fault {
+    let why = why.unwrap_or("it is closed");
+    Fault::unavailable(format!("the audit log takes no entries: {why}"))
+        .with_reason("audit_stopped")
+        .with_hint("repair the cause and start the process again")
+}
