@@ -12,6 +12,7 @@ use dataos_model::{
     clock::Clock,
     dataset::DatasetId,
     depot::{AssetSnapshot, Dataset, Depot, DepotSource},
+    entity::EntityChange,
     fault::Fault,
     lineage::WriteLineage,
     seams::{Assets, EntitySink, Lineage, ScanReport, Secrets},
@@ -188,12 +189,12 @@ impl Shared {
         let old = Arc::clone(&state.published().snapshot);
         let touched = state.apply(number, mutations);
         let new = Arc::clone(&state.published().snapshot);
-        let (seen, outcome) = match self.seams.sink.apply(difference(&old, &new, &touched)) {
+        let (seen, outcome) = match self.feed(difference(&old, &new, &touched)) {
             Err(fault) => {
                 let undone = pending.roll_back().await;
                 (old, Err(undone.err().map_or(fault, Fault::from)))
             }
-            Ok(_) => (new, pending.commit().await.map_err(Fault::from)),
+            Ok(()) => (new, pending.commit().await.map_err(Fault::from)),
         };
         match outcome {
             Ok(()) => self.published.store(Arc::new(state.published().clone())),
@@ -216,10 +217,17 @@ impl Shared {
         writer.state.written = written;
         let published = writer.state.published().clone();
         let back = difference(seen, &published.snapshot, &touched);
-        if let Err(fault) = self.seams.sink.apply(back) {
+        if let Err(fault) = self.feed(back) {
             return Self::stop(writer, fault);
         }
         self.published.store(Arc::new(published));
+    }
+
+    fn feed(&self, changes: Vec<EntityChange>) -> Result<(), Fault> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.seams.sink.apply(changes).map(|_| ())
     }
 
     fn stop(writer: &mut Writer, fault: Fault) {
@@ -247,12 +255,19 @@ impl Assets for Catalog {
                     "there are {DEPOTS_MAX} depots already"
                 )));
             }
-            let is_known = state
-                .depots
-                .get(&depot.name)
-                .is_some_and(|known| **known == depot);
-            let change = (!is_known).then(|| Mutation::PutDepot(Arc::new(depot)));
-            Ok((change.into_iter().collect(), ()))
+            let known = state.depots.get(&depot.name);
+            if known.is_some_and(|known| **known == depot) {
+                return Ok((Vec::new(), ()));
+            }
+            let is_moved = known.is_some_and(|known| !is_same_place(&known.source, &depot.source));
+            let gone = if is_moved {
+                state.datasets_of(&depot.name)
+            } else {
+                Vec::new()
+            };
+            let mut mutations: Vec<_> = gone.into_iter().map(Mutation::RemoveDataset).collect();
+            mutations.push(Mutation::PutDepot(Arc::new(depot)));
+            Ok((mutations, ()))
         })
         .await
     }
@@ -401,6 +416,28 @@ fn no_depot(name: &str) -> Fault {
 
 fn no_dataset(id: &DatasetId) -> Fault {
     Fault::not_found(format!("no dataset {}", names::shown(&id.to_string())))
+}
+
+/// Whether two sources hold the same data, so that what is catalogued of one holds for the other.
+fn is_same_place(a: &DepotSource, b: &DepotSource) -> bool {
+    match (a, b) {
+        (DepotSource::Files { root: a, .. }, DepotSource::Files { root: b, .. }) => a == b,
+        (
+            DepotSource::Postgres {
+                host,
+                port,
+                database,
+                ..
+            },
+            DepotSource::Postgres {
+                host: host_b,
+                port: port_b,
+                database: database_b,
+                ..
+            },
+        ) => (host, port, database) == (host_b, port_b, database_b),
+        _ => false,
+    }
 }
 
 fn check_depot(depot: &Depot, own: &std::path::Path) -> Result<(), Fault> {

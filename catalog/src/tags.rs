@@ -182,3 +182,6 @@ fn ends(edge: &Edge) -> Vec<(Target, Target)> {
         ),
     ]
 }
+
+#[cfg(test)]
+mod tests;

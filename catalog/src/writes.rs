@@ -142,10 +142,11 @@ pub(crate) fn settle(
             .get(&target.id)
             .and_then(|known| known.owner.clone())
     });
-    let mut mutations = vec![
-        Mutation::RemoveStage(id),
-        Mutation::PutDataset(Arc::new(record)),
-    ];
+    let mut mutations = vec![Mutation::RemoveStage(id)];
+    // Without its depot nobody can read the dataset; its edges stay for the day the depot is back.
+    if state.depots.contains_key(&target.id.depot) {
+        mutations.push(Mutation::PutDataset(Arc::new(record)));
+    }
     mutations.extend(superseded(state, stage));
     Ok(mutations)
 }

@@ -87,7 +87,7 @@ fn take_header(
         _ => name.to_owned(),
     };
     let names: Vec<String> = header.iter().enumerate().map(name).collect();
-    if header.len() == 1 && header.iter().all(str::is_empty) {
+    if header.len() <= 1 && header.iter().all(str::is_empty) {
         return Err("it has no header line".to_owned());
     }
     if columns.is_empty() {
