@@ -1,1 +1,40 @@
-//! dataos-query
+//! The governed query layer.
+//!
+//! Enters: one SQL statement of a verified principal. Leaves: rows that this principal may see,
+//! masked as the policies say, with a certificate of what was enforced whose record is durable.
+//! Never done here: sending a caller's text to an engine or a source, approximating a policy, letting
+//! a hidden row or a raw masked value reach an expression that can fail or be observed, releasing a
+//! byte before its record is durable, knowing Cedar.
+//!
+//! Entry points: [`QueryLayer::open`] with [`QueryConfig`] and [`QuerySeams`]; the layer is a
+//! [`dataos_model::seams::RunQuery`]. [`sample`] writes data for demonstrations, [`Baseline`] runs
+//! the engine without governance for benchmarks.
+
+mod config;
+mod layer;
+
+mod certificate;
+mod grant;
+mod resolve;
+
+mod execute;
+mod explain;
+mod write;
+
+mod engine;
+mod source;
+
+mod cell;
+mod mask;
+mod predicate;
+
+mod calendar;
+mod column;
+mod encode;
+
+mod baseline;
+pub mod sample;
+
+pub use baseline::Baseline;
+pub use config::{MASK_KEY, QueryConfig, QuerySeams};
+pub use layer::QueryLayer;

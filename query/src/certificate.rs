@@ -1,0 +1,226 @@
+//! What was enforced: the certificate of an answer, and the records that commit to it.
+
+use std::collections::BTreeSet;
+
+use dataos_model::{
+    access::CellOutcome,
+    action::Action,
+    decision::{Decision, Effect},
+    entity::EntityUid,
+    fault::{Fault, FaultKind},
+    hash::Hash,
+    predicate::Predicate,
+    query::{Certificate, QueryRequest, TableCertificate},
+    record::{Entry, EntryKind},
+};
+
+use crate::grant::Grant;
+
+/// Name of the embedded engine in certificates.
+pub(crate) const ENGINE: &str = "embedded datafusion 55.2.0";
+/// Longest text of one fact, in characters; the certificate has the whole.
+const FACT_CHARACTERS_MAX: usize = 4_000;
+
+/// The certificate of a statement over these grants.
+pub(crate) fn certificate(grants: &[Grant], governed_sql: &str, basis: Basis) -> Certificate {
+    Certificate {
+        policy_set: basis.policy_set,
+        entities: basis.entities,
+        statement: Hash::of(governed_sql),
+        governed_sql: governed_sql.to_owned(),
+        engine: ENGINE.to_owned(),
+        tables: grants
+            .iter()
+            .map(|grant| TableCertificate {
+                dataset: grant.dataset.id.clone(),
+                access: grant.access.clone(),
+            })
+            .collect(),
+    }
+}
+
+/// Under which policies and entities a statement was decided.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Basis {
+    pub(crate) policy_set: Hash,
+    pub(crate) entities: Hash,
+}
+
+impl Basis {
+    /// That of a decision.
+    pub(crate) fn of(decision: &Decision) -> Self {
+        Self {
+            policy_set: decision.policy_set,
+            entities: decision.entities,
+        }
+    }
+}
+
+/// The record of a statement that may run.
+pub(crate) fn allowed(
+    request: &QueryRequest,
+    action: Action,
+    resource: &str,
+    certificate: &Certificate,
+    grants: &[Grant],
+    fingerprint: &str,
+) -> Entry {
+    let mut entry = base(request);
+    entry.effect = Some(Effect::Allow);
+    entry.action = action.name().to_owned();
+    entry.policy_set = certificate.policy_set;
+    entry.entities = certificate.entities;
+    entry.resource = resource.to_owned();
+    entry.reason = "permitted".to_owned();
+    entry.policies = grants
+        .iter()
+        .flat_map(policies)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    entry.obligations = grants.iter().flat_map(obligations).collect();
+    entry = entry
+        .with_fact("sql", shortened(fingerprint))
+        .with_fact("statement", certificate.statement)
+        .with_fact("engine", &certificate.engine);
+    for grant in grants {
+        let rows = shortened(&grant.access.rows.to_string());
+        entry = entry.with_fact(&format!("rows {}", grant.dataset.id), rows);
+    }
+    entry
+}
+
+/// The record of a statement that may not run.
+pub(crate) fn refused(request: &QueryRequest, refusal: &Refusal) -> Entry {
+    let mut entry = base(request);
+    entry.effect = Some(Effect::Deny);
+    entry.action = refusal.action.name().to_owned();
+    entry.reason = reason(&refusal.fault);
+    if let Some((resource, decision)) = &refusal.decision {
+        entry.resource = resource.to_string();
+        entry.policy_set = decision.policy_set;
+        entry.entities = decision.entities;
+        entry.policies = decision
+            .policies
+            .iter()
+            .map(|policy| policy.id.clone())
+            .collect();
+    }
+    // Parsing may have failed, so literals cannot be told from the rest: only the digest stays.
+    entry
+        .with_fact("sql_digest", Hash::of(&request.sql))
+        .with_fact("status", "refused")
+}
+
+/// Why a statement does not run.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// What the caller hears.
+    pub(crate) fault: Fault,
+    /// What was about to be done.
+    pub(crate) action: Action,
+    /// The decision behind it, if the PDP was asked.
+    pub(crate) decision: Option<(EntityUid, Box<Decision>)>,
+}
+
+impl<T: Into<Fault>> From<T> for Refusal {
+    fn from(fault: T) -> Self {
+        Self {
+            fault: fault.into(),
+            action: Action::Query,
+            decision: None,
+        }
+    }
+}
+
+/// The record of how a statement ended.
+pub(crate) fn outcome(request: &QueryRequest, completes: Option<u64>, latency_us: u128) -> Entry {
+    let mut entry = base(request);
+    entry.kind = EntryKind::Outcome;
+    entry.action = Action::Query.name().to_owned();
+    entry.completes = completes;
+    entry.with_fact("latency_us", latency_us)
+}
+
+fn base(request: &QueryRequest) -> Entry {
+    let mut entry = Entry::new(EntryKind::Decision, &request.request_id);
+    entry.principal = request.principal.uid.to_string();
+    let context = request
+        .context
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"));
+    entry.request_digest = Hash::of_parts(
+        [
+            entry.principal.clone(),
+            Action::Query.name().to_owned(),
+            request.sql.clone(),
+        ]
+        .into_iter()
+        .chain(context),
+    );
+    entry
+}
+
+/// The stable code of a fault.
+pub(crate) fn reason(fault: &Fault) -> String {
+    if !fault.reason.is_empty() {
+        return fault.reason.clone();
+    }
+    match fault.kind {
+        FaultKind::Invalid => "invalid",
+        FaultKind::Unauthenticated => "unauthenticated",
+        FaultKind::Denied => "denied",
+        FaultKind::NotFound => "not_found",
+        FaultKind::Conflict => "conflict",
+        FaultKind::TooLarge => "too_large",
+        FaultKind::Unavailable => "unavailable",
+        FaultKind::Timeout => "timeout",
+        FaultKind::Unsupported => "unsupported",
+        FaultKind::Damaged => "damaged",
+        _ => "internal",
+    }
+    .to_owned()
+}
+
+/// Ids of all policies that had a say about the dataset.
+pub(crate) fn policies(grant: &Grant) -> BTreeSet<String> {
+    let access = &grant.access;
+    access
+        .decision
+        .policies
+        .iter()
+        .chain(&access.row_policies)
+        .chain(access.columns.iter().flat_map(|column| &column.policies))
+        .map(|policy| policy.id.clone())
+        .collect()
+}
+
+fn obligations(grant: &Grant) -> Vec<String> {
+    let stated = grant
+        .access
+        .decision
+        .obligations
+        .iter()
+        .map(ToString::to_string);
+    let masks = grant.columns.iter().flat_map(|column| {
+        column.rules.iter().filter_map(|rule| match &rule.outcome {
+            CellOutcome::Masked(mask) => {
+                let column = format!("{}/{}", grant.dataset.id, column.name);
+                Some(match &rule.when {
+                    Predicate::Constant(_) => format!("{mask} on {column}"),
+                    when => shortened(&format!("{mask} on {column} where {when}")),
+                })
+            }
+            CellOutcome::Plain | CellOutcome::Absent => None,
+        })
+    });
+    stated.chain(masks).collect()
+}
+
+fn shortened(text: &str) -> String {
+    if text.chars().nth(FACT_CHARACTERS_MAX).is_none() {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(FACT_CHARACTERS_MAX).collect();
+    format!("{head}…")
+}

@@ -1,0 +1,122 @@
+//! What the caller hears when the engine fails.
+//!
+//! Engine texts can quote values of hidden rows. So a failure becomes one of a few sentences by its
+//! class; the engine's own text goes to nobody unless the caller sees every table as it is.
+
+use std::fmt;
+
+use datafusion::{arrow::error::ArrowError, common::DataFusionError};
+use dataos_model::fault::{Fault, FaultKind};
+
+/// A fault of ours on its way through the engine.
+#[derive(Debug)]
+struct Raised(Fault);
+
+impl fmt::Display for Raised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Raised {}
+
+/// Wraps a fault so that [`fault`] finds it again.
+pub(crate) fn raised(fault: Fault) -> DataFusionError {
+    DataFusionError::External(Box::new(Raised(fault)))
+}
+
+/// Whether engine texts may be shown: only if nothing of the statement's tables is hidden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// The caller sees every table of the statement as it is.
+    Shown,
+    /// Something is filtered or masked.
+    Hidden,
+}
+
+/// The fault that a failure of the engine becomes.
+pub(crate) fn fault(error: &DataFusionError, detail: Detail) -> Fault {
+    let root = error.find_root();
+    match root {
+        DataFusionError::External(inner) => match inner.downcast_ref::<Raised>() {
+            Some(Raised(fault)) => fault.clone(),
+            None => Fault::internal("the engine failed"),
+        },
+        DataFusionError::ResourcesExhausted(_) => Fault::new(
+            FaultKind::TooLarge,
+            "the query needs more memory than a query may use",
+        )
+        .with_reason("memory_limit")
+        .with_hint("read fewer rows or columns, or group by fewer keys"),
+        DataFusionError::ArrowError(arrow, _) => arrow_fault(arrow),
+        DataFusionError::Plan(_)
+        | DataFusionError::SchemaError(_, _)
+        | DataFusionError::NotImplemented(_) => {
+            let fault = Fault::invalid("the statement does not fit the types of the columns")
+                .with_reason("types")
+                .with_hint("check operators and arguments, and add CASTs where types differ");
+            match detail {
+                Detail::Shown => Fault {
+                    message: first_line(root),
+                    ..fault
+                },
+                Detail::Hidden => fault,
+            }
+        }
+        DataFusionError::Execution(text) if text.to_lowercase().contains("overflow") => overflow(),
+        DataFusionError::Execution(_) => {
+            Fault::invalid("an expression of the statement failed on a value")
+                .with_reason("evaluation")
+                .with_hint("guard it with CASE or use TRY_CAST")
+        }
+        DataFusionError::ObjectStore(_)
+        | DataFusionError::IoError(_)
+        | DataFusionError::ParquetError(_) => {
+            Fault::unavailable("the files of a dataset cannot be read")
+                .with_reason("source")
+                .with_hint("check that the depot's files are there and whole, then scan it again")
+        }
+        _ => Fault::internal("the engine failed"),
+    }
+}
+
+fn arrow_fault(error: &ArrowError) -> Fault {
+    match error {
+        ArrowError::DivideByZero => Fault::invalid("division by zero")
+            .with_reason("division_by_zero")
+            .with_hint("guard the divisor, such as x / NULLIF(y, 0)"),
+        ArrowError::ArithmeticOverflow(_) => overflow(),
+        ArrowError::CastError(_) => Fault::invalid("a value cannot be converted")
+            .with_reason("conversion")
+            .with_hint("use TRY_CAST, which gives NULL instead"),
+        ArrowError::ParseError(_)
+        | ArrowError::CsvError(_)
+        | ArrowError::JsonError(_)
+        | ArrowError::ParquetError(_)
+        | ArrowError::IoError(_, _) => {
+            Fault::unavailable("a value cannot be read as the type of its column")
+                .with_reason("conversion")
+                .with_hint("check the literals and casts of the statement, or scan the depot again")
+        }
+        _ => Fault::invalid("an expression of the statement failed on a value")
+            .with_reason("evaluation")
+            .with_hint("guard it with CASE or use TRY_CAST"),
+    }
+}
+
+fn overflow() -> Fault {
+    Fault::invalid("a number is too large for its type")
+        .with_reason("overflow")
+        .with_hint("cast the operands to a wider type first")
+}
+
+fn first_line(error: &DataFusionError) -> String {
+    error
+        .strip_backtrace()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(400)
+        .collect()
+}

@@ -1,0 +1,234 @@
+//! The only tables that a session of the engine holds.
+//!
+//! `scan` gives `BarrierExec(masks(filter(raw scan)))`: whatever statement reaches the engine, it
+//! sees visible rows and shown values. A table that the caller sees exactly as it is passes its scan
+//! through unchanged, so governance costs such a query nothing.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::{
+    arrow::datatypes::{Field, Schema, SchemaRef},
+    catalog::{ScanArgs, ScanResult, Session, TableProvider},
+    common::{DFSchema, Result, Statistics},
+    logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType},
+    physical_expr::{PhysicalExpr, expressions::BinaryExpr},
+    physical_plan::{
+        ExecutionPlan,
+        empty::EmptyExec,
+        filter::FilterExec,
+        projection::{ProjectionExec, ProjectionExpr},
+    },
+};
+use dataos_model::{dataset::ColumnType, fault::Fault, predicate::Predicate, secret::Secret};
+
+use crate::{
+    cell::cell,
+    column::arrow_type,
+    engine::{barrier::BarrierExec, failure::raised, leakproof::is_leakproof},
+    grant::{Grant, VisibleColumn},
+    predicate::{RawColumns, compile},
+};
+
+/// A dataset as one caller sees it.
+#[derive(Debug)]
+pub(crate) struct GovernedTable {
+    grant: Arc<Grant>,
+    raw: Arc<dyn TableProvider>,
+    schema: SchemaRef,
+    key: Option<Arc<Secret>>,
+}
+
+impl GovernedTable {
+    /// `raw` gives all columns of the catalog, in its order and with the types of `arrow_schema`.
+    pub(crate) fn new(
+        grant: Arc<Grant>,
+        raw: Arc<dyn TableProvider>,
+        key: Option<Arc<Secret>>,
+    ) -> Self {
+        let fields = grant.columns.iter().map(|column| {
+            let is_unread = matches!(column.shown_type, ColumnType::Other(_));
+            let data_type = arrow_type(&column.shown_type);
+            Field::new(&column.name, data_type, column.is_nullable || is_unread)
+        });
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        Self {
+            grant,
+            raw,
+            schema,
+            key,
+        }
+    }
+
+    /// The visible columns that a scan wants.
+    fn wanted(&self, projection: Option<&[usize]>) -> Vec<&VisibleColumn> {
+        match projection {
+            Some(indexes) => indexes
+                .iter()
+                .filter_map(|index| self.grant.columns.get(*index))
+                .collect(),
+            None => self.grant.columns.iter().collect(),
+        }
+    }
+
+    async fn scan_governed(
+        &self,
+        state: &dyn Session,
+        wanted: &[&VisibleColumn],
+        filters: &[Expr],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let output = self.output(wanted);
+        if self.grant.access.rows == Predicate::NEVER {
+            return Ok(Arc::new(EmptyExec::new(output)));
+        }
+        let filters: Vec<&Expr> = filters
+            .iter()
+            .filter(|filter| is_leakproof(filter, &self.grant.columns))
+            .collect();
+        let mut names = self.grant.raw_columns(wanted.iter().copied());
+        for filter in &filters {
+            names.extend(
+                filter
+                    .column_refs()
+                    .into_iter()
+                    .map(|column| column.name.clone()),
+            );
+        }
+        let columns = &self.grant.dataset.schema.columns;
+        let indexes: Vec<usize> = columns
+            .iter()
+            .enumerate()
+            .filter_map(|(index, column)| names.contains(&column.name).then_some(index))
+            .collect();
+        let scan = self.raw.scan(state, Some(&indexes), &[], None).await?;
+        let raw = RawColumns::new(self.grant.dataset.schema.clone(), scan.schema());
+        let mut conjuncts = Vec::new();
+        if self.grant.access.rows != Predicate::ALWAYS {
+            conjuncts.push(compile(&self.grant.access.rows, &raw));
+        }
+        let scanned = DFSchema::try_from(scan.schema())?;
+        for filter in filters {
+            conjuncts.push(state.create_physical_expr(filter.clone(), &scanned)?);
+        }
+        let filtered = filtered(scan, conjuncts)?;
+        let shown = wanted
+            .iter()
+            .map(|column| {
+                let expr = cell(column, &raw, self.key.as_ref()).map_err(raised)?;
+                Ok(ProjectionExpr {
+                    expr,
+                    alias: column.name.clone(),
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let masked = Arc::new(ProjectionExec::try_new(shown, filtered)?);
+        Ok(Arc::new(BarrierExec::new(masked, output)))
+    }
+
+    fn output(&self, wanted: &[&VisibleColumn]) -> SchemaRef {
+        let fields = wanted.iter().filter_map(|column| {
+            self.schema
+                .column_with_name(&column.name)
+                .map(|(_, field)| field.clone())
+        });
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+}
+
+#[async_trait]
+impl TableProvider for GovernedTable {
+    fn schema(&self) -> SchemaRef {
+        if self.grant.is_transparent() {
+            self.raw.schema()
+        } else {
+            Arc::clone(&self.schema)
+        }
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let args = ScanArgs::default()
+            .with_projection(projection.map(Vec::as_slice))
+            .with_filters(Some(filters))
+            .with_limit(limit);
+        Ok(self.scan_with_args(state, args).await?.into_inner())
+    }
+
+    async fn scan_with_args<'a>(
+        &self,
+        state: &dyn Session,
+        args: ScanArgs<'a>,
+    ) -> Result<ScanResult> {
+        let wanted = self.wanted(args.projection());
+        if let Some(column) = wanted
+            .iter()
+            .find(|column| matches!(column.raw_type, ColumnType::Other(_)))
+        {
+            return Err(raised(unread(&self.grant, column)));
+        }
+        if self.grant.is_transparent() {
+            return self.raw.scan_with_args(state, args).await;
+        }
+        // A limit below the policy's filter would count hidden rows.
+        let filters = args.filters().unwrap_or_default();
+        Ok(self.scan_governed(state, &wanted, filters).await?.into())
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        if self.grant.is_transparent() {
+            return self.raw.supports_filters_pushdown(filters);
+        }
+        let support = filters.iter().map(|filter| {
+            if is_leakproof(filter, &self.grant.columns) {
+                TableProviderFilterPushDown::Inexact
+            } else {
+                TableProviderFilterPushDown::Unsupported
+            }
+        });
+        Ok(support.collect())
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        if self.grant.is_transparent() {
+            self.raw.statistics()
+        } else {
+            None
+        }
+    }
+}
+
+fn filtered(
+    scan: Arc<dyn ExecutionPlan>,
+    conjuncts: Vec<Arc<dyn PhysicalExpr>>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let predicate = conjuncts.into_iter().reduce(|left, right| {
+        Arc::new(BinaryExpr::new(left, Operator::And, right)) as Arc<dyn PhysicalExpr>
+    });
+    Ok(match predicate {
+        Some(predicate) => Arc::new(FilterExec::try_new(predicate, scan)?),
+        None => scan,
+    })
+}
+
+fn unread(grant: &Grant, column: &VisibleColumn) -> Fault {
+    Fault::new(
+        dataos_model::fault::FaultKind::Unsupported,
+        format!(
+            "column `{}` of `{}` has the type {}, which is not read",
+            column.name, grant.dataset.id, column.raw_type
+        ),
+    )
+    .with_hint("name the other columns instead of `*`, or cast the column in a view at the source")
+}

@@ -1,0 +1,171 @@
+//! Runs a governed statement on the embedded engine.
+
+use std::{sync::Arc, time::Duration};
+
+use datafusion::{
+    arrow::datatypes::Schema,
+    catalog::TableProvider,
+    physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream},
+    prelude::SessionContext,
+};
+use dataos_model::{
+    access::CellOutcome,
+    depot::AssetSnapshot,
+    fault::{Fault, FaultKind},
+    mask::Mask,
+    query::RowFormat,
+    seams::Secrets,
+    secret::{Secret, SecretName},
+};
+use dataos_sql::Bound;
+use futures::StreamExt;
+
+use crate::{
+    config::MASK_KEY,
+    encode::{Encoded, Encoder},
+    engine::{
+        failure::{Detail, fault},
+        governed::GovernedTable,
+        session::{Sessions, plan},
+    },
+    grant::Grant,
+    source::Sources,
+};
+
+/// A statement planned over its governed tables.
+pub(crate) struct Planned {
+    pub(crate) context: SessionContext,
+    pub(crate) plan: Arc<dyn ExecutionPlan>,
+    pub(crate) detail: Detail,
+}
+
+/// Opens the tables of a bound statement, as granted, and plans it.
+///
+/// # Errors
+/// A source that cannot be opened, or a statement that does not fit the types of its columns.
+pub(crate) async fn planned(
+    sessions: &Sessions,
+    sources: &Sources,
+    secrets: &dyn Secrets,
+    snapshot: &AssetSnapshot,
+    bound: &Bound,
+    grants: &[Grant],
+) -> Result<Planned, Fault> {
+    let is_transparent = grants.iter().all(Grant::is_transparent);
+    let detail = if is_transparent {
+        Detail::Shown
+    } else {
+        Detail::Hidden
+    };
+    let context = sessions.open([]).map_err(|error| fault(&error, detail))?;
+    let key = mask_key(grants, secrets).await?;
+    let mut opened: Vec<(&Grant, Arc<dyn TableProvider>)> = Vec::with_capacity(grants.len());
+    for grant in grants {
+        let rows = &grant.access.rows;
+        let raw = sources
+            .open(&context, snapshot, &grant.dataset, rows)
+            .await?;
+        let table = GovernedTable::new(Arc::new(grant.clone()), raw, key.clone());
+        opened.push((grant, Arc::new(table)));
+    }
+    for table in &bound.tables {
+        let found = opened
+            .iter()
+            .find(|(grant, _)| grant.dataset.id == table.dataset);
+        let (_, provider) =
+            found.ok_or_else(|| Fault::internal(format!("`{}` was not decided", table.dataset)))?;
+        context
+            .register_table(table.governed_name.as_str(), Arc::clone(provider))
+            .map_err(|error| fault(&error, detail))?;
+    }
+    let logical = plan(&context, bound.emit())
+        .await
+        .map_err(|error| fault(&error, detail))?;
+    let plan = context
+        .state()
+        .create_physical_plan(&logical)
+        .await
+        .map_err(|error| fault(&error, detail))?;
+    Ok(Planned {
+        context,
+        plan,
+        detail,
+    })
+}
+
+impl Planned {
+    /// Starts the statement.
+    ///
+    /// # Errors
+    /// The engine's failure, without its text.
+    pub(crate) fn start(&self) -> Result<SendableRecordBatchStream, Fault> {
+        execute_stream(Arc::clone(&self.plan), self.context.task_ctx())
+            .map_err(|error| fault(&error, self.detail))
+    }
+
+    /// The columns that come out.
+    pub(crate) fn schema(&self) -> Arc<Schema> {
+        self.plan.schema()
+    }
+
+    /// Runs it to its end or to `rows_max` rows; says whether there were more.
+    ///
+    /// # Errors
+    /// The engine's failure, a source's, or a result that is too large.
+    pub(crate) async fn encoded(
+        &self,
+        format: RowFormat,
+        rows_max: u64,
+        bytes_max: u64,
+    ) -> Result<(Encoded, bool), Fault> {
+        let mut encoder = Encoder::new(format, &self.schema(), bytes_max)?;
+        let mut batches = self.start()?;
+        let mut rows_left = usize::try_from(rows_max).unwrap_or(usize::MAX);
+        let mut is_truncated = false;
+        while let Some(batch) = batches.next().await {
+            let batch = batch.map_err(|error| fault(&error, self.detail))?;
+            if batch.num_rows() > rows_left {
+                encoder.push(&batch.slice(0, rows_left))?;
+                is_truncated = true;
+                break;
+            }
+            rows_left -= batch.num_rows();
+            encoder.push(&batch)?;
+        }
+        Ok((encoder.finish()?, is_truncated))
+    }
+}
+
+/// The key of hash masks, if one of the grants has any.
+async fn mask_key(grants: &[Grant], secrets: &dyn Secrets) -> Result<Option<Arc<Secret>>, Fault> {
+    let rules = grants
+        .iter()
+        .flat_map(|grant| &grant.columns)
+        .flat_map(|column| &column.rules);
+    if !rules
+        .map(|rule| &rule.outcome)
+        .any(|outcome| *outcome == CellOutcome::Masked(Mask::Hash))
+    {
+        return Ok(None);
+    }
+    let name = SecretName(MASK_KEY.to_owned());
+    let key = secrets.get(&name).await.map_err(|_| {
+        Fault::unavailable("the key of hash masks cannot be read")
+            .with_reason("mask_key")
+            .with_hint(format!("ask the operator to store the secret `{MASK_KEY}`"))
+    })?;
+    if key.expose().is_empty() {
+        return Err(Fault::unavailable("the key of hash masks is empty").with_reason("mask_key"));
+    }
+    Ok(Some(Arc::new(key)))
+}
+
+/// The end of a query that ran too long.
+pub(crate) fn overdue(time_max: Duration) -> Fault {
+    Fault::new(
+        FaultKind::Timeout,
+        format!("the query ran longer than {} ms", time_max.as_millis()),
+    )
+    .with_reason("time_limit")
+    .with_hint("read fewer rows, or filter earlier")
+}

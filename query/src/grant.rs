@@ -1,0 +1,185 @@
+//! What a caller may see of one dataset, made ready for the engine.
+//!
+//! A [`Grant`] is the PDP's answer checked against the catalogued schema: visible columns with the
+//! type they show, and the rules that make each cell. Whatever does not fit is absent, never plain.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use dataos_model::{
+    access::{CellOutcome, CellRule, DatasetAccess},
+    dataset::ColumnType,
+    depot::Dataset,
+    fault::{Fault, FaultKind},
+    mask::Mask,
+    predicate::Predicate,
+};
+
+/// A column that the caller sees.
+#[derive(Clone, Debug)]
+pub(crate) struct VisibleColumn {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its type in the catalog.
+    pub(crate) raw_type: ColumnType,
+    /// Its type for this caller.
+    pub(crate) shown_type: ColumnType,
+    /// Whether it can be NULL for this caller; follows from catalog and policy, never from data.
+    pub(crate) is_nullable: bool,
+    /// Rules in order; empty if every row shows it as it is.
+    pub(crate) rules: Vec<CellRule>,
+}
+
+/// A dataset as one caller sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Grant {
+    /// The dataset.
+    pub(crate) dataset: Arc<Dataset>,
+    /// The PDP's answer.
+    pub(crate) access: DatasetAccess,
+    /// Visible columns in the order of the catalog.
+    pub(crate) columns: Vec<VisibleColumn>,
+}
+
+impl Grant {
+    /// Joins the catalogued dataset with the PDP's answer about it.
+    ///
+    /// # Errors
+    /// Denied, or an answer about another schema than the catalogued one.
+    pub(crate) fn new(dataset: &Arc<Dataset>, access: DatasetAccess) -> Result<Self, Fault> {
+        if !access.decision.is_allowed() {
+            return Err(denied(&access));
+        }
+        if access.dataset != dataset.id || access.schema_hash != dataset.schema.hash() {
+            return Err(Fault::new(
+                FaultKind::Conflict,
+                format!(
+                    "the columns of `{}` changed while the query was decided",
+                    dataset.id
+                ),
+            )
+            .with_reason("schema_changed")
+            .with_hint("run the query again"));
+        }
+        let columns = dataset.schema.columns.iter().filter_map(|column| {
+            let found = access
+                .columns
+                .iter()
+                .find(|access| access.name == column.name)?;
+            let rules = fitting(&found.rules, &column.column_type);
+            VisibleColumn::new(&column.name, &column.column_type, column.is_nullable, rules)
+        });
+        let columns = columns.collect();
+        Ok(Self {
+            dataset: Arc::clone(dataset),
+            access,
+            columns,
+        })
+    }
+
+    /// Whether the caller sees the dataset exactly as it is.
+    pub(crate) fn is_transparent(&self) -> bool {
+        self.access.rows == Predicate::ALWAYS
+            && self.columns.len() == self.dataset.schema.columns.len()
+            && self.columns.iter().all(|column| column.rules.is_empty())
+    }
+
+    /// Raw columns that the row condition and the rules of these visible columns read.
+    pub(crate) fn raw_columns<'a>(
+        &'a self,
+        visible: impl IntoIterator<Item = &'a VisibleColumn>,
+    ) -> BTreeSet<String> {
+        let mut names = self.access.rows.columns();
+        for column in visible {
+            names.insert(column.name.clone());
+            for rule in &column.rules {
+                names.extend(rule.when.columns());
+            }
+        }
+        names
+    }
+}
+
+impl VisibleColumn {
+    /// `None` if no row shows anything of the column.
+    fn new(
+        name: &str,
+        raw_type: &ColumnType,
+        is_nullable: bool,
+        rules: Vec<CellRule>,
+    ) -> Option<Self> {
+        if rules.iter().all(|rule| rule.outcome == CellOutcome::Absent) {
+            return None;
+        }
+        let is_plain = rules.iter().all(|rule| rule.outcome == CellOutcome::Plain);
+        let is_hashed = rules
+            .iter()
+            .any(|rule| rule.outcome == CellOutcome::Masked(Mask::Hash));
+        let shown_type = if is_hashed {
+            ColumnType::Text
+        } else {
+            raw_type.clone()
+        };
+        Some(Self {
+            name: name.to_owned(),
+            raw_type: raw_type.clone(),
+            shown_type,
+            is_nullable: is_nullable || !is_plain,
+            rules: if is_plain { Vec::new() } else { rules },
+        })
+    }
+
+    /// Whether some row may show something else than the raw value.
+    pub(crate) fn is_masked(&self) -> bool {
+        !self.rules.is_empty()
+    }
+}
+
+/// The rules as far as they can apply: up to the first unconditional one, a mask that does not fit
+/// the type hides the cell, and a cell that no rule covers is hidden.
+fn fitting(rules: &[CellRule], column_type: &ColumnType) -> Vec<CellRule> {
+    let mut fitting = Vec::with_capacity(rules.len());
+    for rule in rules {
+        let mut rule = rule.clone();
+        if let CellOutcome::Masked(mask) = &rule.outcome {
+            if *mask == Mask::PassThrough {
+                rule.outcome = CellOutcome::Plain;
+            } else if !mask.fits(column_type) {
+                rule.outcome = CellOutcome::Absent;
+            }
+        }
+        let is_last = rule.when == Predicate::ALWAYS;
+        if rule.when != Predicate::NEVER {
+            fitting.push(rule);
+        }
+        if is_last {
+            return fitting;
+        }
+    }
+    fitting.push(CellRule {
+        when: Predicate::ALWAYS,
+        outcome: CellOutcome::Absent,
+        policy: None,
+    });
+    fitting
+}
+
+/// The refusal that a deny becomes.
+pub(crate) fn denied(access: &DatasetAccess) -> Fault {
+    let decision = &access.decision;
+    let detail = if decision.detail.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", decision.detail)
+    };
+    let mut fault = Fault::denied(
+        decision.reason.code(),
+        format!("reading `{}` is not permitted{detail}", access.dataset),
+    )
+    .with_hint("ask the owner of the dataset for a policy that permits `select`");
+    fault.policies = decision
+        .policies
+        .iter()
+        .map(|policy| policy.id.clone())
+        .collect();
+    fault
+}

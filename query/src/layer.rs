@@ -1,0 +1,528 @@
+//! The path of one statement: parse, decide, bind, record, execute, record the outcome.
+
+use std::{sync::Arc, time::Instant};
+
+use async_trait::async_trait;
+use datafusion::{
+    arrow::{array::RecordBatch, datatypes::Schema},
+    execution::{
+        memory_pool::FairSpillPool,
+        runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
+    },
+};
+use dataos_model::{
+    access::AccessRequest,
+    action::Action,
+    decision::Request,
+    depot::AssetSnapshot,
+    entity::Entity,
+    fault::Fault,
+    query::{Certificate, QueryAnswer, QueryRequest, ResultColumn},
+    record::{Entry, Receipt},
+    seams::{BoxFuture, Record, RunQuery},
+};
+use dataos_sql::{Bound, BoundKind, TableView, ViewColumn};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    certificate::{self, Basis, Refusal},
+    column::column_type,
+    config::{QueryConfig, QuerySeams},
+    encode::{Encoded, Encoder},
+    engine::session::Sessions,
+    execute::{Planned, overdue, planned},
+    explain,
+    grant::{Grant, denied},
+    resolve::{SnapshotNames, visible},
+    source::Sources,
+    write::{self, Writer},
+};
+
+/// The governed query layer.
+#[derive(Debug)]
+pub struct QueryLayer {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: QueryConfig,
+    seams: QuerySeams,
+    sessions: Sessions,
+    sources: Sources,
+    places: Arc<Semaphore>,
+}
+
+/// A statement that may run, and all that is needed to run it.
+struct Prepared {
+    snapshot: Arc<AssetSnapshot>,
+    bound: Bound,
+    grants: Vec<Grant>,
+    certificate: Certificate,
+    action: Action,
+    resource: String,
+}
+
+/// What came of it.
+struct Performed {
+    encoded: Encoded,
+    columns: Vec<ResultColumn>,
+    is_truncated: bool,
+}
+
+impl QueryLayer {
+    /// Opens the layer.
+    ///
+    /// # Errors
+    /// A limit of zero, or an engine that does not start.
+    pub fn open(config: QueryConfig, seams: QuerySeams) -> Result<Arc<Self>, Fault> {
+        config.check()?;
+        let sessions = Sessions::new(runtime(&config)?, config.partitions);
+        let sources = Sources::new(
+            Arc::clone(&seams.secrets),
+            config.connections_max,
+            config.time_max,
+        );
+        let places = Arc::new(Semaphore::new(config.queries_max));
+        let inner = Inner {
+            config,
+            seams,
+            sessions,
+            sources,
+            places,
+        };
+        Ok(Arc::new(Self {
+            inner: Arc::new(inner),
+        }))
+    }
+}
+
+impl Inner {
+    async fn place(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        let places = Arc::clone(&self.places);
+        let waited = tokio::time::timeout(self.config.queue_time_max, places.acquire_owned()).await;
+        match waited {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Fault::unavailable(format!(
+                "{} queries are running and none ended in time",
+                self.config.queries_max
+            ))
+            .with_reason("busy")
+            .with_hint("try again later")),
+        }
+    }
+
+    /// Everything up to the decision; nothing of the sources is touched.
+    async fn prepare(&self, request: &QueryRequest) -> Result<Prepared, Refusal> {
+        let statement = dataos_sql::parse(&request.sql)?;
+        let snapshot = self.seams.assets.snapshot();
+        let decide = self.seams.decide.as_ref();
+        let names = SnapshotNames::of(&snapshot, &statement, request, decide).await;
+        let tables = dataos_sql::tables(&statement, &names)?;
+        let mut basis = Basis::default();
+        let mut resource = String::new();
+        let mut action = Action::Select;
+        if let Some(target) = &tables.target {
+            let asked = write_request(request, target);
+            let decision = decide.decide(&asked).await;
+            (action, resource, basis) = (
+                asked.action,
+                asked.resource.to_string(),
+                Basis::of(&decision),
+            );
+            if !decision.is_allowed() {
+                let fault = write::denied(&asked, &decision);
+                let decision = Some((asked.resource, Box::new(decision)));
+                return Err(Refusal {
+                    fault,
+                    action,
+                    decision,
+                });
+            }
+        }
+        let grants = self.granted(request, &snapshot, &tables).await?;
+        if let Some(grant) = grants.first() {
+            basis = Basis::of(&grant.access.decision);
+        }
+        if resource.is_empty() {
+            let addresses: Vec<String> = grants
+                .iter()
+                .map(|grant| grant.dataset.id.uid().to_string())
+                .collect();
+            resource = addresses.join(", ");
+        }
+        let views: Vec<TableView> = grants.iter().map(view).collect();
+        let bound = dataos_sql::bind(&statement, &tables, &views)?;
+        if bound.kind == BoundKind::ShowTables {
+            action = Action::ViewAsset;
+        }
+        let certificate = certificate::certificate(&grants, bound.emit(), basis);
+        Ok(Prepared {
+            snapshot,
+            bound,
+            grants,
+            certificate,
+            action,
+            resource,
+        })
+    }
+
+    /// One question to the PDP about all datasets of the statement.
+    async fn granted(
+        &self,
+        request: &QueryRequest,
+        snapshot: &AssetSnapshot,
+        tables: &dataos_sql::Tables,
+    ) -> Result<Vec<Grant>, Refusal> {
+        let datasets = tables.datasets();
+        if datasets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answers = self
+            .seams
+            .decide
+            .access(&AccessRequest {
+                principal: request.principal.clone(),
+                action: Action::Select,
+                datasets: datasets.clone(),
+                context: request.context.clone(),
+            })
+            .await;
+        if answers.len() != datasets.len()
+            || answers
+                .iter()
+                .zip(&datasets)
+                .any(|(answer, id)| answer.dataset != *id)
+        {
+            return Err(Fault::internal("the PDP answered about other datasets").into());
+        }
+        if let Some(access) = answers.iter().find(|access| !access.decision.is_allowed()) {
+            return Err(Refusal {
+                fault: denied(access),
+                action: Action::Select,
+                decision: Some((access.dataset.uid(), Box::new(access.decision.clone()))),
+            });
+        }
+        let grants = answers.into_iter().map(|access| {
+            let dataset = snapshot.datasets.get(&access.dataset).ok_or_else(|| {
+                Fault::not_found(format!("`{}` is not catalogued", access.dataset))
+            })?;
+            Grant::new(dataset, access)
+        });
+        Ok(grants.collect::<Result<_, Fault>>()?)
+    }
+
+    async fn perform(
+        &self,
+        request: &QueryRequest,
+        prepared: &Prepared,
+    ) -> Result<Performed, Fault> {
+        let batch = match &prepared.bound.kind {
+            BoundKind::Query => return self.query(request, prepared).await,
+            BoundKind::CreateTableAs(_) | BoundKind::Insert(_) => {
+                let planned = self.plan(prepared).await?;
+                let writer = Writer {
+                    assets: self.seams.assets.as_ref(),
+                    snapshot: &prepared.snapshot,
+                    now: self.seams.clock.now(),
+                    owner: &request.principal.uid.id,
+                    time_max: self.config.time_max,
+                };
+                explain::written(writer.write(&prepared.bound, &planned).await?)?
+            }
+            BoundKind::Explain => explain::statement(prepared.bound.emit())?,
+            BoundKind::ExplainPolicy => explain::policy(&prepared.grants)?,
+            BoundKind::ShowTables => {
+                let all: Vec<_> = prepared.snapshot.datasets.keys().cloned().collect();
+                explain::tables(&visible(&all, request, self.seams.decide.as_ref()).await)?
+            }
+        };
+        self.answered(request, &batch)
+    }
+
+    async fn plan(&self, prepared: &Prepared) -> Result<Planned, Fault> {
+        let secrets = self.seams.secrets.as_ref();
+        let Prepared {
+            snapshot,
+            bound,
+            grants,
+            ..
+        } = prepared;
+        planned(
+            &self.sessions,
+            &self.sources,
+            secrets,
+            snapshot,
+            bound,
+            grants,
+        )
+        .await
+    }
+
+    async fn query(&self, request: &QueryRequest, prepared: &Prepared) -> Result<Performed, Fault> {
+        let planned = self.plan(prepared).await?;
+        let rows_max = self.rows_max(request);
+        let (encoded, is_truncated) = planned
+            .encoded(request.format, rows_max, self.config.result_bytes_max)
+            .await?;
+        let columns = prepared
+            .bound
+            .columns
+            .iter()
+            .zip(planned.schema().fields())
+            .map(|(column, field)| ResultColumn {
+                name: column.name.clone(),
+                column_type: column_type(field.data_type()),
+                is_masked: column.is_masked,
+            })
+            .collect();
+        Ok(Performed {
+            encoded,
+            columns,
+            is_truncated,
+        })
+    }
+
+    fn rows_max(&self, request: &QueryRequest) -> u64 {
+        request
+            .rows_max
+            .unwrap_or(self.config.rows_default)
+            .min(self.config.rows_max)
+    }
+
+    /// A batch of our own making as an answer.
+    fn answered(&self, request: &QueryRequest, batch: &RecordBatch) -> Result<Performed, Fault> {
+        let schema = batch.schema();
+        let mut encoder = Encoder::new(request.format, &schema, self.config.result_bytes_max)?;
+        let row_count = usize::try_from(self.rows_max(request)).unwrap_or(usize::MAX);
+        let is_truncated = batch.num_rows() > row_count;
+        encoder.push(&batch.slice(0, batch.num_rows().min(row_count)))?;
+        Ok(Performed {
+            encoded: encoder.finish()?,
+            columns: columns(&schema),
+            is_truncated,
+        })
+    }
+
+    async fn refuse(&self, request: &QueryRequest, refusal: Refusal) -> Fault {
+        let recorded = self
+            .seams
+            .record
+            .append(certificate::refused(request, &refusal))
+            .await;
+        if let Err(error) = recorded {
+            tracing::error!(request_id = %request.request_id, %error, "a refusal was not recorded");
+        }
+        refusal.fault
+    }
+
+    /// From the record on: what was decided is carried out, and its end recorded.
+    async fn finish(
+        &self,
+        request: &QueryRequest,
+        prepared: Prepared,
+        started: Instant,
+    ) -> Result<QueryAnswer, Fault> {
+        let entry = certificate::allowed(
+            request,
+            prepared.action,
+            &prepared.resource,
+            &prepared.certificate,
+            &prepared.grants,
+            prepared.bound.fingerprint(),
+        );
+        let mut open = Open::new(self.seams.record.as_ref(), request, started, entry);
+        let performing = Box::pin(self.perform(request, &prepared));
+        let performed = if prepared.writes() {
+            // A write takes effect by itself, so its record is durable before it starts. It keeps
+            // the time limit itself, so that nothing of it is left half-way.
+            open.durable().await?;
+            performing.await
+        } else {
+            // What a query reads leaves only with the answer: its record becomes durable meanwhile.
+            let time_max = self.config.time_max;
+            let performed = tokio::time::timeout(time_max, performing).await;
+            performed.unwrap_or_else(|_| Err(overdue(time_max)))
+        };
+        let receipt = open.durable().await?;
+        let performed = open.end(performed)?;
+        Ok(QueryAnswer {
+            columns: performed.columns,
+            chunks: performed.encoded.chunks,
+            row_count: performed.encoded.row_count,
+            is_truncated: performed.is_truncated,
+            certificate: prepared.certificate,
+            receipt,
+        })
+    }
+}
+
+impl Prepared {
+    fn writes(&self) -> bool {
+        matches!(
+            self.bound.kind,
+            BoundKind::CreateTableAs(_) | BoundKind::Insert(_)
+        )
+    }
+}
+
+#[async_trait]
+impl RunQuery for QueryLayer {
+    async fn run(&self, request: QueryRequest) -> Result<QueryAnswer, Fault> {
+        let started = Instant::now();
+        let inner = Arc::clone(&self.inner);
+        let prepared = async {
+            let place = inner.place().await?;
+            Ok((place, Box::pin(inner.prepare(&request)).await?))
+        };
+        let (place, prepared) = match prepared.await {
+            Ok(prepared) => prepared,
+            Err(refusal) => return Err(inner.refuse(&request, refusal).await),
+        };
+        if !prepared.writes() {
+            let answer = Box::pin(inner.finish(&request, prepared, started)).await;
+            drop(place);
+            return answer;
+        }
+        // A write goes on if its caller goes away: it ends settled or retracted, never in between.
+        let writing = tokio::spawn(async move {
+            let answer = Box::pin(inner.finish(&request, prepared, started)).await;
+            drop(place);
+            answer
+        });
+        writing
+            .await
+            .unwrap_or_else(|_| Err(Fault::internal("a write ended early")))
+    }
+}
+
+/// A recorded decision whose outcome is not recorded yet. Dropped before its end, it records that
+/// the caller went away.
+struct Open<'a> {
+    record: &'a dyn Record,
+    request: &'a QueryRequest,
+    started: Instant,
+    pending: Option<BoxFuture<Result<Receipt, Fault>>>,
+    receipt: Option<Receipt>,
+    is_ended: bool,
+}
+
+impl<'a> Open<'a> {
+    fn new(
+        record: &'a dyn Record,
+        request: &'a QueryRequest,
+        started: Instant,
+        decision: Entry,
+    ) -> Self {
+        let pending = Some(record.append(decision));
+        Self {
+            record,
+            request,
+            started,
+            pending,
+            receipt: None,
+            is_ended: false,
+        }
+    }
+
+    /// Waits until the decision is durable.
+    async fn durable(&mut self) -> Result<Receipt, Fault> {
+        if let Some(pending) = self.pending.take() {
+            match pending.await {
+                Ok(receipt) => self.receipt = Some(receipt),
+                Err(error) => {
+                    tracing::error!(request_id = %self.request.request_id, %error,
+                        "a decision was not recorded");
+                }
+            }
+        }
+        self.receipt.clone().ok_or_else(|| {
+            Fault::unavailable("the decision could not be recorded, so nothing is answered")
+                .with_reason("not_recorded")
+                .with_hint("ask the operator to look at the audit log's health")
+        })
+    }
+
+    fn outcome(&self) -> Entry {
+        let completes = self.receipt.as_ref().map(|receipt| receipt.index);
+        certificate::outcome(self.request, completes, self.started.elapsed().as_micros())
+    }
+
+    /// Records how it ended.
+    fn end(mut self, performed: Result<Performed, Fault>) -> Result<Performed, Fault> {
+        self.is_ended = true;
+        let entry = match &performed {
+            Ok(performed) => self
+                .outcome()
+                .with_fact("status", "ok")
+                .with_fact("rows", performed.encoded.row_count)
+                .with_fact("bytes", performed.encoded.byte_count)
+                .with_fact("truncated", performed.is_truncated),
+            Err(fault) => {
+                let reason = certificate::reason(fault);
+                let mut entry = self.outcome().with_fact("status", "failed");
+                entry.reason = reason;
+                entry
+            }
+        };
+        // Queued before the call returns, and written even if nobody waits for it.
+        drop(self.record.append(entry));
+        performed
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if !self.is_ended {
+            drop(
+                self.record
+                    .append(self.outcome().with_fact("status", "cancelled")),
+            );
+        }
+    }
+}
+
+pub(crate) fn runtime(config: &QueryConfig) -> Result<Arc<RuntimeEnv>, Fault> {
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(FairSpillPool::new(config.memory_bytes_max)))
+        .build_arc()
+        .map_err(|_| Fault::internal("the engine's runtime does not start"))
+}
+
+/// The columns as binding may know them.
+fn view(grant: &Grant) -> TableView {
+    let columns = grant.columns.iter().map(|column| ViewColumn {
+        name: column.name.clone(),
+        column_type: column.shown_type.clone(),
+        is_masked: column.is_masked(),
+    });
+    TableView {
+        dataset: grant.dataset.id.clone(),
+        columns: columns.collect(),
+    }
+}
+
+/// What the PDP is asked about the target of a write.
+fn write_request(request: &QueryRequest, target: &dataos_sql::Target) -> Request {
+    let mut asked = if target.schema.is_some() {
+        Request::new(&request.principal, Action::Insert, target.dataset.uid())
+    } else {
+        let collection = target.dataset.collection_uid();
+        let entity = Entity::new(collection.clone()).with_parents([target.dataset.depot_uid()]);
+        Request::new(&request.principal, Action::CreateDataset, collection).with_entity(entity)
+    };
+    asked.context.clone_from(&request.context);
+    asked
+}
+
+fn columns(schema: &Schema) -> Vec<ResultColumn> {
+    schema
+        .fields()
+        .iter()
+        .map(|field| ResultColumn {
+            name: field.name().clone(),
+            column_type: column_type(field.data_type()),
+            is_masked: false,
+        })
+        .collect()
+}

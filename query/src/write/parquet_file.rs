@@ -1,0 +1,204 @@
+//! One Parquet file, written whole or not at all.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use datafusion::arrow::{
+    array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array},
+    compute::{CastOptions, cast_with_options},
+    datatypes::SchemaRef,
+};
+use dataos_model::fault::{Fault, FaultKind};
+use futures::StreamExt;
+use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
+use tokio::sync::mpsc;
+
+use crate::{
+    engine::failure::fault,
+    execute::{Planned, overdue},
+};
+
+/// Batches in flight between query and disk.
+const BATCHES_MAX: usize = 2;
+
+/// A file that is in place and durable.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) row_count: u64,
+    pub(crate) size_bytes: u64,
+}
+
+/// Runs the query and writes its rows to `path` with `schema`; `places` gives for each column its
+/// place in the result.
+///
+/// # Errors
+/// A failure of query or disk; then there is no file at `path`.
+pub(crate) async fn write_part(
+    planned: &Planned,
+    path: &Path,
+    schema: SchemaRef,
+    places: Vec<Option<usize>>,
+    time_max: Duration,
+) -> Result<Part, Fault> {
+    let (sender, receiver) = mpsc::channel(BATCHES_MAX);
+    let file = Unfinished {
+        hidden: hidden(path),
+        path: path.to_owned(),
+    };
+    let written = {
+        let schema = Arc::clone(&schema);
+        tokio::task::spawn_blocking(move || file.write(schema, receiver))
+    };
+    let fed = tokio::time::timeout(time_max, feed(planned, &schema, &places, &sender)).await;
+    let fed = fed.unwrap_or_else(|_| Err(overdue(time_max)));
+    if fed.is_ok() {
+        // Without this word the file is thrown away: a query that fails half-way ends the channel too.
+        let _told = sender.send(Message::End).await;
+    }
+    drop(sender);
+    let written = written
+        .await
+        .map_err(|_| Fault::internal("the writer of a file ended early"))?;
+    fed.and(written)
+}
+
+async fn feed(
+    planned: &Planned,
+    schema: &SchemaRef,
+    places: &[Option<usize>],
+    sender: &mpsc::Sender<Message>,
+) -> Result<(), Fault> {
+    let mut batches = planned.start()?;
+    while let Some(batch) = batches.next().await {
+        let batch = batch.map_err(|error| fault(&error, planned.detail))?;
+        let batch = placed(&batch, schema, places)?;
+        if sender.send(Message::Rows(batch)).await.is_err() {
+            // The writer has failed and says why.
+            break;
+        }
+    }
+    Ok(())
+}
+
+enum Message {
+    Rows(RecordBatch),
+    End,
+}
+
+struct Unfinished {
+    hidden: PathBuf,
+    path: PathBuf,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // After the rename there is nothing under this name.
+        let _gone = std::fs::remove_file(&self.hidden);
+    }
+}
+
+impl Unfinished {
+    fn write(
+        &self,
+        schema: SchemaRef,
+        mut batches: mpsc::Receiver<Message>,
+    ) -> Result<Part, Fault> {
+        let file = File::create_new(&self.hidden).map_err(|error| unwritable(&error))?;
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .build();
+        let mut writer = ArrowWriter::try_new(file, schema, Some(properties))
+            .map_err(|_| Fault::internal("a Parquet writer does not start"))?;
+        let mut row_count = 0_u64;
+        let mut is_complete = false;
+        while let Some(message) = batches.blocking_recv() {
+            match message {
+                Message::Rows(batch) => {
+                    row_count += batch.num_rows() as u64;
+                    writer.write(&batch).map_err(|_| disk_full())?;
+                }
+                Message::End => is_complete = true,
+            }
+        }
+        if !is_complete {
+            return Err(Fault::new(FaultKind::Internal, "the query ended early"));
+        }
+        let file = writer.into_inner().map_err(|_| disk_full())?;
+        file.sync_all().map_err(|error| unwritable(&error))?;
+        let size_bytes = file.metadata().map_err(|error| unwritable(&error))?.len();
+        std::fs::rename(&self.hidden, &self.path).map_err(|error| unwritable(&error))?;
+        sync_folder(&self.path).map_err(|error| unwritable(&error))?;
+        Ok(Part {
+            row_count,
+            size_bytes,
+        })
+    }
+}
+
+/// The rename is durable once the folder is, and a new folder once its parent is.
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    for folder in path.ancestors().skip(1).take(3) {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// A name that scans pass over.
+fn hidden(path: &Path) -> PathBuf {
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    path.with_file_name(format!(".{name}.tmp"))
+}
+
+fn placed(
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+    places: &[Option<usize>],
+) -> Result<RecordBatch, Fault> {
+    let options = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    let columns: Vec<ArrayRef> = schema
+        .fields()
+        .iter()
+        .zip(places)
+        .map(
+            |(field, place)| match place.and_then(|place| batch.columns().get(place)) {
+                Some(column) => cast_with_options(column, field.data_type(), &options)
+                    .map_err(|_| unfit(field.name())),
+                None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+            },
+        )
+        .collect::<Result<_, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+        .map_err(|_| Fault::invalid("a NULL goes into a column that must have a value"))
+}
+
+fn unfit(column: &str) -> Fault {
+    Fault::invalid(format!(
+        "a value does not fit column `{column}` of the target"
+    ))
+    .with_reason("conversion")
+    .with_hint("cast it in the SELECT")
+}
+
+fn disk_full() -> Fault {
+    Fault::unavailable("the file cannot be written to its end").with_hint("check the free space")
+}
+
+fn unwritable(error: &std::io::Error) -> Fault {
+    Fault::unavailable(format!(
+        "the depot's folder cannot be written: {}",
+        error.kind()
+    ))
+    .with_hint("check its permissions and free space")
+}
