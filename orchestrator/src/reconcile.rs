@@ -1,0 +1,379 @@
+//! Brings one resource to what it declares: ask, record, execute, record.
+
+use std::sync::Arc;
+
+use dataos_model::{
+    action::Action,
+    depot::{Depot, DepotSource},
+    entity::EntityUid,
+    fault::{Fault, FaultKind},
+    principal::Principal,
+    record::EntryKind,
+    resource::ResourceId,
+    seams::ScanReport,
+    secret::SecretName,
+};
+
+use crate::{
+    core::{Core, entity},
+    govern::{Permission, Question},
+    manifest::{Body, Credentials, DepotBody, DepotTarget, Document, own_secret, secret_name},
+    store::{ResourceRow, Status},
+};
+
+/// Longest status message, in characters.
+const MESSAGE_CHARS_MAX: usize = 500;
+
+impl Core {
+    /// Carries a revision out and stores how it went. `caller` is the owner, if it is the owner that
+    /// calls; `before` is what was stored until now.
+    ///
+    /// # Errors
+    /// Only if the store fails; everything else becomes the status.
+    pub(crate) async fn reconcile(
+        self: &Arc<Self>,
+        document: &Document,
+        revision: u64,
+        owner: &EntityUid,
+        caller: Option<&Principal>,
+        request_id: &str,
+        before: Option<&ResourceRow>,
+    ) -> Result<(Status, String), Fault> {
+        let done = self
+            .try_reconcile(document, revision, owner, caller, request_id, before)
+            .await;
+        let (status, message) = match done {
+            Ok(message) => (Status::Active, message),
+            Err(fault) if fault.kind == FaultKind::Denied => {
+                (Status::Error, format!("PolicyDenied: {fault}"))
+            }
+            Err(fault) => (Status::Error, fault.to_string()),
+        };
+        let message: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
+        self.store
+            .set_status(&document.id, revision, status, &message)
+            .await?;
+        Ok((status, message))
+    }
+
+    async fn try_reconcile(
+        self: &Arc<Self>,
+        document: &Document,
+        revision: u64,
+        owner: &EntityUid,
+        caller: Option<&Principal>,
+        request_id: &str,
+        before: Option<&ResourceRow>,
+    ) -> Result<String, Fault> {
+        let principal = match caller {
+            Some(principal) => principal.clone(),
+            None => self.owner(owner).await?,
+        };
+        let permission = self
+            .governor
+            .ask(Question {
+                principal: &principal,
+                action: Action::CreateChild,
+                resource: document.id.uid(),
+                entity: Some(entity(&document.id, owner, &document.tags)),
+                request_id,
+                facts: vec![("revision", revision.to_string())],
+            })
+            .await?;
+        let done = self
+            .execute(document, revision, owner, &principal, request_id, before)
+            .await;
+        let result = match &done {
+            Ok(_) => "succeeded".to_owned(),
+            Err(fault) => format!("failed: {}", fault.message),
+        };
+        self.settle(&permission, result).await;
+        done
+    }
+
+    async fn settle(&self, permission: &Permission, result: String) {
+        self.governor
+            .outcome(permission, EntryKind::Outcome, &[("result", result)])
+            .await;
+    }
+
+    async fn execute(
+        self: &Arc<Self>,
+        document: &Document,
+        revision: u64,
+        owner: &EntityUid,
+        principal: &Principal,
+        request_id: &str,
+        before: Option<&ResourceRow>,
+    ) -> Result<String, Fault> {
+        let applying = self.applying.lock().await;
+        let is_current = self.store.resource(&document.id).await?;
+        if is_current.is_none_or(|row| row.revision != revision) {
+            return Err(Fault::new(
+                FaultKind::Conflict,
+                "another revision has come in between",
+            ));
+        }
+        let message = match &document.body {
+            Body::Secret => self.put_secrets(document, before).await?,
+            Body::Policy(text) => {
+                self.policies.put(text.clone()).await?;
+                String::new()
+            }
+            Body::Depot(depot) => {
+                self.put_secrets(document, before).await?;
+                self.check_credentials(principal, request_id, document, depot)
+                    .await?;
+                self.register(document, owner, depot).await?;
+                String::new()
+            }
+            Body::Workflow(_) => {
+                self.stop_run(&document.id).await;
+                self.start_run(&document.id, revision, owner).await?;
+                String::new()
+            }
+        };
+        self.store.set_installed(&document.id, revision).await?;
+        // A scan can take long and changes nothing declared, so others need not wait for it.
+        drop(applying);
+        match &document.body {
+            Body::Depot(_) => self
+                .scan(&document.id.name)
+                .await
+                .map(|report| summary(&report)),
+            _ => Ok(message),
+        }
+    }
+
+    /// Puts the values of a document, and takes out those of keys that it no longer has.
+    async fn put_secrets(
+        &self,
+        document: &Document,
+        before: Option<&ResourceRow>,
+    ) -> Result<String, Fault> {
+        for (name, value) in &document.secrets {
+            self.secrets.put(name, value.clone()).await?;
+        }
+        let Some(row) = before else {
+            return Ok(String::new());
+        };
+        for (name, _) in Self::document(row)?.secrets {
+            if !document.secrets.iter().any(|(kept, _)| *kept == name) {
+                self.secrets.remove(&name).await?;
+            }
+        }
+        Ok(String::new())
+    }
+
+    /// The owner must be allowed to see the secret that the depot logs in with.
+    async fn check_credentials(
+        &self,
+        principal: &Principal,
+        request_id: &str,
+        document: &Document,
+        depot: &DepotBody,
+    ) -> Result<(), Fault> {
+        if let DepotTarget::Postgres {
+            credentials: Credentials::Secret { workspace, name },
+            ..
+        } = &depot.target
+        {
+            self.permit_secret(principal, request_id, workspace, name, &document.id)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Asks whether a secret may be used for `user` of its name; gives its stored form.
+    pub(crate) async fn permit_secret(
+        &self,
+        principal: &Principal,
+        request_id: &str,
+        workspace: &str,
+        name: &str,
+        used_by: &ResourceId,
+    ) -> Result<ResourceRow, Fault> {
+        let id = ResourceId {
+            resource_type: "secret".to_owned(),
+            version: "v1".to_owned(),
+            name: name.to_owned(),
+            workspace: Some(workspace.to_owned()),
+        };
+        let rows = self.store.resources().await?;
+        let row = rows
+            .into_iter()
+            .find(|row| crate::manifest::is_same(&row.id, &id));
+        let row = row.ok_or_else(|| Fault::not_found(format!("{id} does not exist")))?;
+        let tags = Self::document(&row)?.tags;
+        self.governor
+            .ask(Question {
+                principal,
+                action: Action::GetResource,
+                resource: row.id.uid(),
+                entity: Some(entity(&row.id, &row.owner, &tags)),
+                request_id,
+                facts: vec![("used_by", used_by.to_string())],
+            })
+            .await?;
+        Ok(row)
+    }
+
+    async fn register(
+        &self,
+        document: &Document,
+        owner: &EntityUid,
+        depot: &DepotBody,
+    ) -> Result<(), Fault> {
+        let name = &document.id.name;
+        let source = match &depot.target {
+            DepotTarget::Files { root, is_writable } => DepotSource::Files {
+                root: root.clone(),
+                is_writable: *is_writable,
+            },
+            DepotTarget::Postgres {
+                host,
+                port,
+                database,
+                user,
+                credentials,
+            } => {
+                let key = |key: &str| match credentials {
+                    Credentials::None => None,
+                    Credentials::Own => Some(own_secret(name, key)),
+                    Credentials::Secret { workspace, name } => {
+                        Some(secret_name(workspace, name, key))
+                    }
+                };
+                let user = match user {
+                    Some(user) => user.clone(),
+                    None => self.login(key("username")).await?,
+                };
+                DepotSource::Postgres {
+                    host: host.clone(),
+                    port: *port,
+                    database: database.clone(),
+                    user,
+                    password: self.existing(key("password")).await?,
+                }
+            }
+        };
+        let description = depot.description.clone().unwrap_or_default();
+        let is_described = !document.description.is_empty();
+        let depot = Depot {
+            name: name.clone(),
+            description: if is_described {
+                document.description.clone()
+            } else {
+                description
+            },
+            owner: owner.id.clone(),
+            tags: document.tags.iter().cloned().collect(),
+            source,
+        };
+        self.assets.register_depot(depot).await
+    }
+
+    async fn login(&self, name: Option<SecretName>) -> Result<String, Fault> {
+        let missing = || {
+            Fault::invalid("no user to log in as")
+                .with_hint("give `user` beside `host`, or a secret with the key `username`")
+        };
+        let name = name.ok_or_else(missing)?;
+        let value = self
+            .secrets
+            .get(&name)
+            .await
+            .map_err(|fault| match fault.kind {
+                FaultKind::NotFound => missing(),
+                _ => fault,
+            })?;
+        String::from_utf8(value.expose().to_vec())
+            .map_err(|_| Fault::invalid("the key `username` of the secret is not text"))
+    }
+
+    /// The name, if there is a value: a database may let its user in without a password.
+    async fn existing(&self, name: Option<SecretName>) -> Result<Option<SecretName>, Fault> {
+        let Some(name) = name else { return Ok(None) };
+        match self.secrets.get(&name).await {
+            Ok(_) => Ok(Some(name)),
+            Err(fault) if fault.kind == FaultKind::NotFound => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Scans a depot, within the time that the configuration gives.
+    pub(crate) async fn scan(&self, depot: &str) -> Result<ScanReport, Fault> {
+        let scan = tokio::time::timeout(self.config.scan_timeout, self.assets.scan(depot));
+        let done = tokio::select! {
+            done = scan => done,
+            () = self.closing.cancelled() => {
+                return Err(Fault::unavailable("the scan was given up: the server stops"));
+            }
+        };
+        match done {
+            Ok(done) => done,
+            Err(_) => Err(Fault::new(
+                FaultKind::Timeout,
+                format!("the scan took longer than {:?}", self.config.scan_timeout),
+            )),
+        }
+    }
+
+    /// Tries a stored resource again.
+    pub(crate) async fn reconcile_again(self: &Arc<Self>, row: &ResourceRow, request_id: &str) {
+        let done = match Self::document(row) {
+            // The values were never stored here, so they cannot be put again.
+            Ok(document) if has_lost_values(&document, row) => match row.status {
+                Status::Pending => {
+                    let text = "the values were not stored; apply the resource again";
+                    self.store
+                        .set_status(&row.id, row.revision, Status::Error, text)
+                        .await
+                }
+                Status::Active | Status::Error => Ok(()),
+            },
+            Ok(mut document) => {
+                document.secrets.clear();
+                let told = self.publish([(&row.id, &row.owner, document.tags.as_slice())]);
+                if let Err(fault) = told {
+                    tracing::error!(resource = %row.id, %fault, "the PDP cannot be told");
+                    return;
+                }
+                let retried =
+                    self.reconcile(&document, row.revision, &row.owner, None, request_id, None);
+                Box::pin(retried).await.map(|_| ())
+            }
+            Err(fault) => {
+                let text = fault.to_string();
+                self.store
+                    .set_status(&row.id, row.revision, Status::Error, &text)
+                    .await
+            }
+        };
+        if let Err(fault) = done {
+            tracing::error!(resource = %row.id, %fault, "a resource cannot be tried again");
+        }
+    }
+}
+
+fn has_lost_values(document: &Document, row: &ResourceRow) -> bool {
+    !document.secrets.is_empty() && !row.is_installed
+}
+
+/// What a scan found, in words.
+pub(crate) fn summary(report: &ScanReport) -> String {
+    let mut text = format!(
+        "{} datasets added, {} changed, {} dropped, {} unchanged",
+        report.added.len(),
+        report.changed.len(),
+        report.dropped.len(),
+        report.unchanged
+    );
+    if let Some((name, reason)) = report.unreadable.first() {
+        text = format!(
+            "{text}; {} unreadable, such as {name}: {reason}",
+            report.unreadable.len()
+        );
+    }
+    text
+}
