@@ -290,6 +290,9 @@ impl Assets for Catalog {
     }
 
     async fn scan(&self, depot: &str) -> Result<ScanReport, Fault> {
+        if !self.snapshot().depots.contains_key(depot) {
+            return Err(no_depot(depot));
+        }
         let lock = self.scan_lock(depot);
         let _turn = lock.lock().await;
         let before = self.snapshot();
@@ -346,7 +349,7 @@ impl Assets for Catalog {
                 )));
             }
             let is_same = state.own_tags(&target) == tags;
-            let change = (!is_same).then(|| Mutation::PutTags(target, tags));
+            let change = (!is_same).then_some(Mutation::PutTags(target, tags));
             Ok((change.into_iter().collect(), ()))
         })
         .await
@@ -397,10 +400,10 @@ impl Assets for Catalog {
             return Err(no_dataset(dataset));
         }
         let edges = &published.edges;
-        let downstream = edges.out_of_dataset(dataset);
+        let downstream = edges.fed_by(dataset);
         Ok(Lineage {
             upstream: edges
-                .into_dataset(dataset)
+                .feeding(dataset)
                 .map(|(edge, _)| edge.column_edge())
                 .collect(),
             downstream: downstream

@@ -41,7 +41,7 @@ pub(crate) struct Edges {
 
 impl Edges {
     /// Edges into a dataset, with their supports.
-    pub(crate) fn into_dataset(
+    pub(crate) fn feeding(
         &self,
         target: &DatasetId,
     ) -> impl Iterator<Item = (&Edge, &BTreeSet<u64>)> {
@@ -49,7 +49,7 @@ impl Edges {
     }
 
     /// Edges out of a dataset.
-    pub(crate) fn out_of_dataset(&self, source: &DatasetId) -> impl Iterator<Item = &Edge> {
+    pub(crate) fn fed_by(&self, source: &DatasetId) -> impl Iterator<Item = &Edge> {
         self.out.get(source).into_iter().flatten()
     }
 

@@ -155,7 +155,7 @@ pub(crate) fn settle(
 /// writes; for one that adds, those of older settled writes for the same edge, which would only pile up.
 fn superseded(state: &State, stage: &Stage) -> Vec<Mutation> {
     let mut found = Vec::new();
-    for (edge, supports) in state.edges().into_dataset(&stage.target) {
+    for (edge, supports) in state.edges().feeding(&stage.target) {
         if stage.creates || supports.contains(&stage.id) {
             let older = supports.range(..stage.id);
             let settled = older.filter(|write| !state.stages.contains_key(write));
@@ -169,7 +169,7 @@ fn superseded(state: &State, stage: &Stage) -> Vec<Mutation> {
 pub(crate) fn retract(state: &State, id: u64) -> Result<Vec<Mutation>, Fault> {
     let stage = find(state, id)?;
     let mut mutations = vec![Mutation::RemoveStage(id)];
-    for (edge, supports) in state.edges().into_dataset(&stage.target) {
+    for (edge, supports) in state.edges().feeding(&stage.target) {
         if supports.contains(&id) {
             mutations.push(Mutation::RemoveEdge(edge.clone(), id));
         }

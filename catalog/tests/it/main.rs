@@ -1,11 +1,21 @@
 //! Public behaviour of the catalog, through the seam `Assets`.
 
+#[cfg(test)]
 mod fixtures;
 
+#[cfg(test)]
 mod feed;
+#[cfg(test)]
 mod files;
+#[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod postgres;
+#[cfg(test)]
 mod search;
+#[cfg(test)]
 mod store;
+#[cfg(test)]
 mod tags;
+#[cfg(test)]
 mod writes;

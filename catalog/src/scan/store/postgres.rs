@@ -38,6 +38,9 @@ const ATTRIBUTES_MAX: usize = 2_000_000;
 /// Bytes of a page, for sizes.
 const PAGE_BYTES: u64 = 8192;
 
+/// Said inside the transaction, not at connect: poolers refuse options at connect.
+const LIMITS: &str = "SET LOCAL statement_timeout = '60s'; SET LOCAL search_path = pg_catalog";
+
 const RELATIONS: &str = "
     SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind,
            c.reltuples::float8 AS row_estimate, c.relpages::int8 AS pages
@@ -121,10 +124,6 @@ async fn options(depot: &Depot, secrets: &dyn Secrets) -> Result<PgConnectOption
         .username(user)
         .ssl_mode(PgSslMode::Disable)
         .application_name("dataos-catalog")
-        .options([
-            ("statement_timeout", "60000"),
-            ("search_path", "pg_catalog"),
-        ])
         .disable_statement_logging();
     if let Some(name) = password {
         let secret = secrets.get(name).await?;
@@ -147,6 +146,7 @@ async fn read(
     let mut transaction = connection
         .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         .await?;
+    sqlx::raw_sql(LIMITS).execute(&mut *transaction).await?;
     let bound = |most: usize| i64::try_from(most + 1).unwrap_or(i64::MAX);
     let relations = sqlx::query(RELATIONS)
         .bind(bound(RELATIONS_MAX))
