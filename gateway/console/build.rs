@@ -5,7 +5,10 @@
 //! npm never fails the build unless `DATAOS_CONSOLE=require` asks for it; `DATAOS_CONSOLE=skip` takes
 //! the page at once. `web/embed.ts` compresses and lists the files at the end of `vite build`, and
 //! computes the same stamp.
-#![expect(clippy::print_stdout, reason = "a build script speaks to cargo on standard output")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a build script speaks to cargo on standard output"
+)]
 
 use std::{
     env, fmt,
@@ -55,7 +58,9 @@ fn main() -> ExitCode {
         println!("cargo::error=OUT_DIR is not set: this file is run by cargo");
         return ExitCode::FAILURE;
     };
-    let root = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
+    let root = env::var_os("CARGO_MANIFEST_DIR")
+        .map(PathBuf::from)
+        .unwrap_or_default();
     let web = root.join("web");
     println!("cargo::rerun-if-env-changed=DATAOS_CONSOLE");
     println!("cargo::rerun-if-env-changed=DATAOS_CONSOLE_DIST");
@@ -67,8 +72,12 @@ fn main() -> ExitCode {
     let mode = env::var("DATAOS_CONSOLE").unwrap_or_default();
     let built = match mode.as_str() {
         "skip" => Ok(None),
-        "" | "auto" | "require" => find_or_build(&web, &out).and_then(|dist| table(&dist).map(Some)),
-        other => Err(Failure(format!("DATAOS_CONSOLE={other} is not one of auto, skip, require"))),
+        "" | "auto" | "require" => {
+            find_or_build(&web, &out).and_then(|dist| table(&dist).map(Some))
+        }
+        other => Err(Failure(format!(
+            "DATAOS_CONSOLE={other} is not one of auto, skip, require"
+        ))),
     };
     let text = match built {
         Ok(Some(text)) => text,
@@ -83,7 +92,10 @@ fn main() -> ExitCode {
             }
             // A path that does not exist makes cargo look again at each build, so that the page
             // does not stay once npm is there.
-            println!("cargo::rerun-if-changed={}", out.join("look-again").display());
+            println!(
+                "cargo::rerun-if-changed={}",
+                out.join("look-again").display()
+            );
             placeholder(&root)
         }
     };
@@ -113,7 +125,9 @@ fn find_or_build(web: &Path, out: &Path) -> Outcome<PathBuf> {
     if has_stamp(&dist, &stamp) {
         return Ok(dist);
     }
-    Err(Failure("web/ changed while it was built, or embed.ts hashes another list".to_owned()))
+    Err(Failure(
+        "web/ changed while it was built, or embed.ts hashes another list".to_owned(),
+    ))
 }
 
 /// `npm ci` unless done already, then `vite build`; one at a time over all cargo processes.
@@ -123,13 +137,27 @@ fn install_and_build(web: &Path, dist: &Path) -> Outcome<()> {
     let modules = web.join("node_modules");
     let installed = stamp(web, &["package-lock.json"])?;
     if !has_stamp(&modules, &installed) {
-        let flags = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"];
-        npm(web, Command::new("npm").args(flags).args(["--fetch-retries", "2"]))?;
+        let flags = [
+            "ci",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--prefer-offline",
+        ];
+        npm(
+            web,
+            Command::new("npm")
+                .args(flags)
+                .args(["--fetch-retries", "2"]),
+        )?;
         fs::write(modules.join(STAMP), installed)?;
     }
     let vite = modules.join("vite").join("bin").join("vite.js");
     let arguments = ["build", "--emptyOutDir", "--logLevel", "warn", "--outDir"];
-    npm(web, Command::new("node").arg(vite).args(arguments).arg(dist))
+    npm(
+        web,
+        Command::new("node").arg(vite).args(arguments).arg(dist),
+    )
 }
 
 /// Runs one command in `web/`; its output matters only if it fails.
@@ -144,7 +172,10 @@ fn npm(web: &Path, command: &mut Command) -> Outcome<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    Err(Failure(format!("{shown} failed ({}); {hint}\n{said}", output.status)))
+    Err(Failure(format!(
+        "{shown} failed ({}); {hint}\n{said}",
+        output.status
+    )))
 }
 
 /// A cache key over files and folders: FNV-1a over path and content of each, in order of path.
@@ -199,13 +230,22 @@ fn table(dist: &Path) -> Outcome<String> {
     for line in lines {
         let fields: Vec<&str> = line.split('\t').collect();
         let [path, stored, encoding, content_type, digest] = fields.as_slice() else {
-            return Err(Failure(format!("{}: not five fields: {line}", list.display())));
+            return Err(Failure(format!(
+                "{}: not five fields: {line}",
+                list.display()
+            )));
         };
-        let encoding = if *encoding == "br" { "Some(\"br\")" } else { "None" };
+        let encoding = if *encoding == "br" {
+            "Some(\"br\")"
+        } else {
+            "None"
+        };
         let bytes = format!("include_bytes!({:?})", dist.join(stored));
         entry(&mut entries, path, &bytes, encoding, content_type, digest);
     }
-    Ok(format!("const IS_PLACEHOLDER: bool = false;\nconst ENTRIES: &[Entry] = &[\n{entries}];\n"))
+    Ok(format!(
+        "const IS_PLACEHOLDER: bool = false;\nconst ENTRIES: &[Entry] = &[\n{entries}];\n"
+    ))
 }
 
 /// Rust text of a table with the one page that says how to get the console.
@@ -213,7 +253,14 @@ fn placeholder(root: &Path) -> String {
     let mut entries = String::new();
     let page = root.join("src").join("placeholder.html");
     let bytes = format!("include_bytes!({page:?})");
-    entry(&mut entries, "index.html", &bytes, "None", "text/html; charset=utf-8", "placeholder");
+    entry(
+        &mut entries,
+        "index.html",
+        &bytes,
+        "None",
+        "text/html; charset=utf-8",
+        "placeholder",
+    );
     format!("const IS_PLACEHOLDER: bool = true;\nconst ENTRIES: &[Entry] = &[\n{entries}];\n")
 }
 

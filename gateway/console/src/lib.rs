@@ -52,7 +52,11 @@ pub struct Asset {
 impl Asset {
     /// Value of `Cache-Control`.
     pub fn cache_control(&self) -> &'static str {
-        if self.is_immutable { CACHE_IMMUTABLE } else { CACHE_REVALIDATE }
+        if self.is_immutable {
+            CACHE_IMMUTABLE
+        } else {
+            CACHE_REVALIDATE
+        }
     }
 }
 
@@ -67,7 +71,9 @@ include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 /// The file at `path` below `/console/`, such as `assets/main-1a2b3c4d.js`.
 pub fn asset(path: &str) -> Option<Asset> {
-    let found = ENTRIES.binary_search_by_key(&path, |entry| entry.path).ok()?;
+    let found = ENTRIES
+        .binary_search_by_key(&path, |entry| entry.path)
+        .ok()?;
     ENTRIES.get(found).map(|entry| entry.asset)
 }
 
@@ -75,7 +81,10 @@ pub fn asset(path: &str) -> Option<Asset> {
 /// URL gets [`INDEX`]; a missing file must be an error, since a page in place of an old script only
 /// hides that the script is gone.
 pub fn is_route(path: &str) -> bool {
-    !path.rsplit('/').next().is_some_and(|last| last.contains('.'))
+    !path
+        .rsplit('/')
+        .next()
+        .is_some_and(|last| last.contains('.'))
 }
 
 /// What to serve for `path` below `/console/`: the file, the page if it names a screen, or nothing.
@@ -103,7 +112,10 @@ pub fn inflate(asset: &Asset) -> io::Result<Vec<u8>> {
         .take(INFLATED_BYTES_MAX + 1)
         .read_to_end(&mut plain)?;
     if plain.len() as u64 > INFLATED_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "larger than any console file"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "larger than any console file",
+        ));
     }
     Ok(plain)
 }

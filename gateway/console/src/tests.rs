@@ -11,7 +11,11 @@ fn paths_are_sorted_and_unique() {
 fn every_file_inflates_to_something() {
     for entry in ENTRIES {
         let plain = inflate(&entry.asset).unwrap_or_else(|error| panic!("{}: {error}", entry.path));
-        assert!(plain.len() >= entry.asset.bytes.len().min(1), "{} is empty", entry.path);
+        assert!(
+            plain.len() >= entry.asset.bytes.len().min(1),
+            "{} is empty",
+            entry.path
+        );
         assert!(entry.asset.etag.starts_with('"') && entry.asset.etag.ends_with('"'));
     }
 }
@@ -23,7 +27,10 @@ fn the_page_is_html_and_revalidated() {
     assert_eq!(page.cache_control(), CACHE_REVALIDATE);
     let text = String::from_utf8(inflate(&page).unwrap()).unwrap();
     assert!(text.contains("<title>"), "{text}");
-    assert!(!text.contains(" style=") && !text.contains("<style"), "inline style breaks the CSP");
+    assert!(
+        !text.contains(" style=") && !text.contains("<style"),
+        "inline style breaks the CSP"
+    );
     assert!(!text.contains("<script>"), "inline script breaks the CSP");
     assert!(!text.contains("://"), "the page names another host");
 }
@@ -45,7 +52,12 @@ fn every_file_the_page_names_exists() {
 #[test]
 fn hashed_names_alone_are_immutable() {
     for entry in ENTRIES {
-        assert_eq!(entry.asset.is_immutable, entry.path.starts_with("assets/"), "{}", entry.path);
+        assert_eq!(
+            entry.asset.is_immutable,
+            entry.path.starts_with("assets/"),
+            "{}",
+            entry.path
+        );
     }
 }
 
@@ -53,7 +65,11 @@ fn hashed_names_alone_are_immutable() {
 fn routes_and_files() {
     let check = |path: &str, is_page: bool| {
         assert_eq!(is_route(path), is_page, "{path}");
-        assert_eq!(resolve(path), if is_page { asset(INDEX) } else { asset(path) }, "{path}");
+        assert_eq!(
+            resolve(path),
+            if is_page { asset(INDEX) } else { asset(path) },
+            "{path}"
+        );
     };
     check("", true);
     check("audit", true);

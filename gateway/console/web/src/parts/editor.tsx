@@ -5,9 +5,16 @@ import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } 
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
 import { PostgreSQL, sql } from "@codemirror/lang-sql";
 import { bracketMatching, HighlightStyle, indentOnInput, syntaxHighlighting } from "@codemirror/language";
-import { lintKeymap, setDiagnostics, type Diagnostic } from "@codemirror/lint";
-import { Compartment, EditorState } from "@codemirror/state";
-import { drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers } from "@codemirror/view";
+import { Compartment, EditorState, StateEffect, StateField } from "@codemirror/state";
+import {
+  Decoration,
+  drawSelection,
+  EditorView,
+  highlightActiveLine,
+  keymap,
+  lineNumbers,
+  type DecorationSet,
+} from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import { useEffect, useRef } from "react";
 
@@ -48,7 +55,24 @@ const THEME = EditorView.theme({
   },
   ".cm-tooltip": { backgroundColor: "var(--panel)", color: "var(--text)", border: "1px solid var(--line)" },
   ".cm-tooltip-autocomplete > ul > li[aria-selected]": { backgroundColor: "var(--accent)", color: "var(--on-accent)" },
-  ".cm-lintRange-error": { backgroundImage: "none", borderBottom: "2px solid var(--bad)" },
+  ".marked": { textDecoration: "underline wavy var(--bad)", backgroundColor: "var(--bad-soft)" },
+});
+
+const setMark = StateEffect.define<Mark | null>();
+
+/** Where the last error was; gone with the next change. */
+const MARKED = StateField.define<DecorationSet>({
+  create: () => Decoration.none,
+  update: (old, transaction) => {
+    const effect = transaction.effects.find((one) => one.is(setMark));
+    if (effect === undefined) return transaction.docChanged ? Decoration.none : old;
+    const mark = effect.value as Mark | null;
+    if (mark === null) return Decoration.none;
+    const { from, to } = extent(transaction.state, mark);
+    const shown = Decoration.mark({ class: "marked", attributes: { title: mark.message } });
+    return from < to ? Decoration.set([shown.range(from, to)]) : Decoration.none;
+  },
+  provide: (field) => EditorView.decorations.from(field),
 });
 
 export default function Editor(props: Props) {
@@ -79,10 +103,9 @@ export default function Editor(props: Props) {
   useEffect(() => {
     const editor = view.current;
     if (editor === null) return;
-    const diagnostics = props.mark === null ? [] : [diagnostic(editor.state, props.mark)];
-    editor.dispatch(setDiagnostics(editor.state, diagnostics));
-    const [first] = diagnostics;
-    if (first !== undefined) editor.dispatch({ selection: { anchor: first.from }, scrollIntoView: true });
+    editor.dispatch({ effects: setMark.of(props.mark) });
+    if (props.mark === null) return;
+    editor.dispatch({ selection: { anchor: extent(editor.state, props.mark).from }, scrollIntoView: true });
   }, [props.mark]);
 
   return <div className="editor" ref={host} />;
@@ -107,9 +130,15 @@ function state(language: Compartment, latest: { current: Props }): EditorState {
       highlightActiveLine(),
       syntaxHighlighting(STYLE),
       THEME,
+      MARKED,
       language.of(dialect(latest.current.tables)),
-      keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...historyKeymap, ...completionKeymap, ...lintKeymap, indentWithTab]),
-      EditorView.contentAttributes.of({ "aria-label": latest.current.label, "aria-multiline": "true" }),
+      keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...historyKeymap, ...completionKeymap, indentWithTab]),
+      EditorView.contentAttributes.of({
+        "aria-label": latest.current.label,
+        "aria-multiline": "true",
+        tabindex: "0",
+      }),
+      EditorView.domEventHandlers({ beforeinput: replaceSelected }),
       EditorView.updateListener.of((update) => {
         if (update.docChanged) latest.current.onChange(update.state.doc.toString());
       }),
@@ -121,11 +150,26 @@ function dialect(tables: Record<string, string[]>) {
   return sql({ dialect: PostgreSQL, schema: tables, upperCaseKeywords: true });
 }
 
-/** From the place to the end of the word there, or of the line. */
-function diagnostic(state: EditorState, mark: Mark): Diagnostic {
+/**
+ * Typing over a selection without the browser's own editing: Chromium would keep the colour of what
+ * is replaced by an inline style, which the Content-Security-Policy refuses, and reports.
+ */
+function replaceSelected(event: InputEvent, view: EditorView): boolean {
+  const { from, to, empty } = view.state.selection.main;
+  const text = event.data;
+  if (empty || event.inputType !== "insertText" || text === null || view.composing) return false;
+  const insert = () => view.state.update(view.state.replaceSelection(text), { userEvent: "input.type", scrollIntoView: true });
+  const handlers = view.state.facet(EditorView.inputHandler);
+  if (!handlers.some((handle) => handle(view, from, to, text, insert))) view.dispatch(insert());
+  event.preventDefault();
+  return true;
+}
+
+/** From the place to the end of the word there, or over one character. */
+function extent(state: EditorState, mark: Mark): { from: number; to: number } {
   const line = state.doc.line(Math.min(Math.max(mark.line, 1), state.doc.lines));
   const characters = Array.from(line.text).slice(0, Math.max(mark.column - 1, 0)).join("");
   const from = Math.min(line.from + characters.length, line.to);
   const word = /^[\p{L}\p{N}_$]+|^./u.exec(line.text.slice(from - line.from))?.[0] ?? "";
-  return { from, to: from + word.length, severity: "error", message: mark.message };
+  return { from, to: from + word.length };
 }

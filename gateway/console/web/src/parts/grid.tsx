@@ -13,6 +13,8 @@ const ROWS_BEYOND = 12;
 const HEIGHT_PX = 420;
 /** Characters of a cell that are drawn; the rest is in its title. */
 const CELL_CHARS_MAX = 200;
+/** Types whose values stand to the right, so that digits are under digits. */
+const NUMERIC = /^(u?int|float|double|decimal|numeric|real|bigint|smallint|integer)/i;
 
 export function Grid({ columns, rows, label }: { columns: GridColumn[]; rows: unknown[][]; label: string }) {
   const [top, setTop] = useState(0);
@@ -32,7 +34,7 @@ export function Grid({ columns, rows, label }: { columns: GridColumn[]; rows: un
               Row
             </th>
             {columns.map((column, at) => (
-              <th scope="col" key={at} className={column.masked ? "masked" : undefined}>
+              <th scope="col" key={at} className={tone(column)}>
                 {column.name} <span className="type">{column.type}</span>
                 {column.masked && <span className="mark">masked</span>}
               </th>
@@ -47,7 +49,7 @@ export function Grid({ columns, rows, label }: { columns: GridColumn[]; rows: un
                 {first + at + 1}
               </th>
               {columns.map((column, cell) => (
-                <Cell key={cell} value={row[cell]} isMasked={column.masked} />
+                <Cell key={cell} value={row[cell]} column={column} />
               ))}
             </tr>
           ))}
@@ -58,16 +60,19 @@ export function Grid({ columns, rows, label }: { columns: GridColumn[]; rows: un
   );
 }
 
-function Cell({ value, isMasked }: { value: unknown; isMasked: boolean }) {
-  const tone = isMasked ? "masked" : "";
-  if (value === null || value === undefined) return <td className={`null ${tone}`}>NULL</td>;
+function Cell({ value, column }: { value: unknown; column: GridColumn }) {
+  if (value === null || value === undefined) return <td className={`null ${tone(column)}`}>NULL</td>;
   const text = typeof value === "object" ? JSON.stringify(value) : String(value);
   const isLong = text.length > CELL_CHARS_MAX;
   return (
-    <td className={`${typeof value === "number" ? "number" : ""} ${tone}`} title={isLong ? text : undefined}>
+    <td className={tone(column)} title={isLong ? text : undefined}>
       <bdi>{isLong ? `${text.slice(0, CELL_CHARS_MAX)}…` : text}</bdi>
     </td>
   );
+}
+
+function tone(column: GridColumn): string {
+  return `${NUMERIC.test(column.type) ? "number" : ""} ${column.masked ? "masked" : ""}`.trim();
 }
 
 /** Stands for rows that are not drawn. */

@@ -68,7 +68,7 @@ describe("valid receipts", () => {
     expect(proof.extra).not.toBeNull();
     const verified = await verifyLogProof(proof, proof.extra!, key);
     expect(toHex(verified.checkpoint.root)).toBe(want.root);
-    expect(verified.header.requestId).toBe(want.request_id);
+    expect(verified.header?.requestId).toBe(want.request_id);
   });
 });
 

@@ -18,7 +18,8 @@ const PROOF_CHARS_MAX = 256 * 1024;
 /** What a valid proof shows. */
 export interface Verified {
   index: bigint;
-  header: Header;
+  /** What the tree says of the entry; null if only its hash is known. */
+  header: Header | null;
   leaf: Bytes;
   steps: Step[];
   checkpoint: Checkpoint;
@@ -89,12 +90,15 @@ export function parseLogProof(text: string): LogProof {
 /** Verifies a tlog-proof over the entry's canonical bytes. */
 export async function verifyLogProof(proof: LogProof, entry: Bytes, key: VerifierKey): Promise<Verified> {
   const header = decodeEntry(entry);
+  return { ...(await verifyLeaf(proof, await leafHash(entry), key)), header };
+}
+
+/** Verifies a tlog-proof over the hash of a leaf, which says nothing of what the leaf holds. */
+export async function verifyLeaf(proof: LogProof, leaf: Bytes, key: VerifierKey): Promise<Verified> {
   const checkpoint = await openCheckpoint(proof.checkpoint, key);
-  const leaf = await leafHash(entry);
   const steps = await inclusionPath(leaf, proof.index, checkpoint.size, proof.hashes);
-  const root = steps.at(-1)?.parent ?? leaf;
-  if (!isEqual(root, checkpoint.root)) {
+  if (!isEqual(steps.at(-1)?.parent ?? leaf, checkpoint.root)) {
     throw new ProofError("the path from the entry does not end in the root that the log signed");
   }
-  return { index: proof.index, header, leaf, steps, checkpoint };
+  return { index: proof.index, header: null, leaf, steps, checkpoint };
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Bytes } from "./bytes.ts";
-import { consistencyProof, tilePath } from "./tiles.ts";
+import { consistencyProof, leafOf, tilePath } from "./tiles.ts";
 import { isConsistent, leafHash, nodeHash } from "./tree.ts";
 
 const leaves = await Promise.all(
@@ -41,6 +41,10 @@ test.each(pairs)("from %i to %i", async (old, now) => {
     expect(await isConsistent(before, after, proof.slice(1))).toBe(false);
     expect(await isConsistent(before, after, [...proof, leaves[0]!])).toBe(false);
   }
+});
+
+test.each([0, 1, 255, 256, 300, 699])("leaf %i", async (index) => {
+  expect(await leafOf(BigInt(index), 700n, fetchTile)).toEqual(leaves[index]);
 });
 
 test.each([

@@ -24,6 +24,11 @@ export async function consistencyProof(oldSize: bigint, newSize: bigint, fetchTi
   return proof(oldSize, 0n, newSize, true);
 }
 
+/** The hash of one leaf, as the tree holds it. */
+export function leafOf(index: bigint, size: bigint, fetchTile: FetchTile): Promise<Bytes> {
+  return new TileTree(size, fetchTile).root(index, index + 1n);
+}
+
 class TileTree {
   private readonly tiles = new Map<string, Promise<Bytes>>();
   private readonly size: bigint;

@@ -19,7 +19,7 @@ export default function ReceiptScreen() {
       {receipt !== "" && (
         <Verification
           id={receipt}
-          what="What this receipt stands for"
+          what="the receipt stands for"
           verify={(key) => verifyReceipt(receipt, key)}
           fetchTile={async (tile) => new Uint8Array(await getBytes(`/log/${tile}`))}
         />

@@ -5,6 +5,7 @@ import { useLoad } from "../../parts/load.ts";
 import { Panel } from "../../parts/page.tsx";
 import { ProblemBox } from "../../parts/problem.tsx";
 import { toBase64, toHex, type Bytes } from "../../proof/bytes.ts";
+import type { Header } from "../../proof/entry.ts";
 import type { VerifierKey } from "../../proof/note.ts";
 import type { Verified } from "../../proof/receipt.ts";
 import { checkContinuity, KeyChanged, pinnedKey, repin, type Continuity } from "../../proof/trust.ts";
@@ -16,7 +17,7 @@ type Result =
 interface Props {
   /** Changes when something else is to be verified. */
   id: string;
-  /** Begins the sentences. */
+  /** What is claimed to be an entry, with its verb, such as `this is`. */
   what: string;
   verify: (key: VerifierKey, signal: AbortSignal) => Promise<Verified>;
   fetchTile: (path: string) => Promise<Bytes>;
@@ -39,17 +40,27 @@ export function Verification({ id, what, verify, fetchTile }: Props) {
   });
   if (problem) return <ProblemBox problem={problem} what="fetching the proof" again={again} />;
   if (!value) return <p className="waiting">Verifying…</p>;
-  if (value.is === "false") return <Refuted what={what} error={value.error} again={again} />;
+  if (value.is === "false") return <Refuted error={value.error} again={again} />;
   return <Shown what={what} result={value} />;
 }
 
 function Shown({ what, result }: { what: string; result: Extract<Result, { is: "true" }> }) {
   const { verified, key, isNewKey, continuity, tookMs } = result;
   const { checkpoint, steps, header, leaf } = verified;
+  const tone = header === null ? "half" : "good";
   return (
-    <Panel title="Proof" className="proof good" note={`${tookMs.toFixed(0)} ms with fetching`}>
-      <p className="verdict good" role="status">
-        <span aria-hidden="true">✓</span> Verified. {what} is entry {String(verified.index)} of the log {checkpoint.origin}.
+    <Panel title="Proof" className={`proof ${tone}`} note={`${tookMs.toFixed(0)} ms with fetching`}>
+      <p className={`verdict ${tone}`} role="status">
+        {header === null ? (
+          <>
+            <span aria-hidden="true">◐</span> Half verified: the log {checkpoint.origin} has an entry{" "}
+            {String(verified.index)}, but the server sent nothing that ties it to what is shown here.
+          </>
+        ) : (
+          <>
+            <span aria-hidden="true">✓</span> Verified: {what} entry {String(verified.index)} of the log {checkpoint.origin}.
+          </>
+        )}
       </p>
       <ul className="checks">
         <li>
@@ -61,13 +72,7 @@ function Shown({ what, result }: { what: string; result: Extract<Result, { is: "
           {isNewKey ? "a key that this browser saw for the first time: it is remembered from now on." : "the key that this browser knows."}
         </li>
         <li>{continuityWords(continuity)}</li>
-        <li>
-          The log holds for it: {header.kind}
-          {header.effect && `, ${header.effect}`}
-          {header.action && `, action ${header.action}`}, request {header.requestId || "–"},{" "}
-          {new Date(header.timeMs).toISOString()}. Who and on what is committed to by a salted hash, which{" "}
-          <code>dataos-ctl audit verify --log</code> checks.
-        </li>
+        {header && <Held header={header} />}
       </ul>
       <p className="quiet">
         The server that is checked here also sent this script. <code>dataos-ctl audit verify RECEIPT</code> on a machine of
@@ -98,6 +103,18 @@ function Shown({ what, result }: { what: string; result: Extract<Result, { is: "
   );
 }
 
+function Held({ header }: { header: Header }) {
+  return (
+    <li>
+      The log holds for it: {header.kind}
+      {header.effect && `, ${header.effect}`}
+      {header.action && `, action ${header.action}`}, request {header.requestId || "–"},{" "}
+      {new Date(header.timeMs).toISOString()}. Who and on what is committed to by a salted hash, which{" "}
+      <code>dataos-ctl audit verify --log</code> checks.
+    </li>
+  );
+}
+
 function continuityWords(continuity: Continuity): string {
   switch (continuity.seen) {
     case "first":
@@ -111,7 +128,7 @@ function continuityWords(continuity: Continuity): string {
   }
 }
 
-function Refuted({ what, error, again }: { what: string; error: Error; again: () => void }) {
+function Refuted({ error, again }: { error: Error; again: () => void }) {
   return (
     <Panel title="Proof" className="proof bad">
       <p className="verdict bad" role="alert">
@@ -121,8 +138,7 @@ function Refuted({ what, error, again }: { what: string; error: Error; again: ()
         <ChangedKey error={error} again={again} />
       ) : (
         <p>
-          {what} must not be relied on. Keep it, and show it to whoever audits this log; <code>dataos-ctl audit verify</code>{" "}
-          says more.
+          Do not rely on it. Keep it, and show it to whoever audits this log; <code>dataos-ctl audit verify</code> says more.
         </p>
       )}
     </Panel>
