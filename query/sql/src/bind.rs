@@ -161,8 +161,11 @@ fn bind_here(
     let text = emit::governed(&bound.query);
     recheck::recheck(&text, &bound.query, tables.occurrences.len())?;
     let fingerprint = emit::fingerprint(&bound.query, &tables.occurrences);
-    let mut columns: Vec<OutputColumn> =
-        bound.outputs.iter().map(|output| binder.output_column(output)).collect();
+    let mut columns: Vec<OutputColumn> = bound
+        .outputs
+        .iter()
+        .map(|output| binder.output_column(output))
+        .collect();
     let target = tables.target.clone();
     let (kind, lineage) = match (&statement.kind, target) {
         (Kind::CreateTableAs { .. }, Some(target)) => {
@@ -183,7 +186,14 @@ fn bind_here(
         (Kind::Query(_) | Kind::ShowTables, _) => (BoundKind::Query, None),
     };
     let tables = binder.bound_tables();
-    Ok(Bound { kind, columns, tables, text, fingerprint, lineage })
+    Ok(Bound {
+        kind,
+        columns,
+        tables,
+        text,
+        fingerprint,
+        lineage,
+    })
 }
 
 /// Arguments that do not belong together.
@@ -218,6 +228,8 @@ struct Binder<'a> {
     expanded: usize,
     /// Sources recorded so far.
     sources: usize,
+    /// Where the query at hand starts.
+    place: Position,
 }
 
 impl<'a> Binder<'a> {
@@ -240,6 +252,7 @@ impl<'a> Binder<'a> {
             aliases: HashSet::new(),
             expanded: 0,
             sources: 0,
+            place: Position::default(),
         })
     }
 
@@ -251,6 +264,7 @@ impl<'a> Binder<'a> {
         let mut plain: String = name
             .chars()
             .take(LENGTH_MAX)
+            .map(|c| c.to_ascii_lowercase())
             .map(|c| if is_plain(c) { c } else { '_' })
             .collect();
         if !plain.starts_with(|c: char| c.is_ascii_lowercase()) {
@@ -285,7 +299,7 @@ impl<'a> Binder<'a> {
             return Err(limits::exceeded(
                 "column sources",
                 limits::FLOW_SOURCES_MAX,
-                Position::default(),
+                self.place,
             ));
         }
         Ok(())

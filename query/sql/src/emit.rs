@@ -16,14 +16,20 @@ mod expr;
 
 /// The text of a governed query.
 pub(crate) fn governed(query: &Query) -> String {
-    let mut printer = Printer { text: String::new(), datasets: None };
+    let mut printer = Printer {
+        text: String::new(),
+        datasets: None,
+    };
     printer.query(query);
     printer.text
 }
 
 /// The text of a governed query without literals and with dataset names.
 pub(crate) fn fingerprint(query: &Query, datasets: &[Occurrence]) -> String {
-    let mut printer = Printer { text: String::new(), datasets: Some(datasets) };
+    let mut printer = Printer {
+        text: String::new(),
+        datasets: Some(datasets),
+    };
     printer.query(query);
     printer.text
 }
@@ -68,7 +74,14 @@ impl Printer<'_> {
     }
 
     fn query(&mut self, query: &Query) {
-        let Query { ctes, body, order_by, limit, offset } = query;
+        let Query {
+            ctes,
+            body,
+            order_by,
+            limit,
+            offset,
+            position: _,
+        } = query;
         if !ctes.is_empty() {
             self.word("WITH ");
             self.list(ctes, ", ", |this, cte| {
@@ -102,7 +115,12 @@ impl Printer<'_> {
                 });
             }
             Body::Query(query) => self.parenthesised(|this| this.query(query)),
-            Body::SetOperation { operator, is_all, left, right } => {
+            Body::SetOperation {
+                operator,
+                is_all,
+                left,
+                right,
+            } => {
                 let level = set_level(*operator);
                 self.operand(left, level);
                 self.word(match operator {
@@ -131,8 +149,19 @@ impl Printer<'_> {
     }
 
     fn select(&mut self, select: &Select) {
-        let Select { is_distinct, items, from, filter, group_by, having } = select;
-        self.word(if *is_distinct { "SELECT DISTINCT " } else { "SELECT " });
+        let Select {
+            is_distinct,
+            items,
+            from,
+            filter,
+            group_by,
+            having,
+        } = select;
+        self.word(if *is_distinct {
+            "SELECT DISTINCT "
+        } else {
+            "SELECT "
+        });
         self.list(items, ", ", Self::item);
         if !from.is_empty() {
             self.word(" FROM ");
@@ -175,7 +204,11 @@ impl Printer<'_> {
 
     fn order(&mut self, items: &[OrderItem]) {
         self.list(items, ", ", |this, item| {
-            let OrderItem { key, is_descending, nulls_first } = item;
+            let OrderItem {
+                key,
+                is_descending,
+                nulls_first,
+            } = item;
             this.key(key);
             if *is_descending {
                 this.word(" DESC");
@@ -190,7 +223,11 @@ impl Printer<'_> {
 
     fn relation(&mut self, relation: &Relation) {
         match relation {
-            Relation::Table { name, occurrence, alias } => {
+            Relation::Table {
+                name,
+                occurrence,
+                alias,
+            } => {
                 match self.datasets.and_then(|datasets| datasets.get(*occurrence)) {
                     Some(found) => {
                         let id = &found.dataset;
@@ -221,7 +258,12 @@ impl Printer<'_> {
     }
 
     fn join(&mut self, join: &Join) {
-        let Join { left, right, kind, condition } = join;
+        let Join {
+            left,
+            right,
+            kind,
+            condition,
+        } = join;
         self.relation(left);
         self.word(match kind {
             JoinKind::Inner => " INNER JOIN ",

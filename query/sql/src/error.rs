@@ -43,12 +43,22 @@ pub struct SqlError {
 impl SqlError {
     /// An error at a place.
     pub fn new(kind: SqlErrorKind, message: impl Into<String>, at: Position) -> Self {
-        Self { kind, message: message.into(), line: at.line, column: at.column, hint: None }
+        Self {
+            kind,
+            message: message.into(),
+            line: at.line,
+            column: at.column,
+            hint: None,
+        }
     }
 
     /// Syntax or option that is recognised and refused.
     pub fn unsupported(what: impl fmt::Display, at: Position) -> Self {
-        Self::new(SqlErrorKind::Unsupported, format!("{what} is not supported"), at)
+        Self::new(
+            SqlErrorKind::Unsupported,
+            format!("{what} is not supported"),
+            at,
+        )
     }
 
     /// Adds what to write instead.

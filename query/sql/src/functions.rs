@@ -236,7 +236,10 @@ const ALIASES: &[(&str, &str)] = &[
 
 /// The function of this lower-case name or alias.
 pub fn lookup(name: &str) -> Option<&'static Function> {
-    let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name);
+    let name = ALIASES
+        .iter()
+        .find(|(alias, _)| *alias == name)
+        .map_or(name, |(_, name)| name);
     FUNCTIONS.iter().find(|function| function.name == name)
 }
 
@@ -252,8 +255,8 @@ pub fn nearest(name: &str) -> Option<&'static str> {
         .map(|function| function.name)
         .chain(ALIASES.iter().map(|(alias, _)| *alias))
         .map(|known| (distance(name, known), known))
-        .min()
         .filter(|(distance, known)| *distance <= 3 && *distance * 2 <= known.len())
+        .min()
         .map(|(_, known)| known)
 }
 
@@ -265,7 +268,9 @@ pub(crate) fn distance(left: &str, right: &str) -> usize {
         let mut current = vec![row + 1];
         let mut diagonal_and_above = previous.iter().zip(previous.iter().skip(1));
         for b in &right {
-            let Some((diagonal, above)) = diagonal_and_above.next() else { break };
+            let Some((diagonal, above)) = diagonal_and_above.next() else {
+                break;
+            };
             let beside = current.last().copied().unwrap_or_default();
             let replaced = diagonal + usize::from(a != *b);
             current.push(replaced.min(above + 1).min(beside + 1));

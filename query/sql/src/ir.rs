@@ -39,7 +39,11 @@ pub struct Ident {
 impl Ident {
     /// A name of our own choice.
     pub fn quoted(value: impl Into<String>) -> Self {
-        Self { value: value.into(), is_quoted: true, position: Position::default() }
+        Self {
+            value: value.into(),
+            is_quoted: true,
+            position: Position::default(),
+        }
     }
 
     /// Whether this reference may mean `name`, apart from exact equality.
@@ -61,6 +65,8 @@ pub struct Query {
     pub limit: Option<u64>,
     /// OFFSET.
     pub offset: Option<u64>,
+    /// Where its first SELECT or row is.
+    pub position: Position,
 }
 
 /// One item of WITH.

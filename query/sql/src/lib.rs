@@ -56,9 +56,7 @@ mod recheck;
 
 pub mod tpch;
 
-pub use bind::{
-    Bound, BoundKind, BoundTable, OutputColumn, TableView, ViewColumn, bind,
-};
+pub use bind::{Bound, BoundKind, BoundTable, OutputColumn, TableView, ViewColumn, bind};
 pub use error::{SqlError, SqlErrorKind};
 pub use names::{Datasets, Names, Occurrence, Resolution, Tables, Target, tables};
 pub use parse::{Kind, Statement, TableName, parse};

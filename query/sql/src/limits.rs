@@ -93,15 +93,20 @@ pub(crate) fn scan(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
 
 /// The place of a token.
 pub(crate) fn position(token: &TokenWithSpan) -> Position {
-    Position { line: token.span.start.line, column: token.span.start.column }
+    Position {
+        line: token.span.start.line,
+        column: token.span.start.column,
+    }
 }
 
 fn bump(chains: &mut [usize], at: Position) -> Result<(), SqlError> {
     if let Some(chain) = chains.last_mut() {
         *chain = chain.saturating_add(1);
         if *chain > CHAIN_LENGTH_MAX {
-            return Err(exceeded("operators in one expression", CHAIN_LENGTH_MAX, at)
-                .with_hint("write a long list of alternatives as `x IN (..)`"));
+            return Err(
+                exceeded("operators in one expression", CHAIN_LENGTH_MAX, at)
+                    .with_hint("write a long list of alternatives as `x IN (..)`"),
+            );
         }
     }
     Ok(())

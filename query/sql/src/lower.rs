@@ -42,7 +42,10 @@ pub(crate) struct Lowering {
 impl Lowering {
     /// A pass over a statement that starts at `here`.
     pub(crate) fn new(here: Position) -> Self {
-        Self { here, ..Self::default() }
+        Self {
+            here,
+            ..Self::default()
+        }
     }
 
     /// The base tables met, in order.
@@ -53,7 +56,10 @@ impl Lowering {
     /// The place of a span; the last known place if it is empty.
     fn at(&mut self, span: Span) -> Position {
         if span.start.line > 0 {
-            self.here = Position { line: span.start.line, column: span.start.column };
+            self.here = Position {
+                line: span.start.line,
+                column: span.start.column,
+            };
         }
         self.here
     }
@@ -65,15 +71,27 @@ impl Lowering {
 
     /// Refuses `what` if it is there; the parts that are rarely present are checked by this.
     fn absent(&mut self, is_present: bool, what: &str) -> Result<(), SqlError> {
-        if is_present { Err(self.refuse(what, Span::empty())) } else { Ok(()) }
+        if is_present {
+            Err(self.refuse(what, Span::empty()))
+        } else {
+            Ok(())
+        }
     }
 
     /// An identifier in the one allowed spelling.
     fn ident(&mut self, ident: &ast::Ident) -> Result<Ident, SqlError> {
-        let ast::Ident { value, quote_style, span } = ident;
+        let ast::Ident {
+            value,
+            quote_style,
+            span,
+        } = ident;
         let position = self.at(*span);
         if value.len() > IDENTIFIER_LENGTH_MAX {
-            return Err(limits::exceeded("bytes in a name", IDENTIFIER_LENGTH_MAX, position));
+            return Err(limits::exceeded(
+                "bytes in a name",
+                IDENTIFIER_LENGTH_MAX,
+                position,
+            ));
         }
         let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let is_readable = |c: char| c.is_alphanumeric() || (' '..='~').contains(&c);
@@ -81,24 +99,33 @@ impl Lowering {
             None if value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
                 && value.chars().all(is_plain) =>
             {
-                Ok(Ident { value: value.to_ascii_lowercase(), is_quoted: false, position })
+                Ok(Ident {
+                    value: value.to_ascii_lowercase(),
+                    is_quoted: false,
+                    position,
+                })
             }
             None => Err(SqlError::unsupported("this name without quotes", position)
                 .with_hint("put names with other signs than a-z, 0-9 and _ in double quotes")),
-            Some('"') if value.is_empty() => {
-                Err(SqlError::new(SqlErrorKind::Syntax, "a name is empty", position))
-            }
-            Some('"') if value.chars().all(is_readable) => {
-                Ok(Ident { value: value.clone(), is_quoted: true, position })
-            }
+            Some('"') if value.is_empty() => Err(SqlError::new(
+                SqlErrorKind::Syntax,
+                "a name is empty",
+                position,
+            )),
+            Some('"') if value.chars().all(is_readable) => Ok(Ident {
+                value: value.clone(),
+                is_quoted: true,
+                position,
+            }),
             Some('"') => Err(SqlError::unsupported(
                 "a name with control, combining or invisible characters",
                 position,
             )),
-            Some(quote) => {
-                Err(SqlError::unsupported(format!("quoting names with {quote}"), position)
-                    .with_hint("quote names with double quotes"))
-            }
+            Some(quote) => Err(SqlError::unsupported(
+                format!("quoting names with {quote}"),
+                position,
+            )
+            .with_hint("quote names with double quotes")),
         }
     }
 
@@ -124,7 +151,11 @@ impl Lowering {
         mut lower: impl FnMut(&mut Self, &A) -> Result<B, SqlError>,
     ) -> Result<Vec<B>, SqlError> {
         if items.len() > LIST_LENGTH_MAX {
-            return Err(limits::exceeded("items in a list", LIST_LENGTH_MAX, self.here));
+            return Err(limits::exceeded(
+                "items in a list",
+                LIST_LENGTH_MAX,
+                self.here,
+            ));
         }
         items.iter().map(|item| lower(self, item)).collect()
     }

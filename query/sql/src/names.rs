@@ -45,7 +45,10 @@ impl Datasets {
 impl Names for Datasets {
     fn resolve(&self, parts: &[Ident]) -> Resolution {
         let matching = |fits: fn(&Ident, &str) -> bool| -> Vec<&(DatasetId, Arc<DatasetSchema>)> {
-            self.datasets.iter().filter(|(id, _)| names_dataset(parts, id, fits)).collect()
+            self.datasets
+                .iter()
+                .filter(|(id, _)| names_dataset(parts, id, fits))
+                .collect()
         };
         let mut found = matching(|part, name| part.value == name);
         if found.is_empty() {
@@ -128,24 +131,32 @@ impl Tables {
 pub fn tables(statement: &Statement, names: &dyn Names) -> Result<Tables, SqlError> {
     let occurrences = statement.tables.iter().map(|name| {
         let (dataset, schema) = found(name, names)?;
-        Ok(Occurrence { dataset, schema, position: name.position })
+        Ok(Occurrence {
+            dataset,
+            schema,
+            position: name.position,
+        })
     });
     let occurrences = occurrences.collect::<Result<_, SqlError>>()?;
     let target = match &statement.kind {
         Kind::CreateTableAs { target, .. } => Some(created(target)?),
         Kind::Insert { target, .. } => {
             let (dataset, schema) = found(target, names)?;
-            Some(Target { dataset, schema: Some(schema), position: target.position })
+            Some(Target {
+                dataset,
+                schema: Some(schema),
+                position: target.position,
+            })
         }
         Kind::Query(_) | Kind::Explain(_) | Kind::ExplainPolicy(_) | Kind::ShowTables => None,
     };
-    Ok(Tables { occurrences, target })
+    Ok(Tables {
+        occurrences,
+        target,
+    })
 }
 
-fn found(
-    name: &TableName,
-    names: &dyn Names,
-) -> Result<(DatasetId, Arc<DatasetSchema>), SqlError> {
+fn found(name: &TableName, names: &dyn Names) -> Result<(DatasetId, Arc<DatasetSchema>), SqlError> {
     let text = name.display();
     match names.resolve(&name.parts) {
         Resolution::Found(dataset, schema) => Ok((dataset, schema)),

@@ -111,7 +111,10 @@ pub(crate) fn read(sql: &str, depth_max: usize) -> Result<Statement, SqlError> {
     } else {
         lowering.statement(&statement)?
     };
-    Ok(Statement { kind, tables: lowering.into_tables() })
+    Ok(Statement {
+        kind,
+        tables: lowering.into_tables(),
+    })
 }
 
 /// The tokens of a text that is within the limits.
@@ -132,7 +135,10 @@ pub(crate) fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
     let tokens = Tokenizer::new(&GenericDialect {}, sql)
         .tokenize_with_location()
         .map_err(|TokenizerError { message, location }| {
-            let at = Position { line: location.line, column: location.column };
+            let at = Position {
+                line: location.line,
+                column: location.column,
+            };
             SqlError::new(SqlErrorKind::Syntax, message, at)
         })?;
     limits::scan(&tokens)?;
@@ -157,9 +163,15 @@ pub(crate) fn parse_one(
         .with_tokens_with_locations(tokens);
     if parser.peek_token().token == Token::EOF {
         let at = Position { line: 1, column: 1 };
-        return Err(SqlError::new(SqlErrorKind::Syntax, "the statement is empty", at));
+        return Err(SqlError::new(
+            SqlErrorKind::Syntax,
+            "the statement is empty",
+            at,
+        ));
     }
-    let statement = parser.parse_statement().map_err(|error| syntax(error, depth_max))?;
+    let statement = parser
+        .parse_statement()
+        .map_err(|error| syntax(error, depth_max))?;
     while parser.consume_token(&Token::SemiColon) {}
     let rest = parser.peek_token();
     if rest.token == Token::EOF {
@@ -170,7 +182,11 @@ pub(crate) fn parse_one(
     Err(if follows_semicolon {
         SqlError::unsupported("more than one statement", at)
     } else {
-        SqlError::new(SqlErrorKind::Syntax, "the text goes on behind the statement", at)
+        SqlError::new(
+            SqlErrorKind::Syntax,
+            "the text goes on behind the statement",
+            at,
+        )
     })
 }
 
@@ -183,9 +199,15 @@ fn take_explain_policy(tokens: &mut Vec<TokenWithSpan>) -> bool {
         .map(|(index, _)| index)
         .take(3)
         .collect();
-    let [first, second, third] = words.as_slice() else { return false };
-    let is_prefix = tokens.get(*first).is_some_and(|token| is_word(&token.token, "explain"))
-        && tokens.get(*second).is_some_and(|token| is_word(&token.token, "policy"));
+    let [first, second, third] = words.as_slice() else {
+        return false;
+    };
+    let is_prefix = tokens
+        .get(*first)
+        .is_some_and(|token| is_word(&token.token, "explain"))
+        && tokens
+            .get(*second)
+            .is_some_and(|token| is_word(&token.token, "policy"));
     if is_prefix {
         tokens.drain(..*third);
     }
@@ -198,7 +220,9 @@ fn is_word(token: &Token, text: &str) -> bool {
 }
 
 fn first(tokens: &[TokenWithSpan]) -> Option<&TokenWithSpan> {
-    tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)))
+    tokens
+        .iter()
+        .find(|token| !matches!(token.token, Token::Whitespace(_)))
 }
 
 /// The parser's error; its place is only in the text.
@@ -206,13 +230,16 @@ fn syntax(error: ParserError, depth_max: usize) -> SqlError {
     let message = match error {
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
         ParserError::RecursionLimitExceeded => {
-            return limits::exceeded("nested levels", depth_max, Position::default());
+            let start = Position { line: 1, column: 1 };
+            return limits::exceeded("nested levels", depth_max, start);
         }
     };
     let Some((text, place)) = message.rsplit_once(" at Line: ") else {
         return SqlError::new(SqlErrorKind::Syntax, message, Position::default());
     };
-    let mut numbers = place.split(", Column: ").map(|number| number.parse().unwrap_or_default());
+    let mut numbers = place
+        .split(", Column: ")
+        .map(|number| number.parse().unwrap_or_default());
     let at = Position {
         line: numbers.next().unwrap_or_default(),
         column: numbers.next().unwrap_or_default(),

@@ -22,13 +22,16 @@ use crate::{
 /// Refuses a text that does not say exactly what was bound.
 pub(crate) fn recheck(text: &str, bound: &Query, table_count: usize) -> Result<(), SqlError> {
     let statement = parse::read(text, GOVERNED_PARSER_DEPTH_MAX).map_err(|error| {
-        disagreement(&format!("the governed text cannot be read: {}", error.message))
+        disagreement(&format!(
+            "the governed text cannot be read: {}",
+            error.message
+        ))
     })?;
     if statement.kind != Kind::Query(bound.clone()) {
         return Err(disagreement("the governed text is not the bound statement"));
     }
-    let tokens = parse::tokens(text)
-        .map_err(|_| disagreement("the governed text has no tokens"))?;
+    let tokens =
+        parse::tokens(text).map_err(|_| disagreement("the governed text has no tokens"))?;
     relations_are_governed(&tokens, table_count)?;
     let once = parse::parse_one(tokens, GOVERNED_PARSER_DEPTH_MAX)
         .map_err(|_| disagreement("the governed text cannot be parsed"))?;
@@ -62,7 +65,9 @@ fn relations_are_governed(tokens: &[TokenWithSpan], table_count: usize) -> Resul
                 return Err(disagreement("a governed table occurs twice in the text"));
             }
         } else if !defined.contains(&name) {
-            return Err(disagreement("the text names a relation that is not governed"));
+            return Err(disagreement(
+                "the text names a relation that is not governed",
+            ));
         }
     }
     if seen == expected {
@@ -112,9 +117,13 @@ fn relation_names(tokens: &[&Token]) -> Result<Vec<String>, SqlError> {
         let level = levels.last().copied().unwrap_or(Level::Other);
         match token {
             Token::LParen => {
-                field_from = previous
-                    .is_some_and(|token| parse::is_keyword(token, Keyword::EXTRACT));
-                levels.push(if expects_relation { Level::Nested } else { Level::Other });
+                field_from =
+                    previous.is_some_and(|token| parse::is_keyword(token, Keyword::EXTRACT));
+                levels.push(if expects_relation {
+                    Level::Nested
+                } else {
+                    Level::Other
+                });
             }
             Token::RParen => {
                 levels.pop();
@@ -136,8 +145,8 @@ fn relation_names(tokens: &[&Token]) -> Result<Vec<String>, SqlError> {
             }
             Token::Word(_) => {
                 if parse::is_keyword(token, Keyword::FROM) {
-                    let is_distinct_from = previous
-                        .is_some_and(|token| parse::is_keyword(token, Keyword::DISTINCT));
+                    let is_distinct_from =
+                        previous.is_some_and(|token| parse::is_keyword(token, Keyword::DISTINCT));
                     if field_from {
                         field_from = false;
                     } else if !is_distinct_from {
@@ -179,3 +188,6 @@ fn ends_from(token: &Token) -> bool {
     .into_iter()
     .any(|keyword| parse::is_keyword(token, keyword))
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,50 +37,92 @@ impl Binder<'_> {
             Expr::Literal(literal) => Expr::Literal(literal.clone()),
             Expr::Binary { operator, operands } => {
                 let operands = self.exprs(operands, inner, flow)?;
-                Expr::Binary { operator: *operator, operands }
+                Expr::Binary {
+                    operator: *operator,
+                    operands,
+                }
             }
-            Expr::Unary { operator, expr } => {
-                Expr::Unary { operator: *operator, expr: self.boxed(expr, inner, flow)? }
-            }
-            Expr::Is { expr, test, is_negated } => Expr::Is {
+            Expr::Unary { operator, expr } => Expr::Unary {
+                operator: *operator,
+                expr: self.boxed(expr, inner, flow)?,
+            },
+            Expr::Is {
+                expr,
+                test,
+                is_negated,
+            } => Expr::Is {
                 expr: self.boxed(expr, inner, flow)?,
                 test: *test,
                 is_negated: *is_negated,
             },
-            Expr::Distinct { left, right, is_negated } => Expr::Distinct {
+            Expr::Distinct {
+                left,
+                right,
+                is_negated,
+            } => Expr::Distinct {
                 left: self.boxed(left, inner, flow)?,
                 right: self.boxed(right, inner, flow)?,
                 is_negated: *is_negated,
             },
-            Expr::InList { expr, list, is_negated } => Expr::InList {
+            Expr::InList {
+                expr,
+                list,
+                is_negated,
+            } => Expr::InList {
                 expr: self.boxed(expr, inner, flow)?,
                 list: self.exprs(list, inner, flow)?,
                 is_negated: *is_negated,
             },
-            Expr::Between { expr, low, high, is_negated } => Expr::Between {
+            Expr::Between {
+                expr,
+                low,
+                high,
+                is_negated,
+            } => Expr::Between {
                 expr: self.boxed(expr, inner, flow)?,
                 low: self.boxed(low, inner, flow)?,
                 high: self.boxed(high, inner, flow)?,
                 is_negated: *is_negated,
             },
-            Expr::Like { expr, pattern, escape, ignores_case, is_negated } => Expr::Like {
+            Expr::Like {
+                expr,
+                pattern,
+                escape,
+                ignores_case,
+                is_negated,
+            } => Expr::Like {
                 expr: self.boxed(expr, inner, flow)?,
                 pattern: self.boxed(pattern, inner, flow)?,
                 escape: *escape,
                 ignores_case: *ignores_case,
                 is_negated: *is_negated,
             },
-            Expr::Cast { expr, to, is_try } => {
-                Expr::Cast { expr: self.boxed(expr, inner, flow)?, to: *to, is_try: *is_try }
-            }
-            Expr::Extract { field, expr } => {
-                Expr::Extract { field: *field, expr: self.boxed(expr, inner, flow)? }
-            }
-            Expr::Case { operand, branches, otherwise } => {
-                self.case(operand.as_deref(), branches, otherwise.as_deref(), inner, flow)?
-            }
+            Expr::Cast { expr, to, is_try } => Expr::Cast {
+                expr: self.boxed(expr, inner, flow)?,
+                to: *to,
+                is_try: *is_try,
+            },
+            Expr::Extract { field, expr } => Expr::Extract {
+                field: *field,
+                expr: self.boxed(expr, inner, flow)?,
+            },
+            Expr::Case {
+                operand,
+                branches,
+                otherwise,
+            } => self.case(
+                operand.as_deref(),
+                branches,
+                otherwise.as_deref(),
+                inner,
+                flow,
+            )?,
             Expr::Call(call) => Expr::Call(Box::new(self.call(call, inner, flow)?)),
-            Expr::InQuery { expr, query, is_negated } => Expr::InQuery {
+            Expr::InQuery {
+                expr,
+                query,
+                is_negated,
+            } => Expr::InQuery {
                 expr: self.boxed(expr, inner, flow)?,
                 query: Box::new(self.single_column(query, inner, flow)?),
                 is_negated: *is_negated,
@@ -91,7 +133,10 @@ impl Binder<'_> {
             Expr::Exists { query, is_negated } => {
                 let bound = self.query(&without_star(query))?;
                 self.note_indirect(bound.indirect);
-                Expr::Exists { query: Box::new(bound.query), is_negated: *is_negated }
+                Expr::Exists {
+                    query: Box::new(bound.query),
+                    is_negated: *is_negated,
+                }
             }
         })
     }
@@ -111,7 +156,10 @@ impl Binder<'_> {
         how: Transformation,
         flow: &mut Flow,
     ) -> Result<Vec<Expr>, SqlError> {
-        exprs.iter().map(|expr| self.expr(expr, how, flow)).collect()
+        exprs
+            .iter()
+            .map(|expr| self.expr(expr, how, flow))
+            .collect()
     }
 
     /// An expression that decides over the value of another, and is not part of it.
@@ -130,14 +178,21 @@ impl Binder<'_> {
         how: Transformation,
         flow: &mut Flow,
     ) -> Result<Expr, SqlError> {
-        let operand = operand.map(|operand| self.decisive(operand, flow)).transpose()?;
+        let operand = operand
+            .map(|operand| self.decisive(operand, flow))
+            .transpose()?;
         let branches = branches
             .iter()
             .map(|(condition, result)| {
-                Ok((self.decisive(condition, flow)?, self.expr(result, how, flow)?))
+                Ok((
+                    self.decisive(condition, flow)?,
+                    self.expr(result, how, flow)?,
+                ))
             })
             .collect::<Result<_, SqlError>>()?;
-        let otherwise = otherwise.map(|expr| self.expr(expr, how, flow)).transpose()?;
+        let otherwise = otherwise
+            .map(|expr| self.expr(expr, how, flow))
+            .transpose()?;
         Ok(Expr::Case {
             operand: operand.map(Box::new),
             branches,
@@ -170,8 +225,14 @@ impl Binder<'_> {
             Arguments::List(list) => Arguments::List(self.exprs(list, how, flow)?),
         };
         let order_by = self.inner_order(order_by, flow)?;
-        let filter = filter.as_ref().map(|filter| self.decisive(filter, flow)).transpose()?;
-        let over = over.as_ref().map(|window| self.window(window, flow)).transpose()?;
+        let filter = filter
+            .as_ref()
+            .map(|filter| self.decisive(filter, flow))
+            .transpose()?;
+        let over = over
+            .as_ref()
+            .map(|window| self.window(window, flow))
+            .transpose()?;
         Ok(Call {
             function,
             is_distinct: *is_distinct,
@@ -185,13 +246,21 @@ impl Binder<'_> {
     }
 
     fn window(&mut self, window: &Window, flow: &mut Flow) -> Result<Window, SqlError> {
-        let Window { partition_by, order_by, frame } = window;
+        let Window {
+            partition_by,
+            order_by,
+            frame,
+        } = window;
         let partition_by = partition_by
             .iter()
             .map(|expr| self.decisive(expr, flow))
             .collect::<Result<_, SqlError>>()?;
         let order_by = self.inner_order(order_by, flow)?;
-        Ok(Window { partition_by, order_by, frame: frame.clone() })
+        Ok(Window {
+            partition_by,
+            order_by,
+            frame: frame.clone(),
+        })
     }
 
     fn inner_order(
@@ -208,7 +277,10 @@ impl Binder<'_> {
                         return Err(SqlError::unsupported("a position here", *position));
                     }
                 };
-                Ok(OrderItem { key, ..item.clone() })
+                Ok(OrderItem {
+                    key,
+                    ..item.clone()
+                })
             })
             .collect()
     }
@@ -225,8 +297,11 @@ impl Binder<'_> {
         let [output] = bound.outputs.as_slice() else {
             return Err(SqlError::new(
                 SqlErrorKind::Invalid,
-                format!("a subquery here needs one column, not {}", bound.outputs.len()),
-                Position::default(),
+                format!(
+                    "a subquery here needs one column, not {}",
+                    bound.outputs.len()
+                ),
+                query.position,
             ));
         };
         flow.absorb(&output.flow, how);
@@ -234,15 +309,14 @@ impl Binder<'_> {
     }
 
     /// What a column name means: its text, its sources, its name as the catalog spells it.
-    pub(super) fn column(
-        &mut self,
-        parts: &[Ident],
-    ) -> Result<(Expr, Rc<Flow>, String), SqlError> {
+    pub(super) fn column(&mut self, parts: &[Ident]) -> Result<(Expr, Rc<Flow>, String), SqlError> {
         let Some((name, qualifier)) = parts.split_last() else {
             return Err(unknown(parts, Vec::new()));
         };
         for index in (0..self.scopes.len()).rev() {
-            let Some(scope) = self.scopes.get_mut(index) else { break };
+            let Some(scope) = self.scopes.get_mut(index) else {
+                break;
+            };
             // Taken out while `meant` marks the column as used.
             let scope = std::mem::take(scope);
             let found = self.column_in(&scope, name, qualifier, parts);
@@ -256,7 +330,10 @@ impl Binder<'_> {
         Err(unknown(parts, self.candidates(name)))
     }
 
-    #[expect(clippy::type_complexity, reason = "as `column`, or nothing in this scope")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "as `column`, or nothing in this scope"
+    )]
     fn column_in(
         &mut self,
         scope: &Scope,
@@ -276,7 +353,9 @@ impl Binder<'_> {
                 .filter_map(|relation| Some((*relation, scope.relations.get(*relation)?)))
                 .flat_map(|(relation, entry)| {
                     let columns = entry.columns_named(name);
-                    columns.into_iter().map(move |column| Meaning::Column(relation, column))
+                    columns
+                        .into_iter()
+                        .map(move |column| Meaning::Column(relation, column))
                 })
                 .collect()
         };
@@ -307,7 +386,11 @@ impl Binder<'_> {
 
     /// Visible columns with a name near to an unknown one.
     fn candidates(&self, name: &Ident) -> Vec<String> {
-        self.scopes.iter().rev().flat_map(|scope| self.candidates_of(scope, name)).collect()
+        self.scopes
+            .iter()
+            .rev()
+            .flat_map(|scope| self.candidates_of(scope, name))
+            .collect()
     }
 
     #[expect(clippy::unused_self, reason = "reads as a pair with `candidates`")]
@@ -320,21 +403,33 @@ impl Binder<'_> {
             .columns(scope.visible())
             .take(COMPARED_MAX)
             .map(|(_, _, output)| {
-                (distance(&name.value, &output.name.to_ascii_lowercase()), output.name.clone())
+                (
+                    distance(&name.value, &output.name.to_ascii_lowercase()),
+                    output.name.clone(),
+                )
             })
             .filter(|(distance, candidate)| *distance <= 3 && *distance * 2 <= candidate.len())
             .collect();
         near.sort();
         near.dedup();
-        near.into_iter().take(CANDIDATES_MAX).map(|(_, name)| name).collect()
+        near.into_iter()
+            .take(CANDIDATES_MAX)
+            .map(|(_, name)| name)
+            .collect()
     }
 }
 
 fn spelling(scope: &Scope, meaning: Meaning) -> Option<String> {
     match meaning {
-        Meaning::Column(relation, column) => {
-            Some(scope.relations.get(relation)?.columns.get(column)?.name.clone())
-        }
+        Meaning::Column(relation, column) => Some(
+            scope
+                .relations
+                .get(relation)?
+                .columns
+                .get(column)?
+                .name
+                .clone(),
+        ),
         Meaning::Merged(index) => Some(scope.merged.get(index)?.name.clone()),
     }
 }
@@ -355,8 +450,13 @@ fn unknown(parts: &[Ident], mut candidates: Vec<String>) -> SqlError {
     candidates.dedup();
     let error = SqlError::new(
         SqlErrorKind::Unknown,
-        format!("column `{}` does not exist or is not visible", dotted(parts)),
-        parts.first().map_or(Position::default(), |part| part.position),
+        format!(
+            "column `{}` does not exist or is not visible",
+            dotted(parts)
+        ),
+        parts
+            .first()
+            .map_or(Position::default(), |part| part.position),
     );
     if candidates.is_empty() {
         return error;
@@ -374,7 +474,10 @@ fn without_star(query: &Query) -> Query {
         && !select.from.is_empty()
     {
         let one = Expr::Literal(Literal::Number("1".to_owned()));
-        select.items = vec![SelectItem::Expr { expr: one, alias: None }];
+        select.items = vec![SelectItem::Expr {
+            expr: one,
+            alias: None,
+        }];
     }
     query
 }

@@ -36,14 +36,18 @@ impl Binder<'_> {
         item: usize,
     ) -> Result<Relation, SqlError> {
         match relation {
-            Relation::Table { name, occurrence, alias } => {
-                self.table(name, *occurrence, alias.as_ref(), scope, item)
-            }
+            Relation::Table {
+                name,
+                occurrence,
+                alias,
+            } => self.table(name, *occurrence, alias.as_ref(), scope, item),
             Relation::Cte { name, alias } => self.cte(name, alias.as_ref(), scope, item),
             Relation::Derived { query, alias } => {
                 let bound = self.query(query)?;
                 self.note_indirect(bound.indirect);
-                let name = alias.as_ref().map_or("derived", |alias| alias.name.value.as_str());
+                let name = alias
+                    .as_ref()
+                    .map_or("derived", |alias| alias.name.value.as_str());
                 let engine_alias = self.alias(name);
                 scope.relations.push(ScopeRelation {
                     name: alias.as_ref().map(|alias| alias.name.clone()),
@@ -52,7 +56,10 @@ impl Binder<'_> {
                     columns: renamed(bound.outputs, alias.as_ref())?,
                     item,
                 });
-                Ok(Relation::Derived { query: Box::new(bound.query), alias: plain(engine_alias) })
+                Ok(Relation::Derived {
+                    query: Box::new(bound.query),
+                    alias: plain(engine_alias),
+                })
             }
             Relation::Join(join) => self.join(join, scope, item),
         }
@@ -90,7 +97,11 @@ impl Binder<'_> {
             item,
         });
         let name = vec![Ident::quoted(governed_name(occurrence))];
-        Ok(Relation::Table { name, occurrence, alias: plain(engine_alias) })
+        Ok(Relation::Table {
+            name,
+            occurrence,
+            alias: plain(engine_alias),
+        })
     }
 
     fn cte(
@@ -100,7 +111,11 @@ impl Binder<'_> {
         scope: &mut Scope,
         item: usize,
     ) -> Result<Relation, SqlError> {
-        let Some(entry) = self.ctes.iter().rev().find(|entry| entry.name.value == name.value)
+        let Some(entry) = self
+            .ctes
+            .iter()
+            .rev()
+            .find(|entry| entry.name.value == name.value)
         else {
             return Err(mismatch("a WITH reference was not resolved"));
         };
@@ -117,11 +132,19 @@ impl Binder<'_> {
             columns: renamed(columns, alias)?,
             item,
         });
-        Ok(Relation::Cte { name: engine_name, alias: plain(engine_alias) })
+        Ok(Relation::Cte {
+            name: engine_name,
+            alias: plain(engine_alias),
+        })
     }
 
     fn join(&mut self, join: &Join, scope: &mut Scope, item: usize) -> Result<Relation, SqlError> {
-        let Join { left, right, kind, condition } = join;
+        let Join {
+            left,
+            right,
+            kind,
+            condition,
+        } = join;
         let start = scope.relations.len();
         let left = self.relation(left, scope, item)?;
         let middle = scope.relations.len();
@@ -146,7 +169,12 @@ impl Binder<'_> {
                 JoinCondition::On(all_of(equalities))
             }
         };
-        Ok(Relation::Join(Box::new(Join { left, right, kind: *kind, condition })))
+        Ok(Relation::Join(Box::new(Join {
+            left,
+            right,
+            kind: *kind,
+            condition,
+        })))
     }
 
     /// Merges a column of USING, and answers its equality.
@@ -162,7 +190,12 @@ impl Binder<'_> {
         let (left, left_flow, mut members) = self.side(name, scope, start..middle)?;
         let (right, right_flow, right_members) = self.side(name, scope, middle..end)?;
         members.extend(right_members);
-        self.note_indirect(left_flow.sources().chain(right_flow.sources()).collect::<Vec<_>>());
+        self.note_indirect(
+            left_flow
+                .sources()
+                .chain(right_flow.sources())
+                .collect::<Vec<_>>(),
+        );
         let (expr, flow) = match kind {
             JoinKind::Inner | JoinKind::Left | JoinKind::Cross => (left.clone(), left_flow),
             JoinKind::Right => (right.clone(), right_flow),
@@ -174,13 +207,27 @@ impl Binder<'_> {
             }
         };
         // A column that was merged before is part of the new one.
-        scope.merged.retain(|merged| !merged.members.iter().all(|member| members.contains(member)));
-        scope.merged.push(Merged { name: name.value.clone(), expr, flow, members, item });
-        Ok(Expr::Binary { operator: BinaryOperator::Equal, operands: vec![left, right] })
+        scope
+            .merged
+            .retain(|merged| !merged.members.iter().all(|member| members.contains(member)));
+        scope.merged.push(Merged {
+            name: name.value.clone(),
+            expr,
+            flow,
+            members,
+            item,
+        });
+        Ok(Expr::Binary {
+            operator: BinaryOperator::Equal,
+            operands: vec![left, right],
+        })
     }
 
     /// The column of USING on one side.
-    #[expect(clippy::type_complexity, reason = "three parts of one answer, used once")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "three parts of one answer, used once"
+    )]
     fn side(
         &mut self,
         name: &Ident,
@@ -190,7 +237,10 @@ impl Binder<'_> {
         let meanings = scope.unqualified(name, range);
         let [meaning] = meanings.as_slice() else {
             let (kind, text) = if meanings.is_empty() {
-                (SqlErrorKind::Unknown, "does not exist or is not visible on both sides")
+                (
+                    SqlErrorKind::Unknown,
+                    "does not exist or is not visible on both sides",
+                )
             } else {
                 (SqlErrorKind::Ambiguous, "is ambiguous on one side")
             };
@@ -200,9 +250,11 @@ impl Binder<'_> {
         let (expr, flow) = self.meant(scope, *meaning)?;
         let members = match *meaning {
             Meaning::Column(relation, column) => vec![(relation, column)],
-            Meaning::Merged(index) => {
-                scope.merged.get(index).map(|merged| merged.members.clone()).unwrap_or_default()
-            }
+            Meaning::Merged(index) => scope
+                .merged
+                .get(index)
+                .map(|merged| merged.members.clone())
+                .unwrap_or_default(),
         };
         Ok((expr, flow, members))
     }
@@ -217,7 +269,11 @@ impl Binder<'_> {
             Meaning::Column(relation, column) => {
                 scope.relations.get(relation).and_then(|relation| {
                     let output = relation.columns.get(column)?;
-                    Some((relation.column(output), Rc::clone(&output.flow), output.base))
+                    Some((
+                        relation.column(output),
+                        Rc::clone(&output.flow),
+                        output.base,
+                    ))
                 })
             }
             // The members of a merged column were marked when it was made.
@@ -238,7 +294,10 @@ impl Binder<'_> {
 
 /// An alias in the text: never with column names.
 fn plain(name: Ident) -> Option<Alias> {
-    Some(Alias { name, columns: Vec::new() })
+    Some(Alias {
+        name,
+        columns: Vec::new(),
+    })
 }
 
 /// Gives the first columns the names of an alias.
@@ -258,8 +317,16 @@ pub(super) fn renamed_to(
     names: &[Ident],
 ) -> Result<Vec<Output>, SqlError> {
     if let Some(extra) = names.get(columns.len()) {
-        let message = format!("{} names are given for {} columns", names.len(), columns.len());
-        return Err(SqlError::new(SqlErrorKind::Invalid, message, extra.position));
+        let message = format!(
+            "{} names are given for {} columns",
+            names.len(),
+            columns.len()
+        );
+        return Err(SqlError::new(
+            SqlErrorKind::Invalid,
+            message,
+            extra.position,
+        ));
     }
     for (column, name) in columns.iter_mut().zip(names) {
         column.name.clone_from(&name.value);
@@ -273,7 +340,10 @@ fn all_of(mut conditions: Vec<Expr>) -> Expr {
         (Some(only), true) => only,
         (Some(last), false) => {
             conditions.push(last);
-            Expr::Binary { operator: BinaryOperator::And, operands: conditions }
+            Expr::Binary {
+                operator: BinaryOperator::And,
+                operands: conditions,
+            }
         }
         (None, _) => Expr::Literal(crate::ir::Literal::Bool(true)),
     }

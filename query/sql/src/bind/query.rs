@@ -42,19 +42,47 @@ impl OutputNames {
 impl Binder<'_> {
     /// A query in the scopes at hand.
     pub(super) fn query(&mut self, query: &Query) -> Result<BoundQuery, SqlError> {
-        let Query { ctes, body, order_by, limit, offset } = query;
+        let Query {
+            ctes,
+            body,
+            order_by,
+            limit,
+            offset,
+            position,
+        } = query;
+        let outer_place = std::mem::replace(&mut self.place, *position);
         let outer_ctes = self.ctes.len();
-        let ctes = ctes.iter().map(|cte| self.define(cte)).collect::<Result<Vec<_>, _>>()?;
+        let ctes = ctes
+            .iter()
+            .map(|cte| self.define(cte))
+            .collect::<Result<Vec<_>, _>>()?;
         self.indirect.push(BTreeSet::new());
         let (body, outputs, order_by) = self.body(body, order_by)?;
         let indirect = self.indirect.pop().unwrap_or_default();
         self.ctes.truncate(outer_ctes);
-        let query = Query { ctes, body, order_by, limit: *limit, offset: *offset };
-        Ok(BoundQuery { query, outputs, indirect })
+        self.place = outer_place;
+        let (limit, offset, position) = (*limit, *offset, *position);
+        let query = Query {
+            ctes,
+            body,
+            order_by,
+            limit,
+            offset,
+            position,
+        };
+        Ok(BoundQuery {
+            query,
+            outputs,
+            indirect,
+        })
     }
 
     fn define(&mut self, cte: &Cte) -> Result<Cte, SqlError> {
-        let Cte { name, columns, query } = cte;
+        let Cte {
+            name,
+            columns,
+            query,
+        } = cte;
         // What the query weighs is counted where it is used.
         let before = self.expanded;
         let bound = self.query(query)?;
@@ -68,7 +96,11 @@ impl Binder<'_> {
             indirect: bound.indirect,
             weight,
         });
-        Ok(Cte { name: engine_name, columns: Vec::new(), query: bound.query })
+        Ok(Cte {
+            name: engine_name,
+            columns: Vec::new(),
+            query: bound.query,
+        })
     }
 
     #[expect(clippy::type_complexity, reason = "three parts of one answer")]
@@ -88,20 +120,36 @@ impl Binder<'_> {
                 self.note_indirect(bound.indirect);
                 (Body::Query(Box::new(bound.query)), bound.outputs)
             }
-            Body::SetOperation { operator, is_all, left, right } => {
+            Body::SetOperation {
+                operator,
+                is_all,
+                left,
+                right,
+            } => {
                 let (left, left_outputs, _) = self.body(left, &[])?;
                 let (right, right_outputs, _) = self.body(right, &[])?;
                 let outputs = self.combined(*operator, left_outputs, &right_outputs)?;
                 let (left, right) = (Box::new(left), Box::new(right));
-                (Body::SetOperation { operator: *operator, is_all: *is_all, left, right }, outputs)
+                (
+                    Body::SetOperation {
+                        operator: *operator,
+                        is_all: *is_all,
+                        left,
+                        right,
+                    },
+                    outputs,
+                )
             }
         };
         let order_by = order_by
             .iter()
             .map(|item| {
-                let key = output_key(&item.key, &outputs)?;
+                let key = output_key(&item.key, &outputs, self.place)?;
                 self.note_key(&key, &outputs);
-                Ok(OrderItem { key, ..item.clone() })
+                Ok(OrderItem {
+                    key,
+                    ..item.clone()
+                })
             })
             .collect::<Result<_, SqlError>>()?;
         Ok((body, outputs, order_by))
@@ -118,8 +166,12 @@ impl Binder<'_> {
         if left.len() != right.len() {
             return Err(SqlError::new(
                 SqlErrorKind::Invalid,
-                format!("a set operation has {} and {} columns", left.len(), right.len()),
-                Position::default(),
+                format!(
+                    "a set operation has {} and {} columns",
+                    left.len(),
+                    right.len()
+                ),
+                self.place,
             ));
         }
         for (output, other) in left.iter_mut().zip(right) {
@@ -152,7 +204,12 @@ impl Binder<'_> {
         }
         let outputs = flows.into_iter().zip(1..).map(|(flow, number)| {
             let name = format!("column{number}");
-            Output { engine_name: name.clone(), name, flow: Rc::new(flow), base: None }
+            Output {
+                engine_name: name.clone(),
+                name,
+                flow: Rc::new(flow),
+                base: None,
+            }
         });
         Ok((Body::Values(bound_rows), outputs.collect()))
     }
@@ -163,22 +220,47 @@ impl Binder<'_> {
         select: &Select,
         order_by: &[OrderItem],
     ) -> Result<(Select, Vec<Output>, Vec<OrderItem>), SqlError> {
-        let Select { is_distinct, items, from, filter, group_by, having } = select;
+        let Select {
+            is_distinct,
+            items,
+            from,
+            filter,
+            group_by,
+            having,
+        } = select;
         let (from, scope) = self.from(from)?;
         self.scopes.push(scope);
         let (items, outputs) = self.items(items)?;
-        let filter = filter.as_ref().map(|filter| self.condition(filter)).transpose()?;
+        let filter = filter
+            .as_ref()
+            .map(|filter| self.condition(filter))
+            .transpose()?;
         let group_by = group_by
             .iter()
             .map(|key| self.group_key(key, &outputs))
             .collect::<Result<_, SqlError>>()?;
-        let having = having.as_ref().map(|having| self.condition(having)).transpose()?;
+        let having = having
+            .as_ref()
+            .map(|having| self.condition(having))
+            .transpose()?;
         let order_by = order_by
             .iter()
-            .map(|item| Ok(OrderItem { key: self.order_key(&item.key, &outputs)?, ..item.clone() }))
+            .map(|item| {
+                Ok(OrderItem {
+                    key: self.order_key(&item.key, &outputs)?,
+                    ..item.clone()
+                })
+            })
             .collect::<Result<_, SqlError>>()?;
         self.scopes.pop();
-        let select = Select { is_distinct: *is_distinct, items, from, filter, group_by, having };
+        let select = Select {
+            is_distinct: *is_distinct,
+            items,
+            from,
+            filter,
+            group_by,
+            having,
+        };
         Ok((select, outputs, order_by))
     }
 
@@ -201,14 +283,19 @@ impl Binder<'_> {
                     return Err(limits::exceeded(
                         "output columns",
                         OUTPUT_COLUMNS_MAX,
-                        Position::default(),
+                        self.place,
                     ));
                 }
                 self.spend(&flow)?;
                 let engine_name = names.unique(&name);
                 let alias = Some(Ident::quoted(&engine_name));
                 bound_items.push(SelectItem::Expr { expr, alias });
-                outputs.push(Output { name, engine_name, flow, base: None });
+                outputs.push(Output {
+                    name,
+                    engine_name,
+                    flow,
+                    base: None,
+                });
             }
         }
         Ok((bound_items, outputs))
@@ -242,10 +329,16 @@ impl Binder<'_> {
 
     /// `*`: for each item of FROM the merged columns, the last join's first, then the others.
     fn star(&mut self, position: Position) -> Result<Vec<(String, Expr, Rc<Flow>)>, SqlError> {
-        let Some(scope) = self.scopes.pop() else { return Ok(Vec::new()) };
+        let Some(scope) = self.scopes.pop() else {
+            return Ok(Vec::new());
+        };
         if scope.relations.is_empty() {
             self.scopes.push(scope);
-            return Err(SqlError::new(SqlErrorKind::Invalid, "* needs a FROM", position));
+            return Err(SqlError::new(
+                SqlErrorKind::Invalid,
+                "* needs a FROM",
+                position,
+            ));
         }
         let items = scope.relations.last().map_or(0, |relation| relation.item);
         let mut meanings: Vec<(String, Meaning)> = Vec::new();
@@ -257,7 +350,10 @@ impl Binder<'_> {
                     .map(|(index, merged)| (merged.name.clone(), Meaning::Merged(index))),
             );
             let columns = scope.columns(scope.visible()).filter(|(relation, _, _)| {
-                scope.relations.get(*relation).is_some_and(|relation| relation.item == item)
+                scope
+                    .relations
+                    .get(*relation)
+                    .is_some_and(|relation| relation.item == item)
             });
             meanings.extend(columns.map(|(relation, column, output)| {
                 (output.name.clone(), Meaning::Column(relation, column))
@@ -275,12 +371,19 @@ impl Binder<'_> {
         &mut self,
         parts: &[Ident],
     ) -> Result<Vec<(String, Expr, Rc<Flow>)>, SqlError> {
-        let position = parts.first().map_or(Position::default(), |part| part.position);
-        let Some(scope) = self.scopes.pop() else { return Ok(Vec::new()) };
+        let position = parts
+            .first()
+            .map_or(Position::default(), |part| part.position);
+        let Some(scope) = self.scopes.pop() else {
+            return Ok(Vec::new());
+        };
         let relations = scope.qualified(parts);
         let expanded = match relations.as_slice() {
             [relation] => {
-                let columns = scope.relations.get(*relation).map(|entry| entry.columns.iter());
+                let columns = scope
+                    .relations
+                    .get(*relation)
+                    .map(|entry| entry.columns.iter());
                 let meanings = columns
                     .into_iter()
                     .flatten()
@@ -297,7 +400,11 @@ impl Binder<'_> {
                 } else {
                     (SqlErrorKind::Ambiguous, "is ambiguous")
                 };
-                Err(SqlError::new(kind, format!("`{}` {text}", dotted(parts)), position))
+                Err(SqlError::new(
+                    kind,
+                    format!("`{}` {text}", dotted(parts)),
+                    position,
+                ))
             }
         };
         self.scopes.push(scope);
@@ -340,7 +447,7 @@ impl Binder<'_> {
                 return Ok(ordinal);
             }
         }
-        let key = output_key(key, outputs)?;
+        let key = output_key(key, outputs, self.place)?;
         self.note_key(&key, outputs);
         Ok(key)
     }
@@ -350,7 +457,7 @@ impl Binder<'_> {
         let named = match key {
             Key::Expr(Expr::Column(parts)) => output_named(parts, outputs)?,
             Key::Expr(_) => None,
-            Key::Ordinal(..) => Some(output_key(key, outputs)?),
+            Key::Ordinal(..) => Some(output_key(key, outputs, self.place)?),
         };
         match (named, key) {
             (Some(key), _) => {
@@ -358,7 +465,7 @@ impl Binder<'_> {
                 Ok(key)
             }
             (None, Key::Expr(expr)) => Ok(Key::Expr(self.condition(expr)?)),
-            (None, Key::Ordinal(..)) => output_key(key, outputs),
+            (None, Key::Ordinal(..)) => output_key(key, outputs, self.place),
         }
     }
 
@@ -381,7 +488,11 @@ impl Binder<'_> {
 }
 
 fn no_columns(position: Position) -> SqlError {
-    SqlError::new(SqlErrorKind::Unknown, "no column is visible to stand for *", position)
+    SqlError::new(
+        SqlErrorKind::Unknown,
+        "no column is visible to stand for *",
+        position,
+    )
 }
 
 fn index_of(ordinal: u64) -> Option<usize> {
@@ -392,11 +503,18 @@ fn index_of(ordinal: u64) -> Option<usize> {
 fn output_named(parts: &[Ident], outputs: &[Output]) -> Result<Option<Key>, SqlError> {
     let [name] = parts else { return Ok(None) };
     let by = |fits: &dyn Fn(&str) -> bool| -> Vec<u64> {
-        (1..).zip(outputs).filter(|(_, output)| fits(&output.name)).map(|(n, _)| n).collect()
+        (1..)
+            .zip(outputs)
+            .filter(|(_, output)| fits(&output.name))
+            .map(|(n, _)| n)
+            .collect()
     };
     let exact = by(&|candidate| candidate == name.value);
-    let found =
-        if exact.is_empty() { by(&|candidate| name.matches_loosely(candidate)) } else { exact };
+    let found = if exact.is_empty() {
+        by(&|candidate| name.matches_loosely(candidate))
+    } else {
+        exact
+    };
     match found.as_slice() {
         [] => Ok(None),
         [ordinal] => Ok(Some(Key::Ordinal(*ordinal, name.position))),
@@ -410,7 +528,7 @@ fn output_named(parts: &[Ident], outputs: &[Output]) -> Result<Option<Key>, SqlE
 }
 
 /// A key over outputs alone: an ordinal or a name.
-fn output_key(key: &Key, outputs: &[Output]) -> Result<Key, SqlError> {
+fn output_key(key: &Key, outputs: &[Output], place: Position) -> Result<Key, SqlError> {
     match key {
         Key::Ordinal(ordinal, position) => {
             if index_of(*ordinal).is_some_and(|index| index < outputs.len()) {
@@ -418,7 +536,10 @@ fn output_key(key: &Key, outputs: &[Output]) -> Result<Key, SqlError> {
             }
             Err(SqlError::new(
                 SqlErrorKind::Invalid,
-                format!("position {ordinal} is not in the select list of {}", outputs.len()),
+                format!(
+                    "position {ordinal} is not in the select list of {}",
+                    outputs.len()
+                ),
                 *position,
             ))
         }
@@ -426,12 +547,14 @@ fn output_key(key: &Key, outputs: &[Output]) -> Result<Key, SqlError> {
             SqlError::new(
                 SqlErrorKind::Unknown,
                 format!("`{}` is not an output column", dotted(parts)),
-                parts.first().map_or(Position::default(), |part| part.position),
+                parts
+                    .first()
+                    .map_or(Position::default(), |part| part.position),
             )
         }),
         Key::Expr(_) => Err(SqlError::unsupported(
             "ORDER BY an expression behind a set operation or VALUES",
-            Position::default(),
+            place,
         )),
     }
 }

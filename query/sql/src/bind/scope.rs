@@ -110,9 +110,11 @@ impl Scope {
             .enumerate()
             .filter(|(_, merged)| fits(&merged.name) && is_within(merged, &range))
             .map(|(index, _)| Meaning::Merged(index));
-        let columns = self.columns(range.clone()).filter_map(|(relation, column, output)| {
-            fits(&output.name).then_some(Meaning::Column(relation, column))
-        });
+        let columns = self
+            .columns(range.clone())
+            .filter_map(|(relation, column, output)| {
+                fits(&output.name).then_some(Meaning::Column(relation, column))
+            });
         merged.chain(columns).collect()
     }
 
@@ -127,15 +129,19 @@ impl Scope {
             .skip(range.start)
             .take(range.end.saturating_sub(range.start))
             .flat_map(|(relation, entry)| {
-                entry.columns.iter().enumerate().map(move |(column, output)| {
-                    (relation, column, output)
-                })
+                entry
+                    .columns
+                    .iter()
+                    .enumerate()
+                    .map(move |(column, output)| (relation, column, output))
             })
             .filter(|(relation, column, _)| !self.is_merged(*relation, *column))
     }
 
     fn is_merged(&self, relation: usize, column: usize) -> bool {
-        self.merged.iter().any(|merged| merged.members.contains(&(relation, column)))
+        self.merged
+            .iter()
+            .any(|merged| merged.members.contains(&(relation, column)))
     }
 
     /// The relations that a qualifier means.
@@ -159,16 +165,20 @@ impl Scope {
 
 /// Whether all members of a merged column are within `range`.
 fn is_within(merged: &Merged, range: &Range<usize>) -> bool {
-    merged.members.iter().all(|(relation, _)| range.contains(relation))
+    merged
+        .members
+        .iter()
+        .all(|(relation, _)| range.contains(relation))
 }
 
 impl ScopeRelation {
     fn is_named(&self, parts: &[Ident], fits: &dyn Fn(&Ident, &str) -> bool) -> bool {
         match (parts, &self.name) {
             ([single], Some(name)) => fits(single, &name.value),
-            (parts, _) => {
-                self.dataset.as_ref().is_some_and(|dataset| names_dataset(parts, dataset, fits))
-            }
+            (parts, _) => self
+                .dataset
+                .as_ref()
+                .is_some_and(|dataset| names_dataset(parts, dataset, fits)),
         }
     }
 
@@ -183,11 +193,18 @@ impl ScopeRelation {
                 .collect()
         };
         let exact = by(&|candidate| candidate == name.value);
-        if exact.is_empty() { by(&|candidate| name.matches_loosely(candidate)) } else { exact }
+        if exact.is_empty() {
+            by(&|candidate| name.matches_loosely(candidate))
+        } else {
+            exact
+        }
     }
 
     /// The column in the text.
     pub(super) fn column(&self, output: &Output) -> Expr {
-        Expr::Column(vec![self.engine_alias.clone(), Ident::quoted(&output.engine_name)])
+        Expr::Column(vec![
+            self.engine_alias.clone(),
+            Ident::quoted(&output.engine_name),
+        ])
     }
 }

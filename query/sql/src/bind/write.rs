@@ -65,13 +65,21 @@ impl Binder<'_> {
     ) -> Result<Vec<ColumnEdge>, SqlError> {
         let mut edges = BTreeSet::new();
         for (output, column) in bound.outputs.iter().zip(columns) {
-            let direct = output.flow.direct.iter().map(|(source, how)| (*source, *how));
+            let direct = output
+                .flow
+                .direct
+                .iter()
+                .map(|(source, how)| (*source, *how));
             let decisive = output.flow.conditional.iter().chain(&bound.indirect);
             let indirect = decisive.map(|source| (*source, Transformation::Indirect));
             for (source, how) in direct.chain(indirect) {
                 edges.extend(self.edge(source, &column.name, how));
                 if edges.len() > LINEAGE_EDGES_MAX {
-                    return Err(limits::exceeded("lineage edges", LINEAGE_EDGES_MAX, position));
+                    return Err(limits::exceeded(
+                        "lineage edges",
+                        LINEAGE_EDGES_MAX,
+                        position,
+                    ));
                 }
             }
         }
@@ -103,7 +111,11 @@ fn target_columns(named: &[Ident], target: &Target) -> Result<Vec<String>, SqlEr
     let mut columns: Vec<String> = Vec::with_capacity(named.len());
     for name in named {
         let exact: Vec<&&str> = all.iter().filter(|column| **column == name.value).collect();
-        let loose = || all.iter().filter(|column| name.matches_loosely(column)).collect();
+        let loose = || {
+            all.iter()
+                .filter(|column| name.matches_loosely(column))
+                .collect()
+        };
         let found: Vec<&&str> = if exact.is_empty() { loose() } else { exact };
         let [column] = found.as_slice() else {
             return Err(SqlError::new(

@@ -39,7 +39,11 @@ impl Printer<'_> {
                 });
                 self.at_least(expr, PRIMARY);
             }
-            Expr::Is { expr, test, is_negated } => {
+            Expr::Is {
+                expr,
+                test,
+                is_negated,
+            } => {
                 self.at_least(expr, COMPARED);
                 self.word(if *is_negated { " IS NOT " } else { " IS " });
                 self.word(match test {
@@ -49,7 +53,11 @@ impl Printer<'_> {
                     Test::Unknown => "UNKNOWN",
                 });
             }
-            Expr::Distinct { left, right, is_negated } => {
+            Expr::Distinct {
+                left,
+                right,
+                is_negated,
+            } => {
                 self.at_least(left, COMPARED);
                 self.word(if *is_negated {
                     " IS NOT DISTINCT FROM "
@@ -58,22 +66,45 @@ impl Printer<'_> {
                 });
                 self.at_least(right, COMPARED);
             }
-            Expr::InList { expr, list, is_negated } => {
+            Expr::InList {
+                expr,
+                list,
+                is_negated,
+            } => {
                 self.membership(expr, *is_negated);
                 self.parenthesised(|this| this.list(list, ", ", Self::expr));
             }
-            Expr::InQuery { expr, query, is_negated } => {
+            Expr::InQuery {
+                expr,
+                query,
+                is_negated,
+            } => {
                 self.membership(expr, *is_negated);
                 self.parenthesised(|this| this.query(query));
             }
-            Expr::Between { expr, low, high, is_negated } => {
+            Expr::Between {
+                expr,
+                low,
+                high,
+                is_negated,
+            } => {
                 self.at_least(expr, COMPARED);
-                self.word(if *is_negated { " NOT BETWEEN " } else { " BETWEEN " });
+                self.word(if *is_negated {
+                    " NOT BETWEEN "
+                } else {
+                    " BETWEEN "
+                });
                 self.at_least(low, COMPARED);
                 self.word(" AND ");
                 self.at_least(high, COMPARED);
             }
-            Expr::Like { expr, pattern, escape, ignores_case, is_negated } => {
+            Expr::Like {
+                expr,
+                pattern,
+                escape,
+                ignores_case,
+                is_negated,
+            } => {
                 self.at_least(expr, COMPARED);
                 self.word(if *is_negated { " NOT " } else { " " });
                 self.word(if *ignores_case { "ILIKE " } else { "LIKE " });
@@ -83,7 +114,11 @@ impl Printer<'_> {
                     self.text(&escape.to_string());
                 }
             }
-            Expr::Case { operand, branches, otherwise } => {
+            Expr::Case {
+                operand,
+                branches,
+                otherwise,
+            } => {
                 self.case(operand.as_deref(), branches, otherwise.as_deref());
             }
             Expr::Cast { expr, to, is_try } => {
@@ -104,7 +139,11 @@ impl Printer<'_> {
             }
             Expr::Call(call) => self.call(call),
             Expr::Exists { query, is_negated } => {
-                self.word(if *is_negated { "NOT EXISTS " } else { "EXISTS " });
+                self.word(if *is_negated {
+                    "NOT EXISTS "
+                } else {
+                    "EXISTS "
+                });
                 self.parenthesised(|this| this.query(query));
             }
             Expr::Subquery(query) => self.parenthesised(|this| this.query(query)),
@@ -193,7 +232,11 @@ impl Printer<'_> {
     }
 
     fn window(&mut self, window: &Window) {
-        let Window { partition_by, order_by, frame } = window;
+        let Window {
+            partition_by,
+            order_by,
+            frame,
+        } = window;
         let mut space = "";
         if !partition_by.is_empty() {
             self.word("PARTITION BY ");
@@ -303,8 +346,13 @@ impl Printer<'_> {
 fn level(expr: &Expr) -> u8 {
     match expr {
         Expr::Binary { operator, .. } => binary_level(*operator),
-        Expr::Unary { operator: UnaryOperator::Not, .. } => 15,
-        Expr::Exists { is_negated: true, .. } => 15,
+        Expr::Unary {
+            operator: UnaryOperator::Not,
+            ..
+        } => 15,
+        Expr::Exists {
+            is_negated: true, ..
+        } => 15,
         Expr::Unary { .. } => 45,
         Expr::Is { .. } => 17,
         Expr::Like { .. } => 19,
@@ -319,7 +367,9 @@ fn level(expr: &Expr) -> u8 {
         | Expr::Cast { .. }
         | Expr::Extract { .. }
         | Expr::Call(_)
-        | Expr::Exists { is_negated: false, .. }
+        | Expr::Exists {
+            is_negated: false, ..
+        }
         | Expr::Subquery(_) => PRIMARY,
     }
 }

@@ -9,9 +9,7 @@ use super::Lowering;
 use crate::{
     error::{SqlError, SqlErrorKind},
     functions::{self, Function, FunctionKind},
-    ir::{
-        Arguments, Bound, Call, Expr, Frame, FrameUnit, Key, OrderItem, Position, Type, Window,
-    },
+    ir::{Arguments, Bound, Call, Expr, Frame, FrameUnit, Key, OrderItem, Position, Type, Window},
 };
 
 impl Lowering {
@@ -58,17 +56,19 @@ impl Lowering {
             [ident] => ident.clone(),
             _ => return Err(self.refuse("a function name with a point", span)),
         };
-        functions::lookup(&ident.value).map(|function| (function, position)).ok_or_else(|| {
-            let error = SqlError::new(
-                SqlErrorKind::Unknown,
-                format!("the function {} is not on the allow-list", ident.value),
-                position,
-            );
-            match functions::nearest(&ident.value) {
-                Some(near) => error.with_hint(format!("did you mean {near}?")),
-                None => error,
-            }
-        })
+        functions::lookup(&ident.value)
+            .map(|function| (function, position))
+            .ok_or_else(|| {
+                let error = SqlError::new(
+                    SqlErrorKind::Unknown,
+                    format!("the function {} is not on the allow-list", ident.value),
+                    position,
+                );
+                match functions::nearest(&ident.value) {
+                    Some(near) => error.with_hint(format!("did you mean {near}?")),
+                    None => error,
+                }
+            })
     }
 
     fn null_treatment(&mut self, treatment: Option<&ast::NullTreatment>) -> Option<bool> {
@@ -90,7 +90,11 @@ impl Lowering {
             }
             ast::FunctionArguments::List(list) => list,
         };
-        let ast::FunctionArgumentList { duplicate_treatment, args, clauses } = list;
+        let ast::FunctionArgumentList {
+            duplicate_treatment,
+            args,
+            clauses,
+        } = list;
         call.is_distinct = match duplicate_treatment {
             None | Some(ast::DuplicateTreatment::All) => false,
             Some(ast::DuplicateTreatment::Distinct) => true,
@@ -139,9 +143,10 @@ impl Lowering {
     fn inner_order_item(&mut self, item: &ast::OrderByExpr) -> Result<OrderItem, SqlError> {
         let item = self.order_item(item)?;
         match item.key {
-            Key::Ordinal(_, position) => {
-                Err(SqlError::unsupported("ORDER BY a number inside a call", position))
-            }
+            Key::Ordinal(_, position) => Err(SqlError::unsupported(
+                "ORDER BY a number inside a call",
+                position,
+            )),
             Key::Expr(_) => Ok(item),
         }
     }
@@ -153,7 +158,12 @@ impl Lowering {
                 return Err(self.refuse("OVER with a name", name.span));
             }
         };
-        let ast::WindowSpec { window_name, partition_by, order_by, window_frame } = spec;
+        let ast::WindowSpec {
+            window_name,
+            partition_by,
+            order_by,
+            window_frame,
+        } = spec;
         self.absent(window_name.is_some(), "a window that extends another")?;
         Ok(Window {
             partition_by: self.list(partition_by, Self::expr)?,
@@ -163,14 +173,22 @@ impl Lowering {
     }
 
     fn frame(&mut self, frame: &ast::WindowFrame) -> Result<Frame, SqlError> {
-        let ast::WindowFrame { units, start_bound, end_bound } = frame;
+        let ast::WindowFrame {
+            units,
+            start_bound,
+            end_bound,
+        } = frame;
         let unit = match units {
             ast::WindowFrameUnits::Rows => FrameUnit::Rows,
             ast::WindowFrameUnits::Range => FrameUnit::Range,
             ast::WindowFrameUnits::Groups => FrameUnit::Groups,
         };
         let start = self.bound(start_bound)?;
-        Ok(Frame { unit, start, end: self.optional(end_bound.as_ref(), Self::bound)? })
+        Ok(Frame {
+            unit,
+            start,
+            end: self.optional(end_bound.as_ref(), Self::bound)?,
+        })
     }
 
     fn bound(&mut self, bound: &ast::WindowFrameBound) -> Result<Bound, SqlError> {
@@ -179,7 +197,9 @@ impl Lowering {
             ast::WindowFrameBound::Preceding(offset) => (offset, Bound::Preceding),
             ast::WindowFrameBound::Following(offset) => (offset, Bound::Following),
         };
-        let Some(offset) = offset else { return Ok(of(None)) };
+        let Some(offset) = offset else {
+            return Ok(of(None));
+        };
         match self.expr(offset)? {
             Expr::Literal(literal) => Ok(of(Some(literal))),
             _ => Err(self.refuse("a frame bound that is not a literal", offset.span())),
@@ -188,19 +208,40 @@ impl Lowering {
 
     /// Functions that SQL writes with keywords; all but CASE, CAST and EXTRACT are calls.
     pub(super) fn special_call(&mut self, expr: &ast::Expr) -> Result<Expr, SqlError> {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the caller listed the variants")]
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the caller listed the variants"
+        )]
         match expr {
-            ast::Expr::Case { case_token, end_token: _, operand, conditions, else_result } => {
+            ast::Expr::Case {
+                case_token,
+                end_token: _,
+                operand,
+                conditions,
+                else_result,
+            } => {
                 self.at(case_token.0.span);
                 let operand = self.optional(operand.as_deref(), Self::expr)?.map(Box::new);
                 let branches = self.list(conditions, |this, when| {
                     let ast::CaseWhen { condition, result } = when;
                     Ok((this.expr(condition)?, this.expr(result)?))
                 })?;
-                let otherwise = self.optional(else_result.as_deref(), Self::expr)?.map(Box::new);
-                Ok(Expr::Case { operand, branches, otherwise })
+                let otherwise = self
+                    .optional(else_result.as_deref(), Self::expr)?
+                    .map(Box::new);
+                Ok(Expr::Case {
+                    operand,
+                    branches,
+                    otherwise,
+                })
             }
-            ast::Expr::Cast { kind, expr, data_type, array, format } => {
+            ast::Expr::Cast {
+                kind,
+                expr,
+                data_type,
+                array,
+                format,
+            } => {
                 self.absent(*array, "CAST to ARRAY")?;
                 self.absent(format.is_some(), "CAST with FORMAT")?;
                 let is_try = match kind {
@@ -214,11 +255,18 @@ impl Lowering {
                 let to: Type = self.data_type(data_type)?;
                 Ok(Expr::Cast { expr, to, is_try })
             }
-            ast::Expr::Extract { field, syntax, expr } => {
+            ast::Expr::Extract {
+                field,
+                syntax,
+                expr,
+            } => {
                 let is_standard = matches!(syntax, ast::ExtractSyntax::From);
                 self.absent(!is_standard, "EXTRACT with a comma")?;
                 let expr = Box::new(self.expr(expr)?);
-                Ok(Expr::Extract { field: self.field(field)?, expr })
+                Ok(Expr::Extract {
+                    field: self.field(field)?,
+                    expr,
+                })
             }
             ast::Expr::Ceil { expr, field } => self.rounding("ceil", expr, field),
             ast::Expr::Floor { expr, field } => self.rounding("floor", expr, field),
@@ -227,7 +275,13 @@ impl Lowering {
                 let whole = self.expr(r#in)?;
                 self.plain("strpos", vec![whole, part])
             }
-            ast::Expr::Substring { expr, substring_from, substring_for, special: _, shorthand: _ } => {
+            ast::Expr::Substring {
+                expr,
+                substring_from,
+                substring_for,
+                special: _,
+                shorthand: _,
+            } => {
                 let text = self.expr(expr)?;
                 let from = self.optional(substring_from.as_deref(), Self::expr)?;
                 let length = self.optional(substring_for.as_deref(), Self::expr)?;
@@ -236,7 +290,12 @@ impl Lowering {
                 arguments.extend(length);
                 self.plain("substr", arguments)
             }
-            ast::Expr::Trim { trim_where, trim_what, expr, trim_characters } => {
+            ast::Expr::Trim {
+                trim_where,
+                trim_what,
+                expr,
+                trim_characters,
+            } => {
                 let text = self.expr(expr)?;
                 let mut arguments = vec![text];
                 arguments.extend(self.optional(trim_what.as_deref(), Self::expr)?);
@@ -322,7 +381,10 @@ impl Lowering {
             ));
         }
         if call.ignores_nulls.is_some() && function.kind == FunctionKind::Scalar {
-            return wrong(format!("{} cannot have IGNORE or RESPECT NULLS", function.name));
+            return wrong(format!(
+                "{} cannot have IGNORE or RESPECT NULLS",
+                function.name
+            ));
         }
         Ok(Expr::Call(Box::new(call)))
     }

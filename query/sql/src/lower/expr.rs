@@ -51,9 +51,10 @@ impl Lowering {
             ast::Expr::UnaryOp { op, expr } => self.unary(*op, expr),
             ast::Expr::Function(function) => self.call(function),
             ast::Expr::Subquery(query) => Ok(Expr::Subquery(Box::new(self.query(query)?))),
-            ast::Expr::Exists { subquery, negated } => {
-                Ok(Expr::Exists { query: Box::new(self.query(subquery)?), is_negated: *negated })
-            }
+            ast::Expr::Exists { subquery, negated } => Ok(Expr::Exists {
+                query: Box::new(self.query(subquery)?),
+                is_negated: *negated,
+            }),
             ast::Expr::IsNull(inner) => self.is(inner, Test::Null, false),
             ast::Expr::IsNotNull(inner) => self.is(inner, Test::Null, true),
             ast::Expr::IsTrue(inner) => self.is(inner, Test::True, false),
@@ -111,7 +112,10 @@ impl Lowering {
 
     /// The name of a form that has no place in the tree.
     fn refused_expr(&mut self, expr: &ast::Expr) -> SqlError {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "names for a refusal, not a decision")]
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "names for a refusal, not a decision"
+        )]
         let what = match expr {
             ast::Expr::CompoundFieldAccess { .. } => "access to a field or an element",
             ast::Expr::JsonAccess { .. } => "a JSON path",
@@ -152,7 +156,12 @@ impl Lowering {
         let operator = self.binary_operator(op, left)?;
         let mut operands = vec![right];
         let mut spine = left;
-        while let ast::Expr::BinaryOp { left, op: inner, right } = spine {
+        while let ast::Expr::BinaryOp {
+            left,
+            op: inner,
+            right,
+        } = spine
+        {
             if inner != op {
                 break;
             }
@@ -267,14 +276,31 @@ impl Lowering {
         };
         let expr = self.expr(expr)?;
         // NOT EXISTS has one form, however it was written.
-        if let (UnaryOperator::Not, Expr::Exists { query, is_negated: false }) = (operator, &expr) {
-            return Ok(Expr::Exists { query: query.clone(), is_negated: true });
+        if let (
+            UnaryOperator::Not,
+            Expr::Exists {
+                query,
+                is_negated: false,
+            },
+        ) = (operator, &expr)
+        {
+            return Ok(Expr::Exists {
+                query: query.clone(),
+                is_negated: true,
+            });
         }
-        Ok(Expr::Unary { operator, expr: Box::new(expr) })
+        Ok(Expr::Unary {
+            operator,
+            expr: Box::new(expr),
+        })
     }
 
     fn is(&mut self, expr: &ast::Expr, test: Test, is_negated: bool) -> Result<Expr, SqlError> {
-        Ok(Expr::Is { expr: self.boxed(expr)?, test, is_negated })
+        Ok(Expr::Is {
+            expr: self.boxed(expr)?,
+            test,
+            is_negated,
+        })
     }
 
     fn distinct_from(
@@ -291,42 +317,87 @@ impl Lowering {
                 .refuse("AND or OR directly behind IS DISTINCT FROM", right.span())
                 .with_hint("put the comparison in parentheses"));
         }
-        Ok(Expr::Distinct { left: self.boxed(left)?, right: self.boxed(right)?, is_negated })
+        Ok(Expr::Distinct {
+            left: self.boxed(left)?,
+            right: self.boxed(right)?,
+            is_negated,
+        })
     }
 
     fn predicate(&mut self, expr: &ast::Expr) -> Result<Expr, SqlError> {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the caller listed the variants")]
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the caller listed the variants"
+        )]
         match expr {
-            ast::Expr::InList { expr, list, negated } => {
+            ast::Expr::InList {
+                expr,
+                list,
+                negated,
+            } => {
                 let expr = self.boxed(expr)?;
                 let list = self.list(list, Self::expr)?;
                 if list.is_empty() {
                     return Err(self.refuse("an empty IN list", Span::empty()));
                 }
-                Ok(Expr::InList { expr, list, is_negated: *negated })
+                Ok(Expr::InList {
+                    expr,
+                    list,
+                    is_negated: *negated,
+                })
             }
-            ast::Expr::InSubquery { expr, subquery, negated } => {
+            ast::Expr::InSubquery {
+                expr,
+                subquery,
+                negated,
+            } => {
                 let expr = self.boxed(expr)?;
                 let query = Box::new(self.query(subquery)?);
-                Ok(Expr::InQuery { expr, query, is_negated: *negated })
+                Ok(Expr::InQuery {
+                    expr,
+                    query,
+                    is_negated: *negated,
+                })
             }
-            ast::Expr::AnyOp { left, compare_op, right, is_some: _ } => {
-                self.quantified(left, *compare_op == ast::BinaryOperator::Eq, right, false)
-            }
-            ast::Expr::AllOp { left, compare_op, right } => {
-                self.quantified(left, *compare_op == ast::BinaryOperator::NotEq, right, true)
-            }
-            ast::Expr::Between { expr, negated, low, high } => Ok(Expr::Between {
+            ast::Expr::AnyOp {
+                left,
+                compare_op,
+                right,
+                is_some: _,
+            } => self.quantified(left, *compare_op == ast::BinaryOperator::Eq, right, false),
+            ast::Expr::AllOp {
+                left,
+                compare_op,
+                right,
+            } => self.quantified(left, *compare_op == ast::BinaryOperator::NotEq, right, true),
+            ast::Expr::Between {
+                expr,
+                negated,
+                low,
+                high,
+            } => Ok(Expr::Between {
                 expr: self.boxed(expr)?,
                 low: self.boxed(low)?,
                 high: self.boxed(high)?,
                 is_negated: *negated,
             }),
-            ast::Expr::Like { negated, any, expr, pattern, escape_char } => {
+            ast::Expr::Like {
+                negated,
+                any,
+                expr,
+                pattern,
+                escape_char,
+            } => {
                 self.absent(*any, "LIKE ANY")?;
                 self.like(expr, pattern, escape_char.as_ref(), (false, *negated))
             }
-            ast::Expr::ILike { negated, any, expr, pattern, escape_char } => {
+            ast::Expr::ILike {
+                negated,
+                any,
+                expr,
+                pattern,
+                escape_char,
+            } => {
                 self.absent(*any, "ILIKE ANY")?;
                 self.like(expr, pattern, escape_char.as_ref(), (true, *negated))
             }
@@ -344,9 +415,11 @@ impl Lowering {
     ) -> Result<Expr, SqlError> {
         let expr = self.boxed(left)?;
         match right {
-            ast::Expr::Subquery(query) if is_membership => {
-                Ok(Expr::InQuery { expr, query: Box::new(self.query(query)?), is_negated })
-            }
+            ast::Expr::Subquery(query) if is_membership => Ok(Expr::InQuery {
+                expr,
+                query: Box::new(self.query(query)?),
+                is_negated,
+            }),
             other => Err(self
                 .refuse("this form of ANY or ALL", other.span())
                 .with_hint("compare with min() or max() of the query")),
@@ -372,6 +445,12 @@ impl Lowering {
                 this.here,
             )),
         })?;
-        Ok(Expr::Like { expr, pattern, escape, ignores_case, is_negated })
+        Ok(Expr::Like {
+            expr,
+            pattern,
+            escape,
+            ignores_case,
+            is_negated,
+        })
     }
 }

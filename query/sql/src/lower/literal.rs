@@ -21,7 +21,9 @@ impl Lowering {
             ast::Value::Number(digits, is_long) => {
                 let is_number = digits.len() <= NUMBER_LENGTH_MAX
                     && digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
-                    && digits.chars().all(|c| c.is_ascii_digit() || ".eE+-".contains(c));
+                    && digits
+                        .chars()
+                        .all(|c| c.is_ascii_digit() || ".eE+-".contains(c));
                 self.absent(*is_long || !is_number, "this form of number")?;
                 Literal::Number(digits.clone())
             }
@@ -61,7 +63,11 @@ impl Lowering {
     }
 
     pub(super) fn typed_string(&mut self, typed: &ast::TypedString) -> Result<Expr, SqlError> {
-        let ast::TypedString { data_type, value, uses_odbc_syntax } = typed;
+        let ast::TypedString {
+            data_type,
+            value,
+            uses_odbc_syntax,
+        } = typed;
         let text = self.text(value)?;
         self.absent(*uses_odbc_syntax, "the {d '..'} form of a literal")?;
         let of = self.data_type(data_type)?;
@@ -86,7 +92,10 @@ impl Lowering {
         let ranged = last_field.is_some() || fractional_seconds_precision.is_some();
         self.absent(ranged, "an interval with two fields")?;
         let unit = self.optional(leading_field.as_ref(), Self::field)?;
-        if matches!(unit, Some(Field::DayOfWeek | Field::DayOfYear | Field::Epoch)) {
+        if matches!(
+            unit,
+            Some(Field::DayOfWeek | Field::DayOfYear | Field::Epoch)
+        ) {
             return Err(self.refuse("this unit of an interval", Span::empty()));
         }
         match (self.expr(value)?, unit) {

@@ -31,6 +31,7 @@ impl Lowering {
             Some(with) => self.with(with)?,
             None => Vec::new(),
         };
+        let position = self.at(start(body));
         let body = self.body(body)?;
         let order_by = match order_by {
             Some(order_by) => self.order_by(order_by)?,
@@ -50,17 +51,34 @@ impl Lowering {
         self.absent(format_clause.is_some(), "FORMAT")?;
         self.absent(!pipe_operators.is_empty(), "the pipe operator |>")?;
         self.ctes.truncate(outer_ctes);
-        Ok(Query { ctes, body, order_by, limit, offset })
+        Ok(Query {
+            ctes,
+            body,
+            order_by,
+            limit,
+            offset,
+            position,
+        })
     }
 
     fn with(&mut self, with: &ast::With) -> Result<Vec<Cte>, SqlError> {
-        let ast::With { with_token, recursive, cte_tables } = with;
+        let ast::With {
+            with_token,
+            recursive,
+            cte_tables,
+        } = with;
         if *recursive {
             return Err(self.refuse("WITH RECURSIVE", with_token.0.span));
         }
         let mut ctes: Vec<Cte> = Vec::with_capacity(cte_tables.len());
         for cte in cte_tables {
-            let ast::Cte { alias, query, from, materialized, closing_paren_token: _ } = cte;
+            let ast::Cte {
+                alias,
+                query,
+                from,
+                materialized,
+                closing_paren_token: _,
+            } = cte;
             let alias = self.alias(alias)?;
             self.absent(from.is_some(), "FROM behind a WITH query")?;
             self.absent(materialized.is_some(), "MATERIALIZED")?;
@@ -74,7 +92,11 @@ impl Lowering {
             let query = self.query(query)?;
             // Only now: a query of WITH sees those before it, not itself.
             self.ctes.push(alias.name.clone());
-            ctes.push(Cte { name: alias.name, columns: alias.columns, query });
+            ctes.push(Cte {
+                name: alias.name,
+                columns: alias.columns,
+                query,
+            });
         }
         Ok(ctes)
     }
@@ -88,12 +110,25 @@ impl Lowering {
                     && query.order_by.is_empty()
                     && query.limit.is_none()
                     && query.offset.is_none();
-                Ok(if is_bare { query.body } else { Body::Query(Box::new(query)) })
+                Ok(if is_bare {
+                    query.body
+                } else {
+                    Body::Query(Box::new(query))
+                })
             }
-            ast::SetExpr::SetOperation { left, op, set_quantifier, right } => {
+            ast::SetExpr::SetOperation {
+                left,
+                op,
+                set_quantifier,
+                right,
+            } => {
                 self.set_operations += 1;
                 if self.set_operations > SET_OPERATIONS_MAX {
-                    return Err(limits::exceeded("set operations", SET_OPERATIONS_MAX, self.here));
+                    return Err(limits::exceeded(
+                        "set operations",
+                        SET_OPERATIONS_MAX,
+                        self.here,
+                    ));
                 }
                 let operator = match op {
                     ast::SetOperator::Union => SetOperator::Union,
@@ -112,7 +147,12 @@ impl Lowering {
                 };
                 let left = Box::new(self.body(left)?);
                 let right = Box::new(self.body(right)?);
-                Ok(Body::SetOperation { operator, is_all, left, right })
+                Ok(Body::SetOperation {
+                    operator,
+                    is_all,
+                    left,
+                    right,
+                })
             }
             ast::SetExpr::Values(values) => self.values(values),
             ast::SetExpr::Insert(statement)
@@ -128,11 +168,19 @@ impl Lowering {
     }
 
     fn values(&mut self, values: &ast::Values) -> Result<Body, SqlError> {
-        let ast::Values { explicit_row, value_keyword, rows } = values;
+        let ast::Values {
+            explicit_row,
+            value_keyword,
+            rows,
+        } = values;
         self.absent(*explicit_row, "ROW in VALUES")?;
         self.absent(*value_keyword, "VALUE instead of VALUES")?;
         let rows = self.list(rows, |this, row| {
-            let ast::Parens { opening_token, content, closing_token: _ } = row;
+            let ast::Parens {
+                opening_token,
+                content,
+                closing_token: _,
+            } = row;
             this.at(opening_token.0.span);
             this.list(content, Self::expr)
         })?;
@@ -216,7 +264,14 @@ impl Lowering {
         let filter = self.optional(selection.as_ref(), Self::expr)?;
         let group_by = self.group_by(group_by)?;
         let having = self.optional(having.as_ref(), Self::expr)?;
-        Ok(Select { is_distinct, items, from, filter, group_by, having })
+        Ok(Select {
+            is_distinct,
+            items,
+            from,
+            filter,
+            group_by,
+            having,
+        })
     }
 
     fn distinct(&mut self, distinct: Option<&ast::Distinct>) -> Result<bool, SqlError> {
@@ -229,12 +284,16 @@ impl Lowering {
 
     fn select_item(&mut self, item: &ast::SelectItem) -> Result<SelectItem, SqlError> {
         match item {
-            ast::SelectItem::UnnamedExpr(expr) => {
-                Ok(SelectItem::Expr { expr: self.expr(expr)?, alias: None })
-            }
+            ast::SelectItem::UnnamedExpr(expr) => Ok(SelectItem::Expr {
+                expr: self.expr(expr)?,
+                alias: None,
+            }),
             ast::SelectItem::ExprWithAlias { expr, alias } => {
                 let expr = self.expr(expr)?;
-                Ok(SelectItem::Expr { expr, alias: Some(self.ident(alias)?) })
+                Ok(SelectItem::Expr {
+                    expr,
+                    alias: Some(self.ident(alias)?),
+                })
             }
             ast::SelectItem::ExprWithAliases { expr, aliases: _ } => {
                 Err(self.refuse("a list of aliases", expr.span()))
@@ -315,16 +374,28 @@ impl Lowering {
     }
 
     pub(super) fn order_item(&mut self, item: &ast::OrderByExpr) -> Result<OrderItem, SqlError> {
-        let ast::OrderByExpr { expr, options, with_fill } = item;
+        let ast::OrderByExpr {
+            expr,
+            options,
+            with_fill,
+        } = item;
         let ast::OrderByOptions { asc, nulls_first } = options;
         self.absent(with_fill.is_some(), "WITH FILL")?;
         let key = self.key(expr)?;
-        Ok(OrderItem { key, is_descending: *asc == Some(false), nulls_first: *nulls_first })
+        Ok(OrderItem {
+            key,
+            is_descending: *asc == Some(false),
+            nulls_first: *nulls_first,
+        })
     }
 
     fn limit(&mut self, clause: &ast::LimitClause) -> Result<(Option<u64>, Option<u64>), SqlError> {
         match clause {
-            ast::LimitClause::LimitOffset { limit, offset, limit_by } => {
+            ast::LimitClause::LimitOffset {
+                limit,
+                offset,
+                limit_by,
+            } => {
                 self.absent(!limit_by.is_empty(), "LIMIT BY")?;
                 let limit = self.optional(limit.as_ref(), Self::count)?;
                 let offset = self.optional(offset.as_ref(), |this, offset| {
@@ -340,10 +411,16 @@ impl Lowering {
     }
 
     fn fetch(&mut self, fetch: &ast::Fetch) -> Result<u64, SqlError> {
-        let ast::Fetch { with_ties, percent, quantity } = fetch;
+        let ast::Fetch {
+            with_ties,
+            percent,
+            quantity,
+        } = fetch;
         self.absent(*with_ties, "FETCH WITH TIES")?;
         self.absent(*percent, "FETCH PERCENT")?;
-        quantity.as_ref().map_or(Ok(1), |quantity| self.count(quantity))
+        quantity
+            .as_ref()
+            .map_or(Ok(1), |quantity| self.count(quantity))
     }
 
     /// A row count: a literal, as anything else could carry data into the plan.
@@ -355,5 +432,28 @@ impl Lowering {
             return Ok(count);
         }
         Err(self.refuse("a row count that is not a whole number", expr.span()))
+    }
+}
+
+/// The place of the first SELECT or row of a body.
+fn start(body: &ast::SetExpr) -> Span {
+    match body {
+        ast::SetExpr::Select(select) => select.select_token.0.span,
+        ast::SetExpr::Query(query) => start(&query.body),
+        ast::SetExpr::SetOperation {
+            left,
+            op: _,
+            set_quantifier: _,
+            right: _,
+        } => start(left),
+        ast::SetExpr::Values(values) => values
+            .rows
+            .first()
+            .map_or(Span::empty(), |row| row.opening_token.0.span),
+        ast::SetExpr::Insert(_)
+        | ast::SetExpr::Update(_)
+        | ast::SetExpr::Delete(_)
+        | ast::SetExpr::Merge(_)
+        | ast::SetExpr::Table(_) => Span::empty(),
     }
 }

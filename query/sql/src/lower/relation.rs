@@ -21,7 +21,11 @@ impl Lowering {
         let ast::TableWithJoins { relation, joins } = table;
         let mut left = self.table_factor(relation)?;
         for join in joins {
-            let ast::Join { relation, global, join_operator } = join;
+            let ast::Join {
+                relation,
+                global,
+                join_operator,
+            } = join;
             self.absent(*global, "GLOBAL JOIN")?;
             let right = self.table_factor(relation)?;
             let (kind, constraint) = self.join_kind(join_operator)?;
@@ -34,7 +38,12 @@ impl Lowering {
                     self.here,
                 ));
             }
-            left = Relation::Join(Box::new(Join { left, right, kind, condition }));
+            left = Relation::Join(Box::new(Join {
+                left,
+                right,
+                kind,
+                condition,
+            }));
         }
         Ok(left)
     }
@@ -58,17 +67,24 @@ impl Lowering {
             ast::JoinOperator::Semi(_)
             | ast::JoinOperator::LeftSemi(_)
             | ast::JoinOperator::RightSemi(_) => {
-                return Err(self.refuse("SEMI JOIN", Span::empty()).with_hint("write EXISTS"));
+                return Err(self
+                    .refuse("SEMI JOIN", Span::empty())
+                    .with_hint("write EXISTS"));
             }
             ast::JoinOperator::Anti(_)
             | ast::JoinOperator::LeftAnti(_)
             | ast::JoinOperator::RightAnti(_) => {
-                return Err(self.refuse("ANTI JOIN", Span::empty()).with_hint("write NOT EXISTS"));
+                return Err(self
+                    .refuse("ANTI JOIN", Span::empty())
+                    .with_hint("write NOT EXISTS"));
             }
             ast::JoinOperator::CrossApply | ast::JoinOperator::OuterApply => {
                 return Err(self.refuse("APPLY", Span::empty()));
             }
-            ast::JoinOperator::AsOf { match_condition, constraint: _ } => {
+            ast::JoinOperator::AsOf {
+                match_condition,
+                constraint: _,
+            } => {
                 return Err(self.refuse("ASOF JOIN", match_condition.span()));
             }
             ast::JoinOperator::StraightJoin(_) => {
@@ -128,7 +144,12 @@ impl Lowering {
                 let alias = self.optional(alias.as_ref(), Self::alias)?;
                 self.named(name, alias)
             }
-            ast::TableFactor::Derived { lateral, subquery, alias, sample } => {
+            ast::TableFactor::Derived {
+                lateral,
+                subquery,
+                alias,
+                sample,
+            } => {
                 if *lateral {
                     return Err(self.refuse("LATERAL", subquery.span()));
                 }
@@ -137,7 +158,10 @@ impl Lowering {
                 let alias = self.optional(alias.as_ref(), Self::alias)?;
                 Ok(Relation::Derived { query, alias })
             }
-            ast::TableFactor::NestedJoin { table_with_joins, alias } => {
+            ast::TableFactor::NestedJoin {
+                table_with_joins,
+                alias,
+            } => {
                 self.absent(alias.is_some(), "an alias of a join in parentheses")?;
                 self.table_with_joins(table_with_joins)
             }
@@ -179,11 +203,21 @@ impl Lowering {
             return Ok(Relation::Cte { name: cte, alias });
         }
         if name.len() > 3 {
-            return Err(SqlError::unsupported("a table name of more than three parts", position));
+            return Err(SqlError::unsupported(
+                "a table name of more than three parts",
+                position,
+            ));
         }
         let occurrence = self.tables.len();
-        self.tables.push(TableName { parts: name.clone(), position });
-        Ok(Relation::Table { name, occurrence, alias })
+        self.tables.push(TableName {
+            parts: name.clone(),
+            position,
+        });
+        Ok(Relation::Table {
+            name,
+            occurrence,
+            alias,
+        })
     }
 
     /// The definition that a single name means: the innermost of this spelling, else the only one
@@ -192,13 +226,19 @@ impl Lowering {
         if let Some(exact) = self.ctes.iter().rev().find(|cte| cte.value == name.value) {
             return Ok(Some(exact.clone()));
         }
-        let mut loose = self.ctes.iter().filter(|cte| name.matches_loosely(&cte.value));
+        let mut loose = self
+            .ctes
+            .iter()
+            .filter(|cte| name.matches_loosely(&cte.value));
         match (loose.next(), loose.next()) {
             (None, _) => Ok(None),
             (Some(cte), None) => Ok(Some(cte.clone())),
             (Some(_), Some(_)) => Err(SqlError::new(
                 SqlErrorKind::Ambiguous,
-                format!("`{}` matches several WITH names that differ in case", name.value),
+                format!(
+                    "`{}` matches several WITH names that differ in case",
+                    name.value
+                ),
                 name.position,
             )
             .with_hint("quote the name exactly")),
@@ -206,7 +246,12 @@ impl Lowering {
     }
 
     pub(super) fn alias(&mut self, alias: &ast::TableAlias) -> Result<Alias, SqlError> {
-        let ast::TableAlias { explicit: _, name, columns, at } = alias;
+        let ast::TableAlias {
+            explicit: _,
+            name,
+            columns,
+            at,
+        } = alias;
         let name = self.ident(name)?;
         self.absent(at.is_some(), "AT behind an alias")?;
         let columns = self.list(columns, |this, column| {

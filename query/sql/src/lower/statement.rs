@@ -136,14 +136,20 @@ impl Lowering {
         self.absent(table_alias.is_some(), "an alias of the target")?;
         self.absent(*overwrite, "INSERT OVERWRITE")?;
         self.absent(!assignments.is_empty(), "INSERT .. SET")?;
-        self.absent(partitioned.is_some() || !after_columns.is_empty(), "PARTITION")?;
+        self.absent(
+            partitioned.is_some() || !after_columns.is_empty(),
+            "PARTITION",
+        )?;
         self.absent(*has_table_keyword, "INSERT INTO TABLE")?;
         self.absent(on.is_some(), "ON CONFLICT")?;
         self.absent(returning.is_some() || output.is_some(), "RETURNING")?;
         self.absent(*replace_into, "REPLACE INTO")?;
         self.absent(priority.is_some(), "a priority of INSERT")?;
         self.absent(insert_alias.is_some(), "an alias of the inserted row")?;
-        self.absent(settings.is_some() || format_clause.is_some(), "SETTINGS or FORMAT")?;
+        self.absent(
+            settings.is_some() || format_clause.is_some(),
+            "SETTINGS or FORMAT",
+        )?;
         let is_multi_table = multi_table_insert_type.is_some()
             || !multi_table_into_clauses.is_empty()
             || !multi_table_when_clauses.is_empty()
@@ -162,7 +168,11 @@ impl Lowering {
         let Some(source) = source else {
             return Err(self.refuse("INSERT without a query or VALUES", Span::empty()));
         };
-        Ok(Kind::Insert { target, columns, query: self.query(source)? })
+        Ok(Kind::Insert {
+            target,
+            columns,
+            query: self.query(source)?,
+        })
     }
 
     /// A name of one part.
@@ -174,7 +184,10 @@ impl Lowering {
         }
     }
 
-    #[expect(clippy::too_many_lines, reason = "one line per field that must be absent")]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one line per field that must be absent"
+    )]
     fn create_table(&mut self, create: &ast::CreateTable) -> Result<Kind, SqlError> {
         let ast::CreateTable {
             or_replace,
@@ -239,13 +252,28 @@ impl Lowering {
         } = create;
         self.at(name.span());
         let kind = *temporary || *external || *dynamic || *transient || *volatile || *iceberg;
-        self.absent(kind || *snapshot || global.is_some(), "a special kind of table")?;
+        self.absent(
+            kind || *snapshot || global.is_some(),
+            "a special kind of table",
+        )?;
         self.absent(*or_replace, "OR REPLACE")?;
         self.absent(*if_not_exists, "IF NOT EXISTS")?;
-        self.absent(!columns.is_empty() || !constraints.is_empty(), "a list of columns here")?;
-        self.absent(like.is_some() || clone.is_some() || version.is_some(), "LIKE or CLONE")?;
-        self.absent(inherits.is_some() || partition_of.is_some(), "INHERITS or PARTITION OF")?;
-        self.absent(location.is_some() || file_format.is_some(), "LOCATION or STORED AS")?;
+        self.absent(
+            !columns.is_empty() || !constraints.is_empty(),
+            "a list of columns here",
+        )?;
+        self.absent(
+            like.is_some() || clone.is_some() || version.is_some(),
+            "LIKE or CLONE",
+        )?;
+        self.absent(
+            inherits.is_some() || partition_of.is_some(),
+            "INHERITS or PARTITION OF",
+        )?;
+        self.absent(
+            location.is_some() || file_format.is_some(),
+            "LOCATION or STORED AS",
+        )?;
         let is_plain = matches!(hive_distribution, ast::HiveDistributionStyle::NONE)
             && matches!(table_options, ast::CreateTableOptions::None)
             && hive_formats.as_ref().is_none_or(is_empty_format)
@@ -284,7 +312,10 @@ impl Lowering {
         self.absent(!is_plain || flags, "CREATE TABLE with options")?;
         let target = self.target(name)?;
         match query {
-            Some(query) => Ok(Kind::CreateTableAs { target, query: self.query(query)? }),
+            Some(query) => Ok(Kind::CreateTableAs {
+                target,
+                query: self.query(query)?,
+            }),
             None => Err(self
                 .refuse("CREATE TABLE without AS", Span::empty())
                 .with_hint("write CREATE TABLE depot.collection.table AS SELECT ..")),
@@ -299,16 +330,22 @@ impl Lowering {
             | Kind::Insert { .. }
             | Kind::Explain(_)
             | Kind::ExplainPolicy(_)
-            | Kind::ShowTables => {
-                Err(self.refuse(format!("EXPLAIN POLICY {}", word(statement)), statement.span()))
-            }
+            | Kind::ShowTables => Err(self.refuse(
+                format!("EXPLAIN POLICY {}", word(statement)),
+                statement.span(),
+            )),
         }
     }
 }
 
 /// The parser makes a format without content for each CREATE TABLE of some dialects.
 fn is_empty_format(format: &ast::HiveFormat) -> bool {
-    let ast::HiveFormat { row_format, serde_properties, storage, location } = format;
+    let ast::HiveFormat {
+        row_format,
+        serde_properties,
+        storage,
+        location,
+    } = format;
     row_format.is_none() && serde_properties.is_none() && storage.is_none() && location.is_none()
 }
 
