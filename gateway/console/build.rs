@@ -5,10 +5,6 @@
 //! npm never fails the build unless `DATAOS_CONSOLE=require` asks for it; `DATAOS_CONSOLE=skip` takes
 //! the page at once. `web/embed.ts` compresses and lists the files at the end of `vite build`, and
 //! computes the same stamp.
-#![expect(
-    clippy::print_stdout,
-    reason = "a build script speaks to cargo on standard output"
-)]
 
 use std::{
     env, fmt,

@@ -39,7 +39,10 @@ export function useLoad<T>(key: string | null, load: (signal: AbortSignal) => Pr
 /** Backing off from a failing server: the interval doubles up to this, in milliseconds. */
 const BACKOFF_MS_MAX = 30_000;
 
-/** `useLoad` again and again, `intervalMs` after each answer; a hidden tab does not ask. */
+/**
+ * `useLoad` again and again, `intervalMs` after each answer. A hidden tab does not ask, and a denial
+ * is an answer: asking again only fills the log.
+ */
 export function usePoll<T>(
   isOn: boolean,
   intervalMs: number,
@@ -49,7 +52,7 @@ export function usePoll<T>(
   const failures = useRef(0);
   const { isLoading, problem, again } = loaded;
   useEffect(() => {
-    if (isLoading || !isOn) return;
+    if (isLoading || !isOn || problem?.kind === "denied") return;
     failures.current = problem === null ? 0 : failures.current + 1;
     const waitMs = Math.min(intervalMs * 2 ** failures.current, Math.max(BACKOFF_MS_MAX, intervalMs));
     let timer = setTimeout(ask, waitMs);

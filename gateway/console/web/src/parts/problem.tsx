@@ -17,7 +17,7 @@ export function ProblemBox({ problem, what, again }: { problem: Problem; what: s
   return (
     <div className={`problem ${kind === "denied" ? "denied" : "failed"}`} role="alert">
       <p className="problem-title">
-        <span aria-hidden="true">{kind === "denied" ? "⛔" : "⚠"}</span> {HEADINGS[kind] ?? title}
+        <span aria-hidden="true">{kind === "denied" ? "✕" : "⚠"}</span> {HEADINGS[kind] ?? title}
         <span className="quiet"> · {what}</span>
       </p>
       {message !== "" && <p>{message}</p>}

@@ -28,12 +28,14 @@ export default function OverviewScreen() {
     <Page
       title="Overview"
       actions={
-        <>
-          {value && <Age at={at} isLive={isLive} isFailing={problem !== null} />}
-          <button type="button" aria-pressed={!isLive} onClick={() => toggle("refresh", "off", isLive)}>
-            {isLive ? "Pause" : "Resume"}
-          </button>
-        </>
+        value && (
+          <>
+            <Age at={at} isLive={isLive} isFailing={problem !== null} />
+            <button type="button" aria-pressed={!isLive} onClick={() => toggle("refresh", "off", isLive)}>
+              {isLive ? "Pause" : "Resume"}
+            </button>
+          </>
+        )
       }
     >
       {problem && <ProblemBox problem={problem} what="the overview" again={again} />}
