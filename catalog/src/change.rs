@@ -74,6 +74,9 @@ impl Record {
     }
 }
 
+/// The support of an edge that a scan found; writes are numbered from 1.
+pub(crate) const SCAN_SUPPORT: u64 = 0;
+
 /// A column edge from one dataset into another (or the same).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Edge {

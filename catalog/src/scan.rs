@@ -8,7 +8,10 @@ mod json;
 mod parquet;
 mod store;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use dataos_model::{
     clock::Timestamp,
@@ -18,7 +21,10 @@ use dataos_model::{
     seams::Secrets,
 };
 
-use crate::{change::Record, names};
+use crate::{
+    change::{Edge, Record},
+    names,
+};
 
 /// Most columns of a dataset.
 pub(crate) const COLUMNS_MAX: usize = 10_000;
@@ -28,6 +34,8 @@ pub(crate) const COLUMNS_MAX: usize = 10_000;
 pub(crate) struct Survey {
     /// Datasets that could be read.
     pub(crate) found: Vec<Arc<Record>>,
+    /// Of the datasets that the source itself derives from others (views): the edges into them.
+    pub(crate) derived: BTreeMap<DatasetId, BTreeSet<Edge>>,
     /// What could not be read.
     pub(crate) unreadable: Vec<Unreadable>,
     /// Whether all of the source was seen, so that what is missing is gone.
@@ -73,7 +81,7 @@ fn schema_problem(schema: &DatasetSchema) -> Option<String> {
             columns.len()
         ));
     }
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for column in columns {
         if let Some(problem) = names::column_problem(&column.name) {
             return Some(problem);

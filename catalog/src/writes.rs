@@ -16,7 +16,7 @@ use dataos_model::{
 };
 
 use crate::{
-    change::{Edge, Mutation, Record, Stage},
+    change::{Edge, Mutation, Record, SCAN_SUPPORT, Stage},
     names,
     scan::COLUMNS_MAX,
     state::State,
@@ -157,7 +157,7 @@ fn superseded(state: &State, stage: &Stage) -> Vec<Mutation> {
     let mut found = Vec::new();
     for (edge, supports) in state.edges().feeding(&stage.target) {
         if stage.creates || supports.contains(&stage.id) {
-            let older = supports.range(..stage.id);
+            let older = supports.range(SCAN_SUPPORT + 1..stage.id);
             let settled = older.filter(|write| !state.stages.contains_key(write));
             found.extend(settled.map(|write| Mutation::RemoveEdge(edge.clone(), *write)));
         }

@@ -6,7 +6,7 @@ use dataos_model::{dataset::DatasetId, seams::ScanReport};
 
 use super::Survey;
 use crate::{
-    change::{Mutation, Record},
+    change::{Edge, Mutation, Record, SCAN_SUPPORT},
     state::State,
     writes::is_in_motion,
 };
@@ -30,6 +30,8 @@ pub(crate) fn changes(
         if is_in_motion(state, &record.id, started_at) {
             report.unchanged += 1;
         } else {
+            let edges = survey.derived.get(&record.id);
+            mutations.extend(edge_changes(state, &record.id, edges));
             mutations.extend(compare(state, record, &mut report));
         }
     }
@@ -47,6 +49,26 @@ pub(crate) fn changes(
         .map(|u| (u.name, u.reason))
         .collect();
     (mutations, report)
+}
+
+/// The changes of the edges that the source itself makes.
+fn edge_changes(state: &State, id: &DatasetId, found: Option<&BTreeSet<Edge>>) -> Vec<Mutation> {
+    let known: BTreeSet<&Edge> = state
+        .edges()
+        .feeding(id)
+        .filter(|(_, supports)| supports.contains(&SCAN_SUPPORT))
+        .map(|(edge, _)| edge)
+        .collect();
+    let found: BTreeSet<&Edge> = found.into_iter().flatten().collect();
+    let added = found.difference(&known).map(|edge| ((*edge).clone(), true));
+    let gone = known
+        .difference(&found)
+        .map(|edge| ((*edge).clone(), false));
+    let mutation = |(edge, is_new)| match is_new {
+        true => Mutation::AddEdge(edge, SCAN_SUPPORT),
+        false => Mutation::RemoveEdge(edge, SCAN_SUPPORT),
+    };
+    added.chain(gone).map(mutation).collect()
 }
 
 fn compare(state: &State, record: Arc<Record>, report: &mut ScanReport) -> Option<Mutation> {

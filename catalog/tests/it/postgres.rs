@@ -194,6 +194,55 @@ async fn a_database_is_followed() {
 }
 
 #[tokio::test]
+async fn views_carry_the_tags_of_what_they_read() {
+    let server = Server::start();
+    server.psql(
+        "CREATE TABLE people (id int, email text, phone text);
+         CREATE VIEW mails AS SELECT id AS n, lower(email) AS m FROM people;
+         CREATE VIEW again AS SELECT m FROM mails;
+         CREATE VIEW ids AS SELECT id FROM people;
+         CREATE VIEW docs AS SELECT row_to_json(p) AS doc FROM people p WHERE p.id > 0;
+         CREATE MATERIALIZED VIEW kept AS SELECT max(phone) AS p FROM people;
+         CREATE TABLE parted (id int, at date) PARTITION BY RANGE (at);
+         CREATE TABLE part PARTITION OF parted DEFAULT;
+         CREATE VIEW of_part AS SELECT id FROM part;",
+    );
+    let house = house_of(server.port, PASSWORD).await;
+    let report = house.catalog.scan("pg").await.unwrap();
+    let unread: Vec<&str> = report
+        .unreadable
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(unread, ["public.of_part"]);
+    let people = id("public", "people");
+    house.tag(&people, Some("email"), &["PII.email"]).await;
+    house.tag(&people, Some("phone"), &["PII.phone"]).await;
+    for (view, column, expected) in [
+        ("mails", "m", "PII.email"),
+        ("mails", "n", "PII.email"),
+        ("again", "m", "PII.email"),
+        ("ids", "id", ""),
+        ("docs", "doc", "PII.email PII.phone"),
+        ("kept", "p", "PII.phone"),
+    ] {
+        let view = id("public", view);
+        assert_eq!(house.tags(&view, column), expected, "{view} {column}");
+        assert_eq!(
+            house.sink.tags_of(&view.column_uid(column)).len(),
+            expected.split_whitespace().count()
+        );
+    }
+
+    server.psql("CREATE OR REPLACE VIEW mails AS SELECT id AS n, 'none' AS m FROM people;");
+    house.catalog.scan("pg").await.unwrap();
+    assert_eq!(house.tags(&id("public", "again"), "m"), "");
+    let house = house.reopen().await;
+    assert_eq!(house.tags(&id("public", "kept"), "p"), "PII.phone");
+    assert_eq!(house.tags(&id("public", "mails"), "m"), "");
+}
+
+#[tokio::test]
 async fn a_refused_login_names_the_depot_and_not_the_password() {
     let server = Server::start();
     let house = house_of(server.port, "wrong-horse").await;

@@ -1,10 +1,11 @@
-//! A PostgreSQL database as a depot: tables and views with their columns, read in three flat queries
+//! A PostgreSQL database as a depot: tables and views with their columns, read in a few flat queries
 //! of the system catalog inside one snapshot and joined here. No table is read.
 //!
 //! Partitions are not catalogued: rights and tags belong to the table that they are parts of. The
 //! connection is not encrypted; the server must be on a trusted network.
 
 mod types;
+mod views;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -17,7 +18,7 @@ use dataos_model::{
 };
 use sqlx::{
     ConnectOptions, Connection, PgConnection, Row,
-    postgres::{PgConnectOptions, PgRow, PgSslMode},
+    postgres::{PgConnectOptions, PgRow, PgSslMode, types::Oid},
 };
 
 use crate::{
@@ -26,6 +27,7 @@ use crate::{
     scan::{Survey, Unreadable, schema_problem},
 };
 use types::{Attribute, Types};
+use views::{Relation, Views};
 
 /// Longest wait for a connection.
 const CONNECT_SECONDS_MAX: u64 = 10;
@@ -53,7 +55,7 @@ const RELATIONS: &str = "
     LIMIT $1";
 
 const ATTRIBUTES: &str = "
-    SELECT a.attrelid, a.attname AS name, a.atttypid, a.atttypmod, a.attnotnull,
+    SELECT a.attrelid, a.attnum::int4 AS attnum, a.attname AS name, a.atttypid, a.atttypmod, a.attnotnull,
            coalesce(l.collisdeterministic, true) AS is_deterministic
     FROM pg_catalog.pg_attribute a
     JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
@@ -157,38 +159,101 @@ async fn read(
         .fetch_all(&mut *transaction)
         .await?;
     let types = sqlx::query(TYPES).fetch_all(&mut *transaction).await?;
+    let views = Views::read(&mut transaction).await?;
     transaction.commit().await?;
 
+    if relations.len() > RELATIONS_MAX || attributes.len() > ATTRIBUTES_MAX {
+        let reason = format!(
+            "more than {RELATIONS_MAX} tables or {ATTRIBUTES_MAX} columns; none was catalogued"
+        );
+        let unreadable = vec![Unreadable {
+            name: depot.to_owned(),
+            reason,
+            id: None,
+        }];
+        return Ok(Survey {
+            unreadable,
+            ..Survey::default()
+        });
+    }
+    join(
+        depot,
+        now,
+        &relations,
+        columns(&attributes, &Types::read(&types)?)?,
+        &views,
+    )
+}
+
+/// The columns of each relation, with their numbers.
+type Columns = HashMap<u32, Vec<(i32, Column)>>;
+
+fn columns(attributes: &[PgRow], types: &Types) -> Result<Columns, sqlx::Error> {
+    let mut columns = Columns::new();
+    for row in attributes {
+        let relation: Oid = row.try_get("attrelid")?;
+        let numbered = (row.try_get("attnum")?, column(row, types)?);
+        columns.entry(relation.0).or_default().push(numbered);
+    }
+    Ok(columns)
+}
+
+fn join(
+    depot: &str,
+    now: Timestamp,
+    rows: &[PgRow],
+    mut columns: Columns,
+    views: &Views,
+) -> Result<Survey, sqlx::Error> {
     let mut survey = Survey {
         is_whole: true,
         ..Survey::default()
     };
-    if relations.len() > RELATIONS_MAX || attributes.len() > ATTRIBUTES_MAX {
-        survey.is_whole = false;
-        survey.unreadable.push(Unreadable {
-            name: depot.to_owned(),
-            reason: format!(
-                "more than {RELATIONS_MAX} tables or {ATTRIBUTES_MAX} columns; none was catalogued"
-            ),
-            id: None,
-        });
-        return Ok(survey);
-    }
-    let types = Types::read(&types)?;
-    let mut columns: HashMap<u32, Vec<Column>> = HashMap::new();
-    for row in &attributes {
-        let relation: sqlx::postgres::types::Oid = row.try_get("attrelid")?;
-        columns
-            .entry(relation.0)
-            .or_default()
-            .push(column(row, &types)?);
-    }
-    for row in &relations {
-        let oid: sqlx::postgres::types::Oid = row.try_get("oid")?;
-        let columns = columns.remove(&oid.0).unwrap_or_default();
+    let mut records = Vec::with_capacity(rows.len());
+    let mut relations = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let oid: Oid = row.try_get("oid")?;
+        let (numbers, columns): (Vec<i32>, Vec<Column>) = columns
+            .remove(&oid.0)
+            .unwrap_or_default()
+            .into_iter()
+            .unzip();
         match relation(row, depot, columns, now)? {
-            Ok(record) => survey.found.push(Arc::new(record)),
+            Ok(record) => {
+                let names = record
+                    .schema
+                    .columns
+                    .iter()
+                    .map(|column| column.name.clone());
+                let columns = numbers.into_iter().zip(names).collect();
+                relations.insert(
+                    oid.0,
+                    Relation {
+                        id: record.id.clone(),
+                        columns,
+                    },
+                );
+                records.push((oid.0, record));
+            }
             Err(unreadable) => survey.unreadable.push(unreadable),
+        }
+    }
+    for (oid, record) in records {
+        match views.edges(oid, &relations) {
+            Ok(edges) => {
+                if !edges.is_empty() {
+                    survey.derived.insert(record.id.clone(), edges);
+                }
+                survey.found.push(Arc::new(record));
+            }
+            Err(reason) => {
+                let name = names::shown(&format!("{}.{}", record.id.collection, record.id.name));
+                survey.unreadable.push(Unreadable {
+                    name,
+                    reason,
+                    id: Some(record.id),
+                });
+            }
         }
     }
     Ok(survey)
