@@ -1,4 +1,4 @@
-//! The catalog as other rooms see it: opening, the one writer, and the seam `Assets`.
+//! The catalog as other rooms see it: opening, and the seam `Assets`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,26 +6,24 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use dataos_model::{
     clock::Clock,
     dataset::DatasetId,
     depot::{AssetSnapshot, Dataset, Depot, DepotSource},
-    entity::EntityChange,
-    fault::Fault,
+    fault::{Fault, FaultKind},
     lineage::WriteLineage,
     seams::{Assets, EntitySink, Lineage, ScanReport, Secrets},
 };
 
 use crate::{
     change::{Mutation, Target},
-    entities::{Touched, difference},
     names,
     scan::{self, diff},
     search,
     state::{Published, State},
     store::SqliteStore,
+    transactions::{Planned, Transactions},
     writes,
 };
 
@@ -57,30 +55,13 @@ pub struct CatalogSeams {
 /// The catalog; implements [`Assets`].
 #[derive(Debug)]
 pub struct Catalog {
-    shared: Arc<Shared>,
+    transactions: Arc<Transactions>,
+    directory: PathBuf,
+    secrets: Arc<dyn Secrets>,
+    clock: Arc<dyn Clock>,
     /// One lock per depot: scans of one depot wait for each other, those of others do not.
     scans: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
-
-#[derive(Debug)]
-struct Shared {
-    directory: PathBuf,
-    seams: CatalogSeams,
-    published: ArcSwap<Published>,
-    /// Held across a whole transaction: there is one writer.
-    writer: tokio::sync::Mutex<Writer>,
-}
-
-#[derive(Debug)]
-struct Writer {
-    store: SqliteStore,
-    state: State,
-    /// Set when a failed transaction could not be undone; from then on only reads are answered.
-    stopped: Option<Fault>,
-}
-
-/// What a transaction decided on the state it found: its changes, and what to tell the caller.
-type Planned<T> = Result<(Vec<Mutation>, T), Fault>;
 
 impl Catalog {
     /// Opens or creates the catalog in `config.directory`, hands all entities to the sink, and closes
@@ -97,28 +78,18 @@ impl Catalog {
                 Fault::unavailable(format!("catalog folder {}: {error}", directory.display()))
                     .with_hint("check the path and its permissions")
             })?;
-        let mut store = SqliteStore::open(&directory.join(STORE_FILE)).await?;
-        let state = State::load(store.load().await?);
-        let published = state.published().clone();
-        let snapshot = &published.snapshot;
-        let everything = Touched::all(snapshot);
-        seams
-            .sink
-            .apply(difference(&AssetSnapshot::default(), snapshot, &everything))?;
-        let writer = tokio::sync::Mutex::new(Writer {
-            store,
-            state,
-            stopped: None,
-        });
-        let published = ArcSwap::from_pointee(published);
-        let shared = Arc::new(Shared {
-            directory,
-            seams,
-            published,
-            writer,
-        });
+        let store = SqliteStore::open(&directory.join(STORE_FILE)).await?;
+        let CatalogSeams {
+            sink,
+            secrets,
+            clock,
+        } = seams;
+        let transactions = Transactions::open(store, sink, Arc::clone(&clock)).await?;
         let catalog = Arc::new(Self {
-            shared,
+            transactions: Arc::new(transactions),
+            directory,
+            secrets,
+            clock,
             scans: Mutex::default(),
         });
         catalog
@@ -134,10 +105,9 @@ impl Catalog {
         cause: &'static str,
         plan: impl FnOnce(&State) -> Planned<T> + Send + 'static,
     ) -> Result<T, Fault> {
-        let shared = Arc::clone(&self.shared);
-        let transaction = tokio::spawn(async move { shared.transact(cause, plan).await });
-        transaction
-            .await
+        let transactions = Arc::clone(&self.transactions);
+        let task = tokio::spawn(async move { transactions.run(cause, plan).await });
+        task.await
             .unwrap_or_else(|error| Err(Fault::internal(format!("catalog transaction: {error}"))))
     }
 
@@ -147,108 +117,18 @@ impl Catalog {
     }
 
     fn published(&self) -> Arc<Published> {
-        self.shared.published.load_full()
-    }
-}
-
-impl Shared {
-    async fn transact<T>(
-        &self,
-        cause: &'static str,
-        plan: impl FnOnce(&State) -> Planned<T>,
-    ) -> Result<T, Fault> {
-        let mut writer = self.writer.lock().await;
-        if let Some(fault) = &writer.stopped {
-            return Err(fault.clone());
-        }
-        let (mutations, answer) = plan(&writer.state)?;
-        if mutations.is_empty() {
-            return Ok(answer);
-        }
-        match self.commit(&mut writer, cause, &mutations).await {
-            Ok(()) => Ok(answer),
-            Err(fault) => {
-                tracing::error!(cause, %fault, "catalog transaction failed");
-                Err(fault)
-            }
-        }
-    }
-
-    /// Writes, lets the PDP see, makes durable, publishes. The PDP comes before durability so that
-    /// what it refuses is never durable; a failure after it is undone there too.
-    async fn commit(
-        &self,
-        writer: &mut Writer,
-        cause: &str,
-        mutations: &[Mutation],
-    ) -> Result<(), Fault> {
-        let Writer { store, state, .. } = writer;
-        let number = state.transaction + 1;
-        let now = self.seams.clock.now();
-        let pending = store.write(number, now, cause, mutations).await?;
-        let old = Arc::clone(&state.published().snapshot);
-        let touched = state.apply(number, mutations);
-        let new = Arc::clone(&state.published().snapshot);
-        let (seen, outcome) = match self.feed(difference(&old, &new, &touched)) {
-            Err(fault) => {
-                let undone = pending.roll_back().await;
-                (old, Err(undone.err().map_or(fault, Fault::from)))
-            }
-            Ok(()) => (new, pending.commit().await.map_err(Fault::from)),
-        };
-        match outcome {
-            Ok(()) => self.published.store(Arc::new(state.published().clone())),
-            Err(fault) => {
-                self.recover(writer, &seen, touched).await;
-                return Err(fault);
-            }
-        }
-        Ok(())
-    }
-
-    /// After a failed transaction: what is durable counts, for us and for the PDP, which has `seen`.
-    async fn recover(&self, writer: &mut Writer, seen: &AssetSnapshot, touched: Touched) {
-        let stored = match writer.store.load().await {
-            Ok(stored) => stored,
-            Err(error) => return Self::stop(writer, error.into()),
-        };
-        let written = std::mem::take(&mut writer.state.written);
-        writer.state = State::load(stored);
-        writer.state.written = written;
-        let published = writer.state.published().clone();
-        let back = difference(seen, &published.snapshot, &touched);
-        if let Err(fault) = self.feed(back) {
-            return Self::stop(writer, fault);
-        }
-        self.published.store(Arc::new(published));
-    }
-
-    fn feed(&self, changes: Vec<EntityChange>) -> Result<(), Fault> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        self.seams.sink.apply(changes).map(|_| ())
-    }
-
-    fn stop(writer: &mut Writer, fault: Fault) {
-        tracing::error!(%fault, "catalog stopped writing");
-        let message = format!("the catalog takes no more changes: {}", fault.message);
-        writer.stopped = Some(
-            Fault::unavailable(message)
-                .with_reason("catalog_stopped")
-                .with_hint("mend the cause and restart"),
-        );
+        self.transactions.published()
     }
 }
 
 #[async_trait]
 impl Assets for Catalog {
     fn snapshot(&self) -> Arc<AssetSnapshot> {
-        Arc::clone(&self.shared.published.load().snapshot)
+        Arc::clone(&self.published().snapshot)
     }
 
     async fn register_depot(&self, depot: Depot) -> Result<(), Fault> {
-        check_depot(&depot, &self.shared.directory)?;
+        check_depot(&depot, &self.directory)?;
         self.change("register_depot", move |state| {
             if !state.depots.contains_key(&depot.name) && state.depots.len() >= DEPOTS_MAX {
                 return Err(Fault::invalid(format!(
@@ -309,13 +189,12 @@ impl Assets for Catalog {
             }
         });
         let known = known.await?;
-        let seams = &self.shared.seams;
-        let survey = scan::survey(&depot, known, seams.secrets.as_ref(), seams.clock.now()).await?;
+        let survey = scan::survey(&depot, known, self.secrets.as_ref(), self.clock.now()).await?;
         let started_at = before.transaction;
         self.change("scan", move |state| {
             if state.depots.get(&depot.name) != Some(&depot) {
                 return Err(Fault::new(
-                    dataos_model::fault::FaultKind::Conflict,
+                    FaultKind::Conflict,
                     format!("depot `{}` was changed while it was scanned", depot.name),
                 )
                 .with_hint("scan again"));
@@ -357,7 +236,7 @@ impl Assets for Catalog {
 
     async fn stage_write(&self, target: Dataset, lineage: WriteLineage) -> Result<u64, Fault> {
         writes::check(&target, &lineage)?;
-        let now = self.shared.seams.clock.now();
+        let now = self.clock.now();
         self.change("stage_write", move |state| {
             writes::stage(state, &target, &lineage, now)
         })
@@ -366,7 +245,7 @@ impl Assets for Catalog {
 
     async fn settle_write(&self, stage: u64, target: Dataset) -> Result<(), Fault> {
         writes::check_target(&target)?;
-        let now = self.shared.seams.clock.now();
+        let now = self.clock.now();
         self.change("settle_write", move |state| {
             Ok((writes::settle(state, stage, &target, now)?, ()))
         })

@@ -38,7 +38,9 @@ mod entities;
 mod search;
 mod state;
 
-mod catalog;
+mod transactions;
 mod writes;
+
+mod catalog;
 
 pub use catalog::{Catalog, CatalogConfig, CatalogSeams};

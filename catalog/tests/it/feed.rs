@@ -1,6 +1,8 @@
 //! The entities that the PDP gets: before a call returns, and never what did not become durable.
 
-use dataos_model::{dataset::DatasetId, entity::EntityType, entity::EntityUid, seams::Assets};
+use dataos_model::{
+    dataset::DatasetId, entity::EntityType, entity::EntityUid, fault::FaultKind, seams::Assets,
+};
 
 use crate::fixtures::{House, lineage, main_id, parquet_bytes, written};
 
@@ -91,5 +93,28 @@ async fn what_the_pdp_refuses_is_undone() {
     let house = house.reopen().await;
     assert_eq!(house.sink.without_tags(), entities);
     assert_eq!(house.catalog.snapshot().transaction, before.transaction);
+    house.tag(&main_id("a"), None, &["PII"]).await;
+}
+
+#[tokio::test]
+async fn a_change_torn_out_by_a_panic_stops_the_writer_and_not_the_readers() {
+    let house = House::with_lake().await;
+    house.write("a.parquet", parquet_bytes(2));
+    house.catalog.scan("lake").await.unwrap();
+    let before = house.catalog.snapshot();
+    let id = main_id("a");
+    let tag = || house.catalog.set_tags(&id, None, vec!["PII".to_owned()]);
+    house.sink.set_panicking(true);
+    assert_eq!(tag().await.unwrap_err().kind, FaultKind::Internal);
+    house.sink.set_panicking(false);
+    let fault = tag().await.unwrap_err();
+    assert_eq!(
+        (fault.kind, fault.reason.as_str()),
+        (FaultKind::Unavailable, "catalog_stopped")
+    );
+    assert_eq!(house.catalog.snapshot().hash, before.hash);
+
+    let house = house.reopen().await;
+    assert_eq!(house.catalog.snapshot().hash, before.hash);
     house.tag(&main_id("a"), None, &["PII"]).await;
 }

@@ -33,10 +33,12 @@ use tempfile::TempDir;
 pub(crate) struct FakeSink {
     entities: Mutex<BTreeMap<EntityUid, Entity>>,
     refuses: AtomicBool,
+    panics: AtomicBool,
 }
 
 impl EntitySink for FakeSink {
     fn apply(&self, changes: Vec<EntityChange>) -> Result<Hash, Fault> {
+        assert!(!self.panics.load(Ordering::SeqCst), "the sink panics");
         if self.refuses.load(Ordering::SeqCst) {
             return Err(Fault::internal("the sink refuses"));
         }
@@ -59,6 +61,11 @@ impl FakeSink {
     /// From now on, whether changes are refused.
     pub(crate) fn set_refusing(&self, refuses: bool) {
         self.refuses.store(refuses, Ordering::SeqCst);
+    }
+
+    /// From now on, whether a change makes it panic.
+    pub(crate) fn set_panicking(&self, panics: bool) {
+        self.panics.store(panics, Ordering::SeqCst);
     }
 
     /// All entities but tags, which stay when nothing carries them.
