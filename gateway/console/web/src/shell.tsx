@@ -18,7 +18,7 @@ export function Shell() {
   useEffect(() => void ask(), []);
   const isOut = session.is === "out";
   useEffect(() => {
-    if (isOut && path !== SIGN_IN) go(`${SIGN_IN}?return=${encodeURIComponent(here())}`, "replace");
+    if (isOut && path !== SIGN_IN) go(`${SIGN_IN}#${new URLSearchParams({ return: here() })}`, "replace");
   }, [isOut, path]);
   if (session.is === "asking") return <p className="waiting">Asking the server who you are…</p>;
   if (session.is === "failed") {

@@ -12,6 +12,8 @@ import { go, Link, usePlace, withSearch } from "../../router.tsx";
 
 const INTERVAL_MS = 1_000;
 const ROWS_MAX = 20;
+/** Who did what is the audit log's to tell: the server leaves it out for others. */
+const HIDDEN = "Shown to those who may search the audit log.";
 /** A checkpoint is signed each second; one this old, in seconds, means that something is stuck. */
 const CHECKPOINT_AGE_S_MAX = 30;
 
@@ -102,7 +104,7 @@ function Figures({ overview }: { overview: Overview }) {
   const figures: [string, string, string, string?][] = [
     ["Decisions", `${count(rates_per_second.at(-1) ?? 0)}/s`, `${count(decided)} since start`],
     ["Denied", share, `${count(counts.deny)} of ${count(decided)}`],
-    ["Errors", count(counts.errors), "answered as denials", counts.errors > 0 ? "warn" : undefined],
+    ["Errors", count(counts.errors), "failed within the server", counts.errors > 0 ? "warn" : undefined],
     ["Latency, p50", duration(latency_us.p50), "half of calls are faster"],
     ["Latency, p99", duration(latency_us.p99), "1 in 100 is slower"],
     ["Audit log", count(log.size), "entries"],
@@ -128,7 +130,9 @@ function Figures({ overview }: { overview: Overview }) {
 function TopDenied({ overview }: { overview: Overview }) {
   return (
     <Panel title="Most denied" note="since start">
-      {overview.top_denied.length === 0 && <p className="empty">Nobody was denied anything.</p>}
+      {overview.top_denied.length === 0 && (
+        <p className="empty">{overview.counts.deny > 0 ? HIDDEN : "Nobody was denied anything."}</p>
+      )}
       <ol className="ranking">
         {overview.top_denied.map(({ principal, count: times }) => (
           <li key={principal}>
@@ -172,6 +176,7 @@ function isPoll(entry: AuditEntry): boolean {
 function Recent(props: { entries: AuditEntry[]; showsPolls: boolean; toggle: () => void }) {
   const others = props.entries.filter((entry) => !isPoll(entry));
   const shown = (props.showsPolls ? props.entries : others).slice(0, ROWS_MAX);
+  const why = props.entries.length === 0 ? HIDDEN : "No decision yet but the polls of this screen.";
   return (
     <Panel
       title="Recent decisions"
@@ -184,7 +189,11 @@ function Recent(props: { entries: AuditEntry[]; showsPolls: boolean; toggle: () 
         </>
       }
     >
-      {shown.length === 0 ? <p className="empty">No decision yet but the polls of this screen.</p> : <EntryTable entries={shown} caption="Recent decisions, newest first" />}
+      {shown.length === 0 ? (
+        <p className="empty">{why}</p>
+      ) : (
+        <EntryTable entries={shown} caption="Recent decisions, newest first" />
+      )}
     </Panel>
   );
 }

@@ -44,8 +44,8 @@ export function Lens({ sql, certificate }: { sql: string; certificate: QueryResu
 }
 
 function Table({ table, texts }: { table: TableAccess; texts: Texts }) {
-  const changed = table.columns.filter((column) => column.outcome !== "plain");
-  const plain = table.columns.filter((column) => column.outcome === "plain");
+  const changed = table.columns.filter((column) => !isPlain(column));
+  const plain = table.columns.filter(isPlain);
   return (
     <section className="lens-table" aria-label={table.dataset}>
       <h3>
@@ -92,6 +92,11 @@ function Table({ table, texts }: { table: TableAccess; texts: Texts }) {
       )}
     </section>
   );
+}
+
+/** Shown as it is in every row; the outcome alone speaks of the last rule. */
+function isPlain(column: Column): boolean {
+  return column.outcome === "plain" && column.rules.every((rule) => rule.outcome === "plain");
 }
 
 function Rows({ filter }: { filter: string }) {

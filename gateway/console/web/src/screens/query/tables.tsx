@@ -57,7 +57,7 @@ export function Tables({ insert, learn, names }: Props) {
 function Table({ dataset, insert, learn }: { dataset: DatasetSummary } & Pick<Props, "insert" | "learn">) {
   const [isOpen, setOpen] = useState(false);
   const { value, problem } = useLoad(isOpen ? dataset.address : null, async (signal) => {
-    const path = dataset.address.split("/").map(encodeURIComponent).join("/");
+    const path = [dataset.depot, dataset.collection, dataset.name].map(encodeURIComponent).join("/");
     const { value: whole } = await getJson<Dataset>(`/api/v1/catalog/datasets/${path}`, { signal });
     learn(whole);
     return whole;

@@ -1,4 +1,5 @@
-// Signing in with a local account, and back to where one was.
+// Signing in with a local account, and back to where one was. That place stands in the fragment: it
+// may hold a statement, and a fragment is not sent.
 import { useEffect, useRef, useState, type FormEvent } from "react";
 import { Problem } from "../../api/client.ts";
 import { go, usePlace } from "../../router.tsx";
@@ -7,7 +8,7 @@ import { signIn, useSession } from "../../session/session.ts";
 
 export default function SignIn() {
   const session = useSession();
-  const back = usePlace().search.get("return") ?? "/";
+  const back = usePlace().hash.get("return") ?? "/";
   const [user, setUser] = useState("");
   const [password, setPassword] = useState("");
   const [isBusy, setBusy] = useState(false);
