@@ -92,23 +92,36 @@ impl AuditLog {
                 "the origin of the audit log is not usable: {error}"
             ))
         })?;
-        let verifier = key.verifier().clone();
         let directory = Directory::open(&config.directory)?;
         let recovered = recover::recover(&directory, &key, &*disk)?;
-        let report = recovered.report.clone();
-        log_report(&report);
-        let queue = Arc::new(Queue::new(config.queue_entries));
-        let path = config.directory.clone();
-        let spare = Arc::new(Spare::default());
-        let checkpoint_size = recovered.checkpoint_size;
+        log_report(&recovered.report);
+        Ok(Arc::new(Self::start(
+            config, directory, recovered, key, clock, disk,
+        )?))
+    }
+
+    /// Starts the threads on a log that was read and proven.
+    fn start(
+        config: &AuditConfig,
+        directory: Directory,
+        recovered: Recovered,
+        key: SignerKey,
+        clock: Arc<dyn Clock>,
+        disk: Arc<dyn Disk>,
+    ) -> Result<Self, Fault> {
         let Recovered {
+            report,
             view,
             frontier,
             active,
             last_time_ms,
-            ..
+            checkpoint_size,
         } = recovered;
+        let path = &config.directory;
+        let verifier = key.verifier().clone();
+        let queue = Arc::new(Queue::new(config.queue_entries));
         let view = Arc::new(RwLock::new(view));
+        let spare = Arc::new(Spare::default());
         let spare_thread = {
             let (spare, path, disk) = (Arc::clone(&spare), path.clone(), Arc::clone(&disk));
             spawn("audit-spare", move || spare.run(&path, &*disk))?
@@ -120,23 +133,20 @@ impl AuditLog {
                 keeper.run(&path, &view, checkpoint_size)
             })?
         };
-        let writer = SegmentWriter::new(
-            &path,
-            disk,
-            active,
-            Arc::clone(&spare),
-            config.segment_bytes,
-        );
-        let committer = Committer {
-            queue: Arc::clone(&queue),
-            view: Arc::clone(&view),
-            writer,
-            frontier,
-            key,
-            clock,
-            last_time_ms,
+        let committer = {
+            let (queue, view, spare) = (Arc::clone(&queue), Arc::clone(&view), Arc::clone(&spare));
+            let writer = SegmentWriter::new(path, disk, active, spare, config.segment_bytes);
+            let committer = Committer {
+                queue,
+                view,
+                writer,
+                frontier,
+                key,
+                clock,
+                last_time_ms,
+            };
+            spawn("audit-commit", move || committer.run())?
         };
-        let committer = spawn("audit-commit", move || committer.run())?;
         let running = Running {
             committer,
             spare,
@@ -145,16 +155,15 @@ impl AuditLog {
             keeper_thread,
             _directory: directory,
         };
-        let reader = Reader::new(&path, Arc::clone(&view));
-        let running = Mutex::new(Some(running));
-        Ok(Arc::new(Self {
+        let reader = Reader::new(path, Arc::clone(&view));
+        Ok(Self {
             verifier,
             report,
             queue,
             view,
             reader,
-            running,
-        }))
+            running: Mutex::new(Some(running)),
+        })
     }
 
     /// What was found when the log was opened.
@@ -324,3 +333,6 @@ fn log_report(report: &RecoveryReport) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,6 +113,12 @@ impl Queue {
         std::mem::take(&mut state.pending)
     }
 
+    /// Number of entries that wait.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.lock().pending.len()
+    }
+
     /// Why the log takes no entries any more, if it does not.
     pub(crate) fn stopped(&self) -> Option<String> {
         self.lock().stopped.clone()

@@ -13,7 +13,7 @@ use dataos_model::record::EntryKind;
 use dataos_proof::{
     checkpoint::Checkpoint,
     entry::Kind,
-    log::{Damage, SEGMENT_BYTES_MAX, Scanner, Signatures, WholeBatch},
+    log::{Damage, LogSummary, SEGMENT_BYTES_MAX, Scanner, Signatures, WholeBatch},
     note::SignerKey,
     tree::{Frontier, empty_root},
 };
@@ -63,6 +63,15 @@ pub(crate) struct Recovered {
     pub(crate) checkpoint_size: u64,
 }
 
+/// What the segments hold.
+struct Scanned {
+    view: View,
+    frontier: Frontier,
+    summary: LogSummary,
+    /// The last segment: name, bytes, and the offset behind its last whole batch.
+    last: Option<(String, Vec<u8>, u64)>,
+}
+
 /// Reads and proves the log in `directory`.
 pub(crate) fn recover(
     directory: &Directory,
@@ -74,34 +83,13 @@ pub(crate) fn recover(
     remove_if_present(&path.join(SPARE_NAME))?;
     let known = known_checkpoint(directory, key)?;
     let checkpoint_size = known.as_ref().map_or(0, |known| known.size);
-    let names = directory.segments()?;
-    let mut view = View::new(empty_checkpoint(key));
-    let mut scanner = Scanner::new(
-        key.verifier(),
-        Signatures::Newest,
-        known.into_iter().collect(),
-    );
-    let mut last = None;
-    for name in &names {
-        let bytes = read_segment(path, name)?;
-        view.add_segment(name);
-        let mut unreadable = None;
-        let visit = &mut |batch: &WholeBatch<'_>| {
-            if let Err(error) = show(&mut view, batch) {
-                unreadable.get_or_insert(error);
-            }
-        };
-        let end = scanner
-            .segment(name, &bytes, visit)
-            .map_err(|damage| refuse(path, &damage))?;
-        if let Some(error) = unreadable {
-            return Err(error);
-        }
-        view.bytes += end;
-        last = Some((name.clone(), bytes, end));
-    }
-    let frontier = scanner.frontier().clone();
-    let summary = scanner.finish().map_err(|damage| refuse(path, &damage))?;
+    // Nothing is changed before everything is proven.
+    let Scanned {
+        mut view,
+        frontier,
+        summary,
+        last,
+    } = scan(directory, key, known)?;
     let torn = match (&summary.torn, &last) {
         (Some(_), Some((name, bytes, end))) => put_aside(path, name, bytes, *end)?,
         _ => None,
@@ -143,6 +131,43 @@ pub(crate) fn recover(
         active,
         last_time_ms,
         checkpoint_size,
+    })
+}
+
+fn scan(
+    directory: &Directory,
+    key: &SignerKey,
+    known: Option<Checkpoint>,
+) -> Result<Scanned, Fault> {
+    let path = directory.path();
+    let mut view = View::new(empty_checkpoint(key));
+    let known = known.into_iter().collect();
+    let mut scanner = Scanner::new(key.verifier(), Signatures::Newest, known);
+    let mut last = None;
+    for name in directory.segments()? {
+        let bytes = read_segment(path, &name)?;
+        view.add_segment(&name);
+        let mut unreadable = None;
+        let visit = &mut |batch: &WholeBatch<'_>| {
+            if let Err(error) = show(&mut view, batch) {
+                unreadable.get_or_insert(error);
+            }
+        };
+        let scanned = scanner.segment(&name, &bytes, visit);
+        let end = scanned.map_err(|damage| refuse(path, &damage))?;
+        if let Some(error) = unreadable {
+            return Err(error);
+        }
+        view.bytes += end;
+        last = Some((name, bytes, end));
+    }
+    let frontier = scanner.frontier().clone();
+    let summary = scanner.finish().map_err(|damage| refuse(path, &damage))?;
+    Ok(Scanned {
+        view,
+        frontier,
+        summary,
+        last,
     })
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct SegmentWriter {
     disk: Arc<dyn Disk>,
     active: ActiveSegment,
     spare: Arc<Spare>,
+    /// Whether the next segment has been asked for.
+    is_spare_wanted: bool,
     segment_bytes_max: u64,
 }
 
@@ -51,26 +53,39 @@ impl SegmentWriter {
         spare: Arc<Spare>,
         segment_bytes_max: u64,
     ) -> Self {
-        let writer = Self {
-            directory: directory.to_owned(),
+        let directory = directory.to_owned();
+        Self {
+            directory,
             disk,
             active,
             spare,
+            is_spare_wanted: false,
             segment_bytes_max,
-        };
-        writer.spare.want(writer.next_capacity());
-        writer
+        }
     }
 
     /// Makes room for `bytes` more, in a new segment that begins with entry `first` if need be.
     /// Returns the new segment's name, if there is one.
     pub(crate) fn reserve(&mut self, bytes: u64, first: u64) -> io::Result<Option<String>> {
+        // A quarter, so that the zeros are there before the rest is used up, and a log that stays
+        // small has no second segment.
+        if self.active.end >= self.active.capacity / 4 {
+            self.want_spare();
+        }
         if self.active.end + bytes <= self.active.capacity {
             return Ok(None);
         }
-        let (file, capacity) = self.spare.take()?;
+        self.want_spare();
+        let (file, capacity) = match self.spare.take() {
+            Ok(ready) => ready,
+            // Perhaps there was no room at that time. This makes a new file: no sync is repeated.
+            Err(_) => {
+                self.spare.want(self.next_capacity());
+                self.spare.take()?
+            }
+        };
         self.active = begin(&self.directory, &*self.disk, file, capacity, first)?;
-        self.spare.want(self.next_capacity());
+        self.is_spare_wanted = false;
         Ok(Some(self.active.name.clone()))
     }
 
@@ -88,8 +103,15 @@ impl SegmentWriter {
         Ok(())
     }
 
+    fn want_spare(&mut self) {
+        if !self.is_spare_wanted {
+            self.is_spare_wanted = true;
+            self.spare.want(self.next_capacity());
+        }
+    }
+
     fn next_capacity(&self) -> u64 {
-        (self.active.capacity.max(SEGMENT_BYTES_MIN) * 2).min(self.segment_bytes_max)
+        (self.active.capacity * 2).clamp(SEGMENT_BYTES_MIN, self.segment_bytes_max)
     }
 }
 

@@ -180,7 +180,7 @@ mod tests {
         check(good.replace("index 4", "index -4"));
         check(good.replace("index 4\n", ""));
         check(good.replace("index 4", "extra ?\nindex 4"));
-        check(good.replace("index 4\n", &format!("index 4\n{}", "A\n".repeat(1))));
+        check(good.replace("index 4\n", "index 4\nA\n"));
         let hash = format!("{}=\n", "A".repeat(43));
         check(good.replace("index 4\n", &format!("index 4\n{}", hash.repeat(64))));
         check("x".repeat(PROOF_BYTES_MAX + 1));

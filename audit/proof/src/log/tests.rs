@@ -177,87 +177,82 @@ fn every_truncation_is_found_by_a_known_checkpoint() {
     }
 }
 
+/// Changes to a log of two entries, made with the key and with right checksums.
+fn changed(change: impl Fn(&mut Writer)) -> DamageKind {
+    let mut writer = Writer::new();
+    writer.batch(2);
+    change(&mut writer);
+    verify(&writer.segments).unwrap_err().kind
+}
+
 #[test]
 fn entries_that_are_changed_with_care_are_found() {
-    let check = |change: &dyn Fn(&mut Writer), expected: &dyn Fn(&DamageKind) -> bool| {
-        let mut writer = Writer::new();
-        writer.batch(2);
-        change(&mut writer);
-        let damage = verify(&writer.segments).unwrap_err();
-        assert!(expected(&damage.kind), "{damage}");
-    };
-    // The checksum is right, the tree is not.
-    check(
-        &|writer| {
-            writer.frontier = Frontier::new();
-            writer.frontier.grow(vec![[0; 32]; 2]);
-            writer.batch(1);
-        },
-        &|kind| *kind == DamageKind::Root,
+    let root = changed(|writer| {
+        writer.frontier = Frontier::new();
+        writer.frontier.grow(vec![[0; 32]; 2]);
+        writer.batch(1);
+    });
+    assert_eq!(root, DamageKind::Root);
+    let time = changed(|writer| {
+        writer.time_ms = 5;
+        writer.batch(1);
+    });
+    assert_eq!(time, DamageKind::Time);
+    let gap = changed(|writer| {
+        writer.frontier.push([0; 32]);
+        writer.batch(1);
+    });
+    assert_eq!(
+        gap,
+        DamageKind::Index {
+            expected: 2,
+            found: 3
+        }
     );
-    check(
-        &|writer| {
-            writer.time_ms = 5;
-            writer.batch(1);
-        },
-        &|kind| *kind == DamageKind::Time,
+    let missing_segment = changed(|writer| {
+        writer.rotate();
+        writer.segments.remove(0);
+    });
+    assert_eq!(
+        missing_segment,
+        DamageKind::Index {
+            expected: 0,
+            found: 2
+        }
     );
-    check(
-        &|writer| {
-            writer.frontier.push([0; 32]);
-            writer.batch(1);
-        },
-        &|kind| {
-            *kind
-                == DamageKind::Index {
-                    expected: 2,
-                    found: 3,
-                }
-        },
-    );
-    check(
-        &|writer| {
-            writer.rotate();
-            writer.rotate();
-            writer.segments.remove(0);
-        },
-        &|kind| {
-            *kind
-                == DamageKind::Index {
-                    expected: 0,
-                    found: 2,
-                }
-        },
-    );
-    check(
-        &|writer| {
-            let entry = writer.entry(2);
-            let bytes = &mut writer.segments.last_mut().unwrap().1;
-            EntryFrame {
-                index: 2,
-                entry: &entry,
-                salt: &[6; 16],
-                details: b"other",
-            }
-            .write(bytes);
-            let note = Checkpoint {
-                origin: "x".to_owned(),
-                size: 3,
-                root: [0; 32],
-            }
-            .sign(&key())
-            .0;
-            BatchFrame {
-                size: 3,
-                first: 2,
-                count: 1,
-                time_ms: writer.time_ms,
-                note: &note,
-            }
-            .write(bytes);
-        },
-        &|kind| *kind == DamageKind::Details,
-    );
+    let details = changed(|writer| {
+        let entry = writer.entry(2);
+        let bytes = &mut writer.segments.last_mut().unwrap().1;
+        EntryFrame {
+            index: 2,
+            entry: &entry,
+            salt: &[6; 16],
+            details: b"other",
+        }
+        .write(bytes);
+        let time_ms = writer.time_ms;
+        BatchFrame {
+            size: 3,
+            first: 2,
+            count: 1,
+            time_ms,
+            note: "",
+        }
+        .write(bytes);
+    });
+    assert_eq!(details, DamageKind::Details);
+    let count = changed(|writer| {
+        let bytes = &mut writer.segments.last_mut().unwrap().1;
+        BatchFrame {
+            size: 2,
+            first: 2,
+            count: 0,
+            time_ms: 9999,
+            note: "",
+        }
+        .write(bytes);
+    });
+    assert_eq!(count, DamageKind::Batch);
 }
 
 #[test]

@@ -81,7 +81,8 @@ fn a_change_of_any_character_is_found() {
                 "{position} {character:?}"
             );
         }
-        assert!(verify(&text[..position], key.verifier()).is_err());
+        let shorter: String = text.chars().take(position).collect();
+        assert!(verify(&shorter, key.verifier()).is_err());
     }
 }
 

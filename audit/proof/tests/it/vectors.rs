@@ -102,84 +102,74 @@ fn valid(key: &SignerKey, name: &str, [first, size, index]: [u64; 3]) -> Value {
     })
 }
 
+/// Offset of the entry in a receipt.
+const ENTRY: usize = 87;
+
+/// Offset of the effect, behind the request id.
+fn effect_at(bytes: &[u8]) -> usize {
+    ENTRY + 11 + usize::from(bytes[ENTRY + 10])
+}
+
+/// What a change makes of a valid receipt, and how.
+type Change<T> = (&'static str, fn(&mut T));
+
+/// Changes to the bytes of a receipt with three inclusion hashes.
+const BYTES: &[Change<Vec<u8>>] = &[
+    ("a later version", |bytes| bytes[0] = 2),
+    ("cut short by one byte", |bytes| {
+        bytes.pop();
+    }),
+    ("one byte too many", |bytes| bytes.push(0)),
+    ("allow turned into deny", |bytes| {
+        let effect = effect_at(bytes);
+        bytes[effect] ^= 3;
+    }),
+    ("an effect that does not exist", |bytes| {
+        let effect = effect_at(bytes);
+        bytes[effect] = 3;
+    }),
+    ("the time changed", |bytes| bytes[ENTRY + 9] ^= 1),
+    ("the request id is not UTF-8", |bytes| {
+        bytes[ENTRY + 11] = 0xff
+    }),
+    ("the details hash changed", |bytes| {
+        let end = bytes.len() - 1 - 3 * 32;
+        bytes[end - 1] ^= 1;
+    }),
+];
+
+/// Changes to the fields of the same receipt.
+const FIELDS: &[Change<Receipt>] = &[
+    ("another index", |receipt| receipt.index = 2),
+    ("an index beyond the tree", |receipt| receipt.index = 7),
+    ("another tree size", |receipt| receipt.tree_size = 8),
+    ("the signature changed", |receipt| receipt.signature[5] ^= 1),
+    ("an inclusion hash changed", |receipt| {
+        receipt.proof[0][0] ^= 1
+    }),
+    ("an inclusion hash missing", |receipt| {
+        receipt.proof.truncate(2)
+    }),
+    ("an inclusion hash too many", |receipt| {
+        receipt.proof.push([0; 32])
+    }),
+    ("two inclusion hashes swapped", |receipt| {
+        receipt.proof.swap(0, 1)
+    }),
+];
+
 fn invalid(key: &SignerKey) -> Vec<Value> {
     let good = make(key, 0, 7, 3);
-    let bytes = URL_SAFE_NO_PAD.decode(good.encode()).unwrap();
-    let raw = |change: &dyn Fn(&mut Vec<u8>)| {
-        let mut bytes = bytes.clone();
-        change(&mut bytes);
-        URL_SAFE_NO_PAD.encode(bytes)
-    };
     let other = SignerKey::from_seed("logs.example/demo", &[8; 32]).unwrap();
     let renamed = SignerKey::from_seed("logs.example/other", &[7; 32]).unwrap();
-    let with = |change: &dyn Fn(&mut Receipt)| {
-        let mut receipt = good.clone();
-        change(&mut receipt);
-        receipt.encode()
+    let claiming = Receipt {
+        key_id: key.verifier().id(),
+        ..make(&other, 0, 7, 3)
     };
-    let entry_at = |offset: usize| 87 + offset;
-    let cases: Vec<(&str, String)> = vec![
+    let mut cases = vec![
         ("empty", String::new()),
         ("not base64url", "****".to_owned()),
         ("padded", format!("{}=", good.encode())),
-        ("a later version", raw(&|bytes| bytes[0] = 2)),
-        (
-            "cut short by one byte",
-            raw(&|bytes| bytes.truncate(bytes.len() - 1)),
-        ),
-        ("one byte too many", raw(&|bytes| bytes.push(0))),
-        ("another index", with(&|receipt| receipt.index = 2)),
-        (
-            "an index beyond the tree",
-            with(&|receipt| receipt.index = 7),
-        ),
-        ("another tree size", with(&|receipt| receipt.tree_size = 8)),
-        (
-            "the signature changed",
-            with(&|receipt| receipt.signature[5] ^= 1),
-        ),
-        (
-            "deny turned into allow",
-            raw(&|bytes| {
-                let effect = entry_at(10 + 1 + usize::from(bytes[entry_at(10)]));
-                bytes[effect] ^= 3;
-            }),
-        ),
-        (
-            "an effect that does not exist",
-            raw(&|bytes| {
-                let effect = entry_at(10 + 1 + usize::from(bytes[entry_at(10)]));
-                bytes[effect] = 3;
-            }),
-        ),
-        ("the time changed", raw(&|bytes| bytes[entry_at(9)] ^= 1)),
-        (
-            "the request id is not UTF-8",
-            raw(&|bytes| bytes[entry_at(11)] = 0xff),
-        ),
-        (
-            "the details hash changed",
-            raw(&|bytes| {
-                let end = bytes.len() - 1 - 3 * 32;
-                bytes[end - 1] ^= 1;
-            }),
-        ),
-        (
-            "an inclusion hash changed",
-            with(&|receipt| receipt.proof[0][0] ^= 1),
-        ),
-        (
-            "an inclusion hash missing",
-            with(&|receipt| receipt.proof.truncate(2)),
-        ),
-        (
-            "an inclusion hash too many",
-            with(&|receipt| receipt.proof.push([0; 32])),
-        ),
-        (
-            "two inclusion hashes swapped",
-            with(&|receipt| receipt.proof.swap(0, 1)),
-        ),
         (
             "another key of the same name",
             make(&other, 0, 7, 3).encode(),
@@ -188,12 +178,18 @@ fn invalid(key: &SignerKey) -> Vec<Value> {
             "the same key of another name",
             make(&renamed, 0, 7, 3).encode(),
         ),
-        ("another key that claims this key's id", {
-            let mut receipt = make(&other, 0, 7, 3);
-            receipt.key_id = key.verifier().id();
-            receipt.encode()
-        }),
+        ("another key that claims this key's id", claiming.encode()),
     ];
+    cases.extend(BYTES.iter().map(|(name, change)| {
+        let mut bytes = URL_SAFE_NO_PAD.decode(good.encode()).unwrap();
+        change(&mut bytes);
+        (*name, URL_SAFE_NO_PAD.encode(bytes))
+    }));
+    cases.extend(FIELDS.iter().map(|(name, change)| {
+        let mut receipt = good.clone();
+        change(&mut receipt);
+        (*name, receipt.encode())
+    }));
     let verdict = |(name, text): (&str, String)| {
         let error = receipt::verify(&text, key.verifier()).expect_err(name);
         json!({ "name": name, "receipt": text, "error": error.to_string() })
