@@ -21,7 +21,7 @@ use dataos_model::{
 use crate::{
     decide::{Refusal, Selection, type_check},
     digest::caller_digest,
-    index::keys_of,
+    facts::may_hold,
     narrow::Narrowing,
     source::LoadedPolicy,
     stack::caught,
@@ -148,23 +148,19 @@ impl Version {
     }
 
     fn reaches(&self, policy: &LoadedPolicy, dataset: &Placed, columns: &DatasetSchema) -> bool {
-        let reached = |uid: &EntityUid, ancestors: &[EntityUid]| {
-            keys_of(uid, ancestors).contains(&policy.scope.resource)
+        let reached = |this: &Placed| {
+            this.keys().contains(&policy.scope.resource) && may_hold(&policy.facts, None, Some(this))
         };
+        let actions = &policy.scope.actions;
         let row = this(&EntityType::ROW, dataset, None);
-        if policy.scope.actions.contains(&Action::ReadRow)
-            && reached(&row.entity.uid, &row.ancestors)
-        {
+        if actions.contains(&Action::ReadRow) && reached(&row) {
             return true;
         }
-        let Ok(id) = dataset.entity.uid.id.parse::<DatasetId>() else {
-            return false;
-        };
-        policy.scope.actions.contains(&Action::ReadCell)
+        let Ok(id) = dataset.entity.uid.id.parse::<DatasetId>() else { return false };
+        actions.contains(&Action::ReadCell)
             && columns.columns.iter().any(|column| {
                 let column = self.stored(&id.column_uid(&column.name));
-                let cell = this(&EntityType::CELL, dataset, column.as_ref());
-                reached(&cell.entity.uid, &cell.ancestors)
+                reached(&this(&EntityType::CELL, dataset, column.as_ref()))
             })
     }
 }

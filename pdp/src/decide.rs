@@ -50,11 +50,7 @@ impl Version {
         let (policies, looked_into): (_, Vec<EntityUid>) = match selection {
             Selection::Whole => (None, self.policies.whole().1.clone()),
             Selection::Indexed => {
-                let positions = self.policies.index.candidates(
-                    request.action,
-                    &principal.keys(),
-                    &resource.keys(),
-                );
+                let positions = self.candidates(request.action, &principal, &resource);
                 let policies = self.policies.at(&positions);
                 let looked_into = policies
                     .iter()

@@ -21,6 +21,7 @@ mod scan;
 mod stack;
 
 mod conditions;
+mod facts;
 mod convert;
 mod digest;
 

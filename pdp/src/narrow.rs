@@ -21,7 +21,7 @@ use dataos_model::{
 use crate::{
     access::this,
     convert::{cedar_context, cedar_uid},
-    decide::{Refusal, forbidden},
+    decide::{Refusal, forbidden, type_check},
     residual::{condition, satisfied, unsatisfied},
     set::cedar_set,
     source::LoadedPolicy,
@@ -251,7 +251,7 @@ impl Narrowing<'_> {
         let set = cedar_set(policies.iter().copied());
         let response = set
             .tpe(&request, &entities, schema)
-            .map_err(|_| not_typed(policies, &request, &entities, schema))?;
+            .map_err(|_| not_typed(policies, &request, &entities, &self.schema))?;
         let mut residuals = Vec::new();
         for left in response.policies() {
             let Some(policy) = self.version.policies.get(left.id().as_ref()) else {
@@ -318,16 +318,16 @@ fn not_typed(
     policies: &[&Arc<LoadedPolicy>],
     request: &PartialRequest,
     entities: &PartialEntities,
-    schema: &Schema,
+    schema: &Validator,
 ) -> Refusal {
     let failing = policies.iter().find_map(|policy| {
         let alone: CedarSet = cedar_set([*policy]);
-        let error = alone.tpe(request, entities, schema).err()?;
-        Some(format!(
-            "policy `{}` ({}): {error}",
-            policy.id(),
-            policy.reference.source
-        ))
+        let error = alone.tpe(request, entities, schema.schema()).err()?;
+        let message = match type_check(&[*policy], schema) {
+            Err((_, message)) => message,
+            Ok(()) => error.to_string(),
+        };
+        Some(format!("policy `{}` ({}): {message}", policy.id(), policy.reference.source))
     });
     let detail = failing.unwrap_or_else(|| "a policy does not type-check".to_owned());
     (Reason::PolicyNotTyped, detail)

@@ -169,11 +169,10 @@ fn read_folder(
     known: Option<&PolicySet>,
 ) -> Result<(Arc<BaseSchema>, Sources), Fault> {
     let folder = Folder::read(&config.policies_dir)?;
-    let schema = Arc::new(BaseSchema::parse(SCHEMA_FILE, &folder.schema)?);
-    // The same schema keeps its specialisations.
-    let schema = match known {
-        Some(known) if known.schema.hash == schema.hash => Arc::clone(&known.schema),
-        _ => schema,
+    let known_schema = known.map(|known| &known.schema);
+    let schema = match known_schema {
+        Some(known) if known.text_hash == Hash::of(&folder.schema) => Arc::clone(known),
+        _ => Arc::new(BaseSchema::parse(SCHEMA_FILE, &folder.schema)?),
     };
     let mut sources = Sources::new();
     for (name, text) in &folder.files {

@@ -39,6 +39,8 @@ const SPECIALISED_MAX: usize = 4096;
 pub(crate) struct BaseSchema {
     /// Digest of its canonical form.
     pub hash: Hash,
+    /// Digest of its text.
+    pub text_hash: Hash,
     /// With rows and cells that have no attributes.
     plain: Arc<Validator>,
     /// For type-checking: `read_row` and `read_cell` apply to nothing.
@@ -106,6 +108,7 @@ impl BaseSchema {
         let without_rows = Validator::new(parse(&narrowed)?);
         Ok(Self {
             hash: Hash::of(canonical(&document)),
+            text_hash: Hash::of(text),
             without_rows,
             actions: action_facts(&schema).map_err(|message| Problem::whole(file, message))?,
             plain: Arc::new(Validator::new(schema)),

@@ -19,6 +19,7 @@ use dataos_model::{
 use crate::{
     conditions,
     convert::model_uid,
+    facts::{self, Fact, Side},
     index::{Key, Scope},
     problem::Problem,
     scan::{Statement, statements},
@@ -54,12 +55,29 @@ pub(crate) struct LoadedPolicy {
     pub obligation: Option<Call>,
     /// Where it can apply.
     pub scope: Scope,
+    /// What its conditions start with and is known without evaluating them.
+    pub facts: Vec<Fact>,
     /// Entities that its conditions may look into, besides those of the request.
     pub looked_into: Vec<EntityUid>,
     /// Entities that it names at all.
     pub named: Vec<EntityUid>,
     /// Whether its conditions nest so deeply that they need a big stack.
     pub is_deep: bool,
+}
+
+impl Scope {
+    /// Files the policy under what its conditions start with where the scope itself is open.
+    fn narrow(&mut self, facts: &[Fact]) {
+        for (key, side) in
+            [(&mut self.principal, Side::Principal), (&mut self.resource, Side::Resource)]
+        {
+            if !matches!(key, Key::Entity(_))
+                && let Some(narrower) = facts::key(facts, side)
+            {
+                *key = narrower;
+            }
+        }
+    }
 }
 
 impl LoadedPolicy {
@@ -140,12 +158,14 @@ impl Loader<'_> {
             .map_err(|error| Problem::diagnosed(self.source, self.text, statement.start, &error))?;
         let id = self.id(statement, &parsed)?;
         let cedar = parsed.new_id(PolicyId::new(&id));
-        let scope = self.scope(statement, &cedar)?;
+        let mut scope = self.scope(statement, &cedar)?;
         self.validate(statement, &cedar, &scope)?;
         let document = cedar
             .to_json()
             .map_err(|error| self.at(statement, format!("policy `{id}`: {error}")))?;
         let conditions = self.conditions(statement, &cedar)?;
+        let facts = facts::leading(&conditions);
+        scope.narrow(&facts);
         let named: Vec<EntityUid> = cedar.entity_literals().iter().map(model_uid).collect();
         self.refuse_row_literals(statement, &named)?;
         let annotation = |name: &str| cedar.annotation(name).map(str::to_owned);
@@ -174,6 +194,7 @@ impl Loader<'_> {
                 .iter()
                 .flat_map(conditions::looked_into)
                 .collect(),
+            facts,
             named,
             scope,
             cedar,
@@ -301,8 +322,14 @@ impl Loader<'_> {
     ) -> Result<(), Problem> {
         let set = PolicySet::from_policies([policy.clone()])
             .map_err(|error| self.at(statement, error.to_string()))?;
-        let is_on_rows_alone = scope.resource == Key::Type(EntityType::ROW)
-            || scope.resource == Key::Type(EntityType::CELL)
+        let named_type = match policy.resource_constraint() {
+            ResourceConstraint::Is(name) | ResourceConstraint::IsIn(name, _) => {
+                Some(EntityType::named(name.basename()))
+            }
+            _ => None,
+        };
+        let is_on_rows_alone = named_type == Some(EntityType::ROW)
+            || named_type == Some(EntityType::CELL)
             || scope
                 .actions
                 .iter()

@@ -21,6 +21,7 @@ use dataos_model::{
 use crate::{
     convert::{Unrepresentable, cedar_entity, cedar_uid, pairs},
     entities::Snapshot,
+    facts::may_hold,
     index::{Key, keys_of},
     schema::{BaseSchema, SCHEMA_FILE},
     set::PolicySet,
@@ -110,6 +111,22 @@ impl Version {
     /// A stored entity with its ancestors.
     pub(crate) fn stored(&self, uid: &EntityUid) -> Option<Placed> {
         Some(self.placed(self.entities.get(uid)?.entity.clone()))
+    }
+
+    /// Positions of the policies that can apply.
+    pub(crate) fn candidates(
+        &self,
+        action: Action,
+        principal: &Placed,
+        resource: &Placed,
+    ) -> Vec<usize> {
+        let mut found =
+            self.policies.index.candidates(action, &principal.keys(), &resource.keys());
+        found.retain(|position| {
+            let policy = self.policies.policies.get(*position);
+            policy.is_some_and(|policy| may_hold(&policy.facts, Some(principal), Some(resource)))
+        });
+        found
     }
 
     /// All that Cedar may look at: the given entities, and what their attributes and the policies'
