@@ -79,11 +79,15 @@ pub enum CellOutcome {
 impl ColumnAccess {
     /// Whether no row can show this column.
     pub fn is_absent(&self) -> bool {
-        self.rules.iter().all(|rule| rule.outcome == CellOutcome::Absent)
+        self.rules
+            .iter()
+            .all(|rule| rule.outcome == CellOutcome::Absent)
     }
 
     /// Whether every row shows it as it is.
     pub fn is_plain(&self) -> bool {
-        self.rules.iter().all(|rule| rule.outcome == CellOutcome::Plain)
+        self.rules
+            .iter()
+            .all(|rule| rule.outcome == CellOutcome::Plain)
     }
 }

@@ -50,7 +50,11 @@ impl Call {
     /// # Errors
     /// Anything else, a parameter given twice, or a text above [`ANNOTATION_BYTES_MAX`].
     pub fn parse(text: &str) -> Result<Self, AnnotationError> {
-        let mut parser = Parser { text, rest: text.chars().collect(), at: 0 };
+        let mut parser = Parser {
+            text,
+            rest: text.chars().collect(),
+            at: 0,
+        };
         if text.len() > ANNOTATION_BYTES_MAX {
             return Err(parser.error(format!("longer than {ANNOTATION_BYTES_MAX} bytes")));
         }
@@ -71,7 +75,10 @@ impl Call {
             }
         }
         parser.end()?;
-        Ok(Self { operator, parameters })
+        Ok(Self {
+            operator,
+            parameters,
+        })
     }
 }
 
@@ -133,7 +140,11 @@ impl Parser<'_> {
     }
 
     fn expect(&mut self, wanted: char) -> Result<(), AnnotationError> {
-        if self.accept(wanted) { Ok(()) } else { Err(self.error(format!("expected `{wanted}`"))) }
+        if self.accept(wanted) {
+            Ok(())
+        } else {
+            Err(self.error(format!("expected `{wanted}`")))
+        }
     }
 
     fn end(&mut self) -> Result<(), AnnotationError> {
@@ -214,13 +225,14 @@ impl Parser<'_> {
         let sign = if self.accept('-') { "-" } else { "" };
         let digits = self.run(|c| c.is_ascii_digit() || c == '.');
         let text = format!("{sign}{digits}");
-        let is_decimal = digits.matches('.').count() == 1
-            && !digits.starts_with('.')
-            && !digits.ends_with('.');
+        let is_decimal =
+            digits.matches('.').count() == 1 && !digits.starts_with('.') && !digits.ends_with('.');
         if is_decimal {
             return Ok(Literal::Decimal(text));
         }
-        text.parse().map(Literal::Integer).map_err(|_| self.error("not a 64-bit integer"))
+        text.parse()
+            .map(Literal::Integer)
+            .map_err(|_| self.error("not a 64-bit integer"))
     }
 }
 
@@ -240,16 +252,31 @@ mod tests {
     fn parses_and_prints() {
         check("null", "null()");
         check("null()", "null()");
-        check("partial(first=2, fill = '*')", "partial(fill = '*', first = 2)");
-        check("redact(replacement = 'it''s')", "redact(replacement = 'it''s')");
-        check("bucket_number(buckets = [10, 20.5])", "bucket_number(buckets = [10, 20.5])");
+        check(
+            "partial(first=2, fill = '*')",
+            "partial(fill = '*', first = 2)",
+        );
+        check(
+            "redact(replacement = 'it''s')",
+            "redact(replacement = 'it''s')",
+        );
+        check(
+            "bucket_number(buckets = [10, 20.5])",
+            "bucket_number(buckets = [10, 20.5])",
+        );
     }
 
     #[test]
     fn refuses_with_position() {
-        check("", "1: expected a name of lower-case letters, digits and `_`");
+        check(
+            "",
+            "1: expected a name of lower-case letters, digits and `_`",
+        );
         check("a(b = 1, b = 2)", "15: parameter `b` given twice");
-        check("a(b = [[1]])", "8: expected a number, true, false, 'text' or [list]");
+        check(
+            "a(b = [[1]])",
+            "8: expected a number, true, false, 'text' or [list]",
+        );
         check("a(b = 'x)", "10: text without closing quote");
         check("a(b = 99999999999999999999)", "27: not a 64-bit integer");
         check("a) x", "2: unexpected `)`");

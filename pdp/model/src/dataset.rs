@@ -29,7 +29,11 @@ impl DatasetId {
         collection: impl Into<String>,
         name: impl Into<String>,
     ) -> Self {
-        Self { depot: depot.into(), collection: collection.into(), name: name.into() }
+        Self {
+            depot: depot.into(),
+            collection: collection.into(),
+            name: name.into(),
+        }
     }
 
     /// Its entity.
@@ -199,7 +203,10 @@ impl FromStr for ColumnType {
         if let Some(item) = text.strip_suffix("[]") {
             return Ok(Self::List(Box::new(item.parse()?)));
         }
-        if let Some(name) = text.strip_prefix("unsupported(").and_then(|t| t.strip_suffix(')')) {
+        if let Some(name) = text
+            .strip_prefix("unsupported(")
+            .and_then(|t| t.strip_suffix(')'))
+        {
             return Ok(Self::Other(name.to_owned()));
         }
         if let Some((precision, scale)) = text

@@ -69,7 +69,10 @@ impl EntityType {
 
     /// The id `id` of this type.
     pub fn id(self, id: impl Into<String>) -> EntityUid {
-        EntityUid { entity_type: self, id: id.into() }
+        EntityUid {
+            entity_type: self,
+            id: id.into(),
+        }
     }
 }
 
@@ -84,7 +87,12 @@ pub struct EntityUid {
 
 impl fmt::Display for EntityUid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{NAMESPACE}::{}::\"{}\"", self.entity_type.name(), self.id.escape_debug())
+        write!(
+            f,
+            "{NAMESPACE}::{}::\"{}\"",
+            self.entity_type.name(),
+            self.id.escape_debug()
+        )
     }
 }
 

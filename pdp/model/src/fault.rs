@@ -98,7 +98,10 @@ impl Fault {
 
     /// A denial with its reason code.
     pub fn denied(reason: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { reason: reason.into(), ..Self::new(FaultKind::Denied, message) }
+        Self {
+            reason: reason.into(),
+            ..Self::new(FaultKind::Denied, message)
+        }
     }
 
     /// Adds what to do next.

@@ -96,7 +96,10 @@ impl Mask {
     /// # Errors
     /// Says what is wrong with name or parameters.
     pub fn from_call(call: &Call) -> Result<Self, MaskError> {
-        let mut parameters = Parameters { call, taken: Vec::new() };
+        let mut parameters = Parameters {
+            call,
+            taken: Vec::new(),
+        };
         let mask = match call.operator.as_str() {
             "null" => Self::Null,
             "redact" => Self::Redact(parameters.text("replacement", Some("[redacted]"))?),
@@ -155,9 +158,15 @@ impl Mask {
             Self::Redact(replacement) => ("redact", vec![("replacement", text(replacement))]),
             Self::Constant(value) => ("constant", vec![("value", value.clone())]),
             Self::Hash => ("hash", vec![]),
-            Self::RegexReplace { pattern, replacement } => (
+            Self::RegexReplace {
+                pattern,
+                replacement,
+            } => (
                 "regex_replace",
-                vec![("pattern", text(pattern)), ("replacement", text(replacement))],
+                vec![
+                    ("pattern", text(pattern)),
+                    ("replacement", text(replacement)),
+                ],
             ),
             Self::Partial { first, last, fill } => (
                 "partial",
@@ -167,9 +176,10 @@ impl Mask {
                     ("fill", text(fill)),
                 ],
             ),
-            Self::BucketNumber(bounds) => {
-                ("bucket_number", vec![("buckets", Literal::List(bounds.clone()))])
-            }
+            Self::BucketNumber(bounds) => (
+                "bucket_number",
+                vec![("buckets", Literal::List(bounds.clone()))],
+            ),
             Self::BucketDate(precision) => {
                 ("bucket_date", vec![("precision", text(precision.name()))])
             }
@@ -177,7 +187,10 @@ impl Mask {
         };
         Call {
             operator: operator.to_owned(),
-            parameters: parameters.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
+            parameters: parameters
+                .into_iter()
+                .map(|(k, v)| (k.to_owned(), v))
+                .collect(),
         }
     }
 }
@@ -209,7 +222,10 @@ struct Parameters<'a> {
 
 impl<'a> Parameters<'a> {
     fn error(&self, problem: impl Into<String>) -> MaskError {
-        MaskError::Parameter { operator: self.call.operator.clone(), problem: problem.into() }
+        MaskError::Parameter {
+            operator: self.call.operator.clone(),
+            problem: problem.into(),
+        }
     }
 
     fn optional(&mut self, name: &'static str) -> Option<&'a Literal> {
@@ -218,7 +234,8 @@ impl<'a> Parameters<'a> {
     }
 
     fn required(&mut self, name: &'static str) -> Result<&'a Literal, MaskError> {
-        self.optional(name).ok_or_else(|| self.error(format!("parameter `{name}` is missing")))
+        self.optional(name)
+            .ok_or_else(|| self.error(format!("parameter `{name}` is missing")))
     }
 
     fn text(&mut self, name: &'static str, default: Option<&str>) -> Result<String, MaskError> {
@@ -260,8 +277,9 @@ impl<'a> Parameters<'a> {
                 Literal::Decimal(text) => text.clone(),
                 _ => return Err(self.error("every bucket must be a number")),
             };
-            let order: f64 =
-                bound.parse().map_err(|_| self.error("every bucket must be a number"))?;
+            let order: f64 = bound
+                .parse()
+                .map_err(|_| self.error("every bucket must be a number"))?;
             bounds.push((order, item.clone()));
         }
         bounds.sort_by(|left, right| left.0.total_cmp(&right.0));
@@ -284,7 +302,12 @@ impl<'a> Parameters<'a> {
     }
 
     fn finish(self) -> Result<(), MaskError> {
-        match self.call.parameters.keys().find(|key| !self.taken.contains(&key.as_str())) {
+        match self
+            .call
+            .parameters
+            .keys()
+            .find(|key| !self.taken.contains(&key.as_str()))
+        {
             None => Ok(()),
             Some(key) => Err(self.error(format!("unknown parameter `{key}`"))),
         }
@@ -319,7 +342,10 @@ mod tests {
             ("null(x = 1)", "mask `null`: unknown parameter `x`"),
             ("hash(algo = 'md5')", "algo `md5` is not offered"),
             ("bucket_number(buckets = [])", "must hold 1 to 1000 bounds"),
-            ("bucket_date(precision = 'minute')", "precision is hour, day"),
+            (
+                "bucket_date(precision = 'minute')",
+                "precision is hour, day",
+            ),
             ("partial(first = -1)", "must be 0 or more"),
         ] {
             let shown = Mask::parse(text).unwrap_err().to_string();

@@ -232,15 +232,19 @@ impl Expression {
     pub fn evaluate(&self, row: &dyn Row) -> Result<Value, EvaluationError> {
         match self {
             Self::Literal(value) => Ok(value.clone()),
-            Self::Column(name) => {
-                row.column(name).ok_or_else(|| EvaluationError::Absent(name.clone()))
-            }
+            Self::Column(name) => row
+                .column(name)
+                .ok_or_else(|| EvaluationError::Absent(name.clone())),
             Self::Present(name) => Ok(Value::Bool(row.column(name).is_some())),
             Self::Not(inner) => Ok(Value::Bool(!inner.boolean(row)?)),
             Self::And(left, right) => Ok(Value::Bool(left.boolean(row)? && right.boolean(row)?)),
             Self::Or(left, right) => Ok(Value::Bool(left.boolean(row)? || right.boolean(row)?)),
             Self::If(test, yes, no) => {
-                if test.boolean(row)? { yes.evaluate(row) } else { no.evaluate(row) }
+                if test.boolean(row)? {
+                    yes.evaluate(row)
+                } else {
+                    no.evaluate(row)
+                }
             }
             Self::Compare(comparison, left, right) => {
                 compare(*comparison, &left.evaluate(row)?, &right.evaluate(row)?)
@@ -254,9 +258,11 @@ impl Expression {
                 };
                 result.map(Value::Long).ok_or(EvaluationError::Overflow)
             }
-            Self::Negate(inner) => {
-                inner.long(row)?.checked_neg().map(Value::Long).ok_or(EvaluationError::Overflow)
-            }
+            Self::Negate(inner) => inner
+                .long(row)?
+                .checked_neg()
+                .map(Value::Long)
+                .ok_or(EvaluationError::Overflow),
             Self::Like(inner, pieces) => match inner.evaluate(row)? {
                 Value::String(text) => Ok(Value::Bool(like(&text, pieces))),
                 _ => Err(EvaluationError::Type("text")),
@@ -276,12 +282,11 @@ impl Expression {
                     .collect();
                 Ok(Value::Record(fields?))
             }
-            Self::Field(inner, name) => {
-                inner.record(row)?.remove(name).ok_or_else(|| EvaluationError::Absent(name.clone()))
-            }
-            Self::HasField(inner, name) => {
-                Ok(Value::Bool(inner.record(row)?.contains_key(name)))
-            }
+            Self::Field(inner, name) => inner
+                .record(row)?
+                .remove(name)
+                .ok_or_else(|| EvaluationError::Absent(name.clone())),
+            Self::HasField(inner, name) => Ok(Value::Bool(inner.record(row)?.contains_key(name))),
             Self::InRange(left, right) => {
                 Ok(Value::Bool(contains_range(right.ip(row)?, left.ip(row)?)))
             }
@@ -352,17 +357,15 @@ impl Expression {
             }
             Self::Set(items) => items.iter().for_each(|item| item.collect_columns(columns)),
             Self::Record(fields) => {
-                fields.values().for_each(|field| field.collect_columns(columns));
+                fields
+                    .values()
+                    .for_each(|field| field.collect_columns(columns));
             }
         }
     }
 }
 
-fn compare(
-    comparison: Comparison,
-    left: &Value,
-    right: &Value,
-) -> Result<Value, EvaluationError> {
+fn compare(comparison: Comparison, left: &Value, right: &Value) -> Result<Value, EvaluationError> {
     if comparison == Comparison::Equal {
         return Ok(Value::Bool(left == right));
     }
@@ -398,7 +401,9 @@ fn set_test(
 fn like(text: &str, pieces: &[LikePiece]) -> bool {
     let mut rest = text;
     let mut is_anchored = true;
-    let last_text = pieces.iter().rposition(|piece| matches!(piece, LikePiece::Text(_)));
+    let last_text = pieces
+        .iter()
+        .rposition(|piece| matches!(piece, LikePiece::Text(_)));
     let ends_open = matches!(pieces.last(), Some(LikePiece::Any));
     for (index, piece) in pieces.iter().enumerate() {
         match piece {
@@ -406,7 +411,8 @@ fn like(text: &str, pieces: &[LikePiece]) -> bool {
             LikePiece::Text(part) => {
                 let found = if Some(index) == last_text && !ends_open {
                     let tail = rest.strip_suffix(part.as_str());
-                    tail.filter(|head| !is_anchored || head.is_empty()).map(|_| "")
+                    tail.filter(|head| !is_anchored || head.is_empty())
+                        .map(|_| "")
                 } else if is_anchored {
                     rest.strip_prefix(part.as_str())
                 } else {
@@ -426,9 +432,11 @@ fn like(text: &str, pieces: &[LikePiece]) -> bool {
 fn contains_range(outer: IpRange, inner: IpRange) -> bool {
     use std::net::IpAddr;
     let (outer_bits, inner_bits, width) = match (outer.address, inner.address) {
-        (IpAddr::V4(outer), IpAddr::V4(inner)) => {
-            (u128::from(u32::from(outer)), u128::from(u32::from(inner)), 32)
-        }
+        (IpAddr::V4(outer), IpAddr::V4(inner)) => (
+            u128::from(u32::from(outer)),
+            u128::from(u32::from(inner)),
+            32,
+        ),
         (IpAddr::V6(outer), IpAddr::V6(inner)) => (u128::from(outer), u128::from(inner), 128),
         _ => return false,
     };

@@ -139,8 +139,16 @@ impl Entry {
             principal: principal.to_string(),
             resource: resource.to_string(),
             reason: decision.reason.code().to_owned(),
-            policies: decision.policies.iter().map(|policy| policy.id.clone()).collect(),
-            obligations: decision.obligations.iter().map(ToString::to_string).collect(),
+            policies: decision
+                .policies
+                .iter()
+                .map(|policy| policy.id.clone())
+                .collect(),
+            obligations: decision
+                .obligations
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             ..Self::new(EntryKind::Decision, request_id)
         }
     }

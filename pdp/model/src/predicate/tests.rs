@@ -19,7 +19,11 @@ fn literal(value: impl Into<Value>) -> Box<Expression> {
 fn a_failing_condition_is_false_and_so_is_not_its_negation_inside() {
     let overflow = Expression::Compare(
         Comparison::Less,
-        Box::new(Expression::Arithmetic(Arithmetic::Add, column("age"), literal(i64::MAX))),
+        Box::new(Expression::Arithmetic(
+            Arithmetic::Add,
+            column("age"),
+            literal(i64::MAX),
+        )),
         literal(0),
     );
     assert!(!Predicate::Satisfied(overflow.clone()).holds(&row()));
@@ -31,8 +35,10 @@ fn a_failing_condition_is_false_and_so_is_not_its_negation_inside() {
 fn absent_columns_fail_unless_asked_with_present() {
     let equal = Expression::Compare(Comparison::Equal, column("city"), literal("x"));
     assert!(!Predicate::Satisfied(equal.clone()).holds(&row()));
-    let guarded =
-        Expression::And(Box::new(Expression::Present("city".to_owned())), Box::new(equal));
+    let guarded = Expression::And(
+        Box::new(Expression::Present("city".to_owned())),
+        Box::new(equal),
+    );
     assert!(Predicate::Satisfied(Expression::Not(Box::new(guarded))).holds(&row()));
 }
 
@@ -56,7 +62,11 @@ fn like_is_anchored_and_literal() {
     let text = |part: &str| Text(part.to_owned());
     let check = |pieces: &[LikePiece], expected: bool| {
         let expression = Expression::Like(column("name"), pieces.to_vec());
-        assert_eq!(expression.evaluate(&row()), Ok(Value::Bool(expected)), "{pieces:?}");
+        assert_eq!(
+            expression.evaluate(&row()),
+            Ok(Value::Bool(expected)),
+            "{pieces:?}"
+        );
     };
     check(&[text("a*b%c")], true);
     check(&[text("a*b")], false);
@@ -72,7 +82,10 @@ fn like_is_anchored_and_literal() {
 
 #[test]
 fn ranges_contain_by_prefix() {
-    let range = |text: &str, prefix_bits| IpRange { address: text.parse().unwrap(), prefix_bits };
+    let range = |text: &str, prefix_bits| IpRange {
+        address: text.parse().unwrap(),
+        prefix_bits,
+    };
     assert!(contains_range(range("10.0.0.0", 8), range("10.1.2.3", 32)));
     assert!(!contains_range(range("10.0.0.0", 8), range("11.1.2.3", 32)));
     assert!(!contains_range(range("10.0.0.0", 16), range("10.0.0.0", 8)));

@@ -118,29 +118,16 @@ fn expression(expression: &Expression) -> (String, Binding) {
             format!("-{}", within(self::expression(inner), Binding::Atom)),
             Binding::Product,
         ),
-        Expression::Like(inner, pieces) => (
-            format!(
-                "{} LIKE {}",
-                within(self::expression(inner), Binding::Sum),
-                pattern(pieces)
-            ),
-            Binding::Compare,
-        ),
+        Expression::Like(inner, pieces) => suffixed(inner, &format!("LIKE {}", pattern(pieces))),
         Expression::Sets(test, left, right) => sets(*test, left, right),
-        Expression::IsEmpty(inner) => (
-            format!("{} IS EMPTY", within(self::expression(inner), Binding::Sum)),
-            Binding::Compare,
-        ),
-        Expression::Set(items) => (
-            format!("{{{}}}", joined(items.iter().map(ToString::to_string))),
-            Binding::Atom,
-        ),
-        Expression::Record(fields) => {
-            let fields = fields
+        Expression::IsEmpty(inner) => suffixed(inner, "IS EMPTY"),
+        Expression::HasField(inner, name) => suffixed(inner, &format!("HAS {}", name_of(name))),
+        Expression::Set(items) => braced(items.iter().map(ToString::to_string)),
+        Expression::Record(fields) => braced(
+            fields
                 .iter()
-                .map(|(name, field)| format!("{}: {field}", name_of(name)));
-            (format!("{{{}}}", joined(fields)), Binding::Atom)
-        }
+                .map(|(name, field)| format!("{}: {field}", name_of(name))),
+        ),
         Expression::Field(inner, name) => (
             format!(
                 "{}.{}",
@@ -149,17 +136,21 @@ fn expression(expression: &Expression) -> (String, Binding) {
             ),
             Binding::Atom,
         ),
-        Expression::HasField(inner, name) => (
-            format!(
-                "{} HAS {}",
-                within(self::expression(inner), Binding::Sum),
-                name_of(name)
-            ),
-            Binding::Compare,
-        ),
         Expression::InRange(left, right) => infix(left, "IN RANGE", right, Binding::Compare),
         Expression::Error(_) => ("ERROR".to_owned(), Binding::Atom),
     }
+}
+
+/// A test written behind what it tests.
+fn suffixed(inner: &Expression, suffix: &str) -> (String, Binding) {
+    (
+        format!("{} {suffix}", within(expression(inner), Binding::Sum)),
+        Binding::Compare,
+    )
+}
+
+fn braced(parts: impl Iterator<Item = String>) -> (String, Binding) {
+    (format!("{{{}}}", joined(parts)), Binding::Atom)
 }
 
 fn sets(test: SetTest, left: &Expression, right: &Expression) -> (String, Binding) {
