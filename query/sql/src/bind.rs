@@ -23,8 +23,11 @@ use crate::{
     recheck,
 };
 
+mod column;
 mod expr;
 mod from;
+mod items;
+mod keys;
 mod query;
 mod scope;
 mod write;

@@ -18,8 +18,11 @@ use crate::{
 mod call;
 mod expr;
 mod literal;
+mod operator;
+mod predicate;
 mod query;
 mod relation;
+mod special;
 mod statement;
 
 /// What one pass over a statement carries along.
@@ -76,6 +79,11 @@ impl Lowering {
         } else {
             Ok(())
         }
+    }
+
+    /// Refuses `what` at its place, if it has one.
+    fn absent_at(&mut self, span: Option<Span>, what: &str) -> Result<(), SqlError> {
+        span.map_or(Ok(()), |span| Err(self.refuse(what, span)))
     }
 
     /// An identifier in the one allowed spelling.

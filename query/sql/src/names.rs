@@ -105,7 +105,7 @@ pub struct Target {
 /// All tables of a statement: those to ask the PDP about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tables {
-    /// Tables read, in the order of the text; one dataset may occur several times.
+    /// Tables read, as [`Statement::tables`]; one dataset may occur several times.
     pub occurrences: Vec<Occurrence>,
     /// The table written.
     pub target: Option<Target>,

@@ -20,8 +20,8 @@ use crate::{
 pub struct Statement {
     /// What it does.
     pub kind: Kind,
-    /// The base tables that it reads, one per occurrence, in the order of
-    /// [`crate::ir::Relation::Table`]'s `occurrence`.
+    /// The base tables that it reads, one per occurrence: the index here is `occurrence` of
+    /// [`crate::ir::Relation::Table`]. In the order of the text, but FROM before the select list.
     pub tables: Vec<TableName>,
 }
 

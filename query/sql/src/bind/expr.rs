@@ -1,22 +1,13 @@
-//! Expressions: names are resolved from the innermost scope outwards, sources are gathered.
-
-use std::rc::Rc;
+//! Expressions: names are resolved, sources are gathered.
 
 use dataos_model::lineage::Transformation;
 
-use super::{
-    Binder,
-    scope::{Meaning, Scope},
-};
+use super::Binder;
 use crate::{
     error::{SqlError, SqlErrorKind},
-    functions::{FunctionKind, distance},
-    ir::{
-        Arguments, Body, Call, Expr, Ident, Key, Literal, OrderItem, Position, Query, SelectItem,
-        Window,
-    },
+    functions::FunctionKind,
+    ir::{Arguments, Body, Call, Expr, Key, Literal, OrderItem, Query, SelectItem, Window},
     lineage::Flow,
-    parse::dotted,
 };
 
 impl Binder<'_> {
@@ -27,271 +18,127 @@ impl Binder<'_> {
         how: Transformation,
         flow: &mut Flow,
     ) -> Result<Expr, SqlError> {
-        let inner = how.max(Transformation::Transformation);
-        Ok(match expr {
-            Expr::Column(parts) => {
-                let (bound, sources, _) = self.column(parts)?;
-                flow.absorb(&sources, how);
-                bound
-            }
-            Expr::Literal(literal) => Expr::Literal(literal.clone()),
-            Expr::Binary { operator, operands } => {
-                let operands = self.exprs(operands, inner, flow)?;
-                Expr::Binary {
-                    operator: *operator,
-                    operands,
-                }
-            }
-            Expr::Unary { operator, expr } => Expr::Unary {
-                operator: *operator,
-                expr: self.boxed(expr, inner, flow)?,
-            },
-            Expr::Is {
-                expr,
-                test,
-                is_negated,
-            } => Expr::Is {
-                expr: self.boxed(expr, inner, flow)?,
-                test: *test,
-                is_negated: *is_negated,
-            },
-            Expr::Distinct {
-                left,
-                right,
-                is_negated,
-            } => Expr::Distinct {
-                left: self.boxed(left, inner, flow)?,
-                right: self.boxed(right, inner, flow)?,
-                is_negated: *is_negated,
-            },
-            Expr::InList {
-                expr,
-                list,
-                is_negated,
-            } => Expr::InList {
-                expr: self.boxed(expr, inner, flow)?,
-                list: self.exprs(list, inner, flow)?,
-                is_negated: *is_negated,
-            },
-            Expr::Between {
-                expr,
-                low,
-                high,
-                is_negated,
-            } => Expr::Between {
-                expr: self.boxed(expr, inner, flow)?,
-                low: self.boxed(low, inner, flow)?,
-                high: self.boxed(high, inner, flow)?,
-                is_negated: *is_negated,
-            },
-            Expr::Like {
-                expr,
-                pattern,
-                escape,
-                ignores_case,
-                is_negated,
-            } => Expr::Like {
-                expr: self.boxed(expr, inner, flow)?,
-                pattern: self.boxed(pattern, inner, flow)?,
-                escape: *escape,
-                ignores_case: *ignores_case,
-                is_negated: *is_negated,
-            },
-            Expr::Cast { expr, to, is_try } => Expr::Cast {
-                expr: self.boxed(expr, inner, flow)?,
-                to: *to,
-                is_try: *is_try,
-            },
-            Expr::Extract { field, expr } => Expr::Extract {
-                field: *field,
-                expr: self.boxed(expr, inner, flow)?,
-            },
-            Expr::Case {
-                operand,
-                branches,
-                otherwise,
-            } => self.case(
-                operand.as_deref(),
-                branches,
-                otherwise.as_deref(),
-                inner,
-                flow,
-            )?,
-            Expr::Call(call) => Expr::Call(Box::new(self.call(call, inner, flow)?)),
-            Expr::InQuery {
-                expr,
-                query,
-                is_negated,
-            } => Expr::InQuery {
-                expr: self.boxed(expr, inner, flow)?,
-                query: Box::new(self.single_column(query, inner, flow)?),
-                is_negated: *is_negated,
-            },
-            Expr::Subquery(query) => {
-                Expr::Subquery(Box::new(self.single_column(query, inner, flow)?))
-            }
-            Expr::Exists { query, is_negated } => {
-                let bound = self.query(&without_star(query))?;
-                self.note_indirect(bound.indirect);
-                Expr::Exists {
-                    query: Box::new(bound.query),
-                    is_negated: *is_negated,
-                }
-            }
-        })
-    }
-
-    fn boxed(
-        &mut self,
-        expr: &Expr,
-        how: Transformation,
-        flow: &mut Flow,
-    ) -> Result<Box<Expr>, SqlError> {
-        Ok(Box::new(self.expr(expr, how, flow)?))
-    }
-
-    fn exprs(
-        &mut self,
-        exprs: &[Expr],
-        how: Transformation,
-        flow: &mut Flow,
-    ) -> Result<Vec<Expr>, SqlError> {
-        exprs
-            .iter()
-            .map(|expr| self.expr(expr, how, flow))
-            .collect()
-    }
-
-    /// An expression that decides over the value of another, and is not part of it.
-    fn decisive(&mut self, expr: &Expr, flow: &mut Flow) -> Result<Expr, SqlError> {
-        let mut decisive = Flow::default();
-        let bound = self.expr(expr, Transformation::Transformation, &mut decisive)?;
-        flow.conditional.extend(decisive.sources());
+        let mut bound = expr.clone();
+        self.resolve(&mut bound, how, flow)?;
         Ok(bound)
     }
 
-    fn case(
+    /// As `expr`, in place.
+    fn resolve(
         &mut self,
-        operand: Option<&Expr>,
-        branches: &[(Expr, Expr)],
-        otherwise: Option<&Expr>,
+        expr: &mut Expr,
         how: Transformation,
         flow: &mut Flow,
-    ) -> Result<Expr, SqlError> {
-        let operand = operand
-            .map(|operand| self.decisive(operand, flow))
-            .transpose()?;
-        let branches = branches
-            .iter()
-            .map(|(condition, result)| {
-                Ok((
-                    self.decisive(condition, flow)?,
-                    self.expr(result, how, flow)?,
-                ))
-            })
-            .collect::<Result<_, SqlError>>()?;
-        let otherwise = otherwise
-            .map(|expr| self.expr(expr, how, flow))
-            .transpose()?;
-        Ok(Expr::Case {
-            operand: operand.map(Box::new),
-            branches,
-            otherwise: otherwise.map(Box::new),
-        })
+    ) -> Result<(), SqlError> {
+        if let Expr::Column(parts) = expr {
+            let (bound, sources, _) = self.column(parts)?;
+            flow.absorb(&sources, how);
+            *expr = bound;
+            return Ok(());
+        }
+        let how = how.max(Transformation::Transformation);
+        let Parts {
+            values,
+            decisive,
+            query,
+        } = parts(expr);
+        for value in values {
+            self.resolve(value, how, flow)?;
+        }
+        for expr in decisive {
+            self.resolve_decisive(expr, flow)?;
+        }
+        match query {
+            Some(Inner::Values(query)) => self.resolve_single_column(query, how, flow)?,
+            Some(Inner::Exists(query)) => {
+                drop_star(query);
+                let bound = self.query(query)?;
+                self.note_indirect(bound.indirect);
+                *query = bound.query;
+            }
+            None => {}
+        }
+        if let Expr::Call(call) = expr {
+            self.resolve_call(call, how, flow)?;
+        }
+        Ok(())
     }
 
-    fn call(
+    fn resolve_all(
         &mut self,
-        call: &Call,
+        exprs: &mut [Expr],
         how: Transformation,
         flow: &mut Flow,
-    ) -> Result<Call, SqlError> {
+    ) -> Result<(), SqlError> {
+        exprs
+            .iter_mut()
+            .try_for_each(|expr| self.resolve(expr, how, flow))
+    }
+
+    /// An expression that decides over the value of another, and is not part of it.
+    fn resolve_decisive(&mut self, expr: &mut Expr, flow: &mut Flow) -> Result<(), SqlError> {
+        let mut decisive = Flow::default();
+        self.resolve(expr, Transformation::Transformation, &mut decisive)?;
+        flow.conditional.extend(decisive.sources());
+        Ok(())
+    }
+
+    fn resolve_call(
+        &mut self,
+        call: &mut Call,
+        how: Transformation,
+        flow: &mut Flow,
+    ) -> Result<(), SqlError> {
         let Call {
             function,
-            is_distinct,
+            is_distinct: _,
             arguments,
             order_by,
             filter,
-            ignores_nulls,
+            ignores_nulls: _,
             over,
-            position,
+            position: _,
         } = call;
         let how = match function.kind {
             FunctionKind::Aggregate => how.max(Transformation::Aggregation),
             FunctionKind::Scalar | FunctionKind::Window => how,
         };
-        let arguments = match arguments {
-            Arguments::Star => Arguments::Star,
-            Arguments::List(list) => Arguments::List(self.exprs(list, how, flow)?),
+        match arguments {
+            Arguments::Star => {}
+            Arguments::List(list) => self.resolve_all(list, how, flow)?,
+        }
+        self.resolve_order(order_by, flow)?;
+        filter
+            .iter_mut()
+            .try_for_each(|filter| self.resolve_decisive(filter, flow))?;
+        let Some(Window {
+            partition_by,
+            order_by,
+            frame: _,
+        }) = over
+        else {
+            return Ok(());
         };
-        let order_by = self.inner_order(order_by, flow)?;
-        let filter = filter
-            .as_ref()
-            .map(|filter| self.decisive(filter, flow))
-            .transpose()?;
-        let over = over
-            .as_ref()
-            .map(|window| self.window(window, flow))
-            .transpose()?;
-        Ok(Call {
-            function,
-            is_distinct: *is_distinct,
-            arguments,
-            order_by,
-            filter,
-            ignores_nulls: *ignores_nulls,
-            over,
-            position: *position,
-        })
+        partition_by
+            .iter_mut()
+            .try_for_each(|expr| self.resolve_decisive(expr, flow))?;
+        self.resolve_order(order_by, flow)
     }
 
-    fn window(&mut self, window: &Window, flow: &mut Flow) -> Result<Window, SqlError> {
-        let Window {
-            partition_by,
-            order_by,
-            frame,
-        } = window;
-        let partition_by = partition_by
-            .iter()
-            .map(|expr| self.decisive(expr, flow))
-            .collect::<Result<_, SqlError>>()?;
-        let order_by = self.inner_order(order_by, flow)?;
-        Ok(Window {
-            partition_by,
-            order_by,
-            frame: frame.clone(),
+    fn resolve_order(&mut self, items: &mut [OrderItem], flow: &mut Flow) -> Result<(), SqlError> {
+        items.iter_mut().try_for_each(|item| match &mut item.key {
+            Key::Expr(expr) => self.resolve_decisive(expr, flow),
+            Key::Ordinal(_, position) => Err(SqlError::unsupported("a position here", *position)),
         })
-    }
-
-    fn inner_order(
-        &mut self,
-        items: &[OrderItem],
-        flow: &mut Flow,
-    ) -> Result<Vec<OrderItem>, SqlError> {
-        items
-            .iter()
-            .map(|item| {
-                let key = match &item.key {
-                    Key::Expr(expr) => Key::Expr(self.decisive(expr, flow)?),
-                    Key::Ordinal(_, position) => {
-                        return Err(SqlError::unsupported("a position here", *position));
-                    }
-                };
-                Ok(OrderItem {
-                    key,
-                    ..item.clone()
-                })
-            })
-            .collect()
     }
 
     /// A query that stands for a value or a list of values.
-    fn single_column(
+    fn resolve_single_column(
         &mut self,
-        query: &Query,
+        query: &mut Query,
         how: Transformation,
         flow: &mut Flow,
-    ) -> Result<Query, SqlError> {
+    ) -> Result<(), SqlError> {
         let bound = self.query(query)?;
         self.note_indirect(bound.indirect);
         let [output] = bound.outputs.as_slice() else {
@@ -305,168 +152,123 @@ impl Binder<'_> {
             ));
         };
         flow.absorb(&output.flow, how);
-        Ok(bound.query)
-    }
-
-    /// What a column name means: its text, its sources, its name as the catalog spells it.
-    pub(super) fn column(&mut self, parts: &[Ident]) -> Result<(Expr, Rc<Flow>, String), SqlError> {
-        let Some((name, qualifier)) = parts.split_last() else {
-            return Err(unknown(parts, Vec::new()));
-        };
-        for index in (0..self.scopes.len()).rev() {
-            let Some(scope) = self.scopes.get_mut(index) else {
-                break;
-            };
-            // Taken out while `meant` marks the column as used.
-            let scope = std::mem::take(scope);
-            let found = self.column_in(&scope, name, qualifier, parts);
-            if let Some(place) = self.scopes.get_mut(index) {
-                *place = scope;
-            }
-            if let Some(found) = found? {
-                return Ok(found);
-            }
-        }
-        Err(unknown(parts, self.candidates(name)))
-    }
-
-    #[expect(
-        clippy::type_complexity,
-        reason = "as `column`, or nothing in this scope"
-    )]
-    fn column_in(
-        &mut self,
-        scope: &Scope,
-        name: &Ident,
-        qualifier: &[Ident],
-        parts: &[Ident],
-    ) -> Result<Option<(Expr, Rc<Flow>, String)>, SqlError> {
-        let meanings = if qualifier.is_empty() {
-            scope.unqualified(name, scope.visible())
-        } else {
-            let relations = scope.qualified(qualifier);
-            if relations.is_empty() {
-                return Ok(None);
-            }
-            relations
-                .iter()
-                .filter_map(|relation| Some((*relation, scope.relations.get(*relation)?)))
-                .flat_map(|(relation, entry)| {
-                    let columns = entry.columns_named(name);
-                    columns
-                        .into_iter()
-                        .map(move |column| Meaning::Column(relation, column))
-                })
-                .collect()
-        };
-        match meanings.as_slice() {
-            [] if qualifier.is_empty() => Ok(None),
-            // A qualifier that is known here hides the same qualifier further out.
-            [] => Err(unknown(parts, self.candidates_of(scope, name))),
-            [meaning] => {
-                let spelled = spelling(scope, *meaning).unwrap_or_else(|| name.value.clone());
-                let (expr, flow) = self.meant(scope, *meaning)?;
-                Ok(Some((expr, flow, spelled)))
-            }
-            several => {
-                let mut candidates: Vec<String> = several
-                    .iter()
-                    .filter_map(|meaning| qualified_spelling(scope, *meaning))
-                    .collect();
-                candidates.dedup();
-                Err(SqlError::new(
-                    SqlErrorKind::Ambiguous,
-                    format!("column `{}` is ambiguous", dotted(parts)),
-                    name.position,
-                )
-                .with_hint(format!("it may be {}", candidates.join(", "))))
-            }
-        }
-    }
-
-    /// Visible columns with a name near to an unknown one.
-    fn candidates(&self, name: &Ident) -> Vec<String> {
-        self.scopes
-            .iter()
-            .rev()
-            .flat_map(|scope| self.candidates_of(scope, name))
-            .collect()
-    }
-
-    #[expect(clippy::unused_self, reason = "reads as a pair with `candidates`")]
-    fn candidates_of(&self, scope: &Scope, name: &Ident) -> Vec<String> {
-        /// More candidates help nobody.
-        const CANDIDATES_MAX: usize = 3;
-        /// Columns that are compared.
-        const COMPARED_MAX: usize = 1_000;
-        let mut near: Vec<(usize, String)> = scope
-            .columns(scope.visible())
-            .take(COMPARED_MAX)
-            .map(|(_, _, output)| {
-                (
-                    distance(&name.value, &output.name.to_ascii_lowercase()),
-                    output.name.clone(),
-                )
-            })
-            .filter(|(distance, candidate)| *distance <= 3 && *distance * 2 <= candidate.len())
-            .collect();
-        near.sort();
-        near.dedup();
-        near.into_iter()
-            .take(CANDIDATES_MAX)
-            .map(|(_, name)| name)
-            .collect()
+        *query = bound.query;
+        Ok(())
     }
 }
 
-fn spelling(scope: &Scope, meaning: Meaning) -> Option<String> {
-    match meaning {
-        Meaning::Column(relation, column) => Some(
-            scope
-                .relations
-                .get(relation)?
-                .columns
-                .get(column)?
-                .name
-                .clone(),
-        ),
-        Meaning::Merged(index) => Some(scope.merged.get(index)?.name.clone()),
+/// What an expression is made of, calls and columns apart.
+#[derive(Default)]
+struct Parts<'a> {
+    /// Parts of its value.
+    values: Vec<&'a mut Expr>,
+    /// Parts that decide over its value.
+    decisive: Vec<&'a mut Expr>,
+    /// A query in it.
+    query: Option<Inner<'a>>,
+}
+
+/// A query in an expression.
+enum Inner<'a> {
+    /// Stands for a value or a list of values.
+    Values(&'a mut Query),
+    /// Stands for whether it has a row.
+    Exists(&'a mut Query),
+}
+
+fn values<'a>(values: impl IntoIterator<Item = &'a mut Expr>) -> Parts<'a> {
+    Parts {
+        values: values.into_iter().collect(),
+        ..Parts::default()
     }
 }
 
-fn qualified_spelling(scope: &Scope, meaning: Meaning) -> Option<String> {
-    let name = spelling(scope, meaning)?;
-    match meaning {
-        Meaning::Column(relation, _) => {
-            let relation = scope.relations.get(relation)?.name.as_ref()?;
-            Some(format!("{}.{name}", relation.value))
+fn parts(expr: &mut Expr) -> Parts<'_> {
+    match expr {
+        Expr::Column(_) | Expr::Literal(_) | Expr::Call(_) => Parts::default(),
+        Expr::Binary {
+            operator: _,
+            operands,
+        } => values(operands),
+        Expr::Unary { operator: _, expr }
+        | Expr::Is {
+            expr,
+            test: _,
+            is_negated: _,
         }
-        Meaning::Merged(_) => Some(name),
+        | Expr::Cast {
+            expr,
+            to: _,
+            is_try: _,
+        }
+        | Expr::Extract { field: _, expr } => values([expr.as_mut()]),
+        Expr::Distinct {
+            left,
+            right,
+            is_negated: _,
+        } => values([left.as_mut(), right]),
+        Expr::InList {
+            expr,
+            list,
+            is_negated: _,
+        } => values([expr.as_mut()].into_iter().chain(list)),
+        Expr::Between {
+            expr,
+            low,
+            high,
+            is_negated: _,
+        } => values([expr.as_mut(), low, high]),
+        Expr::Like {
+            expr,
+            pattern,
+            escape: _,
+            ignores_case: _,
+            is_negated: _,
+        } => values([expr.as_mut(), pattern]),
+        Expr::Case {
+            operand,
+            branches,
+            otherwise,
+        } => case_parts(operand.as_deref_mut(), branches, otherwise.as_deref_mut()),
+        Expr::InQuery {
+            expr,
+            query,
+            is_negated: _,
+        } => Parts {
+            query: Some(Inner::Values(query)),
+            ..values([expr.as_mut()])
+        },
+        Expr::Subquery(query) => Parts {
+            query: Some(Inner::Values(query)),
+            ..Parts::default()
+        },
+        Expr::Exists {
+            query,
+            is_negated: _,
+        } => Parts {
+            query: Some(Inner::Exists(query)),
+            ..Parts::default()
+        },
     }
 }
 
-/// One error for a column that does not exist and for one that is not visible.
-fn unknown(parts: &[Ident], mut candidates: Vec<String>) -> SqlError {
-    candidates.dedup();
-    let error = SqlError::new(
-        SqlErrorKind::Unknown,
-        format!(
-            "column `{}` does not exist or is not visible",
-            dotted(parts)
-        ),
-        parts
-            .first()
-            .map_or(Position::default(), |part| part.position),
-    );
-    if candidates.is_empty() {
-        return error;
+fn case_parts<'a>(
+    operand: Option<&'a mut Expr>,
+    branches: &'a mut [(Expr, Expr)],
+    otherwise: Option<&'a mut Expr>,
+) -> Parts<'a> {
+    let mut parts = Parts::default();
+    parts.decisive.extend(operand);
+    for (condition, result) in branches {
+        parts.decisive.push(condition);
+        parts.values.push(result);
     }
-    error.with_hint(format!("did you mean {}?", candidates.join(", ")))
+    parts.values.extend(otherwise);
+    parts
 }
 
 /// EXISTS does not look at columns: a select list that is only `*` becomes a constant.
-fn without_star(query: &Query) -> Query {
-    let mut query = query.clone();
+fn drop_star(query: &mut Query) {
     if let Body::Select(select) = &mut query.body
         && let [SelectItem::Star(_) | SelectItem::QualifiedStar(_)] = select.items.as_slice()
         && query.order_by.is_empty()
@@ -479,5 +281,4 @@ fn without_star(query: &Query) -> Query {
             alias: None,
         }];
     }
-    query
 }

@@ -39,6 +39,60 @@ impl Printer<'_> {
                 });
                 self.at_least(expr, PRIMARY);
             }
+            Expr::Is { .. }
+            | Expr::Distinct { .. }
+            | Expr::InList { .. }
+            | Expr::InQuery { .. }
+            | Expr::Between { .. }
+            | Expr::Like { .. } => self.predicate(expr),
+            Expr::Case {
+                operand,
+                branches,
+                otherwise,
+            } => {
+                self.case(operand.as_deref(), branches, otherwise.as_deref());
+            }
+            Expr::Cast { expr, to, is_try } => {
+                self.word(if *is_try { "TRY_CAST" } else { "CAST" });
+                self.parenthesised(|this| {
+                    this.expr(expr);
+                    this.word(" AS ");
+                    this.type_name(*to);
+                });
+            }
+            Expr::Extract { field, expr } => {
+                self.word("EXTRACT");
+                self.parenthesised(|this| {
+                    this.word(field_word(*field));
+                    this.word(" FROM ");
+                    this.expr(expr);
+                });
+            }
+            Expr::Call(call) => self.call(call),
+            Expr::Exists { query, is_negated } => {
+                self.word(if *is_negated {
+                    "NOT EXISTS "
+                } else {
+                    "EXISTS "
+                });
+                self.parenthesised(|this| this.query(query));
+            }
+            Expr::Subquery(query) => self.parenthesised(|this| this.query(query)),
+        }
+    }
+
+    /// An expression, in parentheses if it binds less than `least`.
+    fn at_least(&mut self, expr: &Expr, least: u8) {
+        if level(expr) < least {
+            self.parenthesised(|this| this.expr(expr));
+        } else {
+            self.expr(expr);
+        }
+    }
+
+    /// The forms that compare.
+    fn predicate(&mut self, expr: &Expr) {
+        match expr {
             Expr::Is {
                 expr,
                 test,
@@ -87,17 +141,7 @@ impl Printer<'_> {
                 low,
                 high,
                 is_negated,
-            } => {
-                self.at_least(expr, COMPARED);
-                self.word(if *is_negated {
-                    " NOT BETWEEN "
-                } else {
-                    " BETWEEN "
-                });
-                self.at_least(low, COMPARED);
-                self.word(" AND ");
-                self.at_least(high, COMPARED);
-            }
+            } => self.between(expr, low, high, *is_negated),
             Expr::Like {
                 expr,
                 pattern,
@@ -114,49 +158,21 @@ impl Printer<'_> {
                     self.text(&escape.to_string());
                 }
             }
-            Expr::Case {
-                operand,
-                branches,
-                otherwise,
-            } => {
-                self.case(operand.as_deref(), branches, otherwise.as_deref());
-            }
-            Expr::Cast { expr, to, is_try } => {
-                self.word(if *is_try { "TRY_CAST" } else { "CAST" });
-                self.parenthesised(|this| {
-                    this.expr(expr);
-                    this.word(" AS ");
-                    this.type_name(*to);
-                });
-            }
-            Expr::Extract { field, expr } => {
-                self.word("EXTRACT");
-                self.parenthesised(|this| {
-                    this.word(field_word(*field));
-                    this.word(" FROM ");
-                    this.expr(expr);
-                });
-            }
-            Expr::Call(call) => self.call(call),
-            Expr::Exists { query, is_negated } => {
-                self.word(if *is_negated {
-                    "NOT EXISTS "
-                } else {
-                    "EXISTS "
-                });
-                self.parenthesised(|this| this.query(query));
-            }
-            Expr::Subquery(query) => self.parenthesised(|this| this.query(query)),
+            // Not called for these; if it were, the recheck would miss them in the text.
+            _ => {}
         }
     }
 
-    /// An expression, in parentheses if it binds less than `least`.
-    fn at_least(&mut self, expr: &Expr, least: u8) {
-        if level(expr) < least {
-            self.parenthesised(|this| this.expr(expr));
+    fn between(&mut self, expr: &Expr, low: &Expr, high: &Expr, is_negated: bool) {
+        self.at_least(expr, COMPARED);
+        self.word(if is_negated {
+            " NOT BETWEEN "
         } else {
-            self.expr(expr);
-        }
+            " BETWEEN "
+        });
+        self.at_least(low, COMPARED);
+        self.word(" AND ");
+        self.at_least(high, COMPARED);
     }
 
     fn membership(&mut self, expr: &Expr, is_negated: bool) {

@@ -1,4 +1,4 @@
-//! Functions: those with a list of arguments, and those with a syntax of their own.
+//! Functions with a list of arguments, and windows.
 
 use sqlparser::{
     ast::{self, Spanned},
@@ -9,7 +9,7 @@ use super::Lowering;
 use crate::{
     error::{SqlError, SqlErrorKind},
     functions::{self, Function, FunctionKind},
-    ir::{Arguments, Bound, Call, Expr, Frame, FrameUnit, Key, OrderItem, Position, Type, Window},
+    ir::{Arguments, Bound, Call, Expr, Frame, FrameUnit, Key, OrderItem, Position, Window},
 };
 
 impl Lowering {
@@ -200,156 +200,14 @@ impl Lowering {
         let Some(offset) = offset else {
             return Ok(of(None));
         };
-        match self.expr(offset)? {
-            Expr::Literal(literal) => Ok(of(Some(literal))),
-            _ => Err(self.refuse("a frame bound that is not a literal", offset.span())),
+        if let Expr::Literal(literal) = self.expr(offset)? {
+            return Ok(of(Some(literal)));
         }
-    }
-
-    /// Functions that SQL writes with keywords; all but CASE, CAST and EXTRACT are calls.
-    pub(super) fn special_call(&mut self, expr: &ast::Expr) -> Result<Expr, SqlError> {
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "the caller listed the variants"
-        )]
-        match expr {
-            ast::Expr::Case {
-                case_token,
-                end_token: _,
-                operand,
-                conditions,
-                else_result,
-            } => {
-                self.at(case_token.0.span);
-                let operand = self.optional(operand.as_deref(), Self::expr)?.map(Box::new);
-                let branches = self.list(conditions, |this, when| {
-                    let ast::CaseWhen { condition, result } = when;
-                    Ok((this.expr(condition)?, this.expr(result)?))
-                })?;
-                let otherwise = self
-                    .optional(else_result.as_deref(), Self::expr)?
-                    .map(Box::new);
-                Ok(Expr::Case {
-                    operand,
-                    branches,
-                    otherwise,
-                })
-            }
-            ast::Expr::Cast {
-                kind,
-                expr,
-                data_type,
-                array,
-                format,
-            } => {
-                self.absent(*array, "CAST to ARRAY")?;
-                self.absent(format.is_some(), "CAST with FORMAT")?;
-                let is_try = match kind {
-                    ast::CastKind::Cast | ast::CastKind::DoubleColon => false,
-                    ast::CastKind::TryCast => true,
-                    ast::CastKind::SafeCast => {
-                        return Err(self.refuse("SAFE_CAST", expr.span()));
-                    }
-                };
-                let expr = Box::new(self.expr(expr)?);
-                let to: Type = self.data_type(data_type)?;
-                Ok(Expr::Cast { expr, to, is_try })
-            }
-            ast::Expr::Extract {
-                field,
-                syntax,
-                expr,
-            } => {
-                let is_standard = matches!(syntax, ast::ExtractSyntax::From);
-                self.absent(!is_standard, "EXTRACT with a comma")?;
-                let expr = Box::new(self.expr(expr)?);
-                Ok(Expr::Extract {
-                    field: self.field(field)?,
-                    expr,
-                })
-            }
-            ast::Expr::Ceil { expr, field } => self.rounding("ceil", expr, field),
-            ast::Expr::Floor { expr, field } => self.rounding("floor", expr, field),
-            ast::Expr::Position { expr, r#in } => {
-                let part = self.expr(expr)?;
-                let whole = self.expr(r#in)?;
-                self.plain("strpos", vec![whole, part])
-            }
-            ast::Expr::Substring {
-                expr,
-                substring_from,
-                substring_for,
-                special: _,
-                shorthand: _,
-            } => {
-                let text = self.expr(expr)?;
-                let from = self.optional(substring_from.as_deref(), Self::expr)?;
-                let length = self.optional(substring_for.as_deref(), Self::expr)?;
-                let one = Expr::Literal(crate::ir::Literal::Number("1".to_owned()));
-                let mut arguments = vec![text, from.unwrap_or(one)];
-                arguments.extend(length);
-                self.plain("substr", arguments)
-            }
-            ast::Expr::Trim {
-                trim_where,
-                trim_what,
-                expr,
-                trim_characters,
-            } => {
-                let text = self.expr(expr)?;
-                let mut arguments = vec![text];
-                arguments.extend(self.optional(trim_what.as_deref(), Self::expr)?);
-                for characters in trim_characters.iter().flatten() {
-                    arguments.push(self.expr(characters)?);
-                }
-                let name = match trim_where {
-                    None | Some(ast::TrimWhereField::Both) => "btrim",
-                    Some(ast::TrimWhereField::Leading) => "ltrim",
-                    Some(ast::TrimWhereField::Trailing) => "rtrim",
-                };
-                self.plain(name, arguments)
-            }
-            other => Err(self.refuse("this expression", other.span())),
-        }
-    }
-
-    fn rounding(
-        &mut self,
-        name: &str,
-        expr: &ast::Expr,
-        field: &ast::CeilFloorKind,
-    ) -> Result<Expr, SqlError> {
-        let argument = self.expr(expr)?;
-        match field {
-            ast::CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) => {
-                self.plain(name, vec![argument])
-            }
-            ast::CeilFloorKind::DateTimeField(_) | ast::CeilFloorKind::Scale(_) => {
-                Err(self.refuse(format!("{name} with a field or a scale"), expr.span()))
-            }
-        }
-    }
-
-    /// A call of a scalar function of ours.
-    fn plain(&mut self, name: &str, arguments: Vec<Expr>) -> Result<Expr, SqlError> {
-        let Some(function) = functions::lookup(name) else {
-            return Err(self.refuse(name, Span::empty()));
-        };
-        let call = Call {
-            function,
-            is_distinct: false,
-            arguments: Arguments::List(arguments),
-            order_by: Vec::new(),
-            filter: None,
-            ignores_nulls: None,
-            over: None,
-            position: self.here,
-        };
-        self.checked(call)
+        Err(self.refuse("a frame bound that is not a literal", offset.span()))
     }
 
     /// A call whose form fits its function.
-    fn checked(&mut self, call: Call) -> Result<Expr, SqlError> {
+    pub(super) fn checked(&mut self, call: Call) -> Result<Expr, SqlError> {
         let function = call.function;
         let wrong = |text: String| Err(SqlError::new(SqlErrorKind::Invalid, text, call.position));
         let count = match &call.arguments {

@@ -55,11 +55,11 @@ impl Lowering {
     }
 
     /// The text of a plain literal.
-    fn text(&mut self, value: &ast::ValueWithSpan) -> Result<String, SqlError> {
-        match self.value(value)? {
-            Expr::Literal(Literal::Text(text)) => Ok(text),
-            _ => Err(self.refuse("a literal that is not text here", value.span)),
+    pub(super) fn text(&mut self, value: &ast::ValueWithSpan) -> Result<String, SqlError> {
+        if let Expr::Literal(Literal::Text(text)) = self.value(value)? {
+            return Ok(text);
         }
+        Err(self.refuse("a literal that is not text here", value.span))
     }
 
     pub(super) fn typed_string(&mut self, typed: &ast::TypedString) -> Result<Expr, SqlError> {
@@ -71,14 +71,12 @@ impl Lowering {
         let text = self.text(value)?;
         self.absent(*uses_odbc_syntax, "the {d '..'} form of a literal")?;
         let of = self.data_type(data_type)?;
-        match of {
-            Type::Date | Type::Time | Type::Timestamp => {
-                Ok(Expr::Literal(Literal::Typed(of, text)))
-            }
-            _ => Err(self
-                .refuse("a literal of this type", value.span)
-                .with_hint("write CAST('..' AS type)")),
+        if matches!(of, Type::Date | Type::Time | Type::Timestamp) {
+            return Ok(Expr::Literal(Literal::Typed(of, text)));
         }
+        Err(self
+            .refuse("a literal of this type", value.span)
+            .with_hint("write CAST('..' AS type)"))
     }
 
     pub(super) fn interval(&mut self, interval: &ast::Interval) -> Result<Expr, SqlError> {

@@ -234,23 +234,12 @@ impl Lowering {
                 return Err(self.refuse("FROM before SELECT", Span::empty()));
             }
         }
-        if let Some(into) = into {
-            return Err(self.refuse("SELECT INTO", into.name.span()));
-        }
-        if let Some(view) = lateral_views.first() {
-            return Err(self.refuse("LATERAL VIEW", view.lateral_view.span()));
-        }
-        if let Some(expr) = prewhere {
-            return Err(self.refuse("PREWHERE", expr.span()));
-        }
-        if let Some(expr) = qualify {
-            return Err(self.refuse("QUALIFY", expr.span()));
-        }
-        if let Some(window) = named_window.first() {
-            return Err(self
-                .refuse("WINDOW", window.0.span)
-                .with_hint("write the window behind OVER"));
-        }
+        self.absent_at(into.as_ref().map(|into| into.name.span()), "SELECT INTO")?;
+        let lateral_view = lateral_views.first().map(|view| view.lateral_view.span());
+        self.absent_at(lateral_view, "LATERAL VIEW")?;
+        self.absent_at(prewhere.as_ref().map(Spanned::span), "PREWHERE")?;
+        self.absent_at(qualify.as_ref().map(Spanned::span), "QUALIFY")?;
+        self.absent_at(named_window.first().map(|window| window.0.span), "WINDOW")?;
         self.absent(!connect_by.is_empty(), "CONNECT BY")?;
         let is_hive = !cluster_by.is_empty() || !distribute_by.is_empty() || !sort_by.is_empty();
         self.absent(is_hive, "CLUSTER BY, DISTRIBUTE BY or SORT BY")?;

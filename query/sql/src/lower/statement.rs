@@ -155,15 +155,7 @@ impl Lowering {
             || !multi_table_when_clauses.is_empty()
             || multi_table_else_clause.is_some();
         self.absent(is_multi_table, "INSERT into several tables")?;
-        let target = match table {
-            ast::TableObject::TableName(name) => self.target(name)?,
-            ast::TableObject::TableFunction(function) => {
-                return Err(self.refuse("a table function as target", function.span()));
-            }
-            ast::TableObject::TableQuery(query) => {
-                return Err(self.refuse("a query as target", query.span()));
-            }
-        };
+        let target = self.insert_target(table)?;
         let columns = self.list(columns, |this, name| this.single(name))?;
         let Some(source) = source else {
             return Err(self.refuse("INSERT without a query or VALUES", Span::empty()));
@@ -173,6 +165,18 @@ impl Lowering {
             columns,
             query: self.query(source)?,
         })
+    }
+
+    fn insert_target(&mut self, table: &ast::TableObject) -> Result<TableName, SqlError> {
+        match table {
+            ast::TableObject::TableName(name) => self.target(name),
+            ast::TableObject::TableFunction(function) => {
+                Err(self.refuse("a table function as target", function.span()))
+            }
+            ast::TableObject::TableQuery(query) => {
+                Err(self.refuse("a query as target", query.span()))
+            }
+        }
     }
 
     /// A name of one part.

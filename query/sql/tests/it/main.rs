@@ -1,11 +1,20 @@
 //! Public behaviour of the SQL front end.
 
+#[cfg(test)]
 mod bypass;
+#[cfg(test)]
 mod fixture;
+#[cfg(test)]
 mod functions;
+#[cfg(test)]
 mod limits;
+#[cfg(test)]
 mod lineage;
+#[cfg(test)]
 mod names;
+#[cfg(test)]
 mod refusals;
+#[cfg(test)]
 mod rewrites;
+#[cfg(test)]
 mod tpch;

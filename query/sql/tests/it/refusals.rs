@@ -28,907 +28,919 @@ fn mistake(sql: &str, expected: &str) -> Option<String> {
     (!is_right).then(|| format!("{sql}\n  expected: {expected}\n  found:    {text}"))
 }
 
+const STATEMENTS: &[Case] = &[
+    (
+        "update people set name = 'x'",
+        "the statement UPDATE is not supported",
+    ),
+    (
+        "delete from hr.main.people",
+        "the statement DELETE is not supported",
+    ),
+    (
+        "merge into a using b on a.x = b.x when matched then delete",
+        "the statement MERGE is not supported",
+    ),
+    (
+        "create view v as select 1",
+        "the statement CREATE VIEW is not supported",
+    ),
+    (
+        "create materialized view v as select 1",
+        "CREATE VIEW is not supported",
+    ),
+    (
+        "drop table purchases",
+        "the statement DROP is not supported",
+    ),
+    (
+        "alter table purchases add column x int",
+        "ALTER TABLE is not supported",
+    ),
+    ("truncate table purchases", "TRUNCATE is not supported"),
+    ("copy purchases to 'x.csv'", "COPY is not supported"),
+    ("copy (select 1) to program 'sh'", "COPY is not supported"),
+    ("unload ('select 1') to 's3://x'", "is not supported"),
+    ("grant select on purchases to bob", "GRANT is not supported"),
+    ("set role admin", "SET is not supported"),
+    ("set search_path = hr", "SET is not supported"),
+    ("reset all", "RESET is not supported"),
+    ("use hr", "USE is not supported"),
+    ("prepare p as select 1", "PREPARE is not supported"),
+    ("execute p", "EXECUTE is not supported"),
+    ("execute immediate 'select 1'", "is not supported"),
+    ("deallocate all", "DEALLOCATE is not supported"),
+    ("declare c cursor for select 1", "DECLARE is not supported"),
+    ("fetch next from c", "FETCH is not supported"),
+    ("call p()", "CALL is not supported"),
+    ("listen c", "Expected: an SQL statement"),
+    ("notify c", "Expected: an SQL statement"),
+    ("lock table purchases", "is not supported"),
+    ("analyze purchases", "ANALYZE is not supported"),
+    ("vacuum", "VACUUM is not supported"),
+    ("kill query 7", "KILL is not supported"),
+    ("begin", "START TRANSACTION is not supported"),
+    ("commit", "COMMIT is not supported"),
+    ("pragma table_info('x')", "PRAGMA is not supported"),
+    ("attach 'x.db' as y", "ATTACH"),
+    ("install httpfs", "INSTALL is not supported"),
+    ("load httpfs", "LOAD is not supported"),
+    ("show processlist", "is not supported"),
+    ("show columns from people", "SHOW COLUMNS is not supported"),
+    ("show create table people", "SHOW CREATE is not supported"),
+    (
+        "show tables from hr",
+        "SHOW TABLES with options is not supported",
+    ),
+    (
+        "show full tables",
+        "SHOW TABLES with options is not supported",
+    ),
+    ("describe purchases", "EXPLAIN TABLE is not supported"),
+    ("describe select 1", "DESCRIBE is not supported"),
+    ("explain purchases", "EXPLAIN TABLE is not supported"),
+    (
+        "explain analyze select 1",
+        "EXPLAIN ANALYZE is not supported",
+    ),
+    (
+        "explain verbose select 1",
+        "EXPLAIN VERBOSE is not supported",
+    ),
+    (
+        "explain format json select 1",
+        "EXPLAIN FORMAT is not supported",
+    ),
+    (
+        "explain delete from people",
+        "EXPLAIN DELETE is not supported",
+    ),
+    (
+        "explain policy delete from people",
+        "DELETE is not supported",
+    ),
+    (
+        "explain policy show tables",
+        "EXPLAIN POLICY SHOW TABLES is not supported",
+    ),
+    (
+        "explain policy explain policy select 1",
+        "behind the statement",
+    ),
+    ("explain policy purchases", "Expected: an SQL statement"),
+    (
+        "comment on table purchases is 'x'",
+        "COMMENT is not supported",
+    ),
+    (
+        "create function f() returns int as 'select 1'",
+        "CREATE FUNCTION is not supported",
+    ),
+    (
+        "create table a.b.c (x int)",
+        "a list of columns here is not supported",
+    ),
+    (
+        "create table a.b.c",
+        "CREATE TABLE without AS is not supported",
+    ),
+    ("create table c as select 1 as x", "needs three parts"),
+    ("create table b.c as select 1 as x", "needs three parts"),
+    (
+        "create or replace table a.b.c as select 1 as x",
+        "OR REPLACE is not supported",
+    ),
+    (
+        "create temporary table a.b.c as select 1 as x",
+        "a special kind of table",
+    ),
+    (
+        "create external table a.b.c as select 1 as x",
+        "behind the statement",
+    ),
+    (
+        "create table if not exists a.b.c as select 1 as x",
+        "IF NOT EXISTS is not supported",
+    ),
+    (
+        "create table a.b.c as select 1 as x, 2 as X",
+        "two columns `x`",
+    ),
+    (
+        "create table a.b.c with (location = 'x') as select 1 as x",
+        "options is not supported",
+    ),
+    (
+        "create table a.b.c like hr.main.people",
+        "LIKE or CLONE is not supported",
+    ),
+    ("insert into people select 1", "needs three parts"),
+    (
+        "insert into hr.main.people select 1",
+        "1 values for 5 columns",
+    ),
+    (
+        "insert into hr.main.people (id, id) select 1, 2",
+        "named twice",
+    ),
+    (
+        "insert into hr.main.people (nope) select 1",
+        "does not exist in the target",
+    ),
+    (
+        "insert into hr.main.nobody select 1",
+        "does not exist or is not visible",
+    ),
+    (
+        "insert into hr.main.people (id) values (1) returning id",
+        "RETURNING is not supported",
+    ),
+    (
+        "insert into hr.main.people (id) values (1) on conflict do nothing",
+        "ON CONFLICT is not supported",
+    ),
+    (
+        "insert overwrite hr.main.people select 1",
+        "is not supported",
+    ),
+    (
+        "insert into hr.main.people default values",
+        "without a query or VALUES",
+    ),
+    (
+        "insert into hr.main.people (id) values (1), (2, 3)",
+        "differ in length",
+    ),
+    (
+        "replace into hr.main.people (id) values (1)",
+        "REPLACE INTO is not supported",
+    ),
+];
+
 #[test]
 fn statements() {
-    check(&[
-        (
-            "update people set name = 'x'",
-            "the statement UPDATE is not supported",
-        ),
-        (
-            "delete from hr.main.people",
-            "the statement DELETE is not supported",
-        ),
-        (
-            "merge into a using b on a.x = b.x when matched then delete",
-            "the statement MERGE is not supported",
-        ),
-        (
-            "create view v as select 1",
-            "the statement CREATE VIEW is not supported",
-        ),
-        (
-            "create materialized view v as select 1",
-            "CREATE VIEW is not supported",
-        ),
-        (
-            "drop table purchases",
-            "the statement DROP is not supported",
-        ),
-        (
-            "alter table purchases add column x int",
-            "ALTER TABLE is not supported",
-        ),
-        ("truncate table purchases", "TRUNCATE is not supported"),
-        ("copy purchases to 'x.csv'", "COPY is not supported"),
-        ("copy (select 1) to program 'sh'", "COPY is not supported"),
-        ("unload ('select 1') to 's3://x'", "is not supported"),
-        ("grant select on purchases to bob", "GRANT is not supported"),
-        ("set role admin", "SET is not supported"),
-        ("set search_path = hr", "SET is not supported"),
-        ("reset all", "RESET is not supported"),
-        ("use hr", "USE is not supported"),
-        ("prepare p as select 1", "PREPARE is not supported"),
-        ("execute p", "EXECUTE is not supported"),
-        ("execute immediate 'select 1'", "is not supported"),
-        ("deallocate all", "DEALLOCATE is not supported"),
-        ("declare c cursor for select 1", "DECLARE is not supported"),
-        ("fetch next from c", "FETCH is not supported"),
-        ("call p()", "CALL is not supported"),
-        ("listen c", "Expected: an SQL statement"),
-        ("notify c", "Expected: an SQL statement"),
-        ("lock table purchases", "is not supported"),
-        ("analyze purchases", "ANALYZE is not supported"),
-        ("vacuum", "VACUUM is not supported"),
-        ("kill query 7", "KILL is not supported"),
-        ("begin", "START TRANSACTION is not supported"),
-        ("commit", "COMMIT is not supported"),
-        ("pragma table_info('x')", "PRAGMA is not supported"),
-        ("attach 'x.db' as y", "ATTACH"),
-        ("install httpfs", "INSTALL is not supported"),
-        ("load httpfs", "LOAD is not supported"),
-        ("show processlist", "is not supported"),
-        ("show columns from people", "SHOW COLUMNS is not supported"),
-        ("show create table people", "SHOW CREATE is not supported"),
-        (
-            "show tables from hr",
-            "SHOW TABLES with options is not supported",
-        ),
-        (
-            "show full tables",
-            "SHOW TABLES with options is not supported",
-        ),
-        ("describe purchases", "EXPLAIN TABLE is not supported"),
-        ("describe select 1", "DESCRIBE is not supported"),
-        ("explain purchases", "EXPLAIN TABLE is not supported"),
-        (
-            "explain analyze select 1",
-            "EXPLAIN ANALYZE is not supported",
-        ),
-        (
-            "explain verbose select 1",
-            "EXPLAIN VERBOSE is not supported",
-        ),
-        (
-            "explain format json select 1",
-            "EXPLAIN FORMAT is not supported",
-        ),
-        (
-            "explain delete from people",
-            "EXPLAIN DELETE is not supported",
-        ),
-        (
-            "explain policy delete from people",
-            "DELETE is not supported",
-        ),
-        (
-            "explain policy show tables",
-            "EXPLAIN POLICY SHOW TABLES is not supported",
-        ),
-        (
-            "explain policy explain policy select 1",
-            "behind the statement",
-        ),
-        ("explain policy purchases", "Expected: an SQL statement"),
-        (
-            "comment on table purchases is 'x'",
-            "COMMENT is not supported",
-        ),
-        (
-            "create function f() returns int as 'select 1'",
-            "CREATE FUNCTION is not supported",
-        ),
-        (
-            "create table a.b.c (x int)",
-            "a list of columns here is not supported",
-        ),
-        (
-            "create table a.b.c",
-            "CREATE TABLE without AS is not supported",
-        ),
-        ("create table c as select 1 as x", "needs three parts"),
-        ("create table b.c as select 1 as x", "needs three parts"),
-        (
-            "create or replace table a.b.c as select 1 as x",
-            "OR REPLACE is not supported",
-        ),
-        (
-            "create temporary table a.b.c as select 1 as x",
-            "a special kind of table",
-        ),
-        (
-            "create external table a.b.c as select 1 as x",
-            "behind the statement",
-        ),
-        (
-            "create table if not exists a.b.c as select 1 as x",
-            "IF NOT EXISTS is not supported",
-        ),
-        (
-            "create table a.b.c as select 1 as x, 2 as X",
-            "two columns `x`",
-        ),
-        (
-            "create table a.b.c with (location = 'x') as select 1 as x",
-            "options is not supported",
-        ),
-        (
-            "create table a.b.c like hr.main.people",
-            "LIKE or CLONE is not supported",
-        ),
-        ("insert into people select 1", "needs three parts"),
-        (
-            "insert into hr.main.people select 1",
-            "1 values for 5 columns",
-        ),
-        (
-            "insert into hr.main.people (id, id) select 1, 2",
-            "named twice",
-        ),
-        (
-            "insert into hr.main.people (nope) select 1",
-            "does not exist in the target",
-        ),
-        (
-            "insert into hr.main.nobody select 1",
-            "does not exist or is not visible",
-        ),
-        (
-            "insert into hr.main.people (id) values (1) returning id",
-            "RETURNING is not supported",
-        ),
-        (
-            "insert into hr.main.people (id) values (1) on conflict do nothing",
-            "ON CONFLICT is not supported",
-        ),
-        (
-            "insert overwrite hr.main.people select 1",
-            "is not supported",
-        ),
-        (
-            "insert into hr.main.people default values",
-            "without a query or VALUES",
-        ),
-        (
-            "insert into hr.main.people (id) values (1), (2, 3)",
-            "differ in length",
-        ),
-        (
-            "replace into hr.main.people (id) values (1)",
-            "REPLACE INTO is not supported",
-        ),
-    ]);
+    check(STATEMENTS);
 }
+
+const TEXTS: &[Case] = &[
+    ("", "the statement is empty"),
+    ("  -- only a comment", "the statement is empty"),
+    (";", "Expected: an SQL statement"),
+    (
+        "select 1; select 2",
+        "more than one statement is not supported (line 1, column 11)",
+    ),
+    (
+        "select 1;\n drop table people",
+        "more than one statement is not supported (line 2",
+    ),
+    ("select 1 select 2", "behind the statement"),
+    (
+        "select 1 \u{0}",
+        "control or invisible character (line 1, column 10)",
+    ),
+    (
+        "\u{feff}select 1",
+        "control or invisible character (line 1, column 1)",
+    ),
+    ("select 'a\u{202e}b'", "control or invisible character"),
+    (
+        "select id from pur\u{200b}chases",
+        "control or invisible character",
+    ),
+    ("select 1 /* /* */", "comment"),
+    ("select 'open", "Unterminated string literal"),
+    ("select \"open", "Expected close delimiter"),
+    ("selec 1", "Expected"),
+    ("select from purchases", "is not supported"),
+    (
+        "select idé from purchases",
+        "this name without quotes is not supported",
+    ),
+    (
+        "select id from #temp",
+        "this name without quotes is not supported",
+    ),
+    ("select id from @stage", "is not supported"),
+    ("select `id` from purchases", "quoting names with `"),
+    ("select id from [purchases]", "xpected"),
+    ("select \"\" from purchases", "a name is empty"),
+    ("select \"e\u{301}\" from purchases", "combining"),
+    ("select E'\\x41'", "this form of literal is not supported"),
+    ("select U&'\\0041'", "this form of literal is not supported"),
+    ("select N'a'", "this form of literal is not supported"),
+    ("select X'41'", "this form of literal is not supported"),
+    ("select $$a$$", "this form of literal is not supported"),
+    ("select $1", "a parameter is not supported"),
+    (
+        "select id from purchases where id = ?",
+        "a parameter is not supported",
+    ),
+    ("select :name", "a parameter is not supported"),
+    ("select 1L", "this form of number is not supported"),
+];
 
 #[test]
 fn texts() {
-    check(&[
-        ("", "the statement is empty"),
-        ("  -- only a comment", "the statement is empty"),
-        (";", "Expected: an SQL statement"),
-        (
-            "select 1; select 2",
-            "more than one statement is not supported (line 1, column 11)",
-        ),
-        (
-            "select 1;\n drop table people",
-            "more than one statement is not supported (line 2",
-        ),
-        ("select 1 select 2", "behind the statement"),
-        (
-            "select 1 \u{0}",
-            "control or invisible character (line 1, column 10)",
-        ),
-        (
-            "\u{feff}select 1",
-            "control or invisible character (line 1, column 1)",
-        ),
-        ("select 'a\u{202e}b'", "control or invisible character"),
-        (
-            "select id from pur\u{200b}chases",
-            "control or invisible character",
-        ),
-        ("select 1 /* /* */", "comment"),
-        ("select 'open", "Unterminated string literal"),
-        ("select \"open", "Expected close delimiter"),
-        ("selec 1", "Expected"),
-        ("select from purchases", "is not supported"),
-        (
-            "select idé from purchases",
-            "this name without quotes is not supported",
-        ),
-        (
-            "select id from #temp",
-            "this name without quotes is not supported",
-        ),
-        ("select id from @stage", "is not supported"),
-        ("select `id` from purchases", "quoting names with `"),
-        ("select id from [purchases]", "xpected"),
-        ("select \"\" from purchases", "a name is empty"),
-        ("select \"e\u{301}\" from purchases", "combining"),
-        ("select E'\\x41'", "this form of literal is not supported"),
-        ("select U&'\\0041'", "this form of literal is not supported"),
-        ("select N'a'", "this form of literal is not supported"),
-        ("select X'41'", "this form of literal is not supported"),
-        ("select $$a$$", "this form of literal is not supported"),
-        ("select $1", "a parameter is not supported"),
-        (
-            "select id from purchases where id = ?",
-            "a parameter is not supported",
-        ),
-        ("select :name", "a parameter is not supported"),
-        ("select 1L", "this form of number is not supported"),
-    ]);
+    check(TEXTS);
 }
+
+const RELATIONS: &[Case] = &[
+    (
+        "select * from read_csv('x.csv')",
+        "a table function is not supported",
+    ),
+    (
+        "select * from read_parquet('/etc/passwd')",
+        "a table function is not supported",
+    ),
+    (
+        "select * from generate_series(1, 10)",
+        "a table function is not supported",
+    ),
+    (
+        "select * from table(f(1))",
+        "a table function is not supported",
+    ),
+    (
+        "select * from lateral f(1) as x",
+        "a table function is not supported",
+    ),
+    (
+        "select * from purchases, unnest(id)",
+        "UNNEST is not supported",
+    ),
+    ("select * from 'x.csv'", "is not supported"),
+    (
+        "select * from \"/tmp/x.csv\"",
+        "does not exist or is not visible",
+    ),
+    (
+        "select * from purchases tablesample bernoulli (10)",
+        "TABLESAMPLE is not supported",
+    ),
+    (
+        "select * from purchases with (nolock)",
+        "a table hint is not supported",
+    ),
+    (
+        "select * from purchases use index (i)",
+        "behind the statement",
+    ),
+    (
+        "select * from purchases partition (p)",
+        "PARTITION is not supported",
+    ),
+    (
+        "select * from purchases for system_time as of '2026-01-01'",
+        "xpected",
+    ),
+    (
+        "select * from purchases version as of 3",
+        "behind the statement",
+    ),
+    (
+        "select * from \"purchases$files\"",
+        "does not exist or is not visible",
+    ),
+    (
+        "select * from information_schema.tables",
+        "does not exist or is not visible",
+    ),
+    (
+        "select * from pg_catalog.pg_stats",
+        "does not exist or is not visible",
+    ),
+    (
+        "select * from a.b.c.d",
+        "more than three parts is not supported",
+    ),
+    (
+        "select * from nobody",
+        "table `nobody` does not exist or is not visible (line 1, column 15)",
+    ),
+    ("select * from people", "hr.main.people, hr.archive.people"),
+    ("select * from hr.people", "table `hr.people` is ambiguous"),
+    (
+        "select * from \"PURCHASES\"",
+        "does not exist or is not visible",
+    ),
+    (
+        "select * from purchases pivot (sum(id) for status in ('a'))",
+        "PIVOT is not supported",
+    ),
+    (
+        "select * from purchases unpivot (v for n in (id))",
+        "UNPIVOT is not supported",
+    ),
+    (
+        "select * from purchases match_recognize (order by id measures a.id as x \
+             pattern (a) define a as a.id > 1)",
+        "MATCH_RECOGNIZE is not supported",
+    ),
+    (
+        "select * from purchases lateral view explode(id) t as x",
+        "LATERAL VIEW",
+    ),
+    (
+        "select * from purchases p, lateral (select p.id) x",
+        "LATERAL is not supported",
+    ),
+    (
+        "select * from purchases cross apply (select 1) x",
+        "APPLY is not supported",
+    ),
+    (
+        "select * from purchases natural join customers",
+        "NATURAL JOIN is not supported",
+    ),
+    (
+        "select * from purchases semi join customers on true",
+        "SEMI JOIN is not supported",
+    ),
+    (
+        "select * from purchases anti join customers on true",
+        "ANTI JOIN is not supported",
+    ),
+    (
+        "select * from purchases asof join customers match_condition (a >= b)",
+        "ASOF JOIN",
+    ),
+    (
+        "select * from purchases straight_join customers on true",
+        "behind the statement",
+    ),
+    (
+        "select * from purchases join customers",
+        "needs ON or USING",
+    ),
+    (
+        "select * from purchases cross join customers on true",
+        "behind the statement",
+    ),
+    (
+        "select * from purchases join customers using (nope)",
+        "of USING does not exist",
+    ),
+    (
+        "select * from (purchases cross join customers) x",
+        "in parentheses is not supported",
+    ),
+    (
+        "select * from purchases as p (a, b, c, d, e, f)",
+        "6 names are given for 5 columns",
+    ),
+    (
+        "select * from xmltable('/a' passing x columns y int)",
+        "XMLTABLE is not supported",
+    ),
+    (
+        "select * from json_table('[]', '$' columns (x int path '$'))",
+        "JSON_TABLE",
+    ),
+    ("select * from openjson('[]')", "OPENJSON is not supported"),
+    ("select * from semantic_view(v metrics m)", "Expected: )"),
+    ("select 1 union table purchases", "TABLE is not supported"),
+    ("table purchases", "Expected: an SQL statement"),
+    ("select * from blind", "no column is visible"),
+];
 
 #[test]
 fn relations() {
-    check(&[
-        (
-            "select * from read_csv('x.csv')",
-            "a table function is not supported",
-        ),
-        (
-            "select * from read_parquet('/etc/passwd')",
-            "a table function is not supported",
-        ),
-        (
-            "select * from generate_series(1, 10)",
-            "a table function is not supported",
-        ),
-        (
-            "select * from table(f(1))",
-            "a table function is not supported",
-        ),
-        (
-            "select * from lateral f(1) as x",
-            "a table function is not supported",
-        ),
-        (
-            "select * from purchases, unnest(id)",
-            "UNNEST is not supported",
-        ),
-        ("select * from 'x.csv'", "is not supported"),
-        (
-            "select * from \"/tmp/x.csv\"",
-            "does not exist or is not visible",
-        ),
-        (
-            "select * from purchases tablesample bernoulli (10)",
-            "TABLESAMPLE is not supported",
-        ),
-        (
-            "select * from purchases with (nolock)",
-            "a table hint is not supported",
-        ),
-        (
-            "select * from purchases use index (i)",
-            "behind the statement",
-        ),
-        (
-            "select * from purchases partition (p)",
-            "PARTITION is not supported",
-        ),
-        (
-            "select * from purchases for system_time as of '2026-01-01'",
-            "xpected",
-        ),
-        (
-            "select * from purchases version as of 3",
-            "behind the statement",
-        ),
-        (
-            "select * from \"purchases$files\"",
-            "does not exist or is not visible",
-        ),
-        (
-            "select * from information_schema.tables",
-            "does not exist or is not visible",
-        ),
-        (
-            "select * from pg_catalog.pg_stats",
-            "does not exist or is not visible",
-        ),
-        (
-            "select * from a.b.c.d",
-            "more than three parts is not supported",
-        ),
-        (
-            "select * from nobody",
-            "table `nobody` does not exist or is not visible (line 1, column 15)",
-        ),
-        ("select * from people", "hr.main.people, hr.archive.people"),
-        ("select * from hr.people", "table `hr.people` is ambiguous"),
-        (
-            "select * from \"PURCHASES\"",
-            "does not exist or is not visible",
-        ),
-        (
-            "select * from purchases pivot (sum(id) for status in ('a'))",
-            "PIVOT is not supported",
-        ),
-        (
-            "select * from purchases unpivot (v for n in (id))",
-            "UNPIVOT is not supported",
-        ),
-        (
-            "select * from purchases match_recognize (order by id measures a.id as x \
-             pattern (a) define a as a.id > 1)",
-            "MATCH_RECOGNIZE is not supported",
-        ),
-        (
-            "select * from purchases lateral view explode(id) t as x",
-            "LATERAL VIEW",
-        ),
-        (
-            "select * from purchases p, lateral (select p.id) x",
-            "LATERAL is not supported",
-        ),
-        (
-            "select * from purchases cross apply (select 1) x",
-            "APPLY is not supported",
-        ),
-        (
-            "select * from purchases natural join customers",
-            "NATURAL JOIN is not supported",
-        ),
-        (
-            "select * from purchases semi join customers on true",
-            "SEMI JOIN is not supported",
-        ),
-        (
-            "select * from purchases anti join customers on true",
-            "ANTI JOIN is not supported",
-        ),
-        (
-            "select * from purchases asof join customers match_condition (a >= b)",
-            "ASOF JOIN",
-        ),
-        (
-            "select * from purchases straight_join customers on true",
-            "behind the statement",
-        ),
-        (
-            "select * from purchases join customers",
-            "needs ON or USING",
-        ),
-        (
-            "select * from purchases cross join customers on true",
-            "behind the statement",
-        ),
-        (
-            "select * from purchases join customers using (nope)",
-            "of USING does not exist",
-        ),
-        (
-            "select * from (purchases cross join customers) x",
-            "in parentheses is not supported",
-        ),
-        (
-            "select * from purchases as p (a, b, c, d, e, f)",
-            "6 names are given for 5 columns",
-        ),
-        (
-            "select * from xmltable('/a' passing x columns y int)",
-            "XMLTABLE is not supported",
-        ),
-        (
-            "select * from json_table('[]', '$' columns (x int path '$'))",
-            "JSON_TABLE",
-        ),
-        ("select * from openjson('[]')", "OPENJSON is not supported"),
-        ("select * from semantic_view(v metrics m)", "Expected: )"),
-        ("select 1 union table purchases", "TABLE is not supported"),
-        ("table purchases", "Expected: an SQL statement"),
-        ("select * from blind", "no column is visible"),
-    ]);
+    check(RELATIONS);
 }
+
+const QUERIES: &[Case] = &[
+    (
+        "with recursive t as (select 1) select * from t",
+        "WITH RECURSIVE is not supported",
+    ),
+    (
+        "with t as materialized (select 1 as x) select * from t",
+        "Expected: (",
+    ),
+    (
+        "with t as (select 1), t as (select 2) select 1",
+        "WITH defines `t` twice",
+    ),
+    (
+        "with t as (select * from t) select * from t",
+        "table `t` does not exist",
+    ),
+    (
+        "with t as (insert into a.b.c select 1) select 1",
+        "a write inside a query",
+    ),
+    (
+        "with t as (delete from people) select 1",
+        "a write inside a query",
+    ),
+    (
+        "with t (a, b) as (select 1) select 1",
+        "2 names are given for 1 columns",
+    ),
+    (
+        "select id into x from purchases",
+        "SELECT INTO is not supported",
+    ),
+    ("select top 5 id from purchases", "TOP is not supported"),
+    (
+        "select distinct on (id) id from purchases",
+        "DISTINCT ON is not supported",
+    ),
+    (
+        "select id\nfrom purchases\nqualify row_number() over (order by id) = 1",
+        "QUALIFY is not supported (line 3",
+    ),
+    (
+        "select id from purchases prewhere id = 1",
+        "PREWHERE is not supported",
+    ),
+    (
+        "select id from purchases connect by prior id = id",
+        "is not supported",
+    ),
+    ("select id from purchases cluster by id", "CLUSTER BY"),
+    (
+        "from purchases select id",
+        "FROM before SELECT is not supported",
+    ),
+    ("from purchases", "FROM before SELECT is not supported"),
+    (
+        "select id from purchases |> limit 1",
+        "the pipe operator |> is not supported",
+    ),
+    (
+        "select * except (id) from purchases",
+        "* EXCEPT is not supported",
+    ),
+    (
+        "select * exclude id from purchases",
+        "EXCLUDE is not supported",
+    ),
+    (
+        "select * replace (1 as id) from purchases",
+        "* REPLACE is not supported",
+    ),
+    (
+        "select * rename id as x from purchases",
+        "* RENAME is not supported",
+    ),
+    (
+        "select * ilike 'x' from purchases",
+        "* ILIKE is not supported",
+    ),
+    ("select *", "* needs a FROM"),
+    ("select x.* from purchases", "`x` is not in FROM"),
+    (
+        "select count(*) from purchases group by all",
+        "GROUP BY ALL is not supported",
+    ),
+    (
+        "select 1 from purchases group by rollup (id)",
+        "ROLLUP, CUBE or GROUPING SETS",
+    ),
+    (
+        "select 1 from purchases group by cube (id)",
+        "ROLLUP, CUBE or GROUPING SETS",
+    ),
+    (
+        "select 1 from purchases group by grouping sets ((id))",
+        "GROUPING SETS",
+    ),
+    (
+        "select id from purchases group by 2",
+        "position 2 is not in the select list",
+    ),
+    ("select id from purchases order by 0", "must be a position"),
+    (
+        "select id from purchases order by all",
+        "column `all` does not exist",
+    ),
+    (
+        "select id as a, amount as a from purchases order by a",
+        "names several output columns",
+    ),
+    (
+        "select id from purchases for update",
+        "FOR UPDATE or FOR SHARE is not supported",
+    ),
+    ("select id from purchases for xml auto", "is not supported"),
+    (
+        "select id from purchases limit (select 1)",
+        "a row count that is not a whole number",
+    ),
+    (
+        "select id from purchases limit 1 + 1",
+        "a row count that is not a whole number",
+    ),
+    (
+        "select id from purchases limit 1.5",
+        "a row count that is not a whole number",
+    ),
+    (
+        "select id from purchases limit -1",
+        "a row count that is not a whole number",
+    ),
+    (
+        "select id from purchases limit 1, 2",
+        "LIMIT with a comma is not supported",
+    ),
+    (
+        "select id from purchases limit 1 by id",
+        "LIMIT BY is not supported",
+    ),
+    (
+        "select id from purchases fetch first 1 rows with ties",
+        "WITH TIES is not supported",
+    ),
+    (
+        "select id from purchases fetch first 10 percent rows only",
+        "PERCENT is not supported",
+    ),
+    (
+        "select 1 union by name select 2",
+        "UNION BY NAME is not supported",
+    ),
+    ("select 1 minus select 2", "MINUS is not supported"),
+    (
+        "select 1 as x union select 2 order by y",
+        "`y` is not an output column",
+    ),
+    (
+        "select id from purchases window w as (order by id)",
+        "WINDOW is not supported",
+    ),
+    (
+        "select id from purchases settings x = 1",
+        "SETTINGS is not supported",
+    ),
+    (
+        "select id from purchases format json",
+        "FORMAT is not supported",
+    ),
+];
 
 #[test]
 fn queries() {
-    check(&[
-        (
-            "with recursive t as (select 1) select * from t",
-            "WITH RECURSIVE is not supported",
-        ),
-        (
-            "with t as materialized (select 1 as x) select * from t",
-            "Expected: (",
-        ),
-        (
-            "with t as (select 1), t as (select 2) select 1",
-            "WITH defines `t` twice",
-        ),
-        (
-            "with t as (select * from t) select * from t",
-            "table `t` does not exist",
-        ),
-        (
-            "with t as (insert into a.b.c select 1) select 1",
-            "a write inside a query",
-        ),
-        (
-            "with t as (delete from people) select 1",
-            "a write inside a query",
-        ),
-        (
-            "with t (a, b) as (select 1) select 1",
-            "2 names are given for 1 columns",
-        ),
-        (
-            "select id into x from purchases",
-            "SELECT INTO is not supported",
-        ),
-        ("select top 5 id from purchases", "TOP is not supported"),
-        (
-            "select distinct on (id) id from purchases",
-            "DISTINCT ON is not supported",
-        ),
-        (
-            "select id\nfrom purchases\nqualify row_number() over (order by id) = 1",
-            "QUALIFY is not supported (line 3",
-        ),
-        (
-            "select id from purchases prewhere id = 1",
-            "PREWHERE is not supported",
-        ),
-        (
-            "select id from purchases connect by prior id = id",
-            "is not supported",
-        ),
-        ("select id from purchases cluster by id", "CLUSTER BY"),
-        (
-            "from purchases select id",
-            "FROM before SELECT is not supported",
-        ),
-        ("from purchases", "FROM before SELECT is not supported"),
-        (
-            "select id from purchases |> limit 1",
-            "the pipe operator |> is not supported",
-        ),
-        (
-            "select * except (id) from purchases",
-            "* EXCEPT is not supported",
-        ),
-        (
-            "select * exclude id from purchases",
-            "EXCLUDE is not supported",
-        ),
-        (
-            "select * replace (1 as id) from purchases",
-            "* REPLACE is not supported",
-        ),
-        (
-            "select * rename id as x from purchases",
-            "* RENAME is not supported",
-        ),
-        (
-            "select * ilike 'x' from purchases",
-            "* ILIKE is not supported",
-        ),
-        ("select *", "* needs a FROM"),
-        ("select x.* from purchases", "`x` is not in FROM"),
-        (
-            "select count(*) from purchases group by all",
-            "GROUP BY ALL is not supported",
-        ),
-        (
-            "select 1 from purchases group by rollup (id)",
-            "ROLLUP, CUBE or GROUPING SETS",
-        ),
-        (
-            "select 1 from purchases group by cube (id)",
-            "ROLLUP, CUBE or GROUPING SETS",
-        ),
-        (
-            "select 1 from purchases group by grouping sets ((id))",
-            "GROUPING SETS",
-        ),
-        (
-            "select id from purchases group by 2",
-            "position 2 is not in the select list",
-        ),
-        ("select id from purchases order by 0", "must be a position"),
-        (
-            "select id from purchases order by all",
-            "column `all` does not exist",
-        ),
-        (
-            "select id as a, amount as a from purchases order by a",
-            "names several output columns",
-        ),
-        (
-            "select id from purchases for update",
-            "FOR UPDATE or FOR SHARE is not supported",
-        ),
-        ("select id from purchases for xml auto", "is not supported"),
-        (
-            "select id from purchases limit (select 1)",
-            "a row count that is not a whole number",
-        ),
-        (
-            "select id from purchases limit 1 + 1",
-            "a row count that is not a whole number",
-        ),
-        (
-            "select id from purchases limit 1.5",
-            "a row count that is not a whole number",
-        ),
-        (
-            "select id from purchases limit -1",
-            "a row count that is not a whole number",
-        ),
-        (
-            "select id from purchases limit 1, 2",
-            "LIMIT with a comma is not supported",
-        ),
-        (
-            "select id from purchases limit 1 by id",
-            "LIMIT BY is not supported",
-        ),
-        (
-            "select id from purchases fetch first 1 rows with ties",
-            "WITH TIES is not supported",
-        ),
-        (
-            "select id from purchases fetch first 10 percent rows only",
-            "PERCENT is not supported",
-        ),
-        (
-            "select 1 union by name select 2",
-            "UNION BY NAME is not supported",
-        ),
-        ("select 1 minus select 2", "MINUS is not supported"),
-        (
-            "select 1 as x union select 2 order by y",
-            "`y` is not an output column",
-        ),
-        (
-            "select id from purchases window w as (order by id)",
-            "WINDOW is not supported",
-        ),
-        (
-            "select id from purchases settings x = 1",
-            "SETTINGS is not supported",
-        ),
-        (
-            "select id from purchases format json",
-            "FORMAT is not supported",
-        ),
-    ]);
+    check(QUERIES);
 }
+
+const EXPRESSIONS: &[Case] = &[
+    (
+        "select nope from purchases",
+        "column `nope` does not exist or is not visible",
+    ),
+    (
+        "select margin from purchases",
+        "column `margin` does not exist or is not visible",
+    ),
+    (
+        "select p.margin from purchases p",
+        "column `p.margin` does not exist or is not visible",
+    ),
+    (
+        "select 1 from purchases where margin > 1",
+        "does not exist or is not visible",
+    ),
+    (
+        "select 1 from purchases order by margin",
+        "does not exist or is not visible",
+    ),
+    (
+        "select 1 from purchases group by margin",
+        "does not exist or is not visible",
+    ),
+    (
+        "select count(margin) from purchases",
+        "does not exist or is not visible",
+    ),
+    ("select amuont from purchases", "did you mean amount?"),
+    (
+        "select id from purchases, customers",
+        "it may be purchases.id, customers.id",
+    ),
+    (
+        "select purchases.id from purchases p",
+        "does not exist or is not visible",
+    ),
+    (
+        "select main.p.id from purchases p",
+        "does not exist or is not visible",
+    ),
+    (
+        "select purchases from purchases",
+        "column `purchases` does not exist",
+    ),
+    (
+        "select ctid from purchases",
+        "does not exist or is not visible",
+    ),
+    (
+        "select \"$path\" from purchases",
+        "does not exist or is not visible",
+    ),
+    (
+        "select _metadata from purchases",
+        "does not exist or is not visible",
+    ),
+    (
+        "select id.x.y.z.w from purchases",
+        "more than four parts is not supported",
+    ),
+    (
+        "select (id).x from purchases",
+        "access to a field or an element is not supported",
+    ),
+    (
+        "select id[1] from purchases",
+        "access to a field or an element is not supported",
+    ),
+    (
+        "select id:a.b from purchases",
+        "a JSON path is not supported",
+    ),
+    (
+        "select id -> 'a' from purchases",
+        "the operator -> is not supported",
+    ),
+    (
+        "select id ->> 'a' from purchases",
+        "the operator ->> is not supported",
+    ),
+    (
+        "select id ~ 'a' from purchases",
+        "the operator ~ is not supported",
+    ),
+    (
+        "select id ^ 2 from purchases",
+        "the operator ^ is not supported",
+    ),
+    (
+        "select id & 2 from purchases",
+        "the operator & is not supported",
+    ),
+    (
+        "select id xor id from purchases",
+        "the operator XOR is not supported",
+    ),
+    (
+        "select ~id from purchases",
+        "the operator ~ is not supported",
+    ),
+    (
+        "select id operator(pg_catalog.+) 1 from purchases",
+        "is not supported",
+    ),
+    (
+        "select id collate \"C\" from purchases",
+        "COLLATE is not supported",
+    ),
+    (
+        "select placed_on at time zone 'UTC' from purchases",
+        "AT TIME ZONE is not supported",
+    ),
+    (
+        "select id similar to 'a' from purchases",
+        "SIMILAR TO is not supported",
+    ),
+    (
+        "select id rlike 'a' from purchases",
+        "RLIKE or REGEXP is not supported",
+    ),
+    (
+        "select id like any ('a') from purchases",
+        "is not supported",
+    ),
+    (
+        "select id in unnest(id) from purchases",
+        "IN UNNEST is not supported",
+    ),
+    (
+        "select (id, id) in (select 1, 2) from purchases",
+        "a row of several values",
+    ),
+    (
+        "select id in (select id, amount from purchases) from purchases",
+        "needs one column, not 2",
+    ),
+    (
+        "select id > any (select 1) from purchases",
+        "this form of ANY or ALL is not supported",
+    ),
+    (
+        "select id = any (array[1]) from purchases",
+        "this form of ANY or ALL is not supported",
+    ),
+    ("select array[1, 2]", "an array is not supported"),
+    ("select {'a': 1}", "a struct or map is not supported"),
+    ("select struct(1 as a)", "is not supported"),
+    (
+        "select cast(id as regclass) from purchases",
+        "this type is not supported",
+    ),
+    (
+        "select id::varchar(3) from purchases",
+        "a text type with a length is not supported",
+    ),
+    (
+        "select cast(id as decimal(60, 2)) from purchases",
+        "of this precision and scale",
+    ),
+    (
+        "select safe_cast(id as int) from purchases",
+        "SAFE_CAST is not supported",
+    ),
+    ("select convert(int, id) from purchases", "is not supported"),
+    (
+        "select overlay(name placing 'x' from 1) from customers",
+        "OVERLAY is not supported",
+    ),
+    (
+        "select extract(century from placed_on) from purchases",
+        "this date field",
+    ),
+    (
+        "select interval '1' year to month",
+        "an interval with two fields is not supported",
+    ),
+    (
+        "select interval amount day from purchases",
+        "an interval that is not a literal",
+    ),
+    ("select {d '2026-01-01'}", "is not supported"),
+    (
+        "select id is distinct from 1 and true from purchases",
+        "put the comparison in parentheses",
+    ),
+    (
+        "select id is normalized from purchases",
+        "IS NORMALIZED is not supported",
+    ),
+    (
+        "select (select id, amount from purchases)",
+        "needs one column, not 2",
+    ),
+    (
+        "select id like 'a' escape 'ab' from purchases",
+        "text of one character",
+    ),
+    ("select id in () from purchases", "Expected: an expression"),
+    ("select id(+) from purchases", "Expected: an expression"),
+    ("select x -> x + 1", "is not supported"),
+];
 
 #[test]
 fn expressions() {
-    check(&[
-        (
-            "select nope from purchases",
-            "column `nope` does not exist or is not visible",
-        ),
-        (
-            "select margin from purchases",
-            "column `margin` does not exist or is not visible",
-        ),
-        (
-            "select p.margin from purchases p",
-            "column `p.margin` does not exist or is not visible",
-        ),
-        (
-            "select 1 from purchases where margin > 1",
-            "does not exist or is not visible",
-        ),
-        (
-            "select 1 from purchases order by margin",
-            "does not exist or is not visible",
-        ),
-        (
-            "select 1 from purchases group by margin",
-            "does not exist or is not visible",
-        ),
-        (
-            "select count(margin) from purchases",
-            "does not exist or is not visible",
-        ),
-        ("select amuont from purchases", "did you mean amount?"),
-        (
-            "select id from purchases, customers",
-            "it may be purchases.id, customers.id",
-        ),
-        (
-            "select purchases.id from purchases p",
-            "does not exist or is not visible",
-        ),
-        (
-            "select main.p.id from purchases p",
-            "does not exist or is not visible",
-        ),
-        (
-            "select purchases from purchases",
-            "column `purchases` does not exist",
-        ),
-        (
-            "select ctid from purchases",
-            "does not exist or is not visible",
-        ),
-        (
-            "select \"$path\" from purchases",
-            "does not exist or is not visible",
-        ),
-        (
-            "select _metadata from purchases",
-            "does not exist or is not visible",
-        ),
-        (
-            "select id.x.y.z.w from purchases",
-            "more than four parts is not supported",
-        ),
-        (
-            "select (id).x from purchases",
-            "access to a field or an element is not supported",
-        ),
-        (
-            "select id[1] from purchases",
-            "access to a field or an element is not supported",
-        ),
-        (
-            "select id:a.b from purchases",
-            "a JSON path is not supported",
-        ),
-        (
-            "select id -> 'a' from purchases",
-            "the operator -> is not supported",
-        ),
-        (
-            "select id ->> 'a' from purchases",
-            "the operator ->> is not supported",
-        ),
-        (
-            "select id ~ 'a' from purchases",
-            "the operator ~ is not supported",
-        ),
-        (
-            "select id ^ 2 from purchases",
-            "the operator ^ is not supported",
-        ),
-        (
-            "select id & 2 from purchases",
-            "the operator & is not supported",
-        ),
-        (
-            "select id xor id from purchases",
-            "the operator XOR is not supported",
-        ),
-        (
-            "select ~id from purchases",
-            "the operator ~ is not supported",
-        ),
-        (
-            "select id operator(pg_catalog.+) 1 from purchases",
-            "is not supported",
-        ),
-        (
-            "select id collate \"C\" from purchases",
-            "COLLATE is not supported",
-        ),
-        (
-            "select placed_on at time zone 'UTC' from purchases",
-            "AT TIME ZONE is not supported",
-        ),
-        (
-            "select id similar to 'a' from purchases",
-            "SIMILAR TO is not supported",
-        ),
-        (
-            "select id rlike 'a' from purchases",
-            "RLIKE or REGEXP is not supported",
-        ),
-        (
-            "select id like any ('a') from purchases",
-            "is not supported",
-        ),
-        (
-            "select id in unnest(id) from purchases",
-            "IN UNNEST is not supported",
-        ),
-        (
-            "select (id, id) in (select 1, 2) from purchases",
-            "a row of several values",
-        ),
-        (
-            "select id in (select id, amount from purchases) from purchases",
-            "needs one column, not 2",
-        ),
-        (
-            "select id > any (select 1) from purchases",
-            "this form of ANY or ALL is not supported",
-        ),
-        (
-            "select id = any (array[1]) from purchases",
-            "this form of ANY or ALL is not supported",
-        ),
-        ("select array[1, 2]", "an array is not supported"),
-        ("select {'a': 1}", "a struct or map is not supported"),
-        ("select struct(1 as a)", "is not supported"),
-        (
-            "select cast(id as regclass) from purchases",
-            "this type is not supported",
-        ),
-        (
-            "select id::varchar(3) from purchases",
-            "a text type with a length is not supported",
-        ),
-        (
-            "select cast(id as decimal(60, 2)) from purchases",
-            "of this precision and scale",
-        ),
-        (
-            "select safe_cast(id as int) from purchases",
-            "SAFE_CAST is not supported",
-        ),
-        ("select convert(int, id) from purchases", "is not supported"),
-        (
-            "select overlay(name placing 'x' from 1) from customers",
-            "OVERLAY is not supported",
-        ),
-        (
-            "select extract(century from placed_on) from purchases",
-            "this date field",
-        ),
-        (
-            "select interval '1' year to month",
-            "an interval with two fields is not supported",
-        ),
-        (
-            "select interval amount day from purchases",
-            "an interval that is not a literal",
-        ),
-        ("select {d '2026-01-01'}", "is not supported"),
-        (
-            "select id is distinct from 1 and true from purchases",
-            "put the comparison in parentheses",
-        ),
-        (
-            "select id is normalized from purchases",
-            "IS NORMALIZED is not supported",
-        ),
-        (
-            "select (select id, amount from purchases)",
-            "needs one column, not 2",
-        ),
-        (
-            "select id like 'a' escape 'ab' from purchases",
-            "text of one character",
-        ),
-        ("select id in () from purchases", "Expected: an expression"),
-        ("select id(+) from purchases", "Expected: an expression"),
-        ("select x -> x + 1", "is not supported"),
-    ]);
+    check(EXPRESSIONS);
 }
+
+const FUNCTIONS: &[Case] = &[
+    (
+        "select dblink('x', 'select 1')",
+        "the function dblink is not on the allow-list",
+    ),
+    (
+        "select postgres_query('x', 'y')",
+        "is not on the allow-list",
+    ),
+    (
+        "select query_to_xml('select 1')",
+        "is not on the allow-list",
+    ),
+    ("select pg_sleep(10)", "is not on the allow-list"),
+    (
+        "select pg_read_file('/etc/passwd')",
+        "is not on the allow-list",
+    ),
+    ("select current_setting('x')", "is not on the allow-list"),
+    ("select current_user", "is not on the allow-list"),
+    ("select version()", "is not on the allow-list"),
+    (
+        "select input_file_name() from purchases",
+        "is not on the allow-list",
+    ),
+    (
+        "select row_to_json(p) from purchases p",
+        "is not on the allow-list",
+    ),
+    (
+        "select arrow_cast(id, 'Utf8') from purchases",
+        "is not on the allow-list",
+    ),
+    (
+        "select hr.lower(name) from customers",
+        "a function name with a point",
+    ),
+    (
+        "select \"LOWER\"(name) from customers",
+        "the function LOWER is not on the allow-list",
+    ),
+    ("select lowr(name) from customers", "did you mean lower?"),
+    ("select lower(*) from customers", "lower(*) has no meaning"),
+    (
+        "select lower() from customers",
+        "lower takes 1 to 1 arguments, not 0",
+    ),
+    (
+        "select count(p.*) from purchases p",
+        "a star among arguments is not supported",
+    ),
+    (
+        "select lower(distinct name) from customers",
+        "cannot have DISTINCT",
+    ),
+    (
+        "select lower(name) over () from customers",
+        "lower cannot have OVER",
+    ),
+    (
+        "select lower(name) filter (where true) from customers",
+        "FILTER",
+    ),
+    ("select rank() from purchases", "rank needs OVER"),
+    (
+        "select count(distinct *) from purchases",
+        "count cannot have DISTINCT",
+    ),
+    (
+        "select lower(name => 'x')",
+        "a named argument is not supported",
+    ),
+    (
+        "select percentile_cont(0.5) within group (order by id) from purchases",
+        "allow-list",
+    ),
+    (
+        "select sum(id) within group (order by id) from purchases",
+        "WITHIN GROUP is not supported",
+    ),
+    (
+        "select string_agg(name, ',' order by 1) from customers",
+        "ORDER BY a number inside a call",
+    ),
+    (
+        "select rank() over w from purchases",
+        "OVER with a name is not supported",
+    ),
+    (
+        "select sum(id) over (rows amount preceding) from purchases",
+        "not a literal",
+    ),
+    ("select lower((select 1), select 1)", "xpected"),
+    ("select count(select 1)", "Expected: )"),
+    ("select {fn lower('x')}", "is not supported"),
+    (
+        "select ceil(amount to day) from purchases",
+        "with a field or a scale",
+    ),
+    (
+        "select group_concat(name separator ',') from customers",
+        "allow-list",
+    ),
+];
 
 #[test]
 fn functions() {
-    check(&[
-        (
-            "select dblink('x', 'select 1')",
-            "the function dblink is not on the allow-list",
-        ),
-        (
-            "select postgres_query('x', 'y')",
-            "is not on the allow-list",
-        ),
-        (
-            "select query_to_xml('select 1')",
-            "is not on the allow-list",
-        ),
-        ("select pg_sleep(10)", "is not on the allow-list"),
-        (
-            "select pg_read_file('/etc/passwd')",
-            "is not on the allow-list",
-        ),
-        ("select current_setting('x')", "is not on the allow-list"),
-        ("select current_user", "is not on the allow-list"),
-        ("select version()", "is not on the allow-list"),
-        (
-            "select input_file_name() from purchases",
-            "is not on the allow-list",
-        ),
-        (
-            "select row_to_json(p) from purchases p",
-            "is not on the allow-list",
-        ),
-        (
-            "select arrow_cast(id, 'Utf8') from purchases",
-            "is not on the allow-list",
-        ),
-        (
-            "select hr.lower(name) from customers",
-            "a function name with a point",
-        ),
-        (
-            "select \"LOWER\"(name) from customers",
-            "the function LOWER is not on the allow-list",
-        ),
-        ("select lowr(name) from customers", "did you mean lower?"),
-        ("select lower(*) from customers", "lower(*) has no meaning"),
-        (
-            "select lower() from customers",
-            "lower takes 1 to 1 arguments, not 0",
-        ),
-        (
-            "select count(p.*) from purchases p",
-            "a star among arguments is not supported",
-        ),
-        (
-            "select lower(distinct name) from customers",
-            "cannot have DISTINCT",
-        ),
-        (
-            "select lower(name) over () from customers",
-            "lower cannot have OVER",
-        ),
-        (
-            "select lower(name) filter (where true) from customers",
-            "FILTER",
-        ),
-        ("select rank() from purchases", "rank needs OVER"),
-        (
-            "select count(distinct *) from purchases",
-            "count cannot have DISTINCT",
-        ),
-        (
-            "select lower(name => 'x')",
-            "a named argument is not supported",
-        ),
-        (
-            "select percentile_cont(0.5) within group (order by id) from purchases",
-            "allow-list",
-        ),
-        (
-            "select sum(id) within group (order by id) from purchases",
-            "WITHIN GROUP is not supported",
-        ),
-        (
-            "select string_agg(name, ',' order by 1) from customers",
-            "ORDER BY a number inside a call",
-        ),
-        (
-            "select rank() over w from purchases",
-            "OVER with a name is not supported",
-        ),
-        (
-            "select sum(id) over (rows amount preceding) from purchases",
-            "not a literal",
-        ),
-        ("select lower((select 1), select 1)", "xpected"),
-        ("select count(select 1)", "Expected: )"),
-        ("select {fn lower('x')}", "is not supported"),
-        (
-            "select ceil(amount to day) from purchases",
-            "with a field or a scale",
-        ),
-        (
-            "select group_concat(name separator ',') from customers",
-            "allow-list",
-        ),
-    ]);
+    check(FUNCTIONS);
 }

@@ -1,0 +1,203 @@
+//! Predicates: IS, IN, BETWEEN, LIKE, ANY and ALL.
+
+use sqlparser::{
+    ast::{self, Spanned},
+    tokenizer::Span,
+};
+
+use super::Lowering;
+use crate::{
+    error::{SqlError, SqlErrorKind},
+    ir::{Expr, Test},
+};
+
+impl Lowering {
+    pub(super) fn is_predicate(&mut self, expr: &ast::Expr) -> Result<Expr, SqlError> {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the caller listed the variants"
+        )]
+        match expr {
+            ast::Expr::IsNull(inner) => self.is(inner, Test::Null, false),
+            ast::Expr::IsNotNull(inner) => self.is(inner, Test::Null, true),
+            ast::Expr::IsTrue(inner) => self.is(inner, Test::True, false),
+            ast::Expr::IsNotTrue(inner) => self.is(inner, Test::True, true),
+            ast::Expr::IsFalse(inner) => self.is(inner, Test::False, false),
+            ast::Expr::IsNotFalse(inner) => self.is(inner, Test::False, true),
+            ast::Expr::IsUnknown(inner) => self.is(inner, Test::Unknown, false),
+            ast::Expr::IsNotUnknown(inner) => self.is(inner, Test::Unknown, true),
+            ast::Expr::IsDistinctFrom(left, right) => self.distinct_from(left, right, false),
+            ast::Expr::IsNotDistinctFrom(left, right) => self.distinct_from(left, right, true),
+            other => Err(self.refused_expr(other)),
+        }
+    }
+
+    fn is(&mut self, expr: &ast::Expr, test: Test, is_negated: bool) -> Result<Expr, SqlError> {
+        Ok(Expr::Is {
+            expr: self.boxed(expr)?,
+            test,
+            is_negated,
+        })
+    }
+
+    fn distinct_from(
+        &mut self,
+        left: &ast::Expr,
+        right: &ast::Expr,
+        is_negated: bool,
+    ) -> Result<Expr, SqlError> {
+        // The parser takes everything behind FROM as the right side, which no reader would.
+        if let ast::Expr::BinaryOp { op, .. } = right
+            && matches!(op, ast::BinaryOperator::And | ast::BinaryOperator::Or)
+        {
+            return Err(self
+                .refuse("AND or OR directly behind IS DISTINCT FROM", right.span())
+                .with_hint("put the comparison in parentheses"));
+        }
+        Ok(Expr::Distinct {
+            left: self.boxed(left)?,
+            right: self.boxed(right)?,
+            is_negated,
+        })
+    }
+
+    pub(super) fn predicate(&mut self, expr: &ast::Expr) -> Result<Expr, SqlError> {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the caller listed the variants"
+        )]
+        match expr {
+            ast::Expr::InList {
+                expr,
+                list,
+                negated,
+            } => self.in_list(expr, list, *negated),
+            ast::Expr::InSubquery {
+                expr,
+                subquery,
+                negated,
+            } => self.in_query(expr, subquery, *negated),
+            ast::Expr::AnyOp {
+                left,
+                compare_op,
+                right,
+                is_some: _,
+            } => self.quantified(left, *compare_op == ast::BinaryOperator::Eq, right, false),
+            ast::Expr::AllOp {
+                left,
+                compare_op,
+                right,
+            } => self.quantified(left, *compare_op == ast::BinaryOperator::NotEq, right, true),
+            ast::Expr::Between {
+                expr,
+                negated,
+                low,
+                high,
+            } => Ok(Expr::Between {
+                expr: self.boxed(expr)?,
+                low: self.boxed(low)?,
+                high: self.boxed(high)?,
+                is_negated: *negated,
+            }),
+            ast::Expr::Like {
+                negated,
+                any,
+                expr,
+                pattern,
+                escape_char,
+            } => {
+                self.absent(*any, "LIKE ANY")?;
+                self.like(expr, pattern, escape_char.as_ref(), (false, *negated))
+            }
+            ast::Expr::ILike {
+                negated,
+                any,
+                expr,
+                pattern,
+                escape_char,
+            } => {
+                self.absent(*any, "ILIKE ANY")?;
+                self.like(expr, pattern, escape_char.as_ref(), (true, *negated))
+            }
+            other => Err(self.refused_expr(other)),
+        }
+    }
+
+    fn in_list(
+        &mut self,
+        expr: &ast::Expr,
+        list: &[ast::Expr],
+        is_negated: bool,
+    ) -> Result<Expr, SqlError> {
+        let expr = self.boxed(expr)?;
+        let list = self.list(list, Self::expr)?;
+        if list.is_empty() {
+            return Err(self.refuse("an empty IN list", Span::empty()));
+        }
+        Ok(Expr::InList {
+            expr,
+            list,
+            is_negated,
+        })
+    }
+
+    fn in_query(
+        &mut self,
+        expr: &ast::Expr,
+        query: &ast::Query,
+        is_negated: bool,
+    ) -> Result<Expr, SqlError> {
+        let expr = self.boxed(expr)?;
+        Ok(Expr::InQuery {
+            expr,
+            query: Box::new(self.query(query)?),
+            is_negated,
+        })
+    }
+
+    /// `= ANY (query)` is IN, `<> ALL (query)` is NOT IN; the other forms have no translation.
+    fn quantified(
+        &mut self,
+        left: &ast::Expr,
+        is_membership: bool,
+        right: &ast::Expr,
+        is_negated: bool,
+    ) -> Result<Expr, SqlError> {
+        if let (true, ast::Expr::Subquery(query)) = (is_membership, right) {
+            return self.in_query(left, query, is_negated);
+        }
+        Err(self
+            .refuse("this form of ANY or ALL", right.span())
+            .with_hint("compare with min() or max() of the query"))
+    }
+
+    fn like(
+        &mut self,
+        expr: &ast::Expr,
+        pattern: &ast::Expr,
+        escape: Option<&ast::ValueWithSpan>,
+        (ignores_case, is_negated): (bool, bool),
+    ) -> Result<Expr, SqlError> {
+        let expr = self.boxed(expr)?;
+        let pattern = self.boxed(pattern)?;
+        let escape = self.optional(escape, |this, value| {
+            let text = this.text(value)?;
+            let mut letters = text.chars();
+            match (letters.next(), letters.next()) {
+                (Some(letter), None) => Ok(letter),
+                _ => Err(SqlError::new(
+                    SqlErrorKind::Invalid,
+                    "ESCAPE needs text of one character",
+                    this.here,
+                )),
+            }
+        })?;
+        Ok(Expr::Like {
+            expr,
+            pattern,
+            escape,
+            ignores_case,
+            is_negated,
+        })
+    }
+}
