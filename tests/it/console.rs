@@ -20,7 +20,9 @@ fn every_page_works_in_chromium() {
     let screenshots = tempfile::tempdir().unwrap();
     let output = Command::new("npm")
         .args(["run", "--silent", "e2e", "--", "--url", &server.url, "--user", "admin"])
-        .args(["--password", &password, "--screenshots"])
+        .args(["--must", "overview,audit,query,proof"])
+        .args(["--sql", "SELECT * FROM local.main.orders"])
+        .args(["--password", &password, "--shots"])
         .arg(screenshots.path())
         .current_dir(web)
         .output()
