@@ -1,6 +1,7 @@
 // A table of audit entries; each row leads to its entry.
 import type { AuditEntry } from "../api/types.ts";
 import { Link } from "../router.tsx";
+import { visible } from "./format.ts";
 import { PolicyIds } from "./problem.tsx";
 import { Effect, Entity, Time } from "./values.tsx";
 
@@ -43,12 +44,12 @@ export function EntryTable({ entries, caption }: { entries: AuditEntry[]; captio
                 <Entity uid={entry.principal} />
               </td>
               <td>
-                <code>{entry.action || "–"}</code>
+                <code>{visible(entry.action) || "–"}</code>
               </td>
               <td className="wide">
                 <Entity uid={entry.resource} />
               </td>
-              <td>{entry.reason !== "" && <code>{entry.reason}</code>}</td>
+              <td>{entry.reason !== "" && <code>{visible(entry.reason)}</code>}</td>
               <td>
                 <PolicyIds ids={entry.policies.slice(0, POLICIES_SHOWN_MAX)} />
                 {entry.policies.length > POLICIES_SHOWN_MAX && (

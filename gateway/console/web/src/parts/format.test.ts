@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { count, duration, entity, span } from "./format.ts";
+import { count, duration, entity, span, visible } from "./format.ts";
 
 test.each([
   [0, "0 µs"],
@@ -26,3 +26,11 @@ test.each([
 ])("entity %s", (uid, type, id) => expect(entity(uid)).toEqual({ type, id }));
 
 test("counts have separators", () => expect(count(1_234_567)).toBe("1,234,567"));
+
+test.each([
+  ["plain ü 日本", "plain ü 日本"],
+  ["two\nlines\tand a tab", "two\nlines\tand a tab"],
+  ["user\u202Enimda", "user⟨U+202E⟩nimda"],
+  ["a\u0000b\u001B[31m", "a⟨U+0000⟩b⟨U+001B⟩[31m"],
+  ["\u2066x\u2069", "⟨U+2066⟩x⟨U+2069⟩"],
+])("visible %j", (text, shown) => expect(visible(text)).toBe(shown));

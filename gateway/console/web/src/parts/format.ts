@@ -55,6 +55,16 @@ export function shortHash(hash: string): string {
   return hash.slice(0, 10);
 }
 
+/**
+ * Text from elsewhere with the characters made visible that would hide or reorder what stands around
+ * them: controls, and those that turn the direction of writing.
+ */
+export function visible(text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]|[\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]/gu, (char) => {
+    return `⟨U+${(char.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}⟩`;
+  });
+}
+
 /** `DataOS::User::"ada"` as its type and id. */
 export function entity(uid: string): { type: string; id: string } {
   const found = /^(?:.*::)?([A-Za-z_]+)::"(.*)"$/s.exec(uid);

@@ -1,5 +1,6 @@
 // Rows of a result, windowed: only what is near the visible part is in the document.
 import { useState, type UIEvent } from "react";
+import { visible } from "./format.ts";
 
 export interface GridColumn {
   name: string;
@@ -35,7 +36,7 @@ export function Grid({ columns, rows, label }: { columns: GridColumn[]; rows: un
             </th>
             {columns.map((column, at) => (
               <th scope="col" key={at} className={tone(column)}>
-                {column.name} <span className="type">{column.type}</span>
+                {visible(column.name)} <span className="type">{column.type}</span>
                 {column.masked && <span className="mark">masked</span>}
               </th>
             ))}
@@ -62,7 +63,7 @@ export function Grid({ columns, rows, label }: { columns: GridColumn[]; rows: un
 
 function Cell({ value, column }: { value: unknown; column: GridColumn }) {
   if (value === null || value === undefined) return <td className={`null ${tone(column)}`}>NULL</td>;
-  const text = typeof value === "object" ? JSON.stringify(value) : String(value);
+  const text = visible(typeof value === "object" ? JSON.stringify(value) : String(value));
   const isLong = text.length > CELL_CHARS_MAX;
   return (
     <td className={tone(column)} title={isLong ? text : undefined}>

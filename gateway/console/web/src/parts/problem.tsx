@@ -2,9 +2,10 @@
 import type { ReactNode } from "react";
 import type { Problem } from "../api/client.ts";
 import { Link } from "../router.tsx";
+import { visible } from "./format.ts";
 
 const HEADINGS: Record<string, string> = {
-  denied: "You may not see this",
+  denied: "Denied by policy",
   unreachable: "The server cannot be reached",
   unavailable: "Something the server needs is not there",
   not_found: "Not found",
@@ -20,8 +21,8 @@ export function ProblemBox({ problem, what, again }: { problem: Problem; what: s
         <span aria-hidden="true">{kind === "denied" ? "✕" : "⚠"}</span> {HEADINGS[kind] ?? title}
         <span className="quiet"> · {what}</span>
       </p>
-      {message !== "" && <p>{message}</p>}
-      {body.hint && <p>{body.hint}</p>}
+      {message !== "" && <p>{visible(message)}</p>}
+      {body.hint && <p>{visible(body.hint)}</p>}
       <dl className="facts">
         {body.reason && <Fact name="Reason">{<code>{body.reason}</code>}</Fact>}
         {body.policies !== undefined && body.policies.length > 0 && (
@@ -68,7 +69,7 @@ export function PolicyIds({ ids }: { ids: string[] }) {
     <span className="chips">
       {ids.map((id) => (
         <code className="chip" key={id}>
-          {id}
+          {visible(id)}
         </code>
       ))}
     </span>

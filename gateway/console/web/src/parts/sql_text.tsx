@@ -1,4 +1,5 @@
 // SQL, coloured, for reading.
+import { visible } from "./format.ts";
 import { layOut } from "./sql.ts";
 
 export function SqlText({ sql, label }: { sql: string; label: string }) {
@@ -6,10 +7,10 @@ export function SqlText({ sql, label }: { sql: string; label: string }) {
     <pre className="sql" tabIndex={0} role="region" aria-label={label}>
       {layOut(sql).map((token, at) =>
         token.kind === "space" || token.kind === "sign" || token.kind === "word" ? (
-          token.text
+          visible(token.text)
         ) : (
           <span key={at} className={`sql-${token.kind}`}>
-            {token.text}
+            {visible(token.text)}
           </span>
         ),
       )}

@@ -1,5 +1,5 @@
 // Small values that look the same on every screen: time, effect, entity, digest.
-import { entity, localTime, shortHash } from "./format.ts";
+import { entity, localTime, shortHash, visible } from "./format.ts";
 
 export function Time({ iso }: { iso: string }) {
   return (
@@ -24,7 +24,7 @@ export function Entity({ uid }: { uid: string }) {
   return (
     <span className="entity" title={uid}>
       {type !== "" && <span className="quiet">{type} </span>}
-      <bdi>{id}</bdi>
+      <bdi>{visible(id)}</bdi>
     </span>
   );
 }

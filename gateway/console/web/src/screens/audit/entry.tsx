@@ -2,6 +2,7 @@
 import type { ReactNode } from "react";
 import { getBytes, getJson, getText } from "../../api/client.ts";
 import type { AuditEntry } from "../../api/types.ts";
+import { visible } from "../../parts/format.ts";
 import { useLoad } from "../../parts/load.ts";
 import { Page, Panel } from "../../parts/page.tsx";
 import { PolicyIds, ProblemBox } from "../../parts/problem.tsx";
@@ -89,15 +90,15 @@ function Details({ entry }: { entry: AuditEntry }) {
           <Row name="Principal">
             <Search name="principal" value={entry.principal} />
           </Row>
-          <Row name="Action">{entry.action === "" ? "–" : <code>{entry.action}</code>}</Row>
+          <Row name="Action">{entry.action === "" ? "–" : <code>{visible(entry.action)}</code>}</Row>
           <Row name="Resource">
             <Search name="resource" value={entry.resource} />
           </Row>
-          <Row name="Reason">{entry.reason === "" ? "–" : <code>{entry.reason}</code>}</Row>
+          <Row name="Reason">{entry.reason === "" ? "–" : <code>{visible(entry.reason)}</code>}</Row>
           <Row name="Policies">{entry.policies.length > 0 ? <PolicyIds ids={entry.policies} /> : "none"}</Row>
           <Row name="Obligations">{entry.obligations.length > 0 ? <PolicyIds ids={entry.obligations} /> : "none"}</Row>
           <Row name="Request">
-            <code>{entry.request_id}</code>{" "}
+            <code>{visible(entry.request_id)}</code>{" "}
             <Link to={`/audit?request_id=${encodeURIComponent(entry.request_id)}`}>all its entries</Link>
           </Row>
           {entry.completes !== null && (
@@ -111,7 +112,7 @@ function Details({ entry }: { entry: AuditEntry }) {
         <dl className="facts wide">
           {facts.map(([name, value]) => (
             <Row key={name} name={name}>
-              <bdi className={value.includes("\n") || name.includes("sql") ? "block-code" : undefined}>{value}</bdi>
+              <bdi className={value.includes("\n") || name.includes("sql") ? "block-code" : undefined}>{visible(value)}</bdi>
             </Row>
           ))}
         </dl>
@@ -132,7 +133,7 @@ function Details({ entry }: { entry: AuditEntry }) {
       <Panel title="As JSON">
         <details>
           <summary>Show</summary>
-          <pre tabIndex={0}>{JSON.stringify(entry, null, 2)}</pre>
+          <pre tabIndex={0}>{visible(JSON.stringify(entry, null, 2))}</pre>
         </details>
       </Panel>
     </div>

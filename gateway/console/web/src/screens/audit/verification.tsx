@@ -1,6 +1,7 @@
 // Verifying in the browser, and showing each step of it.
 import { useState, type FormEvent } from "react";
 import { getText, Problem } from "../../api/client.ts";
+import { visible } from "../../parts/format.ts";
 import { useLoad } from "../../parts/load.ts";
 import { Panel } from "../../parts/page.tsx";
 import { ProblemBox } from "../../parts/problem.tsx";
@@ -132,7 +133,7 @@ function Refuted({ error, again }: { error: Error; again: () => void }) {
   return (
     <Panel title="Proof" className="proof bad">
       <p className="verdict bad" role="alert">
-        <span aria-hidden="true">✕</span> Not verified: {error.message}.
+        <span aria-hidden="true">✕</span> Not verified: {visible(error.message)}.
       </p>
       {error instanceof KeyChanged ? (
         <ChangedKey error={error} again={again} />

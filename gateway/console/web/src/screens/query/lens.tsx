@@ -2,6 +2,7 @@
 // how, by which policy. Everything here is the server's certificate, as it was recorded.
 import { getJson } from "../../api/client.ts";
 import type { Policies, QueryResult, TableAccess } from "../../api/types.ts";
+import { visible } from "../../parts/format.ts";
 import { useLoad } from "../../parts/load.ts";
 import { Panel } from "../../parts/page.tsx";
 import { SqlText } from "../../parts/sql_text.tsx";
@@ -49,7 +50,7 @@ function Table({ table, texts }: { table: TableAccess; texts: Texts }) {
   return (
     <section className="lens-table" aria-label={table.dataset}>
       <h3>
-        <bdi>{table.dataset}</bdi>
+        <bdi>{visible(table.dataset)}</bdi>
       </h3>
       <dl className="facts wide">
         <div>
@@ -64,7 +65,7 @@ function Table({ table, texts }: { table: TableAccess; texts: Texts }) {
             <dd>
               {plain.map((column) => (
                 <code key={column.name} className="chip">
-                  {column.name}
+                  {visible(column.name)}
                 </code>
               ))}
             </dd>
@@ -104,7 +105,7 @@ function Rows({ filter }: { filter: string }) {
   if (filter === "false" || filter === "FALSE") return <strong>none</strong>;
   return (
     <>
-      only those with <code className="filter">{filter}</code>
+      only those with <code className="filter">{visible(filter)}</code>
     </>
   );
 }
@@ -121,13 +122,13 @@ function ColumnRows({ column, texts }: { column: Column; texts: Texts }) {
           <tr key={at}>
             {at === 0 && (
               <th scope="rowgroup" rowSpan={rules.length}>
-                {column.name}
+                {visible(column.name)}
               </th>
             )}
             <td>
               <Outcome outcome={rule.outcome} />
             </td>
-            <td>{isAlways ? when : <code className="filter">{when}</code>}</td>
+            <td>{isAlways ? when : <code className="filter">{visible(when)}</code>}</td>
             <td>
               <PolicyNames ids={ids} texts={texts} />
             </td>
