@@ -7,6 +7,8 @@ use dataos_model::{
     seams::{Record, Records},
 };
 
+use dataos_proof::frame::{segment_header, segment_name};
+
 use crate::scene::{entry, newest_segment, open, try_open, verify};
 
 /// A log of three batches, not closed, and without the checkpoint file: as after a crash within the
@@ -21,6 +23,13 @@ async fn crashed(folder: &Path) -> (String, usize, usize) {
     let (_, third) = newest_segment(folder);
     fs::remove_file(folder.join("checkpoint")).unwrap();
     (name, second, third)
+}
+
+/// A segment up to a little behind `end`: megabytes of zeros would only make the tests slow.
+fn read_start(segment: &Path, end: usize) -> Vec<u8> {
+    let mut bytes = fs::read(segment).unwrap();
+    bytes.truncate(end + 4096);
+    bytes
 }
 
 /// After recovery: two entries, the rest put aside, and the log takes new ones.
@@ -95,7 +104,7 @@ async fn damage_to_the_last_batch_is_told_from_tearing_by_the_checkpoint() {
     drop(log);
     let segment = folder.path().join(&name);
     let (_, end) = newest_segment(folder.path());
-    let whole = fs::read(&segment).unwrap();
+    let whole = read_start(&segment, end);
     for flip in (start..end).step_by(5) {
         let mut flipped = whole.clone();
         flipped[flip] ^= 0x04;
@@ -111,9 +120,9 @@ async fn damage_to_the_last_batch_is_told_from_tearing_by_the_checkpoint() {
 #[tokio::test]
 async fn damage_before_a_later_batch_stops_the_start_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let (name, second, _) = crashed(folder.path()).await;
+    let (name, second, third) = crashed(folder.path()).await;
     let segment = folder.path().join(&name);
-    let whole = fs::read(&segment).unwrap();
+    let whole = read_start(&segment, third);
     for flip in (0..second).step_by(11) {
         let mut flipped = whole.clone();
         flipped[flip] ^= 0x80;
@@ -143,4 +152,24 @@ async fn an_entry_damaged_at_rest_is_not_read_back() {
     let fault = log.get(0).await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::Damaged);
     assert!(fault.message.contains("offset"), "{fault}");
+}
+
+/// Killed between giving a new segment its name and writing the first batch to it.
+#[tokio::test]
+async fn a_new_segment_without_entries_is_taken_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    log.append(entry(0)).await.unwrap();
+    drop(log);
+    let mut bytes = segment_header(1).to_vec();
+    bytes.resize(1 << 20, 0);
+    fs::write(folder.path().join(segment_name(1)), bytes).unwrap();
+    let log = open(folder.path());
+    assert_eq!((log.recovery().entries, log.recovery().segments), (1, 2));
+    assert_eq!(log.append(entry(1)).await.unwrap().index, 1);
+    assert_eq!(log.get(0).await.unwrap().entry, entry(0));
+    assert_eq!(log.get(1).await.unwrap().entry, entry(1));
+    drop(log);
+    assert_eq!(newest_segment(folder.path()).0, segment_name(1));
+    assert_eq!(verify(folder.path()).unwrap().size, 2);
 }

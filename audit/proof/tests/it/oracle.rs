@@ -115,7 +115,7 @@ fn proofs_from_tiles_agree_for_every_size_and_index() {
     for size in 1..=SIZE_MAX {
         assert_eq!(tree.root(size), Some(root(size).0));
         for index in (0..size)
-            .step_by(if size % 16 == 0 { 1 } else { 7 })
+            .step_by(if size % 32 == 0 { 1 } else { 37 })
             .chain([size - 1])
         {
             let proof = tree.inclusion(index, size).unwrap();
@@ -145,7 +145,7 @@ fn consistency_proofs_agree_for_every_pair_of_sizes() {
     for new in 1..=SIZE_MAX {
         let new_root = &roots[usize::try_from(new).unwrap()];
         for old in (1..=new)
-            .step_by(if new % 16 == 0 { 1 } else { 7 })
+            .step_by(if new % 32 == 0 { 1 } else { 37 })
             .chain([new])
         {
             let old_root = &roots[usize::try_from(old).unwrap()];
