@@ -8,7 +8,10 @@ import { createRoot } from "react-dom/client";
 import { Shell } from "./shell.tsx";
 import { currentTheme, showTheme } from "./theme.ts";
 import "./tokens.css";
-import "./console.css";
+import "./elements.css";
+import "./frame.css";
+import "./parts.css";
+import "./screens.css";
 
 showTheme(currentTheme());
 const app = document.getElementById("app");
