@@ -38,7 +38,7 @@ fn refused_with_place() {
         "a: *x",
         "1:4: not YAML: while parsing node, found unknown anchor",
     );
-    check("a: !env X", "1:4: the YAML tag `!env` is not supported");
+    check("a: !env X", "1:9: the YAML tag `!env` is not supported");
     check(
         "<<: 1",
         "1:1: merge keys (`<<`) are not part of YAML 1.2; write the fields out",
