@@ -6,18 +6,20 @@
 //! cannot be told from damage to it by the segments alone. It is reported as [`LogSummary::torn`];
 //! a checkpoint kept elsewhere (the log's `checkpoint` file, a receipt's) settles the question.
 
-use std::{fmt, io::Read};
+use std::io::Read;
 
 use crate::{
     Digest,
-    checkpoint::{Checkpoint, CheckpointError},
-    entry::{Entry, EntryError, Kind, details_hash},
-    frame::{
-        self, BatchFrame, EntryFrame, FRAME_HEADER_BYTES, Frame, FrameError, SEGMENT_HEADER_BYTES,
-    },
+    checkpoint::Checkpoint,
+    entry::{Entry, Kind, details_hash},
+    frame::{self, BatchFrame, EntryFrame, FRAME_HEADER_BYTES, Frame, SEGMENT_HEADER_BYTES},
     note::VerifierKey,
     tree::{Frontier, leaf_hash},
 };
+
+mod damage;
+
+pub use damage::{Damage, DamageKind};
 
 /// Largest segment that is read, in bytes: it is held in memory.
 pub const SEGMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -47,93 +49,6 @@ pub struct LogSummary {
     /// newest batch was damaged.
     pub torn: Option<Damage>,
 }
-
-/// The first thing that is wrong with a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
-    /// In which file.
-    pub file: String,
-    /// At which offset in it.
-    pub offset: u64,
-    /// At which entry.
-    pub index: u64,
-    /// What it is.
-    pub kind: DamageKind,
-}
-
-/// What can be wrong with a log.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DamageKind {
-    /// A file that cannot be read.
-    #[error("the file cannot be read: {0}")]
-    Unreadable(String),
-    /// A file over the bound.
-    #[error("the file is larger than any segment")]
-    TooLarge,
-    /// Bytes that are no frame.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    /// Entries that no end of batch follows.
-    #[error("the last batch has no end")]
-    Unfinished,
-    /// Data behind the end of the segment.
-    #[error("data follows the end of the segment")]
-    AfterEnd,
-    /// An entry that is not canonical.
-    #[error(transparent)]
-    Entry(#[from] EntryError),
-    /// An index out of the run: something was removed, repeated or swapped.
-    #[error("entry {found} stands where {expected} belongs")]
-    Index {
-        /// The index that belongs here.
-        expected: u64,
-        /// The index that is here.
-        found: u64,
-    },
-    /// Details that the entry does not commit to.
-    #[error("the details do not match their hash in the entry")]
-    Details,
-    /// A time before that of an earlier entry, or other than its batch's.
-    #[error("the time of the entry is out of order")]
-    Time,
-    /// A batch that does not describe the entries before it.
-    #[error("the end of the batch does not fit the entries before it")]
-    Batch,
-    /// A checkpoint that does not verify.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// A root other than the signed one: an entry was changed and its checksum renewed.
-    #[error("the entries do not have the root that the checkpoint signs")]
-    Root,
-    /// The log ends before a checkpoint that is known to have been signed.
-    #[error("the log has {found} entries, but a signed checkpoint shows that it had {expected}")]
-    Shorter {
-        /// Entries that the known checkpoint covers.
-        expected: u64,
-        /// Entries found.
-        found: u64,
-    },
-    /// The log contradicts a checkpoint that is known to have been signed.
-    #[error("at {size} entries the log has another root than a signed checkpoint: a fork")]
-    Fork {
-        /// Size of the known checkpoint.
-        size: u64,
-    },
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            file,
-            offset,
-            index,
-            kind,
-        } = self;
-        write!(f, "{file}, offset {offset}, entry {index}: {kind}")
-    }
-}
-
-impl std::error::Error for Damage {}
 
 /// Which signatures to check. Each covers everything before it, so the newest is enough to trust
 /// the entries; every one is needed to know that no receipt's checkpoint was tampered with.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::{
+    checkpoint::CheckpointError,
     entry::{Effect, Header},
     frame::{segment_header, segment_name},
     note::SignerKey,
