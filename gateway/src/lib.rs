@@ -1,1 +1,34 @@
-//! dataos-gateway
+//! The policy enforcement point and composition root of DataOS kernel.
+//!
+//! Enters: every outside call, over TLS. Leaves: an answer whose decision is durable in the audit
+//! log, with a receipt. Never done here: a governed byte before its record; a decision other than by
+//! the PDP; looking at a credential behind `authenticate`; SQL, Cedar.
+//!
+//! The order below is the way of a request, after what is needed to start.
+
+pub mod app;
+pub mod config;
+
+mod certificates;
+mod data_directory;
+mod secrets;
+mod store;
+
+mod accept;
+mod limits;
+
+mod accounts;
+mod authenticate;
+
+mod route;
+
+mod decide;
+mod record;
+
+mod handlers;
+mod respond;
+
+pub mod observe;
+mod reload;
+
+mod serve;

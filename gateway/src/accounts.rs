@@ -1,0 +1,555 @@
+//! Local accounts, API keys and sessions: what the request path reads lies in memory, every change
+//! goes to the store first.
+//!
+//! Passwords are checked with argon2id on the blocking pool, a few at a time; keys and sessions are
+//! compared by keyed or plain digest and cost microseconds.
+
+mod model;
+mod password;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use aws_lc_rs::rand;
+use dataos_model::{
+    clock::Timestamp,
+    fault::{Fault, FaultKind},
+    hash::Hash,
+    principal::{Authentication, Principal},
+    seams::Identities,
+};
+
+pub(crate) use model::{Account, ApiKey, Session, User};
+
+use crate::{
+    authenticate::api_key::{self, NewKey, Pepper},
+    store::{Store, Stored},
+};
+use password::Passwords;
+
+/// Most accounts: all are held in memory.
+const ACCOUNTS_MAX: usize = 100_000;
+/// Most keys of one user.
+const KEYS_PER_USER_MAX: usize = 100;
+/// Most sessions of one user; the next login ends the oldest.
+const SESSIONS_PER_USER_MAX: usize = 20;
+/// How much later a key's last use must be to be worth writing down.
+const USE_GRANULARITY_MS: i64 = 60_000;
+
+/// All local identities.
+#[derive(Debug)]
+pub(crate) struct Accounts {
+    state: RwLock<State>,
+    store: Store,
+    pepper: Pepper,
+    passwords: Passwords,
+    /// Held over a whole change (check, store, memory), so that changes follow each other.
+    changing: tokio::sync::Mutex<()>,
+    /// Rises when the set of local names changes; verified tokens are then looked at again.
+    version: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    accounts: BTreeMap<String, Account>,
+    keys: HashMap<String, HeldKey>,
+    sessions: HashMap<String, HeldSession>,
+}
+
+#[derive(Debug)]
+struct HeldKey {
+    key: ApiKey,
+    /// `None` while the account is disabled.
+    principal: Option<Arc<Principal>>,
+    last_used_at: AtomicI64,
+    /// What the store knows of `last_used_at`.
+    stored_used_at: AtomicI64,
+}
+
+#[derive(Debug)]
+struct HeldSession {
+    session: Session,
+    principal: Option<Arc<Principal>>,
+}
+
+/// A key as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyView {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) created_at: i64,
+    pub(crate) expires_at: Option<i64>,
+    pub(crate) last_used_at: Option<i64>,
+}
+
+/// A session that was just opened; `cookie` is the credential.
+#[derive(Debug)]
+pub(crate) struct NewSession {
+    pub(crate) cookie: String,
+    pub(crate) expires_at: Timestamp,
+}
+
+impl Accounts {
+    /// Loads everything from the store.
+    ///
+    /// # Errors
+    /// Damaged storage.
+    pub(crate) async fn open(store: Store, pepper: Pepper, now: Timestamp) -> Result<Self, Fault> {
+        let stored = store.load(now.0).await?;
+        Ok(Self {
+            state: RwLock::new(State::from(stored)),
+            store,
+            pepper,
+            passwords: Passwords::new(),
+            changing: tokio::sync::Mutex::new(()),
+            version: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether there is no account yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.read().accounts.is_empty()
+    }
+
+    /// Rises when the set of local names changes.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Whether a user of another issuer must not have this name.
+    pub(crate) fn is_reserved(&self, user: &str) -> bool {
+        model::is_platform_name(user) || self.read().accounts.contains_key(user)
+    }
+
+    /// The principal behind an API key.
+    pub(crate) fn principal_of_key(
+        &self,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Principal>, &'static str> {
+        let id = api_key::id_of(text).ok_or("api_key_malformed")?;
+        let state = self.read();
+        let held = state.keys.get(id).ok_or("api_key_unknown")?;
+        if !self.pepper.matches(text, &held.key.digest) {
+            return Err("api_key_wrong");
+        }
+        if held.key.expires_at.is_some_and(|end| end <= now.0) {
+            return Err("api_key_expired");
+        }
+        held.last_used_at.store(now.0, Ordering::Relaxed);
+        held.principal.clone().ok_or("account_disabled")
+    }
+
+    /// The principal behind a session cookie.
+    pub(crate) fn principal_of_session(
+        &self,
+        cookie: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Principal>, &'static str> {
+        let state = self.read();
+        let held = state
+            .sessions
+            .get(&digest_of(cookie))
+            .ok_or("session_unknown")?;
+        if held.session.expires_at <= now.0 {
+            return Err("session_expired");
+        }
+        held.principal.clone().ok_or("account_disabled")
+    }
+
+    /// Opens a session for a user and password.
+    ///
+    /// # Errors
+    /// `Unauthenticated` with its reason for any wrong pair; `Unavailable` when too many checks wait.
+    pub(crate) async fn log_in(
+        &self,
+        user: &str,
+        password: &str,
+        now: Timestamp,
+        lifetime_ms: i64,
+    ) -> Result<NewSession, Fault> {
+        let account = self.read().accounts.get(user).cloned();
+        let hash = account
+            .as_ref()
+            .map(|account| account.password_hash.clone());
+        self.passwords.check(user, password, hash, now).await?;
+        let account = account.ok_or_else(|| wrong_login("login_wrong"))?;
+        if account.user.disabled {
+            return Err(wrong_login("account_disabled"));
+        }
+        let mut bytes = [0; 32];
+        rand::fill(&mut bytes)
+            .map_err(|_| Fault::internal("the operating system gives no randomness"))?;
+        let cookie = hex::encode(bytes);
+        let session = Session {
+            digest: digest_of(&cookie),
+            user: user.to_owned(),
+            expires_at: now.0 + lifetime_ms,
+        };
+        self.add_session(session, &account, now).await?;
+        Ok(NewSession {
+            cookie,
+            expires_at: Timestamp(now.0 + lifetime_ms),
+        })
+    }
+
+    async fn add_session(
+        &self,
+        session: Session,
+        checked: &Account,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        let _changing = self.changing.lock().await;
+        let surplus = {
+            let state = self.read();
+            // The account may have changed while the password was checked.
+            if state.accounts.get(&session.user) != Some(checked) {
+                return Err(wrong_login("login_wrong"));
+            }
+            let mut own: Vec<(i64, &String)> = state
+                .sessions
+                .iter()
+                .filter(|(_, held)| held.session.user == session.user)
+                .map(|(digest, held)| (held.session.expires_at, digest))
+                .collect();
+            own.sort();
+            let ended = own.iter().filter(|(end, _)| *end <= now.0).count();
+            let surplus = ended.max((own.len() + 1).saturating_sub(SESSIONS_PER_USER_MAX));
+            own.iter()
+                .take(surplus)
+                .map(|(_, digest)| (*digest).clone())
+                .collect::<Vec<_>>()
+        };
+        for digest in &surplus {
+            self.store.delete_session(digest).await?;
+        }
+        self.store.put_session(&session).await?;
+        let mut state = self.write();
+        for digest in &surplus {
+            state.sessions.remove(digest);
+        }
+        let principal = checked.principal(Authentication::Session, &session.digest);
+        state
+            .sessions
+            .insert(session.digest.clone(), HeldSession { session, principal });
+        Ok(())
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub(crate) async fn log_out(&self, cookie: &str) -> Result<(), Fault> {
+        let _changing = self.changing.lock().await;
+        let digest = digest_of(cookie);
+        self.store.delete_session(&digest).await?;
+        self.write().sessions.remove(&digest);
+        Ok(())
+    }
+
+    /// All users, by id.
+    pub(crate) fn users(&self) -> Vec<User> {
+        self.read()
+            .accounts
+            .values()
+            .map(|account| account.user.clone())
+            .collect()
+    }
+
+    /// Adds a user.
+    ///
+    /// # Errors
+    /// A malformed user or password, or a name that is taken.
+    pub(crate) async fn create(&self, user: User, password: &str) -> Result<(), Fault> {
+        user.check()?;
+        let password_hash = self.passwords.hash(password).await?;
+        let _changing = self.changing.lock().await;
+        {
+            let state = self.read();
+            if state.accounts.contains_key(&user.user) {
+                let message = format!("there is a user `{}` already", user.user);
+                return Err(Fault::new(FaultKind::Conflict, message));
+            }
+            if state.accounts.len() >= ACCOUNTS_MAX {
+                let message = format!("there are {ACCOUNTS_MAX} users already");
+                return Err(Fault::new(FaultKind::TooLarge, message));
+            }
+        }
+        let account = Account {
+            user,
+            password_hash,
+        };
+        self.store.put_account(&account, true).await?;
+        self.write()
+            .accounts
+            .insert(account.user.user.clone(), account);
+        self.version.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Replaces a user; a new password or a disabled account ends its sessions.
+    ///
+    /// # Errors
+    /// No such user, or a malformed one.
+    pub(crate) async fn replace(&self, user: User, password: Option<&str>) -> Result<(), Fault> {
+        user.check()?;
+        let new_hash = match password {
+            Some(password) => Some(self.passwords.hash(password).await?),
+            None => None,
+        };
+        let _changing = self.changing.lock().await;
+        let old = self.read().accounts.get(&user.user).cloned();
+        let old = old.ok_or_else(|| no_user(&user.user))?;
+        let ends_sessions = new_hash.is_some() || user.disabled;
+        let account = Account {
+            user,
+            password_hash: new_hash.unwrap_or(old.password_hash),
+        };
+        self.store.put_account(&account, ends_sessions).await?;
+        self.write().replace(account, ends_sessions);
+        Ok(())
+    }
+
+    /// Removes a user with its keys and sessions.
+    ///
+    /// # Errors
+    /// No such user.
+    pub(crate) async fn remove(&self, user: &str) -> Result<(), Fault> {
+        let _changing = self.changing.lock().await;
+        if !self.read().accounts.contains_key(user) {
+            return Err(no_user(user));
+        }
+        self.store.delete_account(user).await?;
+        let mut state = self.write();
+        state.accounts.remove(user);
+        state.keys.retain(|_, held| held.key.user != user);
+        state.sessions.retain(|_, held| held.session.user != user);
+        self.version.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// The keys of a user, oldest first.
+    pub(crate) fn keys(&self, user: &str) -> Vec<KeyView> {
+        let state = self.read();
+        let mut keys: Vec<KeyView> = state
+            .keys
+            .values()
+            .filter(|held| held.key.user == user)
+            .map(HeldKey::view)
+            .collect();
+        keys.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        keys
+    }
+
+    /// Makes a key for a user; its text is in the answer and nowhere else.
+    ///
+    /// # Errors
+    /// No such local user, or too many keys.
+    pub(crate) async fn create_key(
+        &self,
+        user: &str,
+        name: &str,
+        expires_at: Option<i64>,
+        now: Timestamp,
+    ) -> Result<NewKey, Fault> {
+        model::check_label("name", name)?;
+        let _changing = self.changing.lock().await;
+        let account = self.read().accounts.get(user).cloned().ok_or_else(|| {
+            Fault::invalid("only local users can have API keys")
+                .with_hint("ask the issuer of your tokens for another token")
+        })?;
+        if self.keys(user).len() >= KEYS_PER_USER_MAX {
+            let message = format!("there are {KEYS_PER_USER_MAX} keys already; delete one");
+            return Err(Fault::new(FaultKind::TooLarge, message));
+        }
+        let new = api_key::generate()?;
+        let key = ApiKey {
+            id: new.id.clone(),
+            user: user.to_owned(),
+            name: name.to_owned(),
+            digest: self.pepper.digest(&new.text),
+            created_at: now.0,
+            expires_at,
+            last_used_at: 0,
+        };
+        self.store.put_key(&key).await?;
+        self.write()
+            .keys
+            .insert(key.id.clone(), HeldKey::new(key, &account));
+        Ok(new)
+    }
+
+    /// Deletes a key of a user.
+    ///
+    /// # Errors
+    /// The user has no such key.
+    pub(crate) async fn remove_key(&self, user: &str, id: &str) -> Result<(), Fault> {
+        let _changing = self.changing.lock().await;
+        let is_own = self
+            .read()
+            .keys
+            .get(id)
+            .is_some_and(|held| held.key.user == user);
+        if !is_own {
+            return Err(Fault::not_found(format!("you have no key `{id}`")));
+        }
+        self.store.delete_key(id).await?;
+        self.write().keys.remove(id);
+        Ok(())
+    }
+
+    /// Writes down when keys were last used, where that moved by a minute or more.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub(crate) async fn write_key_use(&self) -> Result<(), Fault> {
+        let used: Vec<(String, i64)> = self
+            .read()
+            .keys
+            .values()
+            .filter_map(|held| {
+                let last = held.last_used_at.load(Ordering::Relaxed);
+                let stored = held.stored_used_at.load(Ordering::Relaxed);
+                (last - stored >= USE_GRANULARITY_MS).then(|| {
+                    held.stored_used_at.store(last, Ordering::Relaxed);
+                    (held.key.id.clone(), last)
+                })
+            })
+            .collect();
+        if used.is_empty() {
+            return Ok(());
+        }
+        self.store.touch_keys(&used).await
+    }
+
+    /// Writes down what is pending and closes the store.
+    pub(crate) async fn close(&self) {
+        if let Err(fault) = self.write_key_use().await {
+            tracing::warn!(%fault, "the last use of keys was not written down");
+        }
+        self.store.close().await;
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn replace(&mut self, account: Account, ends_sessions: bool) {
+        let user = account.user.user.clone();
+        if ends_sessions {
+            self.sessions.retain(|_, held| held.session.user != user);
+        }
+        for held in self
+            .sessions
+            .values_mut()
+            .filter(|held| held.session.user == user)
+        {
+            held.principal = account.principal(Authentication::Session, &held.session.digest);
+        }
+        for held in self.keys.values_mut().filter(|held| held.key.user == user) {
+            held.principal = account.principal(Authentication::ApiKey, &held.key.id);
+        }
+        self.accounts.insert(user, account);
+    }
+}
+
+impl From<Stored> for State {
+    fn from(stored: Stored) -> Self {
+        let accounts: BTreeMap<String, Account> = stored
+            .accounts
+            .into_iter()
+            .map(|account| (account.user.user.clone(), account))
+            .collect();
+        let keys = stored
+            .keys
+            .into_iter()
+            .filter_map(|key| {
+                let account = accounts.get(&key.user)?;
+                Some((key.id.clone(), HeldKey::new(key, account)))
+            })
+            .collect();
+        let sessions = stored
+            .sessions
+            .into_iter()
+            .filter_map(|session| {
+                let account = accounts.get(&session.user)?;
+                let principal = account.principal(Authentication::Session, &session.digest);
+                Some((session.digest.clone(), HeldSession { session, principal }))
+            })
+            .collect();
+        Self {
+            accounts,
+            keys,
+            sessions,
+        }
+    }
+}
+
+impl HeldKey {
+    fn new(key: ApiKey, account: &Account) -> Self {
+        Self {
+            principal: account.principal(Authentication::ApiKey, &key.id),
+            last_used_at: AtomicI64::new(key.last_used_at),
+            stored_used_at: AtomicI64::new(key.last_used_at),
+            key,
+        }
+    }
+
+    fn view(&self) -> KeyView {
+        let last_used_at = self.last_used_at.load(Ordering::Relaxed);
+        KeyView {
+            id: self.key.id.clone(),
+            name: self.key.name.clone(),
+            created_at: self.key.created_at,
+            expires_at: self.key.expires_at,
+            last_used_at: (last_used_at > 0).then_some(last_used_at),
+        }
+    }
+}
+
+#[async_trait]
+impl Identities for Accounts {
+    async fn principal(&self, user: &str) -> Result<Principal, Fault> {
+        let account = self
+            .read()
+            .accounts
+            .get(user)
+            .cloned()
+            .ok_or_else(|| no_user(user))?;
+        let principal = account.principal(Authentication::Internal, "");
+        let mut principal = principal.map(|shared| (*shared).clone()).ok_or_else(|| {
+            Fault::denied("account_disabled", format!("user `{user}` is disabled"))
+        })?;
+        principal.credential_id = None;
+        Ok(principal)
+    }
+}
+
+/// What is kept of a cookie. It is 256 random bits, so a plain digest gives nothing away.
+fn digest_of(cookie: &str) -> String {
+    Hash::of(cookie).to_string()
+}
+
+fn no_user(user: &str) -> Fault {
+    Fault::not_found(format!("there is no user `{user}`"))
+}
+
+/// The one answer to any wrong pair of user and password; the reason is for the record.
+fn wrong_login(reason: &str) -> Fault {
+    Fault::new(FaultKind::Unauthenticated, "user or password is wrong").with_reason(reason)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+use std::collections::BTreeMap;
+
+use dataos_model::{
+    clock::Timestamp, fault::FaultKind, principal::Authentication, seams::Identities,
+    secret::Secret,
+};
+
+use super::{Accounts, User, api_key::Pepper};
+use crate::store::Store;
+
+const HOUR_MS: i64 = 3_600_000;
+
+async fn open(folder: &tempfile::TempDir) -> Accounts {
+    let store = Store::open(&folder.path().join("accounts.sqlite"))
+        .await
+        .unwrap();
+    Accounts::open(store, Pepper::new(&Secret::new(vec![7; 32])), Timestamp(0))
+        .await
+        .unwrap()
+}
+
+fn alice() -> User {
+    User {
+        user: "alice".to_owned(),
+        roles: vec!["analyst".to_owned()],
+        attributes: BTreeMap::from([("region".to_owned(), "emea".to_owned())]),
+        ..User::default()
+    }
+}
+
+#[tokio::test]
+async fn sessions_open_with_the_right_pair_only_and_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let accounts = open(&folder).await;
+    accounts.create(alice(), "correct horse").await.unwrap();
+    for (user, password) in [("alice", "wrong"), ("bob", "correct horse"), ("alice", "")] {
+        let fault = accounts
+            .log_in(user, password, Timestamp(0), HOUR_MS)
+            .await
+            .err()
+            .unwrap();
+        assert_eq!(fault.kind, FaultKind::Unauthenticated);
+        assert_eq!(fault.message, "user or password is wrong");
+    }
+    let session = accounts
+        .log_in("alice", "correct horse", Timestamp(0), HOUR_MS)
+        .await
+        .ok()
+        .unwrap();
+    let principal = accounts
+        .principal_of_session(&session.cookie, Timestamp(1))
+        .unwrap();
+    assert_eq!(principal.uid.id, "alice");
+    assert_eq!(principal.roles, ["analyst"]);
+    assert_eq!(principal.authentication, Authentication::Session);
+    assert!(
+        !session
+            .cookie
+            .starts_with(principal.credential_id.as_deref().unwrap())
+    );
+    let late = accounts.principal_of_session(&session.cookie, Timestamp(HOUR_MS));
+    assert_eq!(late.unwrap_err(), "session_expired");
+    accounts.log_out(&session.cookie).await.unwrap();
+    let gone = accounts.principal_of_session(&session.cookie, Timestamp(1));
+    assert_eq!(gone.unwrap_err(), "session_unknown");
+}
+
+#[tokio::test]
+async fn everything_survives_reopening_and_nothing_usable_is_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let accounts = open(&folder).await;
+    accounts.create(alice(), "correct horse").await.unwrap();
+    let key = accounts
+        .create_key("alice", "ci", Some(1000), Timestamp(0))
+        .await
+        .ok()
+        .unwrap();
+    let session = accounts
+        .log_in("alice", "correct horse", Timestamp(0), HOUR_MS)
+        .await
+        .ok()
+        .unwrap();
+    accounts.close().await;
+    drop(accounts);
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        for secret in [
+            key.text.as_bytes(),
+            session.cookie.as_bytes(),
+            b"correct horse",
+        ] {
+            assert!(!bytes.windows(secret.len()).any(|window| window == secret));
+        }
+    }
+    let accounts = open(&folder).await;
+    assert!(
+        accounts
+            .principal_of_session(&session.cookie, Timestamp(1))
+            .is_ok()
+    );
+    let principal = accounts.principal_of_key(&key.text, Timestamp(1)).unwrap();
+    assert_eq!(principal.credential_id.as_deref(), Some(key.id.as_str()));
+    assert_eq!(accounts.keys("alice")[0].last_used_at, Some(1));
+    let late = accounts.principal_of_key(&key.text, Timestamp(1000));
+    assert_eq!(late.unwrap_err(), "api_key_expired");
+    assert_eq!(
+        accounts.remove_key("bob", &key.id).await.unwrap_err().kind,
+        FaultKind::NotFound
+    );
+    accounts.remove_key("alice", &key.id).await.unwrap();
+    let gone = accounts.principal_of_key(&key.text, Timestamp(1));
+    assert_eq!(gone.unwrap_err(), "api_key_unknown");
+}
+
+#[tokio::test]
+async fn changes_of_a_user_reach_open_sessions_and_keys_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let accounts = open(&folder).await;
+    accounts.create(alice(), "correct horse").await.unwrap();
+    let key = accounts
+        .create_key("alice", "ci", None, Timestamp(0))
+        .await
+        .ok()
+        .unwrap();
+    let session = accounts
+        .log_in("alice", "correct horse", Timestamp(0), HOUR_MS)
+        .await
+        .ok()
+        .unwrap();
+    accounts
+        .replace(
+            User {
+                roles: vec![],
+                ..alice()
+            },
+            None,
+        )
+        .await
+        .unwrap();
+    let now = Timestamp(1);
+    assert!(
+        accounts
+            .principal_of_session(&session.cookie, now)
+            .unwrap()
+            .roles
+            .is_empty()
+    );
+    assert!(
+        accounts
+            .principal_of_key(&key.text, now)
+            .unwrap()
+            .roles
+            .is_empty()
+    );
+    accounts
+        .replace(
+            User {
+                disabled: true,
+                ..alice()
+            },
+            None,
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        accounts
+            .principal_of_session(&session.cookie, now)
+            .unwrap_err(),
+        "session_unknown"
+    );
+    assert_eq!(
+        accounts.principal_of_key(&key.text, now).unwrap_err(),
+        "account_disabled"
+    );
+    assert!(accounts.principal("alice").await.is_err());
+    let fault = accounts
+        .log_in("alice", "correct horse", now, HOUR_MS)
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(fault.reason, "account_disabled");
+    accounts.replace(alice(), None).await.unwrap();
+    assert_eq!(
+        accounts.principal("alice").await.unwrap().roles,
+        ["analyst"]
+    );
+    accounts.remove("alice").await.unwrap();
+    assert_eq!(
+        accounts.principal_of_key(&key.text, now).unwrap_err(),
+        "api_key_unknown"
+    );
+    assert_eq!(
+        accounts.remove("alice").await.unwrap_err().kind,
+        FaultKind::NotFound
+    );
+}
+
+#[tokio::test]
+async fn an_account_rests_after_many_wrong_passwords() {
+    let folder = tempfile::tempdir().unwrap();
+    let accounts = open(&folder).await;
+    accounts.create(alice(), "correct horse").await.unwrap();
+    for _ in 0..10 {
+        accounts
+            .log_in("alice", "wrong", Timestamp(0), HOUR_MS)
+            .await
+            .err()
+            .unwrap();
+    }
+    let fault = accounts
+        .log_in("alice", "correct horse", Timestamp(1), HOUR_MS)
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(fault.reason, "login_resting");
+    assert!(
+        accounts
+            .log_in("alice", "correct horse", Timestamp(30_000), HOUR_MS)
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn malformed_users_are_refused_with_the_field() {
+    let folder = tempfile::tempdir().unwrap();
+    let accounts = open(&folder).await;
+    let long = "a".repeat(64);
+    for user in [
+        "",
+        "Alice",
+        "-a",
+        "a b",
+        "a/b",
+        "anonymous",
+        "dataos",
+        "é",
+        &long,
+    ] {
+        let fault = accounts
+            .create(
+                User {
+                    user: user.to_owned(),
+                    ..User::default()
+                },
+                "correct horse",
+            )
+            .await
+            .unwrap_err();
+        assert_eq!(
+            fault.location.unwrap().field.as_deref(),
+            Some("user"),
+            "{user}"
+        );
+    }
+    let roles = User {
+        roles: vec!["a\nb".to_owned()],
+        ..alice()
+    };
+    let fault = accounts.create(roles, "correct horse").await.unwrap_err();
+    assert_eq!(fault.location.unwrap().field.as_deref(), Some("roles"));
+    let fault = accounts.create(alice(), "short").await.unwrap_err();
+    assert_eq!(fault.location.unwrap().field.as_deref(), Some("password"));
+    accounts.create(alice(), "correct horse").await.unwrap();
+    let fault = accounts.create(alice(), "correct horse").await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Conflict);
+}

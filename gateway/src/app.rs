@@ -1,0 +1,384 @@
+//! The composition root: opens every room, joins them by their seams, and starts to listen.
+//!
+//! This is the only file that knows all rooms. Order: what can refuse cheaply first (address, data
+//! directory), then keys and accounts, then the PDP and the log, then what stands on both.
+
+mod attach;
+mod clock;
+mod first;
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use dataos_audit::{AuditConfig, AuditLog};
+use dataos_catalog::{Catalog, CatalogConfig, CatalogSeams};
+use dataos_model::{
+    clock::Clock,
+    fault::{Fault, FaultKind},
+    record::{Entry, EntryKind},
+    seams::{Policies, Record, Secrets},
+};
+use dataos_orchestrator::{Orchestrator, OrchestratorConfig, OrchestratorSeams};
+use dataos_pdp::{Pdp, PdpConfig};
+use dataos_query::{QueryConfig, QueryLayer, QuerySeams};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{AbortHandle, JoinHandle},
+};
+
+pub use attach::Attached;
+
+use crate::{
+    accept::{self, Acceptor},
+    accounts::Accounts,
+    authenticate::{Authenticator, api_key::Pepper, token::Tokens},
+    certificates::{self, Certificates},
+    config::Config,
+    data_directory::{DataDirectory, touches_data_directory},
+    reload,
+    secrets::SealedSecrets,
+    serve::{Gateway, GatewayConfig, Seams},
+    store::Store,
+};
+
+/// How often the last use of API keys is written down.
+const KEY_USE_EVERY: Duration = Duration::from_secs(60);
+/// Names of the platform's own secrets.
+const PEPPER: &str = "dataos/api-key-pepper";
+const AUDIT_KEY: &str = "dataos/audit-key";
+
+/// Starts the platform.
+#[derive(Debug)]
+pub struct App;
+
+/// A platform that listens. Dropping it without [`RunningApp::shutdown`] is like a crash: nothing
+/// acknowledged is lost.
+#[derive(Debug)]
+pub struct RunningApp {
+    address: SocketAddr,
+    ca_pem: String,
+    first_login: Option<(String, String)>,
+    config: Config,
+    rooms: Rooms,
+    stop: watch::Sender<bool>,
+    acceptor: JoinHandle<()>,
+    background: Vec<AbortHandle>,
+    /// Last, so that the lock is given back when all else is gone.
+    directory: DataDirectory,
+}
+
+/// The rooms behind the edge, and what the edge itself keeps.
+#[derive(Debug)]
+struct Rooms {
+    secrets: Arc<SealedSecrets>,
+    accounts: Arc<Accounts>,
+    pdp: Arc<Pdp>,
+    log: Arc<AuditLog>,
+    catalog: Arc<Catalog>,
+    query: Arc<QueryLayer>,
+    orchestrator: Arc<Orchestrator>,
+    clock: Arc<dyn Clock>,
+}
+
+impl App {
+    /// Opens everything in the data directory and starts to listen.
+    ///
+    /// # Errors
+    /// The first thing that cannot be opened; the message says which, why, and what to do next.
+    pub async fn start(config: Config) -> Result<RunningApp, Fault> {
+        // Another part of the process may have chosen already; all choose the same.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let listener = bind(config.listen).await?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| Fault::unavailable(format!("no address to listen on: {error}")))?;
+        let directory = DataDirectory::open(&config.data_dir)?;
+        check_data_folder(&config, &directory)?;
+        let clock: Arc<dyn Clock> = Arc::new(clock::SystemClock);
+        let (rooms, first_login) = Rooms::open(&config, directory.path(), clock).await?;
+        let certificates = open_certificates(&config, directory.path(), &rooms, address).await?;
+        let tls = Arc::new(certificates.server_config()?);
+        let gateway = Arc::new(rooms.gateway(&config)?);
+        rooms.record_start(address).await?;
+        let (stop, stopped) = watch::channel(false);
+        let background = rooms.start_background(&config, &gateway, &certificates)?;
+        let ca_pem = certificates.ca_pem().to_owned();
+        let acceptor = Acceptor::new(listener, tls, gateway, config.limits.clone());
+        let acceptor = tokio::spawn(acceptor.run(stopped));
+        tracing::info!(%address, data_dir = %directory.path().display(), "listening");
+        Ok(RunningApp {
+            address,
+            ca_pem,
+            first_login,
+            config,
+            rooms,
+            stop,
+            acceptor,
+            background,
+            directory,
+        })
+    }
+}
+
+impl RunningApp {
+    /// The address that it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// PEM of the CA that clients must trust; empty if the certificate is not the built-in CA's.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// User and password of the administrator, if this start made it.
+    pub fn first_login(&self) -> Option<(&str, &str)> {
+        self.first_login
+            .as_ref()
+            .map(|(user, password)| (user.as_str(), password.as_str()))
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Registers the folder of the setting `data` as a depot and scans it, if there is one.
+    ///
+    /// # Errors
+    /// A folder that cannot be read, or a depot that cannot be registered.
+    pub async fn attach_data(&self) -> Result<Option<Attached>, Fault> {
+        match &self.config.data {
+            Some(folder) => {
+                let (catalog, log) = (&self.rooms.catalog, &self.rooms.log);
+                attach::attach(folder, catalog.as_ref(), log.as_ref())
+                    .await
+                    .map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Stops accepting, lets open calls finish, and closes every room in order.
+    pub async fn shutdown(self) {
+        // The acceptor may be gone already; then there is nothing to stop.
+        let _ = self.stop.send(true);
+        if let Err(error) = self.acceptor.await {
+            tracing::error!(%error, "the acceptor ended badly");
+        }
+        for task in &self.background {
+            task.abort();
+        }
+        self.rooms.orchestrator.close().await;
+        self.rooms.accounts.close().await;
+        let log = Arc::clone(&self.rooms.log);
+        match tokio::task::spawn_blocking(move || log.close()).await {
+            Ok(Ok(())) => tracing::info!("stopped"),
+            Ok(Err(fault)) => tracing::error!(%fault, "the audit log was not closed"),
+            Err(error) => tracing::error!(%error, "the audit log was not closed"),
+        }
+    }
+}
+
+impl Rooms {
+    async fn open(
+        config: &Config,
+        folder: &Path,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, Option<(String, String)>), Fault> {
+        let secrets = Arc::new(SealedSecrets::open(folder)?);
+        let pepper = Pepper::new(&secrets.get_or_create(PEPPER).await?);
+        let store = Store::open(&folder.join("accounts.db")).await?;
+        let accounts = Arc::new(Accounts::open(store, pepper, clock.now()).await?);
+        let first_login = first::administrator(&accounts).await?;
+        if config.policies_dir.starts_with(&config.data_dir) && !config.policies_dir.exists() {
+            dataos_pdp::write_shipped(&config.policies_dir)?;
+        }
+        let pdp = Pdp::open(
+            PdpConfig::new(config.policies_dir.clone()),
+            Arc::clone(&clock),
+        )?;
+        let audit = AuditConfig::new(folder.join("audit"), config.audit_origin.clone());
+        let audit_key = secrets.get_or_create(AUDIT_KEY).await?;
+        let log = AuditLog::open(audit, audit_key, Arc::clone(&clock))?;
+        let shared_secrets = Arc::clone(&secrets) as Arc<dyn Secrets>;
+        let catalog = Catalog::open(
+            CatalogConfig {
+                directory: folder.join("catalog"),
+            },
+            CatalogSeams {
+                sink: Arc::clone(&pdp) as _,
+                secrets: Arc::clone(&shared_secrets),
+                clock: Arc::clone(&clock),
+            },
+        )
+        .await?;
+        secrets.get_or_create(dataos_query::MASK_KEY).await?;
+        let query = QueryLayer::open(
+            QueryConfig::default(),
+            QuerySeams {
+                decide: Arc::clone(&pdp) as _,
+                record: Arc::clone(&log) as _,
+                assets: Arc::clone(&catalog) as _,
+                secrets: Arc::clone(&shared_secrets),
+                clock: Arc::clone(&clock),
+            },
+        )?;
+        let orchestrator = Orchestrator::open(
+            OrchestratorConfig::new(folder.join("orchestrator")),
+            OrchestratorSeams {
+                decide: Arc::clone(&pdp) as _,
+                record: Arc::clone(&log) as _,
+                policies: Arc::clone(&pdp) as _,
+                assets: Arc::clone(&catalog) as _,
+                secrets: shared_secrets,
+                query: Arc::clone(&query) as _,
+                identities: Arc::clone(&accounts) as _,
+                sink: Arc::clone(&pdp) as _,
+                clock: Arc::clone(&clock),
+            },
+        )
+        .await?;
+        let rooms = Self {
+            secrets,
+            accounts,
+            pdp,
+            log,
+            catalog,
+            query,
+            orchestrator,
+            clock,
+        };
+        Ok((rooms, first_login))
+    }
+
+    fn gateway(&self, config: &Config) -> Result<Gateway, Fault> {
+        let accounts = Arc::clone(&self.accounts);
+        let tokens = Tokens::open(&config.issuers, Arc::clone(&accounts), self.clock.now())?;
+        let clock = Arc::clone(&self.clock);
+        let authenticator = Authenticator::new(Arc::clone(&accounts), tokens, Arc::clone(&clock));
+        let seams = Seams {
+            decide: Arc::clone(&self.pdp) as _,
+            policies: Arc::clone(&self.pdp) as _,
+            record: Arc::clone(&self.log) as _,
+            records: Arc::clone(&self.log) as _,
+            assets: Arc::clone(&self.catalog) as _,
+            resources: Arc::clone(&self.orchestrator) as _,
+            query: Arc::clone(&self.query) as _,
+            clock,
+        };
+        Ok(Gateway::new(
+            seams,
+            accounts,
+            authenticator,
+            GatewayConfig {
+                limits: config.limits.clone(),
+                session_lifetime: config.session_lifetime,
+            },
+        ))
+    }
+
+    /// The log says when the platform started, and under which policies.
+    async fn record_start(&self, address: SocketAddr) -> Result<(), Fault> {
+        let info = self.pdp.info();
+        let mut entry = Entry::new(EntryKind::Config, uuid::Uuid::now_v7().to_string())
+            .with_fact("version", env!("CARGO_PKG_VERSION"))
+            .with_fact("address", address)
+            .with_fact("policies", info.count);
+        entry.action = "start".to_owned();
+        entry.policy_set = info.hash;
+        self.log.append(entry).await.map(drop)
+    }
+
+    fn start_background(
+        &self,
+        config: &Config,
+        gateway: &Arc<Gateway>,
+        certificates: &Arc<Certificates>,
+    ) -> Result<Vec<AbortHandle>, Fault> {
+        let accounts = Arc::clone(&self.accounts);
+        let watcher = reload::watch(
+            &config.policies_dir,
+            Arc::clone(&self.pdp),
+            Arc::clone(&self.log) as Arc<dyn Record>,
+        )?;
+        let refusals = Arc::clone(&gateway.refusals);
+        let renewal = Arc::clone(certificates).keep_fresh(Arc::clone(&self.clock));
+        Ok(vec![
+            tokio::spawn(watcher).abort_handle(),
+            tokio::spawn(refusals.keep_writing()).abort_handle(),
+            tokio::spawn(renewal).abort_handle(),
+            tokio::spawn(write_key_use(accounts)).abort_handle(),
+        ])
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Fault> {
+    accept::bind(address)
+        .await
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::AddrInUse => Fault::new(
+                FaultKind::Conflict,
+                format!("{address} is in use by another program"),
+            )
+            .with_hint("stop it, or choose another address with --listen"),
+            std::io::ErrorKind::PermissionDenied => {
+                Fault::unavailable(format!("{address}: {error}"))
+                    .with_hint("ports below 1024 need root; choose another with --listen")
+            }
+            _ => Fault::unavailable(format!("{address}: {error}"))
+                .with_hint("choose an address of this machine with --listen"),
+        })
+}
+
+fn check_data_folder(config: &Config, directory: &DataDirectory) -> Result<(), Fault> {
+    let Some(folder) = &config.data else {
+        return Ok(());
+    };
+    let folder = folder.canonicalize().map_err(|error| {
+        Fault::invalid(format!("--data {}: {error}", folder.display()))
+            .with_hint("name a folder of Parquet, CSV or JSON files")
+    })?;
+    if !folder.is_dir() {
+        return Err(Fault::invalid(format!(
+            "--data {} is not a folder",
+            folder.display()
+        )));
+    }
+    if touches_data_directory(&folder, directory.path()) {
+        let message = format!(
+            "--data {} is, holds or lies in a data directory",
+            folder.display()
+        );
+        return Err(Fault::invalid(message).with_hint(
+            "--data takes a folder of your own files; --data-dir says where DataOS keeps its state",
+        ));
+    }
+    Ok(())
+}
+
+async fn open_certificates(
+    config: &Config,
+    folder: &Path,
+    rooms: &Rooms,
+    address: SocketAddr,
+) -> Result<Arc<Certificates>, Fault> {
+    let certificates = match &config.certificate {
+        Some(files) => Certificates::from_files(files)?,
+        None => {
+            let names = certificates::names(&config.host_names, address.ip());
+            Certificates::built_in(folder, &rooms.secrets, names, rooms.clock.as_ref()).await?
+        }
+    };
+    Ok(Arc::new(certificates))
+}
+
+async fn write_key_use(accounts: Arc<Accounts>) {
+    let mut tick = tokio::time::interval(KEY_USE_EVERY);
+    loop {
+        tick.tick().await;
+        if let Err(fault) = accounts.write_key_use().await {
+            tracing::warn!(%fault, "the last use of keys was not written down");
+        }
+    }
+}

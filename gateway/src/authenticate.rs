@@ -1,0 +1,101 @@
+//! One credential in, one [`Principal`] out. Nothing behind this looks at a credential.
+//!
+//! An `Authorization` header decides alone: if it is there and not valid, the call is refused and no
+//! cookie is tried. A call without any credential is `anonymous`.
+
+pub(crate) mod api_key;
+pub(crate) mod jwks;
+pub(crate) mod jws;
+pub(crate) mod strict_json;
+pub(crate) mod token;
+
+use std::sync::Arc;
+
+use dataos_model::{
+    clock::{Clock, Timestamp},
+    principal::Principal,
+};
+
+use crate::{
+    accounts::Accounts,
+    limits::{Head, Verb},
+};
+use token::Tokens;
+
+/// Why no principal came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AuthenticationFault {
+    /// The credential is not valid; the code is for the record, not for the caller.
+    Invalid(&'static str),
+    /// The keys of the issuer cannot be had.
+    Unavailable(&'static str),
+    /// A session cookie on an unsafe method without the header that a cross-site form cannot send.
+    Csrf,
+}
+
+impl AuthenticationFault {
+    /// The reason code in the record.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::Invalid(code) | Self::Unavailable(code) => code,
+            Self::Csrf => "csrf_header_missing",
+        }
+    }
+}
+
+/// Turns credentials into principals.
+#[derive(Debug)]
+pub(crate) struct Authenticator {
+    accounts: Arc<Accounts>,
+    tokens: Tokens,
+    clock: Arc<dyn Clock>,
+}
+
+impl Authenticator {
+    pub(crate) fn new(accounts: Arc<Accounts>, tokens: Tokens, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            accounts,
+            tokens,
+            clock,
+        }
+    }
+
+    /// For each issuer: its name, whether its keys are fresh, and a word about them.
+    pub(crate) fn issuer_health(&self, now: Timestamp) -> Vec<(String, bool, String)> {
+        self.tokens.health(now)
+    }
+
+    /// Who sent this request.
+    pub(crate) async fn authenticate(
+        &self,
+        head: &Head,
+    ) -> Result<Arc<Principal>, AuthenticationFault> {
+        if let Some(authorization) = &head.authorization {
+            let credential = bearer(authorization)
+                .ok_or(AuthenticationFault::Invalid("authorization_scheme"))?;
+            if credential.starts_with(api_key::PREFIX) {
+                return self
+                    .accounts
+                    .principal_of_key(credential, self.clock.now())
+                    .map_err(AuthenticationFault::Invalid);
+            }
+            return self.tokens.principal(credential, self.clock.now()).await;
+        }
+        if let Some(cookie) = &head.session_cookie {
+            if head.verb != Verb::Get && !head.has_csrf_header {
+                return Err(AuthenticationFault::Csrf);
+            }
+            return self
+                .accounts
+                .principal_of_session(cookie, self.clock.now())
+                .map_err(AuthenticationFault::Invalid);
+        }
+        Ok(Arc::new(Principal::anonymous()))
+    }
+}
+
+/// The credential of a `Bearer` header.
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, credential) = authorization.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && !credential.is_empty()).then_some(credential)
+}

@@ -1,0 +1,165 @@
+//! Key sets of issuers: parsed whole, each key bound to the one algorithm that it serves.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::{
+    rsa::PublicKeyComponents,
+    signature::{self, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
+
+use super::strict_json;
+
+/// Largest JWKS document.
+pub(crate) const JWKS_BYTES_MAX: usize = 256 << 10;
+/// Most keys in one set.
+const KEYS_MAX: usize = 64;
+/// Smallest RSA modulus.
+const RSA_BYTES_MIN: usize = 256;
+/// Largest RSA modulus: verification time grows with its square.
+const RSA_BYTES_MAX: usize = 1024;
+
+/// A public key and the algorithms that it may verify.
+#[derive(Debug)]
+pub(crate) struct PublicKey {
+    family: Family,
+    /// `alg` of the JWK, if it names one.
+    algorithm: Option<String>,
+}
+
+#[derive(Debug)]
+enum Family {
+    Rsa {
+        pkcs1: ParsedPublicKey,
+        pss: ParsedPublicKey,
+    },
+    P256(ParsedPublicKey),
+    Ed25519(ParsedPublicKey),
+}
+
+impl PublicKey {
+    /// Whether the key may verify `algorithm`.
+    pub(crate) fn serves(&self, algorithm: &str) -> bool {
+        let fits = match self.family {
+            Family::Rsa { .. } => matches!(algorithm, "RS256" | "PS256"),
+            Family::P256(_) => algorithm == "ES256",
+            Family::Ed25519(_) => algorithm == "EdDSA",
+        };
+        fits && self
+            .algorithm
+            .as_deref()
+            .is_none_or(|named| named == algorithm)
+    }
+
+    /// Whether `signature` over `message` holds.
+    pub(crate) fn verifies(&self, algorithm: &str, message: &[u8], signature: &[u8]) -> bool {
+        let key = match (&self.family, algorithm) {
+            (Family::Rsa { pkcs1, .. }, "RS256") => pkcs1,
+            (Family::Rsa { pss, .. }, "PS256") => pss,
+            (Family::P256(key), "ES256") | (Family::Ed25519(key), "EdDSA") => key,
+            _ => return false,
+        };
+        key.verify_sig(message, signature).is_ok()
+    }
+}
+
+/// The keys of one issuer by id.
+#[derive(Debug, Default)]
+pub(crate) struct KeySet {
+    keys: BTreeMap<String, PublicKey>,
+}
+
+impl KeySet {
+    /// Parses a JWKS document. Keys that we cannot use (other types, encryption, weak, without id)
+    /// are left out: an issuer may publish them for others.
+    pub(crate) fn parse(document: &[u8]) -> Result<Self, String> {
+        if document.len() > JWKS_BYTES_MAX {
+            return Err(format!("the key set is above {JWKS_BYTES_MAX} bytes"));
+        }
+        let value = strict_json::parse(document)
+            .map_err(|error| format!("the key set is not strict JSON: {error}"))?;
+        let list = value
+            .get("keys")
+            .and_then(Value::as_array)
+            .ok_or_else(|| "the key set has no list `keys`".to_owned())?;
+        if list.len() > KEYS_MAX {
+            return Err(format!("the key set has more than {KEYS_MAX} keys"));
+        }
+        let mut keys = BTreeMap::new();
+        for jwk in list {
+            if let Some((kid, key)) = public_key(jwk)
+                && keys.insert(kid.clone(), key).is_some()
+            {
+                return Err(format!("the key set has two keys `{kid}`"));
+            }
+        }
+        Ok(Self { keys })
+    }
+
+    /// The key of this id.
+    pub(crate) fn key(&self, kid: &str) -> Option<&PublicKey> {
+        self.keys.get(kid)
+    }
+
+    /// Number of usable keys.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+}
+
+fn public_key(jwk: &Value) -> Option<(String, PublicKey)> {
+    let text = |name: &str| jwk.get(name).and_then(Value::as_str);
+    if text("use").is_some_and(|purpose| purpose != "sig") {
+        return None;
+    }
+    let family = match (text("kty")?, text("crv")) {
+        ("RSA", _) => rsa(&field(jwk, "n")?, &field(jwk, "e")?)?,
+        ("EC", Some("P-256")) => {
+            let (x, y) = (field(jwk, "x")?, field(jwk, "y")?);
+            if x.len() != 32 || y.len() != 32 {
+                return None;
+            }
+            let point = [&[4], x.as_slice(), y.as_slice()].concat();
+            Family::P256(parse(&signature::ECDSA_P256_SHA256_FIXED, &point)?)
+        }
+        ("OKP", Some("Ed25519")) => Family::Ed25519(parse(&signature::ED25519, &field(jwk, "x")?)?),
+        _ => return None,
+    };
+    let algorithm = match jwk.get("alg") {
+        None => None,
+        Some(value) => Some(value.as_str()?.to_owned()),
+    };
+    Some((text("kid")?.to_owned(), PublicKey { family, algorithm }))
+}
+
+fn rsa(n: &[u8], e: &[u8]) -> Option<Family> {
+    // An exponent below 65537 makes forged padding cheap; above 33 bits verification gets slow.
+    let exponent = e.iter().try_fold(0_u64, |sum, byte| {
+        sum.checked_mul(256)
+            .map(|shifted| shifted + u64::from(*byte))
+    })?;
+    let is_sound_exponent = (65_537..=1 << 33).contains(&exponent) && exponent % 2 == 1;
+    let is_sound_modulus =
+        (RSA_BYTES_MIN..=RSA_BYTES_MAX).contains(&n.len()) && n.first().is_some_and(|b| *b >= 0x80);
+    if !is_sound_exponent || !is_sound_modulus {
+        return None;
+    }
+    let components = PublicKeyComponents { n, e };
+    Some(Family::Rsa {
+        pkcs1: components
+            .to_parsed_public_key(&signature::RSA_PKCS1_2048_8192_SHA256)
+            .ok()?,
+        pss: components
+            .to_parsed_public_key(&signature::RSA_PSS_2048_8192_SHA256)
+            .ok()?,
+    })
+}
+
+fn parse(algorithm: &'static dyn VerificationAlgorithm, bytes: &[u8]) -> Option<ParsedPublicKey> {
+    UnparsedPublicKey::new(algorithm, bytes).parse().ok()
+}
+
+fn field(jwk: &Value, name: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(jwk.get(name)?.as_str()?).ok()
+}

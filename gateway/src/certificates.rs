@@ -1,0 +1,278 @@
+//! Certificates: a built-in CA whose leaf is made anew at every start, or PEM files of one's own.
+//!
+//! The CA's key lies in the sealed secrets; the leaf's key is only ever in memory. The CA
+//! certificate is written to `ca.pem` in the data directory for clients to trust.
+
+use std::{fmt, path::Path, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use dataos_model::{
+    clock::{Clock, Timestamp},
+    fault::{Fault, FaultKind},
+    seams::Secrets,
+    secret::{Secret, SecretName},
+};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
+};
+use rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use time::OffsetDateTime;
+
+use crate::{config::CertificateFiles, data_directory::write_atomic, secrets::SealedSecrets};
+
+/// Life of the CA.
+const CA_DAYS: i64 = 3650;
+/// Life of a leaf.
+const LEAF_DAYS: i64 = 90;
+/// How long before its end a leaf is replaced.
+const RENEW_DAYS: i64 = 30;
+/// How often the leaf's age is looked at.
+const RENEW_CHECK: Duration = Duration::from_secs(3600);
+/// Clocks of clients may be behind ours by this much.
+const BACKDATE: time::Duration = time::Duration::hours(1);
+
+const CA_KEY: &str = "dataos/ca-key";
+const CA_CERTIFICATE: &str = "dataos/ca-certificate";
+
+/// What the acceptor serves.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    served: Arc<Served>,
+    /// PEM that clients must trust; empty if the certificate is not ours.
+    ca_pem: String,
+    renewal: Option<Renewal>,
+}
+
+/// The certificate in force; swapped without touching open connections.
+struct Served(ArcSwap<CertifiedKey>);
+
+impl fmt::Debug for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Served(..)")
+    }
+}
+
+impl ResolvesServerCert for Served {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+/// What is needed to make a new leaf.
+struct Renewal {
+    ca_pem: String,
+    ca_key: Secret,
+    names: Vec<String>,
+    expires_at: ArcSwap<Timestamp>,
+}
+
+impl fmt::Debug for Renewal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renewal")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Certificates {
+    /// Opens the built-in CA, making it at first, and issues a leaf for `names`.
+    ///
+    /// # Errors
+    /// Secrets that cannot be read or written, or a CA that does not fit its key.
+    pub(crate) async fn built_in(
+        folder: &Path,
+        secrets: &SealedSecrets,
+        names: Vec<String>,
+        clock: &dyn Clock,
+    ) -> Result<Self, Fault> {
+        let (ca_pem, ca_key) = open_ca(secrets, clock.now()).await?;
+        let path = folder.join("ca.pem");
+        if std::fs::read_to_string(&path).ok().as_deref() != Some(&ca_pem) {
+            write_atomic(&path, ca_pem.as_bytes(), 0o644)
+                .map_err(|error| Fault::unavailable(format!("{}: {error}", path.display())))?;
+        }
+        let leaf = issue(&ca_pem, &ca_key, &names, clock.now())?;
+        let expires_at = ArcSwap::from_pointee(end_of(clock.now()));
+        let renewal = Renewal {
+            ca_pem: ca_pem.clone(),
+            ca_key,
+            names,
+            expires_at,
+        };
+        Ok(Self {
+            served: Arc::new(Served(ArcSwap::from_pointee(leaf))),
+            ca_pem,
+            renewal: Some(renewal),
+        })
+    }
+
+    /// Serves a chain and key from PEM files.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or a key that is not that of the certificate.
+    pub(crate) fn from_files(files: &CertificateFiles) -> Result<Self, Fault> {
+        let wrong = |path: &Path, problem: String| {
+            Fault::invalid(format!("{}: {problem}", path.display()))
+                .with_hint("see tls.certificate_file and tls.key_file in `dataos config explain`")
+        };
+        let chain = CertificateDer::pem_file_iter(&files.certificate)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| wrong(&files.certificate, error.to_string()))?;
+        if chain.is_empty() {
+            return Err(wrong(&files.certificate, "holds no certificate".to_owned()));
+        }
+        let key = PrivateKeyDer::from_pem_file(&files.key)
+            .map_err(|error| wrong(&files.key, error.to_string()))?;
+        let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
+            .map_err(|error| wrong(&files.key, error.to_string()))?;
+        Ok(Self {
+            served: Arc::new(Served(ArcSwap::from_pointee(certified))),
+            ca_pem: String::new(),
+            renewal: None,
+        })
+    }
+
+    /// PEM that clients must trust.
+    pub(crate) fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// The TLS side of the acceptor: TLS 1.3 alone, no early data, HTTP/2 or HTTP/1.1.
+    ///
+    /// # Errors
+    /// If the provider lacks TLS 1.3.
+    pub(crate) fn server_config(&self) -> Result<ServerConfig, Fault> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|error| Fault::internal(format!("TLS: {error}")))?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&self.served) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.max_early_data_size = 0;
+        Ok(config)
+    }
+
+    /// Replaces the leaf in good time, for as long as the process runs.
+    pub(crate) async fn keep_fresh(self: Arc<Self>, clock: Arc<dyn Clock>) {
+        let Some(renewal) = &self.renewal else { return };
+        loop {
+            tokio::time::sleep(RENEW_CHECK).await;
+            let now = clock.now();
+            if renewal.expires_at.load().0 - now.0 > RENEW_DAYS * 86_400_000 {
+                continue;
+            }
+            match issue(&renewal.ca_pem, &renewal.ca_key, &renewal.names, now) {
+                Ok(leaf) => {
+                    self.served.0.store(Arc::new(leaf));
+                    renewal.expires_at.store(Arc::new(end_of(now)));
+                    tracing::info!("issued a new server certificate");
+                }
+                Err(fault) => tracing::error!(%fault, "no new server certificate"),
+            }
+        }
+    }
+}
+
+fn end_of(start: Timestamp) -> Timestamp {
+    Timestamp(start.0 + LEAF_DAYS * 86_400_000)
+}
+
+async fn open_ca(secrets: &SealedSecrets, now: Timestamp) -> Result<(String, Secret), Fault> {
+    let key_name = SecretName(CA_KEY.to_owned());
+    let certificate_name = SecretName(CA_CERTIFICATE.to_owned());
+    match (
+        secrets.get(&certificate_name).await,
+        secrets.get(&key_name).await,
+    ) {
+        (Ok(certificate), Ok(key)) => {
+            let pem = String::from_utf8(certificate.expose().to_vec())
+                .map_err(|_| Fault::new(FaultKind::Damaged, "the CA certificate is no text"))?;
+            Ok((pem, key))
+        }
+        (Err(fault), _) if fault.kind == FaultKind::NotFound => {
+            let (pem, key) = make_ca(now)
+                .map_err(|error| Fault::internal(format!("the CA cannot be made: {error}")))?;
+            secrets.put(&key_name, key.clone()).await?;
+            // The certificate last: with it the pair is whole.
+            secrets
+                .put(&certificate_name, Secret::new(pem.clone().into_bytes()))
+                .await?;
+            Ok((pem, key))
+        }
+        (Err(fault), _) | (_, Err(fault)) => Err(fault),
+    }
+}
+
+fn make_ca(now: Timestamp) -> Result<(String, Secret), rcgen::Error> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = named("DataOS built-in CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    (params.not_before, params.not_after) = validity(now, CA_DAYS);
+    let certificate = params.self_signed(&key)?;
+    Ok((certificate.pem(), Secret::new(key.serialize_der())))
+}
+
+fn issue(
+    ca_pem: &str,
+    ca_key: &Secret,
+    names: &[String],
+    now: Timestamp,
+) -> Result<CertifiedKey, Fault> {
+    let failed =
+        |error: rcgen::Error| Fault::internal(format!("no certificate can be issued: {error}"));
+    let ca_key = KeyPair::try_from(ca_key.expose()).map_err(failed)?;
+    let issuer = Issuer::from_ca_cert_pem(ca_pem, ca_key).map_err(failed)?;
+    let key = KeyPair::generate().map_err(failed)?;
+    let mut params = CertificateParams::new(names.to_vec()).map_err(failed)?;
+    params.distinguished_name = named("DataOS");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    (params.not_before, params.not_after) = validity(now, LEAF_DAYS);
+    let certificate = params.signed_by(&key, &issuer).map_err(failed)?;
+    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    CertifiedKey::from_der(
+        vec![certificate.der().clone()],
+        key,
+        &aws_lc_rs::default_provider(),
+    )
+    .map_err(|error| Fault::internal(format!("no certificate can be issued: {error}")))
+}
+
+fn named(name: &str) -> DistinguishedName {
+    let mut distinguished = DistinguishedName::new();
+    distinguished.push(DnType::CommonName, name);
+    distinguished
+}
+
+fn validity(now: Timestamp, days: i64) -> (OffsetDateTime, OffsetDateTime) {
+    let start =
+        OffsetDateTime::from_unix_timestamp(now.0 / 1000).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    (start - BACKDATE, start + time::Duration::days(days))
+}
+
+/// Names and addresses that the leaf is for: the loopback ones and the configured ones.
+pub(crate) fn names(configured: &[String], listen: std::net::IpAddr) -> Vec<String> {
+    let mut names = vec![
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "::1".to_owned(),
+    ];
+    if !listen.is_unspecified() {
+        names.push(listen.to_string());
+    }
+    names.extend(configured.iter().cloned());
+    names.sort();
+    names.dedup();
+    names
+}

@@ -1,0 +1,177 @@
+use std::io::Write;
+
+use super::{Config, Flags, Origin};
+
+fn load(toml: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(toml.as_bytes()).unwrap();
+    let flags = Flags {
+        config: Some(file.path().to_owned()),
+        data_dir: Some("/tmp/x".into()),
+        ..Flags::default()
+    };
+    let variables = environment
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    Config::load(&flags, variables).map_err(|fault| {
+        fault
+            .to_string()
+            .replace(&file.path().display().to_string(), "FILE")
+    })
+}
+
+#[test]
+fn later_sources_win_and_explain_says_which() {
+    let config = load(
+        "listen = \"127.0.0.1:1000\"\n[limits]\nbody = \"2 MiB\"\nconnections = 10\n",
+        &[
+            ("DATAOS_LISTEN", "127.0.0.1:2000"),
+            ("PATH", "/bin"),
+            ("DATAOS_URL", "https://x"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.listen.port(), 2000);
+    assert_eq!(config.limits.body_bytes_max, 2 << 20);
+    assert_eq!(config.limits.connections_max, 10);
+    let origin = |key| {
+        config
+            .explain()
+            .find(|(name, ..)| *name == key)
+            .map(|(_, _, origin, _)| origin.clone())
+    };
+    assert_eq!(
+        origin("listen"),
+        Some(Origin::Environment("DATAOS_LISTEN".to_owned()))
+    );
+    assert!(matches!(origin("limits.body"), Some(Origin::File(_))));
+    assert_eq!(origin("data_dir"), Some(Origin::Flag("--data-dir")));
+    assert_eq!(origin("session.lifetime"), Some(Origin::Default));
+    assert_eq!(config.policies_dir.to_str(), Some("/tmp/x/policies"));
+}
+
+#[test]
+fn errors_name_the_place_and_the_way_out() {
+    let issuer = "[[issuers]]\nissuer = \"https://a\"\naudience = \"dataos\"\n";
+    let cases: &[(&str, &[(&str, &str)], &str)] = &[
+        ("colour = \"red\"", &[], "field `colour`: unknown key"),
+        (
+            "[limits]\nbodies = 1",
+            &[],
+            "field `limits.bodies`: unknown key",
+        ),
+        ("listen = ", &[], "FILE:1:"),
+        (
+            "listen = \"nowhere\"",
+            &[],
+            "`listen` = `nowhere` (file FILE)",
+        ),
+        ("listen = true", &[], "not expected here"),
+        ("[limits]\nbody = \"1\"", &[], "a size from 1 B to 16 MiB"),
+        (
+            "[limits]\nbody = \"1 GiB\"",
+            &[],
+            "a size from 1 B to 16 MiB",
+        ),
+        (
+            "[limits]\nhead_timeout = 10",
+            &[],
+            "a duration from 1s to 300s",
+        ),
+        (
+            "[limits]\nconnections = 0",
+            &[],
+            "a number from 1 to 1000000",
+        ),
+        (
+            "[session]\nlifetime = \"30d\"",
+            &[],
+            "a duration from 60s to 604800s",
+        ),
+        ("[log]\nformat = \"xml\"", &[], "`auto`, `json` or `text`"),
+        ("[tls]\nkey_file = \"k.pem\"", &[], "tls.certificate_file"),
+        ("host_names = \"a b\"", &[], "host names and addresses"),
+        (
+            "",
+            &[("DATAOS_LISTEM", "x")],
+            "environment variable DATAOS_LISTEM is no setting",
+        ),
+        (
+            "",
+            &[("DATAOS_LIMITS_BODY", "big")],
+            "(environment DATAOS_LIMITS_BODY)",
+        ),
+        (issuer, &[], "issuers[0].jwks_url"),
+        (
+            &format!("{issuer}jwks_url = \"http://idp/keys\""),
+            &[],
+            "is not https://",
+        ),
+        (
+            &format!("{issuer}jwks_url = \"http://127.0.0.1.evil/k\""),
+            &[],
+            "is not https://",
+        ),
+        (
+            &format!("{issuer}jwks_file = \"k\"\nskew = \"61s\""),
+            &[],
+            "up to 60s",
+        ),
+        (
+            &format!("{issuer}jwks_file = \"k\"\nalgorithms = [\"none\"]"),
+            &[],
+            "is not one of",
+        ),
+        (
+            &format!("{issuer}jwks_file = \"k\"\nalgorithms = [\"HS256\"]"),
+            &[],
+            "is not one of",
+        ),
+        (
+            &format!("{issuer}jwks_file = \"k\"\ntypes = [\"id+jwt\"]"),
+            &[],
+            "`at+jwt` or `JWT`",
+        ),
+        (
+            &format!("{issuer}jwks_file = \"k\"\ncolour = 1"),
+            &[],
+            "unknown field",
+        ),
+        (
+            &format!("{issuer}jwks_file = \"k\"\n{issuer}jwks_file = \"k\""),
+            &[],
+            "given twice",
+        ),
+        (
+            &format!(
+                "{issuer}jwks_file = \"k\"\n{}jwks_file = \"k\"",
+                issuer.replace("//a", "//b")
+            ),
+            &[],
+            "shares its user_prefix",
+        ),
+    ];
+    for (toml, environment, expected) in cases {
+        let error = load(toml, environment).unwrap_err();
+        assert!(
+            error.contains(expected),
+            "{toml}\n gave: {error}\n not: {expected}"
+        );
+    }
+}
+
+#[test]
+fn an_issuer_is_read_whole() {
+    let config = load(
+        "[[issuers]]\nissuer = \"https://idp.example\"\naudience = \"dataos\"\n\
+         jwks_url = \"https://idp.example/jwks\"\ntypes = [\"JWT\"]\nskew = \"5s\"\n\
+         groups_claim = \"groups\"\nattribute_claims = [\"region\"]\nuser_prefix = \"idp-\"\n",
+        &[],
+    )
+    .unwrap();
+    let issuer = config.issuers.first().unwrap();
+    assert_eq!(issuer.types, ["jwt"]);
+    assert_eq!(issuer.skew.as_secs(), 5);
+    assert_eq!(issuer.claims.user, "sub");
+    assert_eq!(issuer.claims.attributes, ["region"]);
+}

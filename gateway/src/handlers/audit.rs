@@ -1,0 +1,122 @@
+//! Reading the audit log.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dataos_model::{
+    clock::Timestamp,
+    decision::Effect,
+    fault::{Fault, Location},
+    record::{EntryKind, PAGE_ENTRIES_MAX, RecordQuery},
+};
+use http::StatusCode;
+use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{bounded, wire};
+use crate::{
+    respond::Answer,
+    serve::{Call, Gateway},
+};
+
+const ENTRIES_DEFAULT: usize = 100;
+
+pub(crate) async fn search(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
+    let page = gateway.seams.records.search(&query(&call)?).await?;
+    let entries: Vec<Value> = page.entries.iter().map(wire::audit_entry).collect();
+    Ok(
+        Answer::ok(&json!({"entries": entries, "next_before": page.next_before}))
+            .with_fact("entries", entries.len()),
+    )
+}
+
+fn query(call: &Call) -> Result<RecordQuery, Fault> {
+    let text = |name: &str| call.head.query.get(name).map(str::to_owned);
+    let effect = match call.head.query.get("effect") {
+        None => None,
+        Some("allow") => Some(Effect::Allow),
+        Some("deny") => Some(Effect::Deny),
+        Some(_) => return Err(wrong("effect", "allow or deny")),
+    };
+    let kind = match call.head.query.get("kind") {
+        None => None,
+        Some(name) => Some(
+            EntryKind::ALL
+                .iter()
+                .copied()
+                .find(|kind| kind.name() == name)
+                .ok_or_else(|| wrong("kind", "a kind of entry, such as decision"))?,
+        ),
+    };
+    let before = match call.head.query.get("before") {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|_| wrong("before", "an index"))?),
+    };
+    Ok(RecordQuery {
+        from: time(call, "from")?,
+        to: time(call, "to")?,
+        principal: text("principal"),
+        action: text("action"),
+        resource: text("resource"),
+        effect,
+        kind,
+        policy: text("policy"),
+        request_id: text("request_id"),
+        text: text("text"),
+        before,
+        limit: bounded(call, "limit", ENTRIES_DEFAULT, PAGE_ENTRIES_MAX)?,
+    })
+}
+
+fn time(call: &Call, name: &str) -> Result<Option<Timestamp>, Fault> {
+    let Some(text) = call.head.query.get(name) else {
+        return Ok(None);
+    };
+    let time = OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|_| wrong(name, "a time such as 2026-01-31T12:00:00Z"))?;
+    let milliseconds = time.unix_timestamp_nanos() / 1_000_000;
+    let milliseconds =
+        i64::try_from(milliseconds).map_err(|_| wrong(name, "a time of this era"))?;
+    Ok(Some(Timestamp(milliseconds)))
+}
+
+fn wrong(name: &str, expected: &str) -> Fault {
+    Fault::invalid(format!("`{name}` is not {expected}")).at(Location {
+        field: Some(name.to_owned()),
+        ..Location::default()
+    })
+}
+
+fn index(call: &Call) -> Result<u64, Fault> {
+    call.parameters
+        .get("index")?
+        .parse()
+        .map_err(|_| Fault::invalid("the index of an entry is a number"))
+}
+
+pub(crate) async fn get(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
+    let stored = gateway.seams.records.get(index(&call)?).await?;
+    Ok(Answer::ok(&wire::audit_entry(&stored)))
+}
+
+pub(crate) async fn proof(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
+    let text = gateway.seams.records.proof(index(&call)?).await?;
+    Ok(Answer::bytes(
+        StatusCode::OK,
+        "text/plain; charset=utf-8",
+        Bytes::from(text),
+    ))
+}
+
+pub(crate) async fn status(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<Answer, Fault> {
+    let status = gateway.seams.records.status();
+    Ok(Answer::ok(&json!({
+        "size": status.size,
+        "bytes": status.bytes,
+        "root": status.root.to_string(),
+        "checkpoint_at": wire::time(status.checkpoint_at),
+        "origin": status.origin,
+        "verifier_key": status.verifier_key,
+        "stopped": status.stopped,
+    })))
+}

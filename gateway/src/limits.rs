@@ -1,0 +1,410 @@
+//! The strict front: what is not exactly well formed is refused before anything is decided.
+//!
+//! Enters: the head that hyper parsed. Leaves: a [`Head`] with canonical path, query and the few
+//! headers that anything behind reads, or a [`Refusal`]. Forms that hyper itself repairs or refuses
+//! (bare line feeds, folded lines, `Content-Length` beside `Transfer-Encoding`) never reach here.
+
+mod path;
+mod query;
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use dataos_model::hash::Hash;
+use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version, header, request::Parts};
+use http_body_util::BodyExt;
+use hyper::body::Body;
+
+pub(crate) use path::CanonicalPath;
+pub(crate) use query::Query;
+
+/// Longest request target: what common clients and proxies pass.
+const TARGET_BYTES_MAX: usize = 8 << 10;
+/// Longest request id taken from a client.
+const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// The other end of a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// Its address.
+    pub(crate) address: SocketAddr,
+    /// The server name that it asked for in the TLS handshake.
+    pub(crate) server_name: Option<String>,
+}
+
+/// A request that is refused before authentication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) reason: &'static str,
+    pub(crate) detail: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, reason: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            reason,
+            detail: detail.into(),
+        }
+    }
+
+    fn bad(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, reason, detail)
+    }
+}
+
+/// A method that some route takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Verb {
+    Get,
+    Post,
+    Put,
+    Delete,
+}
+
+impl Verb {
+    /// As it stands in a request line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// The canonical head: route table, PDP, record and handlers get this and nothing else.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) verb: Verb,
+    pub(crate) host: String,
+    pub(crate) path: CanonicalPath,
+    pub(crate) query: Query,
+    pub(crate) authorization: Option<String>,
+    pub(crate) session_cookie: Option<String>,
+    pub(crate) has_csrf_header: bool,
+    pub(crate) content_type: Option<String>,
+    pub(crate) accept: String,
+    pub(crate) accept_encoding: String,
+    pub(crate) if_none_match: Option<String>,
+}
+
+impl Head {
+    /// Digest of the canonical request: what was asked, independent of who asked and when.
+    pub(crate) fn digest(&self, body: &[u8]) -> Hash {
+        Hash::of_parts([
+            self.verb.name().as_bytes(),
+            self.host.as_bytes(),
+            self.path.text().as_bytes(),
+            self.query.canonical().as_bytes(),
+            self.content_type.as_deref().unwrap_or("").as_bytes(),
+            self.accept.as_bytes(),
+            &Hash::of(body).0,
+        ])
+    }
+}
+
+/// Name of the session cookie; the prefix makes browsers refuse it from other hosts and paths.
+pub(crate) const SESSION_COOKIE: &str = "__Host-dataos-session";
+/// The header that a cross-site form cannot send.
+const CSRF_HEADER: &str = "x-dataos-csrf";
+/// Headers of which a second value would leave open which one counts.
+const SINGLE: &[&str] = &[
+    "authorization",
+    "content-type",
+    "content-length",
+    "transfer-encoding",
+    "host",
+    "expect",
+    "dpop",
+    "x-request-id",
+    CSRF_HEADER,
+];
+/// Headers that `Connection` must not nominate, so that no hop can remove them.
+const END_TO_END: &[&str] = &[
+    "authorization",
+    "cookie",
+    "host",
+    "content-length",
+    "content-type",
+    CSRF_HEADER,
+];
+
+/// The client's own request id, if it sent an acceptable one, else a new one.
+pub(crate) fn request_id(headers: &HeaderMap) -> String {
+    headers
+        .get("x-request-id")
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| {
+            (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
+                && id
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        })
+        .map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
+}
+
+/// Checks a head and makes it canonical.
+pub(crate) fn check(parts: &Parts, peer: &Peer) -> Result<Head, Refusal> {
+    check_version(parts.version)?;
+    let verb = verb(parts)?;
+    check_headers(&parts.headers)?;
+    let host = host(parts, peer)?;
+    let target_bytes = parts
+        .uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    if target_bytes > TARGET_BYTES_MAX {
+        return Err(Refusal::new(
+            StatusCode::URI_TOO_LONG,
+            "target_too_long",
+            format!("the request target is above {TARGET_BYTES_MAX} bytes"),
+        ));
+    }
+    let path = CanonicalPath::parse(parts.uri.path())
+        .map_err(|problem| Refusal::bad("path_not_canonical", problem.to_string()))?;
+    let query = Query::parse(parts.uri.query().unwrap_or(""))
+        .map_err(|problem| Refusal::bad("query_not_canonical", problem))?;
+    let text = |name: HeaderName| {
+        parts
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
+    Ok(Head {
+        verb,
+        host,
+        path,
+        query,
+        authorization: text(header::AUTHORIZATION),
+        session_cookie: session_cookie(&parts.headers)?,
+        has_csrf_header: parts
+            .headers
+            .get(CSRF_HEADER)
+            .is_some_and(|value| value == "1"),
+        content_type: text(header::CONTENT_TYPE),
+        accept: text(header::ACCEPT).unwrap_or_default(),
+        accept_encoding: text(header::ACCEPT_ENCODING).unwrap_or_default(),
+        if_none_match: text(header::IF_NONE_MATCH),
+    })
+}
+
+fn check_version(version: Version) -> Result<(), Refusal> {
+    match version {
+        Version::HTTP_10 | Version::HTTP_11 | Version::HTTP_2 => Ok(()),
+        _ => Err(Refusal::new(
+            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            "http_version",
+            "HTTP versions 1.0, 1.1 and 2 are served",
+        )),
+    }
+}
+
+fn verb(parts: &Parts) -> Result<Verb, Refusal> {
+    let is_asterisk = parts.uri.path() == "*";
+    match parts.method {
+        _ if is_asterisk => {}
+        Method::GET => return Ok(Verb::Get),
+        Method::POST => return Ok(Verb::Post),
+        Method::PUT => return Ok(Verb::Put),
+        Method::DELETE => return Ok(Verb::Delete),
+        _ => {}
+    }
+    Err(Refusal::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "GET, POST, PUT and DELETE on a path are served",
+    ))
+}
+
+fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
+    for name in SINGLE {
+        if headers.get_all(*name).iter().count() > 1 {
+            return Err(Refusal::bad(
+                "header_repeated",
+                format!("header {name} is given twice"),
+            ));
+        }
+    }
+    if let Some(coding) = headers.get(header::TRANSFER_ENCODING) {
+        if coding != "chunked" {
+            return Err(Refusal::bad(
+                "transfer_encoding",
+                "Transfer-Encoding is not `chunked`",
+            ));
+        }
+        if headers.contains_key(header::CONTENT_LENGTH) {
+            return Err(Refusal::bad(
+                "framing_ambiguous",
+                "Content-Length stands beside Transfer-Encoding",
+            ));
+        }
+    }
+    if let Some(length) = headers.get(header::CONTENT_LENGTH) {
+        let digits = length.as_bytes();
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return Err(Refusal::bad(
+                "content_length",
+                "Content-Length is not one number",
+            ));
+        }
+    }
+    if headers.contains_key(header::UPGRADE) {
+        return Err(Refusal::bad(
+            "upgrade",
+            "no route here upgrades the protocol",
+        ));
+    }
+    if headers
+        .get(header::EXPECT)
+        .is_some_and(|v| !v.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    {
+        return Err(Refusal::new(
+            StatusCode::EXPECTATION_FAILED,
+            "expectation",
+            "Expect is not `100-continue`",
+        ));
+    }
+    for value in headers.get_all(header::CONNECTION) {
+        let named = value.to_str().unwrap_or("").split(',').map(str::trim);
+        if named.map(str::to_ascii_lowercase).any(|n| {
+            END_TO_END.contains(&n.as_str())
+                || n.starts_with("x-forwarded-")
+                || n.starts_with("x-dataos-")
+        }) {
+            return Err(Refusal::bad(
+                "connection_nominates",
+                "Connection names a header that no hop may drop",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The authority, lower case, from the one place that may say it.
+fn host(parts: &Parts, peer: &Peer) -> Result<String, Refusal> {
+    let from_header = match parts.headers.get(header::HOST) {
+        Some(value) => Some(
+            value
+                .to_str()
+                .map_err(|_| Refusal::bad("host", "Host is not ASCII"))?
+                .to_ascii_lowercase(),
+        ),
+        None => None,
+    };
+    let from_target = parts
+        .uri
+        .authority()
+        .map(|a| a.as_str().to_ascii_lowercase());
+    let host = match (from_header, from_target) {
+        (Some(header), Some(target)) if header == target => header,
+        (Some(_), Some(_)) => return Err(misdirected("Host and request target differ")),
+        (Some(host), None) => host,
+        // HTTP/2 says it in `:authority` alone; HTTP/1 must send Host.
+        (None, Some(target)) if parts.version == Version::HTTP_2 => target,
+        (None, _) => return Err(Refusal::bad("host_missing", "there is no Host")),
+    };
+    let is_clean = !host.contains('@')
+        && host
+            .parse::<Uri>()
+            .is_ok_and(|uri| uri.authority().is_some_and(|a| a.as_str() == host));
+    if host.is_empty() || !is_clean {
+        return Err(Refusal::bad(
+            "host",
+            "Host is not a name or address with an optional port",
+        ));
+    }
+    if let Some(name) = &peer.server_name {
+        let bare = host
+            .rsplit_once(':')
+            .map_or(host.as_str(), |(name, _)| name);
+        if !name.eq_ignore_ascii_case(bare) {
+            return Err(misdirected("Host and TLS server name differ"));
+        }
+    }
+    Ok(host)
+}
+
+fn misdirected(detail: &str) -> Refusal {
+    Refusal::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", detail)
+}
+
+/// The session cookie. A second one of the name is refused: a neighbour may have planted it.
+fn session_cookie(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let mut found = None;
+    for value in headers.get_all(header::COOKIE) {
+        let Ok(text) = value.to_str() else {
+            return Err(Refusal::bad("cookie", "Cookie is not ASCII"));
+        };
+        for pair in text.split(';') {
+            if let Some((name, value)) = pair.trim().split_once('=')
+                && name == SESSION_COOKIE
+                && found.replace(value.to_owned()).is_some()
+            {
+                return Err(Refusal::bad("cookie_repeated", "two session cookies"));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Reads a body whole, up to `bytes_max` and for at most `timeout`.
+pub(crate) async fn read_body<B>(
+    body: B,
+    bytes_max: usize,
+    timeout: Duration,
+) -> Result<Bytes, Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(too_large(bytes_max));
+    }
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    tokio::time::timeout(timeout, collect(body, bytes_max))
+        .await
+        .unwrap_or_else(|_| {
+            Err(Refusal::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "body_timeout",
+                "the request body did not arrive in time",
+            ))
+        })
+}
+
+async fn collect<B>(mut body: B, bytes_max: usize) -> Result<Bytes, Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Refusal::bad("body", "the request body is malformed"))?;
+        let Ok(data) = frame.into_data() else {
+            return Err(Refusal::bad(
+                "trailers",
+                "request trailers are not accepted",
+            ));
+        };
+        if whole.len() + data.len() > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
+}
+
+fn too_large(bytes_max: usize) -> Refusal {
+    Refusal::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        format!("the request body is above {bytes_max} bytes"),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! What is written to the audit log around a call.
+//!
+//! The decision is a leaf before any byte of the answer leaves; the outcome follows and completes
+//! it. Requests that are refused before authentication carry no governed byte: they are recorded
+//! without waiting, and above a rate only counted.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use dataos_model::{
+    action::Action,
+    decision::{Decision, Effect},
+    entity::EntityUid,
+    principal::{Authentication, Principal},
+    record::{Entry, EntryKind},
+    seams::Record,
+};
+
+use crate::{
+    limits::{Head, Peer},
+    respond::Answer,
+    serve::Call,
+};
+
+/// Refusals recorded one by one in each second; more are counted in a gap entry.
+const REFUSALS_PER_SECOND_MAX: u32 = 50;
+/// How often a gap is written while refusals are being counted.
+const GAP_EVERY: Duration = Duration::from_secs(1);
+/// Longest path in a record; the digest commits to the whole.
+const PATH_CHARACTERS_MAX: usize = 512;
+
+/// The word for a way of authentication.
+pub(crate) fn authentication_name(authentication: Authentication) -> &'static str {
+    match authentication {
+        Authentication::Anonymous => "anonymous",
+        Authentication::Session => "session",
+        Authentication::Password => "password",
+        Authentication::ApiKey => "api_key",
+        Authentication::Token => "token",
+        Authentication::Internal => "internal",
+    }
+}
+
+/// The entry of a decision about a call.
+pub(crate) fn decision(
+    call: &Call,
+    action: Action,
+    resource: &EntityUid,
+    decision: &Decision,
+) -> Entry {
+    let principal = &call.principal;
+    let mut entry = Entry::decision(&call.request_id, &principal.uid, action, resource, decision);
+    entry.request_digest = call.digest;
+    with_call_facts(&mut entry, &call.head, &call.peer);
+    let facts = &mut entry.facts;
+    let way = authentication_name(principal.authentication);
+    facts.insert("authentication".to_owned(), way.to_owned());
+    facts.insert("issuer".to_owned(), principal.issuer.clone());
+    if let Some(id) = &principal.credential_id {
+        facts.insert("credential".to_owned(), id.clone());
+    }
+    entry
+}
+
+/// The entry of a log-in, which no policy decides.
+pub(crate) fn log_in(
+    request_id: &str,
+    user: &EntityUid,
+    outcome: Result<(), &str>,
+    head: &Head,
+    peer: &Peer,
+) -> Entry {
+    let mut entry = Entry::new(EntryKind::Decision, request_id);
+    entry.effect = Some(if outcome.is_ok() {
+        Effect::Allow
+    } else {
+        Effect::Deny
+    });
+    entry.action = "log_in".to_owned();
+    entry.principal = user.to_string();
+    entry.resource = head.path.text().to_owned();
+    entry.reason = outcome.err().unwrap_or("password").to_owned();
+    // Never over the body: it holds the password.
+    entry.request_digest = head.digest(b"");
+    with_call_facts(&mut entry, head, peer);
+    entry
+}
+
+fn with_call_facts(entry: &mut Entry, head: &Head, peer: &Peer) {
+    let path: String = head.path.text().chars().take(PATH_CHARACTERS_MAX).collect();
+    entry
+        .facts
+        .insert("method".to_owned(), head.verb.name().to_owned());
+    entry.facts.insert("path".to_owned(), path);
+    entry
+        .facts
+        .insert("peer".to_owned(), peer.address.ip().to_string());
+}
+
+/// The entry of how an allowed call ended.
+pub(crate) fn outcome(
+    request_id: &str,
+    principal: &Principal,
+    action: Action,
+    completes: u64,
+    answer: &Answer,
+    took: Duration,
+) -> Entry {
+    let mut entry = Entry::new(EntryKind::Outcome, request_id);
+    entry.action = action.name().to_owned();
+    entry.principal = principal.uid.to_string();
+    entry.completes = Some(completes);
+    entry = entry
+        .with_fact("status", answer.status.as_u16())
+        .with_fact("bytes", answer.body.len_bytes())
+        .with_fact("latency_us", took.as_micros());
+    for (name, value) in &answer.facts {
+        entry.facts.insert((*name).to_owned(), value.clone());
+    }
+    entry
+}
+
+/// Records refusals that nobody waits for.
+#[derive(Debug)]
+pub(crate) struct Refusals {
+    record: Arc<dyn Record>,
+    /// Start of the running second and refusals recorded in it.
+    window: Mutex<(Instant, u32)>,
+    uncounted: AtomicU64,
+}
+
+impl Refusals {
+    pub(crate) fn new(record: Arc<dyn Record>) -> Self {
+        Self {
+            record,
+            window: Mutex::new((Instant::now(), 0)),
+            uncounted: AtomicU64::new(0),
+        }
+    }
+
+    /// Records one refusal, or counts it for the next gap entry.
+    pub(crate) fn note(&self, request_id: &str, reason: &str, head: Option<&Head>, peer: &Peer) {
+        let mut entry = Entry::new(EntryKind::Decision, request_id);
+        entry.effect = Some(Effect::Deny);
+        entry.action = "refused_pre_auth".to_owned();
+        entry.reason = reason.to_owned();
+        match head {
+            Some(head) => {
+                entry.request_digest = head.digest(b"");
+                with_call_facts(&mut entry, head, peer);
+            }
+            None => {
+                entry
+                    .facts
+                    .insert("peer".to_owned(), peer.address.ip().to_string());
+            }
+        }
+        self.append_or_count(entry);
+    }
+
+    /// Queues the entry of a refusal, or counts it for the next gap entry.
+    pub(crate) fn append_or_count(&self, entry: Entry) {
+        if self.is_within_rate() {
+            // The entry is queued by this call; nobody waits for it to be durable.
+            drop(self.record.append(entry));
+        } else {
+            self.uncounted.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes the count of refusals that were not recorded, if there are any.
+    pub(crate) fn write_gap(&self) {
+        let count = self.uncounted.swap(0, Ordering::Relaxed);
+        if count > 0 {
+            let entry = Entry::new(EntryKind::Gap, uuid::Uuid::now_v7().to_string())
+                .with_fact("refused_pre_auth", count);
+            drop(self.record.append(entry));
+        }
+    }
+
+    /// Writes gaps for as long as the process runs.
+    pub(crate) async fn keep_writing(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(GAP_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            self.write_gap();
+        }
+    }
+
+    fn is_within_rate(&self) -> bool {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.0.elapsed() >= Duration::from_secs(1) {
+            *window = (Instant::now(), 0);
+        }
+        window.1 += 1;
+        window.1 <= REFUSALS_PER_SECOND_MAX
+    }
+}

@@ -1,0 +1,127 @@
+//! The route table: the one place that says what a request is called, what it is decided on, how
+//! its answer is held, and who makes it. A path that is not here does not exist.
+
+pub(crate) mod openapi;
+mod table;
+
+use std::{pin::Pin, sync::Arc};
+
+use dataos_model::{action::Action, fault::Fault};
+
+use crate::{
+    decide::Subject,
+    limits::Verb,
+    respond::Answer,
+    serve::{Call, Gateway},
+};
+
+pub(crate) use table::ROUTES;
+
+/// What a handler's future is.
+pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Send>>;
+/// Makes the answer to a call.
+pub(crate) type Handler = fn(Arc<Gateway>, Arc<Call>) -> HandlerFuture;
+
+/// How an answer relates to its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Not governed: neither decided nor recorded. A fixed list; a test keeps it.
+    Open,
+    /// Not decided by policy, and recorded: log-in.
+    LogIn,
+    /// The handler runs while its decision is written; the answer waits until that is durable.
+    Read,
+    /// The handler starts when its decision is durable.
+    Change,
+}
+
+/// One route.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route {
+    pub(crate) verb: Verb,
+    /// Literal segments, `{name}` for one segment, `{name...}` for the rest.
+    pub(crate) pattern: &'static str,
+    /// What is decided, and on what; absent for what is not governed.
+    pub(crate) governed: Option<(Action, Subject)>,
+    pub(crate) hold: Hold,
+    /// Whether a denial answers 404, like an absent thing.
+    pub(crate) hides_denied: bool,
+    /// Names of query parameters; any other is refused.
+    pub(crate) query: &'static [&'static str],
+    /// Content type of the body that is taken, if one is.
+    pub(crate) takes: Option<&'static str>,
+    /// One line for the OpenAPI document.
+    pub(crate) summary: &'static str,
+    pub(crate) handler: Handler,
+}
+
+/// Segments that a pattern captured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Parameters(Vec<(&'static str, String)>);
+
+impl Parameters {
+    /// A parameter that the pattern has.
+    pub(crate) fn get(&self, name: &str) -> Result<&str, Fault> {
+        self.0
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.as_str())
+            .ok_or_else(|| Fault::internal(format!("the route has no parameter `{name}`")))
+    }
+}
+
+/// What the table says about a method and path.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// This route.
+    Route(&'static Route, Parameters),
+    /// The path exists for other methods.
+    WrongMethod(Vec<&'static str>),
+    /// Nothing.
+    Nothing,
+}
+
+/// Looks a request up.
+pub(crate) fn find(verb: Verb, segments: &[String]) -> Found {
+    let mut others = Vec::new();
+    for route in ROUTES {
+        if let Some(parameters) = matches(route.pattern, segments) {
+            if route.verb == verb {
+                return Found::Route(route, parameters);
+            }
+            others.push(route.verb.name());
+        }
+    }
+    if others.is_empty() {
+        Found::Nothing
+    } else {
+        Found::WrongMethod(others)
+    }
+}
+
+fn matches(pattern: &'static str, segments: &[String]) -> Option<Parameters> {
+    let mut captured = Vec::new();
+    let mut rest = segments.iter();
+    for part in pattern.split('/').skip(1) {
+        let name = part
+            .strip_prefix('{')
+            .and_then(|name| name.strip_suffix('}'));
+        match name {
+            Some(name) if name.ends_with("...") => {
+                let tail: Vec<&str> = rest.map(String::as_str).collect();
+                captured.push((name.trim_end_matches("..."), tail.join("/")));
+                return Some(Parameters(captured));
+            }
+            Some(name) => {
+                let segment = rest.next().filter(|segment| !segment.is_empty())?;
+                captured.push((name, segment.clone()));
+            }
+            None if rest.next()? == part => {}
+            None => return None,
+        }
+    }
+    rest.next().is_none().then_some(Parameters(captured))
+}
+
+#[cfg(test)]
+mod tests;

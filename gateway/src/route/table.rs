@@ -1,0 +1,353 @@
+//! The rows of the table, in the order of docs/api.md.
+
+use dataos_model::action::Action;
+
+use super::{Handler, Hold, Route};
+use crate::{
+    decide::Subject,
+    handlers::{audit, catalog, overview, policies, public, query, resources, session, users},
+    limits::Verb,
+};
+
+const JSON: &str = "application/json";
+const YAML: &str = "application/yaml";
+
+const fn open(pattern: &'static str, summary: &'static str, handler: Handler) -> Route {
+    Route {
+        verb: Verb::Get,
+        pattern,
+        governed: None,
+        hold: Hold::Open,
+        hides_denied: false,
+        query: &[],
+        takes: None,
+        summary,
+        handler,
+    }
+}
+
+const fn read(
+    pattern: &'static str,
+    action: Action,
+    subject: Subject,
+    summary: &'static str,
+    handler: Handler,
+) -> Route {
+    Route {
+        governed: Some((action, subject)),
+        hold: Hold::Read,
+        ..open(pattern, summary, handler)
+    }
+}
+
+const fn change(
+    verb: Verb,
+    pattern: &'static str,
+    action: Action,
+    subject: Subject,
+    summary: &'static str,
+    handler: Handler,
+) -> Route {
+    Route {
+        verb,
+        hold: Hold::Change,
+        ..read(pattern, action, subject, summary, handler)
+    }
+}
+
+impl Route {
+    const fn with_query(mut self, names: &'static [&'static str]) -> Self {
+        self.query = names;
+        self
+    }
+
+    const fn taking(mut self, content_type: &'static str) -> Self {
+        self.takes = Some(content_type);
+        self
+    }
+
+    const fn hiding(mut self) -> Self {
+        self.hides_denied = true;
+        self
+    }
+}
+
+/// All routes.
+pub(crate) static ROUTES: &[Route] = &[
+    open("/healthz", "Whether the process lives", |g, c| {
+        Box::pin(public::health(g, c))
+    }),
+    open("/readyz", "Whether it can serve", |g, c| {
+        Box::pin(public::ready(g, c))
+    }),
+    open("/", "To the console", |g, c| Box::pin(public::root(g, c))),
+    open("/console", "To the console", |g, c| {
+        Box::pin(public::root(g, c))
+    }),
+    open("/console/{path...}", "The console", |g, c| {
+        Box::pin(public::console(g, c))
+    }),
+    open("/log/checkpoint", "The newest signed checkpoint", |g, c| {
+        Box::pin(public::checkpoint(g, c))
+    }),
+    open("/log/tile/{path...}", "A hash tile of the log", |g, c| {
+        Box::pin(public::tile(g, c))
+    }),
+    open("/log/key", "The verifier key of the log", |g, c| {
+        Box::pin(public::key(g, c))
+    }),
+    open("/api/v1/openapi.json", "This document", |g, c| {
+        Box::pin(public::openapi(g, c))
+    }),
+    Route {
+        verb: Verb::Post,
+        hold: Hold::LogIn,
+        ..open("/api/v1/session", "Log in", |g, c| {
+            Box::pin(session::not_here(g, c))
+        })
+    }
+    .taking(JSON),
+    read(
+        "/api/v1/session",
+        Action::Call,
+        Subject::ApiPath,
+        "Who am I",
+        |g, c| Box::pin(session::who(g, c)),
+    ),
+    change(
+        Verb::Delete,
+        "/api/v1/session",
+        Action::Call,
+        Subject::ApiPath,
+        "Log out",
+        |g, c| Box::pin(session::log_out(g, c)),
+    ),
+    read(
+        "/api/v1/users",
+        Action::ViewIdentity,
+        Subject::ApiPath,
+        "Users",
+        |g, c| Box::pin(users::list(g, c)),
+    ),
+    change(
+        Verb::Post,
+        "/api/v1/users",
+        Action::ManageIdentity,
+        Subject::ApiPath,
+        "Create a user",
+        |g, c| Box::pin(users::create(g, c)),
+    )
+    .taking(JSON),
+    change(
+        Verb::Put,
+        "/api/v1/users/{user}",
+        Action::ManageIdentity,
+        Subject::ApiPath,
+        "Replace a user",
+        |g, c| Box::pin(users::replace(g, c)),
+    )
+    .taking(JSON),
+    change(
+        Verb::Delete,
+        "/api/v1/users/{user}",
+        Action::ManageIdentity,
+        Subject::ApiPath,
+        "Delete a user with its keys and sessions",
+        |g, c| Box::pin(users::remove(g, c)),
+    ),
+    read(
+        "/api/v1/apikeys",
+        Action::Call,
+        Subject::ApiPath,
+        "Own API keys",
+        |g, c| Box::pin(users::keys(g, c)),
+    ),
+    change(
+        Verb::Post,
+        "/api/v1/apikeys",
+        Action::Call,
+        Subject::ApiPath,
+        "Create an API key; it is shown once",
+        |g, c| Box::pin(users::create_key(g, c)),
+    )
+    .taking(JSON),
+    change(
+        Verb::Delete,
+        "/api/v1/apikeys/{id}",
+        Action::Call,
+        Subject::ApiPath,
+        "Delete an own API key",
+        |g, c| Box::pin(users::remove_key(g, c)),
+    ),
+    change(
+        Verb::Post,
+        "/api/v1/query",
+        Action::Query,
+        Subject::Workspace,
+        "Run one governed SQL statement",
+        |g, c| Box::pin(query::run(g, c)),
+    )
+    .taking(JSON),
+    read(
+        "/api/v1/policies",
+        Action::ViewPolicy,
+        Subject::PolicySet,
+        "The policies in force",
+        |g, c| Box::pin(policies::list(g, c)),
+    ),
+    read(
+        "/api/v1/catalog/depots",
+        Action::SearchCatalog,
+        Subject::Workspace,
+        "Depots",
+        |g, c| Box::pin(catalog::depots(g, c)),
+    ),
+    change(
+        Verb::Post,
+        "/api/v1/catalog/depots/{depot}/scan",
+        Action::ScanDepot,
+        Subject::Depot,
+        "Read a depot's structure",
+        |g, c| Box::pin(catalog::scan(g, c)),
+    ),
+    read(
+        "/api/v1/catalog/datasets",
+        Action::SearchCatalog,
+        Subject::Workspace,
+        "Search datasets",
+        |g, c| Box::pin(catalog::search(g, c)),
+    )
+    .with_query(&["q", "depot", "limit"]),
+    read(
+        "/api/v1/catalog/datasets/{depot}/{collection}/{name}",
+        Action::ViewAsset,
+        Subject::Dataset,
+        "One dataset",
+        |g, c| Box::pin(catalog::dataset(g, c)),
+    )
+    .hiding(),
+    change(
+        Verb::Put,
+        "/api/v1/catalog/datasets/{depot}/{collection}/{name}/tags",
+        Action::TagAsset,
+        Subject::Dataset,
+        "Set the tags of a dataset or column",
+        |g, c| Box::pin(catalog::set_tags(g, c)),
+    )
+    .taking(JSON),
+    read(
+        "/api/v1/catalog/datasets/{depot}/{collection}/{name}/lineage",
+        Action::ViewAsset,
+        Subject::Dataset,
+        "Lineage around a dataset",
+        |g, c| Box::pin(catalog::lineage(g, c)),
+    )
+    .hiding(),
+    read(
+        "/api/v1/resources",
+        Action::ListResources,
+        Subject::Workspace,
+        "Resources",
+        |g, c| Box::pin(resources::list(g, c)),
+    )
+    .with_query(&["type", "name", "workspace", "owner"]),
+    change(
+        Verb::Post,
+        "/api/v1/resources",
+        Action::ListResources,
+        Subject::Workspace,
+        "Apply manifests",
+        |g, c| Box::pin(resources::apply(g, c)),
+    )
+    .with_query(&["workspace", "plan"])
+    .taking(YAML),
+    change(
+        Verb::Post,
+        "/api/v1/resources/plan",
+        Action::ListResources,
+        Subject::Workspace,
+        "What apply would do",
+        |g, c| Box::pin(resources::plan(g, c)),
+    )
+    .with_query(&["workspace"])
+    .taking(YAML),
+    read(
+        "/api/v1/resources/{rid}",
+        Action::GetResource,
+        Subject::Resource,
+        "One resource",
+        |g, c| Box::pin(resources::get(g, c)),
+    ),
+    change(
+        Verb::Delete,
+        "/api/v1/resources/{rid}",
+        Action::DeleteResource,
+        Subject::Resource,
+        "Delete a resource",
+        |g, c| Box::pin(resources::delete(g, c)),
+    ),
+    read(
+        "/api/v1/resources/{rid}/log",
+        Action::ViewLog,
+        Subject::Resource,
+        "The log of the newest run",
+        |g, c| Box::pin(resources::log(g, c)),
+    )
+    .with_query(&["job", "lines"]),
+    read(
+        "/api/v1/audit/entries",
+        Action::SearchAudit,
+        Subject::AuditLog,
+        "Search the audit log",
+        |g, c| Box::pin(audit::search(g, c)),
+    )
+    .with_query(&[
+        "from",
+        "to",
+        "principal",
+        "action",
+        "resource",
+        "effect",
+        "kind",
+        "policy",
+        "request_id",
+        "text",
+        "before",
+        "limit",
+    ]),
+    read(
+        "/api/v1/audit/entries/{index}",
+        Action::SearchAudit,
+        Subject::AuditLog,
+        "One entry",
+        |g, c| Box::pin(audit::get(g, c)),
+    ),
+    read(
+        "/api/v1/audit/entries/{index}/proof",
+        Action::VerifyAudit,
+        Subject::AuditLog,
+        "A proof of one entry",
+        |g, c| Box::pin(audit::proof(g, c)),
+    ),
+    read(
+        "/api/v1/audit/status",
+        Action::VerifyAudit,
+        Subject::AuditLog,
+        "Figures about the log",
+        |g, c| Box::pin(audit::status(g, c)),
+    ),
+    read(
+        "/api/v1/overview",
+        Action::ViewHealth,
+        Subject::ApiPath,
+        "Live figures and health",
+        |g, c| Box::pin(overview::overview(g, c)),
+    ),
+    read(
+        "/metrics",
+        Action::ViewHealth,
+        Subject::ApiPath,
+        "Prometheus text",
+        |g, c| Box::pin(overview::metrics(g, c)),
+    ),
+];

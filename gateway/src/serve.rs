@@ -1,0 +1,539 @@
+//! The path of one request: limits, route, authenticate, decide, record, handler, respond.
+//!
+//! [`Gateway`] holds the seams and knows no transport: `accept` feeds it from TLS, tests feed it
+//! directly. Whatever fails on the way, no byte of a governed answer leaves before its record.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use dataos_model::{
+    clock::Clock,
+    decision::Reason,
+    entity::EntityType,
+    fault::{Fault, FaultKind},
+    hash::Hash,
+    principal::{Authentication, Principal},
+    record::Receipt,
+    seams::{Assets, Decide, Policies, Record, Records, Resources, RunQuery},
+    value::Value,
+};
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Body;
+
+use crate::{
+    accounts::Accounts,
+    authenticate::{AuthenticationFault, Authenticator},
+    config::Limits,
+    decide,
+    handlers::session,
+    limits::{self, Head, Peer, Refusal},
+    observe::{CallFigures, Figures},
+    record::{self, Refusals},
+    respond::{self, Answer, AnswerBody},
+    route::{self, Found, Hold, Parameters, Route},
+};
+
+/// The rooms behind the edge.
+#[derive(Clone, Debug)]
+pub(crate) struct Seams {
+    /// The PDP.
+    pub(crate) decide: Arc<dyn Decide>,
+    /// The policies in force.
+    pub(crate) policies: Arc<dyn Policies>,
+    /// Appends to the audit log.
+    pub(crate) record: Arc<dyn Record>,
+    /// Reads the audit log.
+    pub(crate) records: Arc<dyn Records>,
+    /// The catalog.
+    pub(crate) assets: Arc<dyn Assets>,
+    /// The orchestrator.
+    pub(crate) resources: Arc<dyn Resources>,
+    /// The query layer.
+    pub(crate) query: Arc<dyn RunQuery>,
+    /// Time.
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// The policy enforcement point.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) seams: Seams,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) figures: Figures,
+    pub(crate) refusals: Arc<Refusals>,
+    pub(crate) limits: Limits,
+    pub(crate) session_lifetime: Duration,
+}
+
+/// An authenticated call on a known route.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) request_id: String,
+    pub(crate) principal: Arc<Principal>,
+    pub(crate) head: Head,
+    pub(crate) parameters: Parameters,
+    pub(crate) body: Bytes,
+    pub(crate) digest: Hash,
+    pub(crate) peer: Peer,
+    /// What policies may read of the call.
+    pub(crate) context: BTreeMap<String, Value>,
+}
+
+/// An answer with what belongs to it.
+struct Passed {
+    answer: Answer,
+    receipt: Option<Receipt>,
+    /// The pattern of the route, for metrics; a path would make them unbounded.
+    route: &'static str,
+    principal: Option<Arc<Principal>>,
+    is_denied: bool,
+    closes: bool,
+}
+
+impl Passed {
+    fn new(answer: Answer, route: &'static str) -> Self {
+        Self {
+            answer,
+            receipt: None,
+            route,
+            principal: None,
+            is_denied: false,
+            closes: false,
+        }
+    }
+}
+
+/// What the request path needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct GatewayConfig {
+    pub(crate) limits: Limits,
+    pub(crate) session_lifetime: Duration,
+}
+
+impl Gateway {
+    pub(crate) fn new(
+        seams: Seams,
+        accounts: Arc<Accounts>,
+        authenticator: Authenticator,
+        config: GatewayConfig,
+    ) -> Self {
+        Self {
+            refusals: Arc::new(Refusals::new(Arc::clone(&seams.record))),
+            figures: Figures::new(),
+            seams,
+            accounts,
+            authenticator,
+            limits: config.limits,
+            session_lifetime: config.session_lifetime,
+        }
+    }
+
+    /// Answers one request.
+    pub(crate) async fn answer<B>(
+        self: Arc<Self>,
+        request: Request<B>,
+        peer: Peer,
+    ) -> Response<AnswerBody>
+    where
+        B: Body<Data = Bytes> + Unpin + Send,
+    {
+        let started = Instant::now();
+        let (parts, body) = request.into_parts();
+        let request_id = limits::request_id(&parts.headers);
+        let passed = match limits::check(&parts, &peer) {
+            Ok(head) => self.pass(head, body, &peer, &request_id).await,
+            Err(refusal) => self.refuse(&refusal, None, &peer, &request_id),
+        };
+        let took = started.elapsed();
+        self.figures.note(&CallFigures {
+            route: passed.route,
+            method: parts.method.as_str(),
+            status: passed.answer.status,
+            is_denied: passed.is_denied,
+            principal: passed.principal.as_deref(),
+            request_id: &request_id,
+            bytes: passed.answer.body.len_bytes(),
+            took,
+        });
+        let mut response = respond::response(passed.answer, &request_id, passed.receipt.as_ref());
+        if passed.closes && parts.version != http::Version::HTTP_2 {
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    async fn pass<B>(self: &Arc<Self>, head: Head, body: B, peer: &Peer, request_id: &str) -> Passed
+    where
+        B: Body<Data = Bytes> + Unpin + Send,
+    {
+        let found = route::find(head.verb, head.path.segments());
+        let principal = match &found {
+            Found::Route(route, _) if matches!(route.hold, Hold::Open | Hold::LogIn) => {
+                Arc::new(Principal::anonymous())
+            }
+            _ => match self.authenticator.authenticate(&head).await {
+                Ok(principal) => principal,
+                Err(fault) => return self.refuse_credential(fault, &head, peer, request_id),
+            },
+        };
+        let (route, parameters) = match found {
+            Found::Route(route, parameters) => (route, parameters),
+            Found::Nothing => return self.no_route(&head, peer, request_id),
+            Found::WrongMethod(allowed) => {
+                return self.wrong_method(&allowed, &head, peer, request_id);
+            }
+        };
+        if let Err(refusal) = check_shape(route, &head) {
+            return self.refuse(&refusal, Some(&head), peer, request_id);
+        }
+        let body = if route.takes.is_some() {
+            let limits = &self.limits;
+            match limits::read_body(body, limits.body_bytes_max, limits.body_timeout).await {
+                Ok(body) => body,
+                Err(refusal) => return self.refuse(&refusal, Some(&head), peer, request_id),
+            }
+        } else if body.is_end_stream() {
+            Bytes::new()
+        } else {
+            let refusal = Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "body_unexpected",
+                "this route takes no request body",
+            );
+            return self.refuse(&refusal, Some(&head), peer, request_id);
+        };
+        let call = Arc::new(Call {
+            request_id: request_id.to_owned(),
+            principal,
+            digest: head.digest(&body),
+            context: decide::context(head.verb, peer),
+            head,
+            parameters,
+            body,
+            peer: peer.clone(),
+        });
+        match route.hold {
+            Hold::Open => {
+                let answered = (route.handler)(Arc::clone(self), Arc::clone(&call)).await;
+                Passed::new(or_problem(answered, &call), route.pattern)
+            }
+            Hold::LogIn => self.log_in(route, &call).await,
+            Hold::Read | Hold::Change => self.governed(route, call).await,
+        }
+    }
+
+    /// Decides, records and answers a governed call.
+    async fn governed(self: &Arc<Self>, route: &'static Route, call: Arc<Call>) -> Passed {
+        let principal = Arc::clone(&call.principal);
+        let mut passed = self.decided(route, call).await;
+        passed.principal = Some(principal);
+        passed
+    }
+
+    async fn decided(self: &Arc<Self>, route: &'static Route, call: Arc<Call>) -> Passed {
+        let Some((action, subject)) = route.governed else {
+            let fault = Fault::internal("a governed route without action");
+            return Passed::new(
+                respond::problem(&fault, &call.request_id, None),
+                route.pattern,
+            );
+        };
+        let workspace = call.head.query.get("workspace");
+        let path = call.head.path.text();
+        let resources = self.seams.resources.as_ref();
+        let target =
+            match decide::target(subject, path, workspace, &call.parameters, resources).await {
+                Ok(target) => target,
+                Err(fault) => {
+                    self.refusals.note(
+                        &call.request_id,
+                        "resource_malformed",
+                        Some(&call.head),
+                        &call.peer,
+                    );
+                    let answer = respond::problem(&fault, &call.request_id, None);
+                    return Passed::new(answer, route.pattern);
+                }
+            };
+        let request = decide::request(&call.principal, action, target, &call.context);
+        let decision = decide::ask(&self.seams.decide, &request).await;
+        let entry = record::decision(&call, action, &request.resource, &decision);
+        let pending = self.seams.record.append(entry);
+        if !decision.is_allowed() {
+            let fault = denial_shown(route, &call.principal, &decision);
+            return match pending.await {
+                Ok(receipt) => Passed {
+                    answer: respond::problem(&fault, &call.request_id, Some(&receipt)),
+                    receipt: Some(receipt),
+                    is_denied: true,
+                    ..Passed::new(Answer::no_content(), route.pattern)
+                },
+                Err(fault) => self.unrecorded(&fault, route, &call),
+            };
+        }
+        match route.hold {
+            Hold::Change => {
+                let receipt = match pending.await {
+                    Ok(receipt) => receipt,
+                    Err(fault) => return self.unrecorded(&fault, route, &call),
+                };
+                self.change(route, call, receipt).await
+            }
+            _ => {
+                let started = Instant::now();
+                let (receipt, answered) =
+                    tokio::join!(pending, self.run_handler(route, Arc::clone(&call)));
+                match receipt {
+                    Ok(receipt) => self.finish(route, &call, receipt, answered, started),
+                    Err(fault) => self.unrecorded(&fault, route, &call),
+                }
+            }
+        }
+    }
+
+    /// Runs the handler of a change to its end, even if the client goes away meanwhile.
+    async fn change(
+        self: &Arc<Self>,
+        route: &'static Route,
+        call: Arc<Call>,
+        receipt: Receipt,
+    ) -> Passed {
+        let gateway = Arc::clone(self);
+        let request_id = call.request_id.clone();
+        // Bounded by the connections and streams that wait for it, and by the answer timeout.
+        let task = tokio::spawn(async move {
+            let started = Instant::now();
+            let answered = gateway.run_handler(route, Arc::clone(&call)).await;
+            gateway.finish(route, &call, receipt, answered, started)
+        });
+        task.await.unwrap_or_else(|error| {
+            let fault = Fault::internal(format!("a handler was stopped: {error}"));
+            Passed::new(respond::problem(&fault, &request_id, None), route.pattern)
+        })
+    }
+
+    async fn run_handler(
+        self: &Arc<Self>,
+        route: &'static Route,
+        call: Arc<Call>,
+    ) -> Result<Answer, Fault> {
+        let work = (route.handler)(Arc::clone(self), call);
+        tokio::time::timeout(self.limits.answer_timeout, work)
+            .await
+            .unwrap_or_else(|_| {
+                Err(Fault::new(
+                    FaultKind::Timeout,
+                    "the answer was not ready in time",
+                ))
+            })
+    }
+
+    /// The answer of an allowed call whose decision is durable; its outcome is recorded behind it.
+    fn finish(
+        &self,
+        route: &'static Route,
+        call: &Call,
+        receipt: Receipt,
+        answered: Result<Answer, Fault>,
+        started: Instant,
+    ) -> Passed {
+        let answer = match answered {
+            Ok(answer) => answer,
+            Err(fault) => respond::problem(&fault, &call.request_id, Some(&receipt)),
+        };
+        if let Some((action, _)) = route.governed {
+            let took = started.elapsed();
+            let entry = record::outcome(
+                &call.request_id,
+                &call.principal,
+                action,
+                receipt.index,
+                &answer,
+                took,
+            );
+            // Queued by this call; the answer rests on the decision's record alone.
+            drop(self.seams.record.append(entry));
+        }
+        Passed {
+            receipt: Some(receipt),
+            ..Passed::new(answer, route.pattern)
+        }
+    }
+
+    async fn log_in(self: &Arc<Self>, route: &'static Route, call: &Call) -> Passed {
+        let attempt = session::log_in(self, call).await;
+        let user = EntityType::USER.id(attempt.user);
+        let outcome = attempt
+            .answer
+            .as_ref()
+            .map(|_| ())
+            .map_err(|fault| fault.reason.as_str());
+        let entry = record::log_in(&call.request_id, &user, outcome, &call.head, &call.peer);
+        match attempt.answer {
+            Ok(answer) => match self.seams.record.append(entry).await {
+                Ok(receipt) => Passed {
+                    receipt: Some(receipt),
+                    ..Passed::new(answer, route.pattern)
+                },
+                Err(fault) => self.unrecorded(&fault, route, call),
+            },
+            Err(fault) if fault.kind == FaultKind::Unauthenticated => {
+                self.refusals.append_or_count(entry);
+                let shown = Fault {
+                    reason: String::new(),
+                    ..fault
+                };
+                Passed {
+                    is_denied: true,
+                    ..Passed::new(
+                        respond::problem(&shown, &call.request_id, None),
+                        route.pattern,
+                    )
+                }
+            }
+            Err(fault) => Passed::new(
+                respond::problem(&fault, &call.request_id, None),
+                route.pattern,
+            ),
+        }
+    }
+
+    /// The log did not take the record: nothing of the answer may leave.
+    fn unrecorded(&self, fault: &Fault, route: &'static Route, call: &Call) -> Passed {
+        tracing::error!(request_id = call.request_id, %fault, "not recorded, so not answered");
+        self.figures.note_unrecorded();
+        let shown =
+            Fault::unavailable("the audit log does not take records, so nothing is answered")
+                .with_reason("not_recorded");
+        Passed::new(
+            respond::problem(&shown, &call.request_id, None),
+            route.pattern,
+        )
+    }
+
+    fn refuse(
+        &self,
+        refusal: &Refusal,
+        head: Option<&Head>,
+        peer: &Peer,
+        request_id: &str,
+    ) -> Passed {
+        self.refusals.note(request_id, refusal.reason, head, peer);
+        let answer = respond::refusal(refusal, request_id);
+        Passed {
+            closes: true,
+            ..Passed::new(answer, "refused")
+        }
+    }
+
+    fn refuse_credential(
+        &self,
+        fault: AuthenticationFault,
+        head: &Head,
+        peer: &Peer,
+        request_id: &str,
+    ) -> Passed {
+        self.refusals
+            .note(request_id, fault.code(), Some(head), peer);
+        let answer = match fault {
+            AuthenticationFault::Invalid(_) => respond::invalid_token(request_id),
+            AuthenticationFault::Unavailable(_) => {
+                let fault = Fault::unavailable("the issuer of the token cannot be reached");
+                respond::problem(&fault, request_id, None)
+            }
+            AuthenticationFault::Csrf => {
+                let fault =
+                    Fault::denied(fault.code(), "a session needs the header X-DataOS-CSRF: 1");
+                respond::problem(&fault, request_id, None)
+            }
+        };
+        Passed {
+            is_denied: true,
+            ..Passed::new(answer, "refused")
+        }
+    }
+
+    fn no_route(&self, head: &Head, peer: &Peer, request_id: &str) -> Passed {
+        self.refusals.note(request_id, "no_route", Some(head), peer);
+        let fault =
+            Fault::not_found("there is nothing at this path").with_hint("see /api/v1/openapi.json");
+        Passed::new(respond::problem(&fault, request_id, None), "none")
+    }
+
+    fn wrong_method(
+        &self,
+        allowed: &[&'static str],
+        head: &Head,
+        peer: &Peer,
+        request_id: &str,
+    ) -> Passed {
+        let refusal = Refusal::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            format!("this path takes {}", allowed.join(", ")),
+        );
+        let mut passed = self.refuse(&refusal, Some(head), peer, request_id);
+        if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
+            passed.answer = passed.answer.with_header(header::ALLOW, value);
+        }
+        passed
+    }
+}
+
+fn or_problem(answered: Result<Answer, Fault>, call: &Call) -> Answer {
+    answered.unwrap_or_else(|fault| respond::problem(&fault, &call.request_id, None))
+}
+
+/// Query parameters and content type that the route takes, and no others.
+fn check_shape(route: &Route, head: &Head) -> Result<(), Refusal> {
+    // What is open may be linked to with parameters that only the console reads.
+    if route.hold != Hold::Open
+        && let Some(name) = head.query.unknown(route.query)
+    {
+        return Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "parameter_unknown",
+            format!("unknown query parameter `{name}`"),
+        ));
+    }
+    let Some(takes) = route.takes else {
+        return Ok(());
+    };
+    let given = head.content_type.as_deref().unwrap_or("");
+    let essence = given.split(';').next().unwrap_or("").trim();
+    if essence.eq_ignore_ascii_case(takes) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        StatusCode::BAD_REQUEST,
+        "content_type",
+        format!("this route takes Content-Type {takes}"),
+    ))
+}
+
+/// What the caller is told about a denial: less where even existence is hidden, and to log in
+/// where nobody is logged in.
+fn denial_shown(
+    route: &Route,
+    principal: &Principal,
+    decision: &dataos_model::decision::Decision,
+) -> Fault {
+    if principal.authentication == Authentication::Anonymous {
+        return Fault::new(FaultKind::Unauthenticated, "log in first, or send a token")
+            .with_reason(decision.reason.code());
+    }
+    if route.hides_denied || decision.reason == Reason::EntityMissing {
+        return Fault::not_found("there is no such thing, or you may not see it");
+    }
+    decide::denial(decision)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,511 @@
+//! One fake behind each seam, with the switches that the tests need.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use dataos_model::{
+    access::{AccessRequest, DatasetAccess},
+    clock::{Clock, Timestamp},
+    dataset::{DatasetId, DatasetSchema},
+    decision::{Decision, Effect, PolicyRef, Reason, Request},
+    depot::{AssetSnapshot, Dataset, DatasetSource, Depot, DepotSource},
+    fault::Fault,
+    hash::Hash,
+    lineage::WriteLineage,
+    policy::{PolicyInfo, PolicySetInfo, PolicyText},
+    principal::Principal,
+    query::{Certificate, QueryAnswer, QueryRequest},
+    record::{Entry, LogStatus, Receipt, RecordPage, RecordQuery, StoredEntry},
+    resource::{ApplyOutcome, Plan, ResourceFilter, ResourceId, ResourceView},
+    seams::{
+        Assets, BoxFuture, Decide, Lineage, Policies, Record, Records, Resources, RunQuery,
+        ScanReport,
+    },
+    secret::Secret,
+};
+use tokio::sync::{Notify, watch};
+
+use crate::{
+    accounts::{Accounts, User},
+    authenticate::{Authenticator, api_key::Pepper, token::Tokens},
+    config::Limits,
+    serve::{Gateway, GatewayConfig, Seams},
+    store::Store,
+};
+
+/// What the log does with what it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RecordMode {
+    Durable,
+    Stalled,
+    Failing,
+}
+
+#[derive(Debug)]
+pub(super) struct FakeRecord {
+    pub(super) entries: Mutex<Vec<Entry>>,
+    mode: watch::Sender<RecordMode>,
+}
+
+impl FakeRecord {
+    pub(super) fn set(&self, mode: RecordMode) {
+        self.mode.send_replace(mode);
+    }
+
+    pub(super) async fn wait_for(&self, count: usize) {
+        while self.entries.lock().unwrap().len() < count {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Record for FakeRecord {
+    fn append(&self, entry: Entry) -> BoxFuture<Result<Receipt, Fault>> {
+        let mut entries = self.entries.lock().unwrap();
+        entries.push(entry);
+        let index = entries.len() as u64 - 1;
+        let mut mode = self.mode.subscribe();
+        Box::pin(async move {
+            let mode = *mode
+                .wait_for(|mode| *mode != RecordMode::Stalled)
+                .await
+                .unwrap();
+            if mode == RecordMode::Failing {
+                return Err(Fault::unavailable("the disk is full"));
+            }
+            Ok(Receipt {
+                index,
+                text: format!("receipt-{index}"),
+            })
+        })
+    }
+}
+
+#[async_trait]
+impl Records for FakeRecord {
+    async fn search(&self, _query: &RecordQuery) -> Result<RecordPage, Fault> {
+        Ok(RecordPage::default())
+    }
+
+    async fn get(&self, _index: u64) -> Result<StoredEntry, Fault> {
+        Err(Fault::not_found("no such entry"))
+    }
+
+    async fn proof(&self, _index: u64) -> Result<String, Fault> {
+        Err(Fault::not_found("no such entry"))
+    }
+
+    async fn checkpoint(&self) -> Result<String, Fault> {
+        Ok("checkpoint".to_owned())
+    }
+
+    async fn tile(&self, _path: &str) -> Result<Bytes, Fault> {
+        Err(Fault::not_found("no such tile"))
+    }
+
+    fn status(&self) -> LogStatus {
+        let is_failing = *self.mode.borrow() == RecordMode::Failing;
+        LogStatus {
+            stopped: is_failing.then(|| "the disk is full".to_owned()),
+            ..LogStatus::default()
+        }
+    }
+}
+
+/// Allows everything to anyone who is logged in, but what it is told to deny.
+#[derive(Debug, Default)]
+pub(super) struct FakeDecide {
+    denied: Mutex<(Vec<String>, String)>,
+}
+
+impl FakeDecide {
+    pub(super) fn deny(&self, actions: &[&str]) {
+        self.deny_on(actions, "");
+    }
+
+    /// Denies actions on resources whose id contains `part`.
+    pub(super) fn deny_on(&self, actions: &[&str], part: &str) {
+        let actions = actions.iter().map(|action| (*action).to_owned()).collect();
+        *self.denied.lock().unwrap() = (actions, part.to_owned());
+    }
+
+    fn answer(&self, request: &Request) -> Decision {
+        let (actions, part) = &*self.denied.lock().unwrap();
+        let is_denied = actions.iter().any(|action| action == request.action.name())
+            && request.resource.id.contains(part);
+        let (effect, reason) = if is_denied {
+            (Effect::Deny, Reason::Forbidden)
+        } else if request.principal.uid.id == "anonymous" {
+            (Effect::Deny, Reason::NoPermit)
+        } else {
+            (Effect::Allow, Reason::Permitted)
+        };
+        let policies = if is_denied {
+            vec![PolicyRef {
+                id: "test.forbid".to_owned(),
+                effect_is_permit: false,
+                source: "test".to_owned(),
+                description: None,
+            }]
+        } else {
+            Vec::new()
+        };
+        Decision {
+            effect,
+            reason,
+            policies,
+            errors: Vec::new(),
+            obligations: Vec::new(),
+            policy_set: Hash::of("set"),
+            entities: Hash::of("entities"),
+            detail: String::new(),
+        }
+    }
+}
+
+#[async_trait]
+impl Decide for FakeDecide {
+    async fn decide(&self, request: &Request) -> Decision {
+        self.answer(request)
+    }
+
+    async fn decide_all(&self, requests: &[Request]) -> Vec<Decision> {
+        requests
+            .iter()
+            .map(|request| self.answer(request))
+            .collect()
+    }
+
+    async fn access(&self, _request: &AccessRequest) -> Vec<DatasetAccess> {
+        Vec::new()
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct FakePolicies {
+    pub(super) listed: Notify,
+}
+
+#[async_trait]
+impl Policies for FakePolicies {
+    fn info(&self) -> PolicySetInfo {
+        PolicySetInfo {
+            hash: Hash::of("set"),
+            activated_at: Timestamp(0),
+            count: 1,
+            load_error: None,
+        }
+    }
+
+    fn list(&self) -> Vec<PolicyInfo> {
+        self.listed.notify_one();
+        vec![PolicyInfo {
+            id: "canary".to_owned(),
+            effect: "permit".to_owned(),
+            source: "test".to_owned(),
+            annotations: Vec::new(),
+            text: String::new(),
+        }]
+    }
+
+    async fn check(&self, _texts: &[PolicyText]) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn put(&self, _text: PolicyText) -> Result<Hash, Fault> {
+        Ok(Hash::of("set"))
+    }
+
+    async fn remove(&self, _source: &str) -> Result<Hash, Fault> {
+        Ok(Hash::of("set"))
+    }
+}
+
+/// Answers each query with one row, and can be held inside one.
+#[derive(Debug)]
+pub(super) struct FakeQuery {
+    pub(super) runs: AtomicUsize,
+    pub(super) started: Notify,
+    held: watch::Sender<bool>,
+}
+
+impl FakeQuery {
+    pub(super) fn hold(&self) {
+        self.held.send_replace(true);
+    }
+
+    pub(super) fn release(&self) {
+        self.held.send_replace(false);
+    }
+}
+
+#[async_trait]
+impl RunQuery for FakeQuery {
+    async fn run(&self, _request: QueryRequest) -> Result<QueryAnswer, Fault> {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        self.started.notify_one();
+        self.held.subscribe().wait_for(|held| !held).await.unwrap();
+        Ok(QueryAnswer {
+            columns: Vec::new(),
+            chunks: vec![
+                Bytes::from_static(b"[["),
+                Bytes::from_static(b"\"canary\"]]"),
+            ],
+            row_count: 1,
+            is_truncated: false,
+            certificate: Certificate {
+                policy_set: Hash::of("set"),
+                entities: Hash::of("entities"),
+                statement: Hash::of("statement"),
+                governed_sql: String::new(),
+                engine: "test".to_owned(),
+                tables: Vec::new(),
+            },
+            receipt: Receipt {
+                index: 99,
+                text: "receipt-99".to_owned(),
+            },
+        })
+    }
+}
+
+/// Two datasets in one depot.
+#[derive(Debug)]
+struct FakeAssets(Arc<AssetSnapshot>);
+
+impl FakeAssets {
+    fn new() -> Self {
+        let mut snapshot = AssetSnapshot::default();
+        let depot = Depot {
+            name: "crm".to_owned(),
+            description: String::new(),
+            owner: "admin".to_owned(),
+            tags: BTreeSet::new(),
+            source: DepotSource::Files {
+                root: "/data".into(),
+                is_writable: false,
+            },
+        };
+        snapshot.depots.insert("crm".to_owned(), Arc::new(depot));
+        for name in ["people", "salaries"] {
+            let id = DatasetId::new("crm", "main", name);
+            let dataset = Dataset {
+                id: id.clone(),
+                schema: DatasetSchema::default(),
+                source: DatasetSource::Table {
+                    schema: "main".to_owned(),
+                    table: name.to_owned(),
+                },
+                tags: BTreeSet::new(),
+                column_tags: BTreeMap::new(),
+                owner: None,
+                row_count: None,
+                size_bytes: None,
+                scanned_at: Timestamp(0),
+            };
+            snapshot.datasets.insert(id, Arc::new(dataset));
+        }
+        Self(Arc::new(snapshot))
+    }
+}
+
+fn not_in_these_tests<T>() -> Result<T, Fault> {
+    Err(Fault::internal("not part of these tests"))
+}
+
+#[async_trait]
+impl Assets for FakeAssets {
+    fn snapshot(&self) -> Arc<AssetSnapshot> {
+        Arc::clone(&self.0)
+    }
+
+    async fn register_depot(&self, _depot: Depot) -> Result<(), Fault> {
+        not_in_these_tests()
+    }
+
+    async fn remove_depot(&self, _name: &str) -> Result<(), Fault> {
+        not_in_these_tests()
+    }
+
+    async fn scan(&self, _depot: &str) -> Result<ScanReport, Fault> {
+        not_in_these_tests()
+    }
+
+    async fn set_tags(
+        &self,
+        _dataset: &DatasetId,
+        _column: Option<&str>,
+        _tags: Vec<String>,
+    ) -> Result<(), Fault> {
+        not_in_these_tests()
+    }
+
+    async fn stage_write(&self, _target: Dataset, _lineage: WriteLineage) -> Result<u64, Fault> {
+        not_in_these_tests()
+    }
+
+    async fn settle_write(&self, _stage: u64, _target: Dataset) -> Result<(), Fault> {
+        not_in_these_tests()
+    }
+
+    async fn retract_write(&self, _stage: u64) -> Result<(), Fault> {
+        not_in_these_tests()
+    }
+
+    async fn search(
+        &self,
+        _text: &str,
+        _limit: usize,
+        _is_visible: &(dyn for<'a> Fn(&'a DatasetId) -> bool + Send + Sync),
+    ) -> Vec<DatasetId> {
+        Vec::new()
+    }
+
+    async fn lineage(&self, _dataset: &DatasetId) -> Result<Lineage, Fault> {
+        Ok(Lineage::default())
+    }
+}
+
+#[derive(Debug)]
+struct FakeResources;
+
+#[async_trait]
+impl Resources for FakeResources {
+    async fn apply(
+        &self,
+        _principal: &Principal,
+        _request_id: &str,
+        _workspace: &str,
+        _manifests: &str,
+        _plan: Option<Hash>,
+    ) -> Result<Vec<ApplyOutcome>, Fault> {
+        not_in_these_tests()
+    }
+
+    async fn plan(
+        &self,
+        _principal: &Principal,
+        _workspace: &str,
+        _manifests: &str,
+    ) -> Result<Plan, Fault> {
+        not_in_these_tests()
+    }
+
+    async fn list(&self, _filter: &ResourceFilter) -> Result<Vec<ResourceView>, Fault> {
+        Ok(Vec::new())
+    }
+
+    async fn get(&self, _id: &ResourceId) -> Result<ResourceView, Fault> {
+        Err(Fault::not_found("no such resource"))
+    }
+
+    async fn delete(
+        &self,
+        _principal: &Principal,
+        _request_id: &str,
+        _id: &ResourceId,
+    ) -> Result<ApplyOutcome, Fault> {
+        not_in_these_tests()
+    }
+
+    async fn log(
+        &self,
+        _id: &ResourceId,
+        _job: Option<&str>,
+        _lines: usize,
+    ) -> Result<Vec<String>, Fault> {
+        not_in_these_tests()
+    }
+}
+
+#[derive(Debug)]
+struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_800_000_000_000)
+    }
+}
+
+/// A gateway with its fakes, and the API key of the user `admin`.
+pub(super) struct Scene {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) record: Arc<FakeRecord>,
+    pub(super) decide: Arc<FakeDecide>,
+    pub(super) policies: Arc<FakePolicies>,
+    pub(super) query: Arc<FakeQuery>,
+    /// Value of `Authorization`.
+    pub(super) bearer: String,
+    _folder: tempfile::TempDir,
+}
+
+pub(super) async fn scene() -> Scene {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("accounts.db"))
+        .await
+        .unwrap();
+    let pepper = Pepper::new(&Secret::new([7; 32]));
+    let clock: Arc<dyn Clock> = Arc::new(FixedClock);
+    let accounts = Arc::new(Accounts::open(store, pepper, clock.now()).await.unwrap());
+    let user = User {
+        user: "admin".to_owned(),
+        ..User::default()
+    };
+    accounts.create(user, "correct horse").await.unwrap();
+    let key = accounts
+        .create_key("admin", "test", None, clock.now())
+        .await
+        .unwrap();
+    let record = Arc::new(FakeRecord {
+        entries: Mutex::default(),
+        mode: watch::Sender::new(RecordMode::Durable),
+    });
+    let decide = Arc::new(FakeDecide::default());
+    let policies = Arc::new(FakePolicies::default());
+    let query = Arc::new(FakeQuery {
+        runs: AtomicUsize::new(0),
+        started: Notify::new(),
+        held: watch::Sender::new(false),
+    });
+    let seams = Seams {
+        decide: Arc::clone(&decide) as _,
+        policies: Arc::clone(&policies) as _,
+        record: Arc::clone(&record) as _,
+        records: Arc::clone(&record) as _,
+        assets: Arc::new(FakeAssets::new()),
+        resources: Arc::new(FakeResources),
+        query: Arc::clone(&query) as _,
+        clock: Arc::clone(&clock),
+    };
+    let tokens = Tokens::open(&[], Arc::clone(&accounts), clock.now()).unwrap();
+    let authenticator = Authenticator::new(Arc::clone(&accounts), tokens, clock);
+    let config = GatewayConfig {
+        limits: Limits {
+            connections_max: 10,
+            body_bytes_max: 1 << 20,
+            handshake_timeout: Duration::from_secs(5),
+            head_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(1),
+        },
+        session_lifetime: Duration::from_secs(3600),
+    };
+    Scene {
+        gateway: Arc::new(Gateway::new(seams, accounts, authenticator, config)),
+        record,
+        decide,
+        policies,
+        query,
+        bearer: format!("Bearer {}", key.text),
+        _folder: folder,
+    }
+}
