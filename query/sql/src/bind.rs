@@ -295,7 +295,7 @@ impl<'a> Binder<'a> {
         Ok(())
     }
 
-    /// Counts recorded sources.
+    /// Counts sources that are looked at or recorded.
     fn spend(&mut self, flow: &Flow) -> Result<(), SqlError> {
         self.sources = self.sources.saturating_add(flow.size());
         if self.sources > limits::FLOW_SOURCES_MAX {

@@ -32,6 +32,7 @@ impl Binder<'_> {
     ) -> Result<(), SqlError> {
         if let Expr::Column(parts) = expr {
             let (bound, sources, _) = self.column(parts)?;
+            self.spend(&sources)?;
             flow.absorb(&sources, how);
             *expr = bound;
             return Ok(());

@@ -49,13 +49,13 @@ impl Binder<'_> {
                     .as_ref()
                     .map_or("derived", |alias| alias.name.value.as_str());
                 let engine_alias = self.alias(name);
-                scope.relations.push(ScopeRelation {
+                scope.push(ScopeRelation {
                     name: alias.as_ref().map(|alias| alias.name.clone()),
                     dataset: None,
                     engine_alias: engine_alias.clone(),
                     columns: renamed(bound.outputs, alias.as_ref())?,
                     item,
-                });
+                })?;
                 Ok(Relation::Derived {
                     query: Box::new(bound.query),
                     alias: plain(engine_alias),
@@ -89,13 +89,13 @@ impl Binder<'_> {
         let columns = renamed(columns.collect(), alias)?;
         let visible_name = alias.map_or(last, |alias| &alias.name);
         let engine_alias = self.alias(&visible_name.value);
-        scope.relations.push(ScopeRelation {
+        scope.push(ScopeRelation {
             name: Some(visible_name.clone()),
             dataset: alias.is_none().then(|| view.dataset.clone()),
             engine_alias: engine_alias.clone(),
             columns,
             item,
-        });
+        })?;
         let name = vec![Ident::quoted(governed_name(occurrence))];
         Ok(Relation::Table {
             name,
@@ -125,13 +125,13 @@ impl Binder<'_> {
         self.note_indirect(indirect);
         let visible_name = alias.map_or(name, |alias| &alias.name);
         let engine_alias = self.alias(&visible_name.value);
-        scope.relations.push(ScopeRelation {
+        scope.push(ScopeRelation {
             name: Some(visible_name.clone()),
             dataset: None,
             engine_alias: engine_alias.clone(),
             columns: renamed(columns, alias)?,
             item,
-        });
+        })?;
         Ok(Relation::Cte {
             name: engine_name,
             alias: plain(engine_alias),
@@ -210,6 +210,7 @@ impl Binder<'_> {
         scope
             .merged
             .retain(|merged| !merged.members.iter().all(|member| members.contains(member)));
+        scope.hidden.extend(members.iter().copied());
         scope.merged.push(Merged {
             name: name.value.clone(),
             expr,

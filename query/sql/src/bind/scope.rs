@@ -1,10 +1,15 @@
 //! What a name can mean at one place: relations of a FROM, columns merged by USING, WITH queries.
 
-use std::{collections::BTreeSet, ops::Range, rc::Rc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    ops::Range,
+    rc::Rc,
+};
 
 use dataos_model::dataset::DatasetId;
 
 use crate::{
+    error::{SqlError, SqlErrorKind},
     ir::{Expr, Ident},
     lineage::{Flow, Source},
     names::names_dataset,
@@ -75,6 +80,8 @@ pub(super) struct Scope {
     pub(super) relations: Vec<ScopeRelation>,
     /// Merged columns, in the order of the joins.
     pub(super) merged: Vec<Merged>,
+    /// The columns that merged columns stand for: relation and column.
+    pub(super) hidden: HashSet<(usize, usize)>,
     /// First relation that is visible: within ON, the first of the join.
     pub(super) first_visible: usize,
 }
@@ -135,13 +142,35 @@ impl Scope {
                     .enumerate()
                     .map(move |(column, output)| (relation, column, output))
             })
-            .filter(|(relation, column, _)| !self.is_merged(*relation, *column))
+            .filter(|(relation, column, _)| !self.hidden.contains(&(*relation, *column)))
     }
 
-    fn is_merged(&self, relation: usize, column: usize) -> bool {
-        self.merged
-            .iter()
-            .any(|merged| merged.members.contains(&(relation, column)))
+    /// Adds a relation, unless its name is taken. Base tables of one name in two collections are
+    /// apart by their longer names.
+    pub(super) fn push(&mut self, relation: ScopeRelation) -> Result<(), SqlError> {
+        if let Some(name) = &relation.name {
+            let is_taken = self.relations.iter().any(|other| {
+                let are_tables = match (&other.dataset, &relation.dataset) {
+                    (Some(one), Some(two)) => one != two,
+                    _ => false,
+                };
+                !are_tables
+                    && other
+                        .name
+                        .as_ref()
+                        .is_some_and(|other| other.value == name.value)
+            });
+            if is_taken {
+                return Err(SqlError::new(
+                    SqlErrorKind::Ambiguous,
+                    format!("`{}` is twice in FROM", name.value),
+                    name.position,
+                )
+                .with_hint("give one of them another name with AS"));
+            }
+        }
+        self.relations.push(relation);
+        Ok(())
     }
 
     /// The relations that a qualifier means.

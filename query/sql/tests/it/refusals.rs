@@ -391,6 +391,14 @@ const RELATIONS: &[Case] = &[
         "APPLY is not supported",
     ),
     (
+        "select 1 from purchases, purchases",
+        "`purchases` is twice in FROM",
+    ),
+    (
+        "select 1 from purchases x join customers x using (id)",
+        "`x` is twice in FROM",
+    ),
+    (
         "select * from purchases natural join customers",
         "NATURAL JOIN is not supported",
     ),

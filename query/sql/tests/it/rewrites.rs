@@ -298,6 +298,14 @@ fn only_columns_that_are_used_are_asked_for() {
 }
 
 #[test]
+fn tables_of_one_name_are_apart_by_longer_names() {
+    check(&[(
+        "select main.people.id, hr.archive.people.left_on from hr.main.people, hr.archive.people",
+        r#"SELECT "people"."id" AS "id", "people_2"."left_on" AS "left_on" FROM "__t0" AS "people", "__t1" AS "people_2""#,
+    )]);
+}
+
+#[test]
 fn comments_and_hints_do_not_pass() {
     for sql in [
         "select /* full(p) */ id from purchases p -- secret",
