@@ -24,7 +24,7 @@ use crate::{
     facts::may_hold,
     narrow::Narrowing,
     source::LoadedPolicy,
-    stack::caught,
+    stack::{caught, on_big_stack},
     version::{Placed, Version},
 };
 
@@ -115,6 +115,11 @@ impl Version {
 
     /// Whether the policies of one source type-check on every dataset that they can apply to.
     pub(crate) fn check_datasets(&self, source: &str) -> Result<(), Fault> {
+        on_big_stack(|| self.check_datasets_deep(source))
+            .unwrap_or_else(|| Err(Fault::internal("the policies could not be checked")))
+    }
+
+    fn check_datasets_deep(&self, source: &str) -> Result<(), Fault> {
         let Some(source) = self.policies.sources.get(source) else {
             return Ok(());
         };
@@ -149,14 +154,17 @@ impl Version {
 
     fn reaches(&self, policy: &LoadedPolicy, dataset: &Placed, columns: &DatasetSchema) -> bool {
         let reached = |this: &Placed| {
-            this.keys().contains(&policy.scope.resource) && may_hold(&policy.facts, None, Some(this))
+            this.keys().contains(&policy.scope.resource)
+                && may_hold(&policy.facts, None, Some(this))
         };
         let actions = &policy.scope.actions;
         let row = this(&EntityType::ROW, dataset, None);
         if actions.contains(&Action::ReadRow) && reached(&row) {
             return true;
         }
-        let Ok(id) = dataset.entity.uid.id.parse::<DatasetId>() else { return false };
+        let Ok(id) = dataset.entity.uid.id.parse::<DatasetId>() else {
+            return false;
+        };
         actions.contains(&Action::ReadCell)
             && columns.columns.iter().any(|column| {
                 let column = self.stored(&id.column_uid(&column.name));

@@ -1,6 +1,6 @@
 //! One request -> one decision, under one version.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use cedar_policy::{
     AuthorizationError, Authorizer, PolicySet as CedarSet, Request as CedarRequest, Schema,
@@ -15,7 +15,7 @@ use crate::{
     convert::{cedar_context, cedar_uid},
     set::cedar_set,
     source::LoadedPolicy,
-    stack::{caught, on_big_stack},
+    stack::{caught, on_fitting_stack},
     version::{Placed, Version, check_entity, obligations},
 };
 
@@ -26,6 +26,16 @@ pub(crate) enum Selection {
     Indexed,
     /// All of them: stock Cedar, the oracle.
     Whole,
+}
+
+/// The policies to evaluate.
+struct Chosen<'a> {
+    set: Cow<'a, CedarSet>,
+    /// Entities that they may look into.
+    looked_into: Vec<EntityUid>,
+    is_deep: bool,
+    /// Those that can apply, whatever is evaluated.
+    candidates: Vec<&'a Arc<LoadedPolicy>>,
 }
 
 /// A question that cannot be put to the engine.
@@ -47,44 +57,50 @@ impl Version {
         let resource = self.resource(request)?;
         let schema = self.schema_for(&resource)?;
         let question = self.question(request, schema.schema())?;
-        let (policies, looked_into): (_, Vec<EntityUid>) = match selection {
-            Selection::Whole => (None, self.policies.whole().1.clone()),
-            Selection::Indexed => {
-                let positions = self.candidates(request.action, &principal, &resource);
-                let policies = self.policies.at(&positions);
-                let looked_into = policies
-                    .iter()
-                    .flat_map(|policy| policy.looked_into.clone())
-                    .collect();
-                (Some(policies), looked_into)
-            }
-        };
-        if let Some(policies) = &policies {
-            check_row_types(&resource, policies, &schema)?;
-        }
-        let placed = self.surroundings([principal, resource], looked_into);
+        let chosen = self.choose(request, selection, &principal, &resource);
+        let is_row = is_row(&resource);
+        let placed = self.surroundings([principal, resource], chosen.looked_into);
         let entities = self.cedar_entities(request.action, &placed);
         let entities = entities.map_err(|error| (Reason::RequestInvalid, error))?;
-        let candidates;
-        let (set, is_deep) = match &policies {
-            None => (
-                &self.policies.whole().0,
-                self.policies.policies.iter().any(|p| p.is_deep),
-            ),
-            Some(policies) => {
-                candidates = cedar_set(policies.iter().copied());
-                (&candidates, policies.iter().any(|policy| policy.is_deep))
+        let outcome = on_fitting_stack(chosen.is_deep, || {
+            if is_row {
+                check_row_types(&chosen.candidates, &schema)?;
             }
-        };
-        let evaluate = || evaluate(&question, set, &entities);
-        let response = if is_deep {
-            on_big_stack(evaluate)
-        } else {
-            Some(evaluate())
-        };
-        let outcome =
-            response.ok_or_else(|| (Reason::Internal, "the decision failed".to_owned()))?;
-        Ok(self.decision(request, outcome))
+            Ok(evaluate(&question, &chosen.set, &entities))
+        });
+        let failed = || Err((Reason::Internal, "the decision failed".to_owned()));
+        Ok(self.decision(request, outcome.unwrap_or_else(failed)?))
+    }
+
+    fn choose(
+        &self,
+        request: &Request,
+        selection: Selection,
+        principal: &Placed,
+        resource: &Placed,
+    ) -> Chosen<'_> {
+        let positions = self.candidates(request.action, principal, resource);
+        let candidates = self.policies.at(&positions);
+        match selection {
+            Selection::Indexed => Chosen {
+                set: Cow::Owned(cedar_set(candidates.iter().copied())),
+                looked_into: candidates
+                    .iter()
+                    .flat_map(|p| p.looked_into.clone())
+                    .collect(),
+                is_deep: candidates.iter().any(|policy| policy.is_deep),
+                candidates,
+            },
+            Selection::Whole => {
+                let (set, looked_into) = self.policies.whole();
+                Chosen {
+                    set: Cow::Borrowed(set),
+                    looked_into: looked_into.clone(),
+                    is_deep: self.policies.policies.iter().any(|policy| policy.is_deep),
+                    candidates,
+                }
+            }
+        }
     }
 
     /// What the snapshot knows counts; the enforcement point speaks only for what it does not hold.
@@ -194,14 +210,7 @@ fn is_row(resource: &Placed) -> bool {
 }
 
 /// On a row, an ill-typed policy would fail at run time and a forbid among them be skipped.
-fn check_row_types(
-    resource: &Placed,
-    policies: &[&Arc<LoadedPolicy>],
-    schema: &Validator,
-) -> Result<(), Refusal> {
-    if !is_row(resource) {
-        return Ok(());
-    }
+fn check_row_types(policies: &[&Arc<LoadedPolicy>], schema: &Validator) -> Result<(), Refusal> {
     type_check(policies, schema).map_err(|(policy, message)| {
         (
             Reason::PolicyNotTyped,

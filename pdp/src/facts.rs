@@ -42,7 +42,12 @@ pub(crate) fn leading(clauses: &[Clause]) -> Vec<Fact> {
             Clause::When(expression) => {
                 let mut waiting: Vec<&Expr> = vec![expression];
                 while let Some(expression) = waiting.pop() {
-                    if let Expr::BinaryOp { op: BinaryOp::And, left, right } = expression {
+                    if let Expr::BinaryOp {
+                        op: BinaryOp::And,
+                        left,
+                        right,
+                    } = expression
+                    {
                         waiting.push(right);
                         waiting.push(left);
                     } else if let Some(fact) = fact(expression) {
@@ -75,7 +80,9 @@ pub(crate) fn may_hold(
     principal: Option<&Placed>,
     resource: Option<&Placed>,
 ) -> bool {
-    facts.iter().all(|fact| fact.holds(principal, resource) != Some(false))
+    facts
+        .iter()
+        .all(|fact| fact.holds(principal, resource) != Some(false))
 }
 
 impl Fact {
@@ -92,7 +99,8 @@ impl Fact {
             Self::Is(side, wanted) => Some(placed(side)?.entity.uid == *wanted),
             Self::In(side, wanted) => {
                 let placed = placed(side)?;
-                let is_in = |uid: &EntityUid| placed.entity.uid == *uid || placed.ancestors.contains(uid);
+                let is_in =
+                    |uid: &EntityUid| placed.entity.uid == *uid || placed.ancestors.contains(uid);
                 Some(wanted.iter().any(is_in))
             }
             Self::Not(fact) => inner(fact).map(|value| !value),
@@ -118,7 +126,11 @@ fn decided(values: impl Iterator<Item = Option<bool>>, decisive: bool) -> Option
 fn fact(expression: &Expr) -> Option<Fact> {
     match expression {
         Expr::Literal(Literal::Bool(value)) => Some(Fact::Constant(*value)),
-        Expr::Is { expr, entity_type, in_expr } => {
+        Expr::Is {
+            expr,
+            entity_type,
+            in_expr,
+        } => {
             let side = side(expr)?;
             let is_type = Fact::Type(side, EntityType::named(entity_type.0.id.as_str()));
             match in_expr {
@@ -126,13 +138,16 @@ fn fact(expression: &Expr) -> Option<Fact> {
                 Some(uids) => Some(Fact::All(vec![is_type, Fact::In(side, literals(uids)?)])),
             }
         }
-        Expr::UnaryOp { op: UnaryOp::Not, expr } => Some(Fact::Not(Box::new(fact(expr)?))),
+        Expr::UnaryOp {
+            op: UnaryOp::Not,
+            expr,
+        } => Some(Fact::Not(Box::new(fact(expr)?))),
         Expr::BinaryOp { op, left, right } => match op {
             BinaryOp::In => Some(Fact::In(side(left)?, literals(right)?)),
             BinaryOp::Eq => is(left, right).or_else(|| is(right, left)),
-            BinaryOp::NotEq => {
-                Some(Fact::Not(Box::new(is(left, right).or_else(|| is(right, left))?)))
-            }
+            BinaryOp::NotEq => Some(Fact::Not(Box::new(
+                is(left, right).or_else(|| is(right, left))?,
+            ))),
             BinaryOp::And => chain(expression, BinaryOp::And).map(Fact::All),
             BinaryOp::Or => chain(expression, BinaryOp::Or).map(Fact::Any),
             _ => None,

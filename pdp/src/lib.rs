@@ -21,9 +21,9 @@ mod scan;
 mod stack;
 
 mod conditions;
-mod facts;
 mod convert;
 mod digest;
+mod facts;
 
 mod folder;
 mod schema;

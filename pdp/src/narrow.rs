@@ -25,7 +25,7 @@ use crate::{
     residual::{condition, satisfied, unsatisfied},
     set::cedar_set,
     source::LoadedPolicy,
-    stack::on_big_stack,
+    stack::on_fitting_stack,
     version::{Placed, Version, obligations},
 };
 
@@ -229,12 +229,8 @@ impl Narrowing<'_> {
         slice: &[usize],
     ) -> Result<Residuals, Refusal> {
         let policies = self.version.policies.at(slice);
-        let evaluate = || self.evaluate(action, this, &policies);
-        let found = if policies.iter().any(|policy| policy.is_deep) {
-            on_big_stack(evaluate)
-        } else {
-            Some(evaluate())
-        };
+        let is_deep = policies.iter().any(|policy| policy.is_deep);
+        let found = on_fitting_stack(is_deep, || self.evaluate(action, this, &policies));
         found.unwrap_or_else(|| Err((Reason::Internal, "the decision failed".to_owned())))
     }
 
@@ -327,7 +323,11 @@ fn not_typed(
             Err((_, message)) => message,
             Ok(()) => error.to_string(),
         };
-        Some(format!("policy `{}` ({}): {message}", policy.id(), policy.reference.source))
+        Some(format!(
+            "policy `{}` ({}): {message}",
+            policy.id(),
+            policy.reference.source
+        ))
     });
     let detail = failing.unwrap_or_else(|| "a policy does not type-check".to_owned());
     (Reason::PolicyNotTyped, detail)

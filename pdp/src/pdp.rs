@@ -1,8 +1,11 @@
 //! The PDP as others hold it: the active version, and the ways to change it.
 
 use std::{
+    collections::BTreeMap,
+    num::NonZero,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
 };
 
 use arc_swap::ArcSwap;
@@ -22,6 +25,7 @@ use crate::{
     decide::Selection,
     entities::{ANCESTORS_MAX, ENTITIES_MAX, Refused, Snapshot},
     folder::Folder,
+    problem::Problem,
     schema::{BaseSchema, SCHEMA_FILE},
     set::{PolicySet, Source, Sources},
     source::Origin,
@@ -174,15 +178,41 @@ fn read_folder(
         Some(known) if known.text_hash == Hash::of(&folder.schema) => Arc::clone(known),
         _ => Arc::new(BaseSchema::parse(SCHEMA_FILE, &folder.schema)?),
     };
-    let mut sources = Sources::new();
-    for (name, text) in &folder.files {
+    let read = |name: &String, text: &String| {
         let known = known.and_then(|known| known.sources.get(name));
-        sources.insert(
-            name.clone(),
-            Source::read(&schema, name, Origin::File, text, known)?,
-        );
-    }
-    Ok((schema, sources))
+        let source = Source::read(&schema, name, Origin::File, text, known)?;
+        Ok((name.clone(), source))
+    };
+    Ok((Arc::clone(&schema), read_all(&folder.files, read)?))
+}
+
+/// Reads files on all cores; of several problems the first file's is told.
+fn read_all(
+    files: &BTreeMap<String, String>,
+    read: impl Fn(&String, &String) -> Result<(String, Arc<Source>), Problem> + Sync,
+) -> Result<Sources, Problem> {
+    let files: Vec<(&String, &String)> = files.iter().collect();
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = files.len().div_ceil(cores).max(1);
+    thread::scope(|scope| {
+        let read = &read;
+        let read_share = move |share: &[(&String, &String)]| {
+            share
+                .iter()
+                .map(|(name, text)| read(name, text))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let readers: Vec<_> = files
+            .chunks(share)
+            .map(|share| scope.spawn(move || read_share(share)))
+            .collect();
+        let mut sources = Sources::new();
+        for reader in readers {
+            let failed = || Problem::whole("policies", "the policies could not be read");
+            sources.extend(reader.join().map_err(|_| failed())??);
+        }
+        Ok(sources)
+    })
 }
 
 #[async_trait]

@@ -381,3 +381,6 @@ fn offset(instant: &Expression, duration: &Expression) -> Option<Expression> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

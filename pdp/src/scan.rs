@@ -235,3 +235,6 @@ pub(crate) fn position(text: &str, offset: usize) -> (u64, u64) {
     let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
     (line as u64, column as u64)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
+    hash::Hash as StdHash,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -34,6 +35,10 @@ pub const SCHEMA_FILE: &str = "schema.cedarschema";
 pub const SCHEMA_BYTES_MAX: usize = 1024 * 1024;
 /// Specialised schemas kept; when full, all are dropped and built again as needed.
 const SPECIALISED_MAX: usize = 4096;
+/// Schemas narrowed to some actions that are kept; when full, all are dropped.
+const NARROWED_MAX: usize = 256;
+/// Actions on rows and cells, whose attributes are those of one dataset.
+const ROW_ACTIONS: [Action; 2] = [Action::ReadRow, Action::ReadCell];
 
 /// The schema of a policy set.
 pub(crate) struct BaseSchema {
@@ -43,10 +48,11 @@ pub(crate) struct BaseSchema {
     pub text_hash: Hash,
     /// With rows and cells that have no attributes.
     plain: Arc<Validator>,
-    /// For type-checking: `read_row` and `read_cell` apply to nothing.
-    without_rows: Validator,
     document: Json,
     actions: HashMap<Action, ActionFacts>,
+    /// By the actions that apply to anything.
+    narrowed: Mutex<HashMap<Vec<Action>, Arc<Validator>>>,
+    /// By the columns of rows and cells.
     specialised: Mutex<HashMap<Hash, Arc<Validator>>>,
 }
 
@@ -91,28 +97,15 @@ impl BaseSchema {
         let document = fragment
             .to_json_value()
             .map_err(|error| Problem::diagnosed(file, text, 0, &error))?;
-        let parse = |document: &Json| {
-            Schema::from_json_value(document.clone())
-                .map_err(|error| Problem::diagnosed(file, text, 0, &error))
-        };
-        let schema = parse(&document)?;
-        let mut narrowed = document.clone();
-        for action in [Action::ReadRow, Action::ReadCell] {
-            let facts = narrowed
-                .pointer_mut(&format!("/{NAMESPACE}/actions/{}", action.name()))
-                .and_then(Json::as_object_mut);
-            if let Some(facts) = facts {
-                facts.remove("appliesTo");
-            }
-        }
-        let without_rows = Validator::new(parse(&narrowed)?);
+        let schema = Schema::from_json_value(document.clone())
+            .map_err(|error| Problem::diagnosed(file, text, 0, &error))?;
         Ok(Self {
             hash: Hash::of(canonical(&document)),
             text_hash: Hash::of(text),
-            without_rows,
             actions: action_facts(&schema).map_err(|message| Problem::whole(file, message))?,
             plain: Arc::new(Validator::new(schema)),
             document,
+            narrowed: Mutex::default(),
             specialised: Mutex::default(),
         })
     }
@@ -167,62 +160,106 @@ impl BaseSchema {
         self.actions.get(&action)
     }
 
-    /// Errors of type-checking everywhere but on rows and cells.
-    pub(crate) fn type_errors(&self, policies: &PolicySet) -> Vec<ValidationError> {
-        self.without_rows
-            .validate(policies, ValidationMode::Strict)
-            .validation_errors()
-            .cloned()
-            .collect()
+    /// Errors of strict type-checking for these actions on everything but rows and cells.
+    ///
+    /// Validation costs time for each action of the schema, and a policy is only about some.
+    pub(crate) fn type_errors(
+        &self,
+        policies: &PolicySet,
+        actions: &[Action],
+    ) -> Result<Vec<ValidationError>, String> {
+        let applying = actions
+            .iter()
+            .copied()
+            .filter(|action| !ROW_ACTIONS.contains(action));
+        let validator = self.narrowed(applying.collect())?;
+        let result = validator.validate(policies, ValidationMode::Strict);
+        Ok(result.validation_errors().cloned().collect())
     }
 
     /// Names that the schema does not declare. All that can be said of a policy on rows alone while
     /// no dataset is at hand.
-    pub(crate) fn name_errors(&self, policies: &PolicySet) -> Vec<ValidationError> {
-        self.plain
-            .validate(policies, ValidationMode::Strict)
+    pub(crate) fn name_errors(
+        &self,
+        policies: &PolicySet,
+        actions: &[Action],
+    ) -> Result<Vec<ValidationError>, String> {
+        let validator = self.narrowed(actions.to_vec())?;
+        let result = validator.validate(policies, ValidationMode::Strict);
+        let is_about_names = |error: &&ValidationError| {
+            matches!(
+                error,
+                ValidationError::UnrecognizedEntityType(_)
+                    | ValidationError::UnrecognizedActionId(_)
+                    | ValidationError::InvalidActionApplication(_)
+                    | ValidationError::UndefinedFunction(_)
+                    | ValidationError::WrongNumberArguments(_)
+            )
+        };
+        Ok(result
             .validation_errors()
-            .filter(|error| {
-                matches!(
-                    error,
-                    ValidationError::UnrecognizedEntityType(_)
-                        | ValidationError::UnrecognizedActionId(_)
-                        | ValidationError::InvalidActionApplication(_)
-                        | ValidationError::UndefinedFunction(_)
-                        | ValidationError::WrongNumberArguments(_)
-                )
-            })
+            .filter(is_about_names)
             .cloned()
-            .collect()
+            .collect())
     }
 
-    /// The schema in which rows and cells have the columns of one dataset.
-    pub(crate) fn specialised(&self, columns: &DatasetSchema) -> Result<Arc<Validator>, String> {
-        let hash = columns.hash();
-        let locked = || {
-            self.specialised
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-        };
-        if let Some(known) = locked().get(&hash) {
-            return Ok(Arc::clone(known));
-        }
-        let mut document = self.document.clone();
-        for row_type in [EntityType::ROW, EntityType::CELL] {
-            let path = format!("/{NAMESPACE}/entityTypes/{}", row_type.name());
-            let facts = document.pointer_mut(&path).and_then(Json::as_object_mut);
-            let facts = facts.ok_or_else(|| format!("the schema has no type {path}"))?;
-            facts.insert("shape".to_owned(), shape(columns));
-        }
-        let schema = Schema::from_json_value(document).map_err(|error| error.to_string())?;
-        let schema = Arc::new(Validator::new(schema));
-        let mut kept = locked();
-        if kept.len() >= SPECIALISED_MAX {
-            kept.clear();
-        }
-        kept.insert(hash, Arc::clone(&schema));
-        Ok(schema)
+    /// The schema in which only these actions apply to anything.
+    fn narrowed(&self, applying: Vec<Action>) -> Result<Arc<Validator>, String> {
+        kept(&self.narrowed, NARROWED_MAX, applying.clone(), || {
+            self.applying(&applying)
+        })
     }
+
+    /// The document in which only these actions apply to anything.
+    fn applying(&self, applying: &[Action]) -> Result<Json, String> {
+        let mut document = self.document.clone();
+        for action in Action::ALL
+            .iter()
+            .filter(|action| !applying.contains(action))
+        {
+            let path = format!("/{NAMESPACE}/actions/{}", action.name());
+            let facts = document.pointer_mut(&path).and_then(Json::as_object_mut);
+            let facts = facts.ok_or_else(|| format!("the schema has no action {path}"))?;
+            facts.remove("appliesTo");
+        }
+        Ok(document)
+    }
+
+    /// The schema in which rows and cells have the columns of one dataset; only the actions on rows
+    /// and cells apply to anything.
+    pub(crate) fn specialised(&self, columns: &DatasetSchema) -> Result<Arc<Validator>, String> {
+        kept(&self.specialised, SPECIALISED_MAX, columns.hash(), || {
+            let mut document = self.applying(&ROW_ACTIONS)?;
+            for row_type in [EntityType::ROW, EntityType::CELL] {
+                let path = format!("/{NAMESPACE}/entityTypes/{}", row_type.name());
+                let facts = document.pointer_mut(&path).and_then(Json::as_object_mut);
+                let facts = facts.ok_or_else(|| format!("the schema has no type {path}"))?;
+                facts.insert("shape".to_owned(), shape(columns));
+            }
+            Ok(document)
+        })
+    }
+}
+
+/// A schema from a cache, or built and kept there; a full cache is emptied.
+fn kept<K: Eq + StdHash>(
+    cache: &Mutex<HashMap<K, Arc<Validator>>>,
+    max: usize,
+    key: K,
+    document: impl FnOnce() -> Result<Json, String>,
+) -> Result<Arc<Validator>, String> {
+    let locked = || cache.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = locked().get(&key) {
+        return Ok(Arc::clone(known));
+    }
+    let schema = Schema::from_json_value(document()?).map_err(|error| error.to_string())?;
+    let validator = Arc::new(Validator::new(schema));
+    let mut kept = locked();
+    if kept.len() >= max {
+        kept.clear();
+    }
+    kept.insert(key, Arc::clone(&validator));
+    Ok(validator)
 }
 
 impl fmt::Debug for BaseSchema {

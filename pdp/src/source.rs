@@ -68,9 +68,10 @@ pub(crate) struct LoadedPolicy {
 impl Scope {
     /// Files the policy under what its conditions start with where the scope itself is open.
     fn narrow(&mut self, facts: &[Fact]) {
-        for (key, side) in
-            [(&mut self.principal, Side::Principal), (&mut self.resource, Side::Resource)]
-        {
+        for (key, side) in [
+            (&mut self.principal, Side::Principal),
+            (&mut self.resource, Side::Resource),
+        ] {
             if !matches!(key, Key::Entity(_))
                 && let Some(narrower) = facts::key(facts, side)
             {
@@ -163,7 +164,7 @@ impl Loader<'_> {
         let document = cedar
             .to_json()
             .map_err(|error| self.at(statement, format!("policy `{id}`: {error}")))?;
-        let conditions = self.conditions(statement, &cedar)?;
+        let conditions = self.conditions(statement, &document)?;
         let facts = facts::leading(&conditions);
         scope.narrow(&facts);
         let named: Vec<EntityUid> = cedar.entity_literals().iter().map(model_uid).collect();
@@ -335,10 +336,11 @@ impl Loader<'_> {
                 .iter()
                 .all(|action| matches!(action, Action::ReadRow | Action::ReadCell));
         let errors = if is_on_rows_alone {
-            self.schema.name_errors(&set)
+            self.schema.name_errors(&set, &scope.actions)
         } else {
-            self.schema.type_errors(&set)
+            self.schema.type_errors(&set, &scope.actions)
         };
+        let errors = errors.map_err(|message| self.at(statement, message))?;
         let mut problems: Vec<Problem> = errors
             .iter()
             .map(|error| Problem::diagnosed(self.source, self.text, statement.start, error))
@@ -349,11 +351,15 @@ impl Loader<'_> {
         problems.into_iter().next().map_or(Ok(()), Err)
     }
 
+    /// The conditions as a tree, from the canonical form: from the policy itself it would be parsed
+    /// once more.
     fn conditions(
         &self,
         statement: &Statement<'_>,
-        policy: &Policy,
+        document: &serde_json::Value,
     ) -> Result<Vec<pst::Clause>, Problem> {
+        let policy = Policy::from_json(None, document.clone())
+            .map_err(|error| self.at(statement, error.to_string()))?;
         match policy.to_pst() {
             Ok(pst::Policy::Static(policy)) => Ok(policy.body().clauses().clone()),
             Ok(pst::Policy::Linked(_)) => Err(self.at(statement, "templates are not supported")),

@@ -24,6 +24,18 @@ pub(crate) fn on_big_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T
     })
 }
 
+/// Runs `work` on a big stack if it `is_deep`, else here. `None` if it panicked there.
+pub(crate) fn on_fitting_stack<T: Send>(
+    is_deep: bool,
+    work: impl FnOnce() -> T + Send,
+) -> Option<T> {
+    if is_deep {
+        on_big_stack(work)
+    } else {
+        Some(work())
+    }
+}
+
 /// Runs `work` here; `None` if it panicked.
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()

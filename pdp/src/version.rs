@@ -120,8 +120,10 @@ impl Version {
         principal: &Placed,
         resource: &Placed,
     ) -> Vec<usize> {
-        let mut found =
-            self.policies.index.candidates(action, &principal.keys(), &resource.keys());
+        let mut found = self
+            .policies
+            .index
+            .candidates(action, &principal.keys(), &resource.keys());
         found.retain(|position| {
             let policy = self.policies.policies.get(*position);
             policy.is_some_and(|policy| may_hold(&policy.facts, Some(principal), Some(resource)))

@@ -29,9 +29,13 @@ fn uid(uid: &EntityUid) -> CedarUid {
 fn entities(spread: &mut Spread) -> Vec<Entity> {
     let mut found = Vec::new();
     for n in 0..12 {
-        let parents = (0..n).filter(|_| spread.is(20)).map(|p| EntityType::GROUP.id(format!("g{p}")));
+        let parents = (0..n)
+            .filter(|_| spread.is(20))
+            .map(|p| EntityType::GROUP.id(format!("g{p}")));
         found.push(Entity::new(EntityType::GROUP.id(format!("g{n}"))).with_parents(parents));
-        let parents = (0..n).filter(|_| spread.is(20)).map(|p| EntityType::TAG.id(format!("t{p}")));
+        let parents = (0..n)
+            .filter(|_| spread.is(20))
+            .map(|p| EntityType::TAG.id(format!("t{p}")));
         found.push(Entity::new(EntityType::TAG.id(format!("t{n}"))).with_parents(parents));
     }
     for n in 0..4 {
@@ -40,7 +44,9 @@ fn entities(spread: &mut Spread) -> Vec<Entity> {
         found.push(Entity::new(depot.clone()).with_parents([EntityType::TAG.id("t3")]));
         found.push(Entity::new(collection.clone()).with_parents([depot]));
         for m in 0..3 {
-            let tags = (0..12).filter(|_| spread.is(15)).map(|t| EntityType::TAG.id(format!("t{t}")));
+            let tags = (0..12)
+                .filter(|_| spread.is(15))
+                .map(|t| EntityType::TAG.id(format!("t{t}")));
             let dataset = EntityType::DATASET.id(format!("d{n}:c/{m}"));
             let parents: Vec<_> = std::iter::once(collection.clone()).chain(tags).collect();
             found.push(Entity::new(dataset).with_parents(parents));
@@ -50,8 +56,12 @@ fn entities(spread: &mut Spread) -> Vec<Entity> {
         let mut resource = Entity::new(EntityType::RESOURCE.id(format!("r{n}")))
             .with_parents([EntityType::WORKSPACE.id(format!("w{}", n % 2))]);
         let owner = EntityType::USER.id(format!("u{}", spread.below(6)));
-        resource.attributes.insert("owner".to_owned(), Value::Entity(owner));
-        resource.attributes.insert("type".to_owned(), Value::from(*spread.one_of(&["a", "b"])));
+        resource
+            .attributes
+            .insert("owner".to_owned(), Value::Entity(owner));
+        resource
+            .attributes
+            .insert("type".to_owned(), Value::from(*spread.one_of(&["a", "b"])));
         found.push(resource);
     }
     // Some owners are known with groups and tags of their own.
@@ -67,10 +77,18 @@ fn entities(spread: &mut Spread) -> Vec<Entity> {
 fn principal(spread: &mut Spread) -> Principal {
     let name = format!("u{}", spread.below(6));
     let mut principal = Principal::new(EntityType::USER.id(name), Authentication::ApiKey);
-    principal.groups = (0..12).filter(|_| spread.is(12)).map(|n| format!("g{n}")).collect();
-    principal.roles = (0..3).filter(|_| spread.is(30)).map(|n| format!("r{n}")).collect();
+    principal.groups = (0..12)
+        .filter(|_| spread.is(12))
+        .map(|n| format!("g{n}"))
+        .collect();
+    principal.roles = (0..3)
+        .filter(|_| spread.is(30))
+        .map(|n| format!("r{n}"))
+        .collect();
     if spread.is(50) {
-        principal.attributes.insert("region".to_owned(), "EMEA".to_owned());
+        principal
+            .attributes
+            .insert("region".to_owned(), "EMEA".to_owned());
     }
     principal
 }
@@ -85,7 +103,10 @@ fn policy(spread: &mut Spread, number: usize) -> String {
         1 | 2 => format!("principal in {}", literal(spread, "Group", "g", 12)),
         3 => format!("principal in {}", literal(spread, "Role", "r", 3)),
         4 => "principal is DataOS::User".to_owned(),
-        5 => format!("principal is DataOS::User in {}", literal(spread, "Group", "g", 12)),
+        5 => format!(
+            "principal is DataOS::User in {}",
+            literal(spread, "Group", "g", 12)
+        ),
         _ => "principal".to_owned(),
     };
     let (action, what) = if on_resource {
@@ -108,7 +129,11 @@ fn policy(spread: &mut Spread, number: usize) -> String {
         ]);
         let what = match spread.below(5) {
             0 => format!("resource in DataOS::Depot::\"d{}\"", spread.below(4)),
-            1 => format!("resource == DataOS::Dataset::\"d{}:c/{}\"", spread.below(4), spread.below(3)),
+            1 => format!(
+                "resource == DataOS::Dataset::\"d{}:c/{}\"",
+                spread.below(4),
+                spread.below(3)
+            ),
             2 | 3 => format!("resource in {}", literal(spread, "Tag", "t", 12)),
             _ => "resource is DataOS::Dataset".to_owned(),
         };
@@ -118,18 +143,38 @@ fn policy(spread: &mut Spread, number: usize) -> String {
         "context has purpose && context.purpose == \"audit\"".to_owned(),
         "principal.hasTag(\"region\") && principal.getTag(\"region\") == \"EMEA\"".to_owned(),
         format!("principal in {}", literal(spread, "Group", "g", 12)),
-        format!("!(principal in {}) || context has purpose", literal(spread, "Group", "g", 12)),
-        format!("{} in {}", literal(spread, "Group", "g", 12), literal(spread, "Group", "g", 12)),
-        format!("{} in {}", literal(spread, "Tag", "t", 12), literal(spread, "Tag", "t", 12)),
+        format!(
+            "!(principal in {}) || context has purpose",
+            literal(spread, "Group", "g", 12)
+        ),
+        format!(
+            "{} in {}",
+            literal(spread, "Group", "g", 12),
+            literal(spread, "Group", "g", 12)
+        ),
+        format!(
+            "{} in {}",
+            literal(spread, "Tag", "t", 12),
+            literal(spread, "Tag", "t", 12)
+        ),
         "action in DataOS::Action::\"write\"".to_owned(),
         // Fails for every caller without the tag's guard being true: overflow.
         "context has method && 9223372036854775807 + 1 > 0".to_owned(),
     ];
     if on_resource {
         conditions.push("resource[\"type\"] == \"a\"".to_owned());
-        conditions.push(format!("resource.owner in {}", literal(spread, "Group", "g", 3)));
-        conditions.push("resource.owner.hasTag(\"level\") && resource.owner.getTag(\"level\") == \"high\"".to_owned());
-        conditions.push(format!("{}.owner in DataOS::Group::\"g1\"", literal(spread, "Resource", "r", 12)));
+        conditions.push(format!(
+            "resource.owner in {}",
+            literal(spread, "Group", "g", 3)
+        ));
+        conditions.push(
+            "resource.owner.hasTag(\"level\") && resource.owner.getTag(\"level\") == \"high\""
+                .to_owned(),
+        );
+        conditions.push(format!(
+            "{}.owner in DataOS::Group::\"g1\"",
+            literal(spread, "Resource", "r", 12)
+        ));
     }
     let effect = if spread.is(70) { "permit" } else { "forbid" };
     let mut text = format!("@id(\"p{number}\") {effect} ({who}, {action}, {what})");
@@ -155,12 +200,13 @@ impl Oracle {
         for stored in self.stored.iter().filter(|stored| stored.uid == caller.uid) {
             caller.parents.extend(stored.parents.iter().cloned());
         }
-        let entities =
-            self.entities.clone().upsert_entities([cedar_entity(&caller)], None).unwrap();
+        let entities = self
+            .entities
+            .clone()
+            .upsert_entities([cedar_entity(&caller)], None)
+            .unwrap();
         let context = request.context.iter().map(|(name, value)| match value {
-            Value::String(text) => {
-                (name.clone(), RestrictedExpression::new_string(text.clone()))
-            }
+            Value::String(text) => (name.clone(), RestrictedExpression::new_string(text.clone())),
             other => panic!("{other:?}"),
         });
         let question = CedarRequest::new(
@@ -178,12 +224,18 @@ impl Oracle {
         let mut errors: Vec<String> = response
             .diagnostics()
             .errors()
-            .map(|cedar_policy::AuthorizationError::PolicyEvaluationError(error)| {
-                name(error.policy_id())
-            })
+            .map(
+                |cedar_policy::AuthorizationError::PolicyEvaluationError(error)| {
+                    name(error.policy_id())
+                },
+            )
             .collect();
         errors.sort();
-        (response.decision() == cedar_policy::Decision::Allow, determining, errors)
+        (
+            response.decision() == cedar_policy::Decision::Allow,
+            determining,
+            errors,
+        )
     }
 }
 
@@ -195,7 +247,10 @@ fn cedar_entity(entity: &Entity) -> CedarEntity {
     };
     CedarEntity::new_with_tags(
         uid(&entity.uid),
-        entity.attributes.iter().map(|(name, v)| (name.clone(), value(v))),
+        entity
+            .attributes
+            .iter()
+            .map(|(name, v)| (name.clone(), value(v))),
         entity.parents.iter().map(uid).collect::<HashSet<_>>(),
         entity.tags.iter().map(|(name, v)| (name.clone(), value(v))),
     )
@@ -209,10 +264,15 @@ fn indexed_decisions_are_those_of_cedar() {
     let schema = Schema::from_cedarschema_str(schema_text).unwrap().0;
     let (mut triples, mut allowed, mut with_errors, mut forbidden) = (0, 0, 0, 0);
     for _ in 0..WORLDS {
-        let text: String = (0..POLICIES).map(|number| policy(&mut spread, number)).collect();
+        let text: String = (0..POLICIES)
+            .map(|number| policy(&mut spread, number))
+            .collect();
         let world = World::with(&text);
         let stored = entities(&mut spread);
-        world.pdp.apply(stored.iter().cloned().map(EntityChange::Upsert).collect()).unwrap();
+        world
+            .pdp
+            .apply(stored.iter().cloned().map(EntityChange::Upsert).collect())
+            .unwrap();
         let listed = stored.iter().map(cedar_entity);
         let oracle = Oracle {
             policies: PolicySet::from_str(&text).unwrap(),
@@ -224,7 +284,11 @@ fn indexed_decisions_are_those_of_cedar() {
             let request = triple(&mut spread);
             let decision = world.pdp.decide_now(&request);
             let (is_allowed, determining, errors) = oracle.answer(&request);
-            let ids: Vec<&str> = decision.policies.iter().map(|policy| policy.id.as_str()).collect();
+            let ids: Vec<&str> = decision
+                .policies
+                .iter()
+                .map(|policy| policy.id.as_str())
+                .collect();
             let failed: Vec<&str> = decision.errors.iter().map(|(id, _)| id.as_str()).collect();
             assert_eq!(
                 (decision.is_allowed(), &ids, &failed),
@@ -236,7 +300,11 @@ fn indexed_decisions_are_those_of_cedar() {
                 "{request:?}\n{text}"
             );
             if number % 20 == 0 {
-                assert_eq!(decision, world.pdp.decide_stock(&request), "{request:?}\n{text}");
+                assert_eq!(
+                    decision,
+                    world.pdp.decide_stock(&request),
+                    "{request:?}\n{text}"
+                );
             }
             triples += 1;
             allowed += usize::from(is_allowed);
@@ -245,7 +313,11 @@ fn indexed_decisions_are_those_of_cedar() {
         }
     }
     assert!(triples >= 20_000);
-    for (what, count) in [("allowed", allowed), ("failing", with_errors), ("forbidden", forbidden)] {
+    for (what, count) in [
+        ("allowed", allowed),
+        ("failing", with_errors),
+        ("forbidden", forbidden),
+    ] {
         assert!(count > triples / 50, "only {count} {what} of {triples}");
     }
 }
@@ -255,7 +327,10 @@ fn triple(spread: &mut Spread) -> Request {
     let (action, resource) = if spread.is(40) {
         let action =
             *spread.one_of(&[Action::GetResource, Action::DeleteResource, Action::RunStep]);
-        (action, EntityType::RESOURCE.id(format!("r{}", spread.below(8))))
+        (
+            action,
+            EntityType::RESOURCE.id(format!("r{}", spread.below(8))),
+        )
     } else {
         let action = *spread.one_of(&[Action::Select, Action::Insert, Action::Delete]);
         let dataset = format!("d{}:c/{}", spread.below(4), spread.below(3));
@@ -264,7 +339,9 @@ fn triple(spread: &mut Spread) -> Request {
     let mut request = Request::new(&principal, action, resource);
     for name in ["purpose", "method"] {
         if spread.is(40) {
-            request.context.insert(name.to_owned(), Value::from("audit"));
+            request
+                .context
+                .insert(name.to_owned(), Value::from("audit"));
         }
     }
     request

@@ -22,7 +22,10 @@ fn nested(child: &str, parent: &str) -> EntityChange {
 #[test]
 fn a_cycle_is_refused_and_nothing_of_the_batch_applies() {
     let world = World::with("");
-    let before = world.pdp.apply(vec![nested("a", "b"), nested("b", "c")]).unwrap();
+    let before = world
+        .pdp
+        .apply(vec![nested("a", "b"), nested("b", "c")])
+        .unwrap();
     for batch in [
         vec![nested("x", "y"), nested("c", "a")],
         vec![nested("x", "x")],
@@ -30,7 +33,10 @@ fn a_cycle_is_refused_and_nothing_of_the_batch_applies() {
     ] {
         let fault = world.pdp.apply(batch).unwrap_err();
         assert_eq!(fault.kind, FaultKind::Invalid);
-        assert!(fault.message.contains("would be its own ancestor"), "{fault}");
+        assert!(
+            fault.message.contains("would be its own ancestor"),
+            "{fault}"
+        );
         assert_eq!(world.pdp.apply(Vec::new()).unwrap(), before);
     }
 }
@@ -40,18 +46,33 @@ fn what_does_not_fit_the_schema_is_refused() {
     let world = World::with("");
     let before = world.pdp.apply(Vec::new()).unwrap();
     let mut untyped = Entity::new(EntityType::RESOURCE.id("r"));
-    untyped.attributes =
-        [("owner".to_owned(), Value::from("ann")), ("type".to_owned(), Value::from("x"))].into();
+    untyped.attributes = [
+        ("owner".to_owned(), Value::from("ann")),
+        ("type".to_owned(), Value::from("x")),
+    ]
+    .into();
     for (entity, expected) in [
-        (Entity::new(group("a")).with_parents([EntityType::TAG.id("t")]), "not allowed"),
+        (
+            Entity::new(group("a")).with_parents([EntityType::TAG.id("t")]),
+            "not allowed",
+        ),
         (Entity::new(EntityType::named("Nothing").id("x")), "Nothing"),
-        (Entity::new(EntityType::RESOURCE.id("r")), "to have attribute"),
+        (
+            Entity::new(EntityType::RESOURCE.id("r")),
+            "to have attribute",
+        ),
         (untyped, "owner"),
         (Entity::new(EntityType::ROW.id("1")), "not kept as entities"),
-        (Entity::new(EntityType::named("not a name").id("x")), "is not an entity type"),
+        (
+            Entity::new(EntityType::named("not a name").id("x")),
+            "is not an entity type",
+        ),
     ] {
         let good = Entity::new(group("good"));
-        let batch = vec![EntityChange::Upsert(good), EntityChange::Upsert(entity.clone())];
+        let batch = vec![
+            EntityChange::Upsert(good),
+            EntityChange::Upsert(entity.clone()),
+        ];
         let fault = world.pdp.apply(batch).unwrap_err();
         assert!(fault.message.contains(expected), "{}: {fault}", entity.uid);
         assert_eq!(world.pdp.apply(Vec::new()).unwrap(), before);
@@ -64,11 +85,22 @@ fn the_digest_is_that_of_the_content_whatever_the_way() {
     let start = one.pdp.apply(Vec::new()).unwrap();
     assert_eq!(start, other.pdp.apply(Vec::new()).unwrap());
     one.pdp.apply(vec![nested("a", "b")]).unwrap();
-    let left = one.pdp.apply(vec![nested("c", "d"), nested("e", "f")]).unwrap();
-    let detours = vec![nested("e", "x"), nested("c", "d"), nested("a", "b"), nested("gone", "a")];
+    let left = one
+        .pdp
+        .apply(vec![nested("c", "d"), nested("e", "f")])
+        .unwrap();
+    let detours = vec![
+        nested("e", "x"),
+        nested("c", "d"),
+        nested("a", "b"),
+        nested("gone", "a"),
+    ];
     let between = other.pdp.apply(detours).unwrap();
     assert_ne!(left, between);
-    let right = other.pdp.apply(vec![nested("e", "f"), EntityChange::Remove(group("gone"))]).unwrap();
+    let right = other
+        .pdp
+        .apply(vec![nested("e", "f"), EntityChange::Remove(group("gone"))])
+        .unwrap();
     assert_eq!(left, right);
     let mut changes = shop();
     for change in &mut changes {
@@ -78,7 +110,11 @@ fn the_digest_is_that_of_the_content_whatever_the_way() {
             schema.columns[1].is_nullable = false;
         }
     }
-    assert_ne!(one.pdp.apply(changes).unwrap(), left, "columns are part of the content");
+    assert_ne!(
+        one.pdp.apply(changes).unwrap(),
+        left,
+        "columns are part of the content"
+    );
 }
 
 #[test]
@@ -93,7 +129,10 @@ fn ancestors_reach_through_what_comes_later_and_goes_away() {
     assert_eq!(ask(), Reason::NoPermit);
     world.pdp.apply(vec![nested("b", "top")]).unwrap();
     assert_eq!(ask(), Reason::Permitted);
-    world.pdp.apply(vec![EntityChange::Remove(group("a"))]).unwrap();
+    world
+        .pdp
+        .apply(vec![EntityChange::Remove(group("a"))])
+        .unwrap();
     assert_eq!(ask(), Reason::NoPermit);
 }
 
@@ -120,11 +159,17 @@ fn what_is_sent_cannot_replace_what_is_known() {
     let owned = |owner: &str| {
         let mut entity = Entity::new(uid.clone());
         let owner = Value::Entity(EntityType::USER.id(owner));
-        entity.attributes =
-            [("owner".to_owned(), owner), ("type".to_owned(), "workflow".into())].into();
+        entity.attributes = [
+            ("owner".to_owned(), owner),
+            ("type".to_owned(), "workflow".into()),
+        ]
+        .into();
         entity
     };
-    world.pdp.apply(vec![EntityChange::Upsert(owned("ann"))]).unwrap();
+    world
+        .pdp
+        .apply(vec![EntityChange::Upsert(owned("ann"))])
+        .unwrap();
     let eve = user("eve", &[]);
     let request = Request::new(&eve, Action::RunStep, uid.clone()).with_entity(owned("eve"));
     assert_eq!(world.pdp.decide_now(&request).reason, Reason::NoPermit);
@@ -136,12 +181,23 @@ fn a_request_that_does_not_fit_the_schema_is_a_deny() {
     let admin = user("root", &["admin"]);
     let mut request = Request::new(&admin, Action::Select, customers().uid());
     request.context.insert("purpose".to_owned(), Value::Long(1));
-    assert_eq!(world.pdp.decide_now(&request).reason, Reason::RequestInvalid);
+    assert_eq!(
+        world.pdp.decide_now(&request).reason,
+        Reason::RequestInvalid
+    );
     request.context.clear();
-    request.context.insert("mood".to_owned(), Value::from("good"));
-    assert_eq!(world.pdp.decide_now(&request).reason, Reason::RequestInvalid);
+    request
+        .context
+        .insert("mood".to_owned(), Value::from("good"));
+    assert_eq!(
+        world.pdp.decide_now(&request).reason,
+        Reason::RequestInvalid
+    );
     let elsewhere = Request::new(&admin, Action::Query, customers().uid());
-    assert_eq!(world.pdp.decide_now(&elsewhere).reason, Reason::RequestInvalid);
+    assert_eq!(
+        world.pdp.decide_now(&elsewhere).reason,
+        Reason::RequestInvalid
+    );
     let mut group = user("x", &[]);
     group.uid = EntityType::GROUP.id("g");
     let group = Request::new(&group, Action::Select, customers().uid());

@@ -8,7 +8,9 @@ use dataos_pdp::{NESTING_MAX, OPERATORS_PER_POLICY_MAX};
 use crate::fixture::{World, block_on, customers, open_with, user};
 
 fn with_condition(condition: &str) -> String {
-    format!("@id(\"a\") permit (principal, action == DataOS::Action::\"select\", resource) when {{ {condition} }};")
+    format!(
+        "@id(\"a\") permit (principal, action == DataOS::Action::\"select\", resource) when {{ {condition} }};"
+    )
 }
 
 #[test]
@@ -26,12 +28,21 @@ fn nesting_of_any_kind_is_refused_before_it_is_parsed() {
             vec!["1"; depth.max(3_000)].join(" + ") + " == 1",
             format!("context{} == 1", ".a".repeat(depth.max(3_000))),
         ] {
-            let shown = open_with("a.cedar", &with_condition(&condition)).unwrap_err().to_string();
-            let is_bound = ["NESTING_MAX", "OPERATORS_PER_POLICY_MAX", "POLICY_BYTES_MAX"]
-                .iter()
-                .any(|bound| shown.contains(bound));
+            let shown = open_with("a.cedar", &with_condition(&condition))
+                .unwrap_err()
+                .to_string();
+            let is_bound = [
+                "NESTING_MAX",
+                "OPERATORS_PER_POLICY_MAX",
+                "POLICY_BYTES_MAX",
+            ]
+            .iter()
+            .any(|bound| shown.contains(bound));
             let start: String = condition.chars().take(30).collect();
-            assert!(shown.starts_with("a.cedar:1:") && is_bound, "{start}: {shown}");
+            assert!(
+                shown.starts_with("a.cedar:1:") && is_bound,
+                "{start}: {shown}"
+            );
         }
     }
 }
@@ -41,7 +52,11 @@ fn what_the_bounds_allow_is_decided() {
     // Just inside each bound; conditions that must be evaluated to their end.
     let brackets = NESTING_MAX - 2;
     for condition in [
-        format!("{}context has purpose{}", "(".repeat(brackets), ")".repeat(brackets)),
+        format!(
+            "{}context has purpose{}",
+            "(".repeat(brackets),
+            ")".repeat(brackets)
+        ),
         vec!["context has purpose"; OPERATORS_PER_POLICY_MAX / 2 - 1].join(" && "),
         vec!["context has method"; OPERATORS_PER_POLICY_MAX / 2 - 2].join(" || ")
             + " || context has purpose",
@@ -49,7 +64,11 @@ fn what_the_bounds_allow_is_decided() {
             "{}context has purpose",
             "if context has method then false else ".repeat(OPERATORS_PER_POLICY_MAX - 2)
         ),
-        format!("0{} == {} && context has purpose", " + 1".repeat(1_900), 1_900),
+        format!(
+            "0{} == {} && context has purpose",
+            " + 1".repeat(1_900),
+            1_900
+        ),
     ] {
         let world = World::with(&with_condition(&condition));
         let mut request = dataos_model::decision::Request::new(
@@ -58,10 +77,19 @@ fn what_the_bounds_allow_is_decided() {
             customers().uid(),
         );
         let start: String = condition.chars().take(60).collect();
-        assert_eq!(world.pdp.decide_now(&request).reason, Reason::NoPermit, "{start}");
+        assert_eq!(
+            world.pdp.decide_now(&request).reason,
+            Reason::NoPermit,
+            "{start}"
+        );
         request.context.insert("purpose".to_owned(), "x".into());
         let decision = world.pdp.decide_now(&request);
-        assert_eq!(decision.reason, Reason::Permitted, "{start}: {:?}", decision.errors);
+        assert_eq!(
+            decision.reason,
+            Reason::Permitted,
+            "{start}: {:?}",
+            decision.errors
+        );
     }
 }
 
@@ -79,17 +107,28 @@ fn a_long_row_condition_is_exact_or_refused() {
             datasets: vec![customers()],
             context: BTreeMap::new(),
         };
-        block_on(dataos_model::seams::Decide::access(&*world.pdp, &request)).pop().unwrap()
+        block_on(dataos_model::seams::Decide::access(&*world.pdp, &request))
+            .pop()
+            .unwrap()
     };
     let chain: Vec<String> = (0..400).map(|n| format!("resource.id == {n}")).collect();
     let answer = rows(&chain.join(" || "));
-    assert_eq!(answer.decision.reason, Reason::Permitted, "{}", answer.decision.detail);
+    assert_eq!(
+        answer.decision.reason,
+        Reason::Permitted,
+        "{}",
+        answer.decision.detail
+    );
     let row = |id: i64| BTreeMap::from([("id".to_owned(), Value::Long(id))]);
     assert!(!answer.rows.holds(&row(399)) && answer.rows.holds(&row(400)));
     // Sums do not reorder: i64 overflow depends on the order.
     let answer = rows(&format!("resource.id{} > 5", " + 1".repeat(500)));
     assert_eq!(answer.decision.reason, Reason::NotExact);
-    assert!(answer.decision.detail.contains("policy `f`"), "{}", answer.decision.detail);
+    assert!(
+        answer.decision.detail.contains("policy `f`"),
+        "{}",
+        answer.decision.detail
+    );
     assert!(answer.columns.is_empty() && !answer.rows.holds(&row(1)));
 }
 
@@ -101,4 +140,33 @@ fn braces_in_texts_and_comments_are_no_nesting() {
         "{;\\\"".repeat(200)
     );
     assert!(open_with("a.cedar", &text).is_ok());
+}
+
+#[test]
+fn conditions_that_are_not_deep_fit_a_small_stack() {
+    // Without a big stack of their own up to this depth (`DEPTH_INLINE_MAX`).
+    let depth = 21;
+    let nested = "if resource.id == 7 then false else ".repeat(depth) + "resource.id == 1";
+    let policies = format!(
+        "@id(\"o\") permit (principal, action in DataOS::Action::\"read_data\", resource);
+         @id(\"f\") forbid (principal, action in [DataOS::Action::\"read_row\", DataOS::Action::\"read_cell\"], resource) when {{ {nested} }};"
+    );
+    let world = World::with(&policies);
+    let answer = std::thread::scope(|scope| {
+        let small = std::thread::Builder::new().stack_size(1024 * 1024);
+        small
+            .spawn_scoped(scope, || world.access(&user("ann", &[])))
+            .unwrap()
+            .join()
+            .unwrap()
+    });
+    assert_eq!(
+        answer.decision.reason,
+        Reason::Permitted,
+        "{}",
+        answer.decision.detail
+    );
+    assert!(answer.decision.errors.is_empty());
+    let row = |id: i64| BTreeMap::from([("id".to_owned(), Value::Long(id))]);
+    assert!(answer.rows.holds(&row(7)) && !answer.rows.holds(&row(1)));
 }

@@ -15,7 +15,8 @@ use dataos_model::{
 
 use crate::fixture::{World, block_on, customers, user};
 
-const PERMIT: &str = "@id(\"own\") permit (principal, action == DataOS::Action::\"select\", resource);";
+const PERMIT: &str =
+    "@id(\"own\") permit (principal, action == DataOS::Action::\"select\", resource);";
 
 fn write(world: &World, text: &str) {
     fs::write(world.folder.path().join("own.cedar"), text).unwrap();
@@ -29,18 +30,27 @@ fn hash_of(text: &str) -> Hash {
 fn a_bad_folder_leaves_the_old_set_and_says_so() {
     let world = World::with(PERMIT);
     let before = world.pdp.info();
-    write(&world, "@id(\"own\")\nforbid (principal, action, resource) when { nonsense };");
+    write(
+        &world,
+        "@id(\"own\")\nforbid (principal, action, resource) when { nonsense };",
+    );
     let fault = world.pdp.reload().unwrap_err();
     assert!(fault.to_string().starts_with("own.cedar:2:"), "{fault}");
     let after = world.pdp.info();
     assert_eq!((after.hash, after.count), (before.hash, before.count));
     assert_eq!(after.load_error, Some(fault));
     let ann = user("ann", &[]);
-    assert_eq!(world.decide(&ann, Action::Select, customers().uid()).reason, Reason::Permitted);
+    assert_eq!(
+        world.decide(&ann, Action::Select, customers().uid()).reason,
+        Reason::Permitted
+    );
     write(&world, "");
     world.pdp.reload().unwrap();
     assert_eq!(world.pdp.info().load_error, None);
-    assert_eq!(world.decide(&ann, Action::Select, customers().uid()).reason, Reason::NoPermit);
+    assert_eq!(
+        world.decide(&ann, Action::Select, customers().uid()).reason,
+        Reason::NoPermit
+    );
 }
 
 #[test]
@@ -79,13 +89,18 @@ fn applied_texts_join_the_folder_and_survive_a_reload() {
     let ann = user("ann", &[]);
     let ask = || world.decide(&ann, Action::Select, customers().uid());
     let empty = world.pdp.info().hash;
-    let text = PolicyText { source: "policy:v1:own".to_owned(), cedar: PERMIT.to_owned() };
+    let text = PolicyText {
+        source: "policy:v1:own".to_owned(),
+        cedar: PERMIT.to_owned(),
+    };
     let applied = block_on(world.pdp.put(text)).unwrap();
     assert_eq!(ask().policies[0].source, "policy:v1:own");
     assert_eq!(ask().policy_set, applied);
     assert_eq!(world.pdp.reload().unwrap(), applied);
     let schema = world.folder.path().join("schema.cedarschema");
-    let wider = fs::read_to_string(&schema).unwrap().replace("method?: String,", "method?: String, time?: Long,");
+    let wider = fs::read_to_string(&schema)
+        .unwrap()
+        .replace("method?: String,", "method?: String, time?: Long,");
     fs::write(&schema, wider).unwrap();
     let rechecked = world.pdp.reload().unwrap();
     assert_ne!(rechecked, applied, "the schema is part of the set");
@@ -123,7 +138,8 @@ fn no_answer_mixes_two_versions_under_reload() {
                         assert_eq!(answer.reason, Reason::Permitted);
                         let which = usize::from(answer.policies[0].id.starts_with("red"));
                         let colour = ["blue", "red"][which];
-                        let ids: Vec<&str> = answer.policies.iter().map(|p| p.id.as_str()).collect();
+                        let ids: Vec<&str> =
+                            answer.policies.iter().map(|p| p.id.as_str()).collect();
                         assert_eq!(ids, [format!("{colour}-1"), format!("{colour}-2")]);
                         assert_eq!(answer.policy_set, hashes[1 - which]);
                         asked[which] += 1;
@@ -137,9 +153,10 @@ fn no_answer_mixes_two_versions_under_reload() {
             assert_eq!(world.pdp.reload().unwrap(), hashes[round % 2]);
         }
         is_done.store(true, Ordering::Relaxed);
-        askers.into_iter().map(|asker| asker.join().unwrap()).fold([0, 0], |sum, asked| {
-            [sum[0] + asked[0], sum[1] + asked[1]]
-        })
+        askers
+            .into_iter()
+            .map(|asker| asker.join().unwrap())
+            .fold([0, 0], |sum, asked| [sum[0] + asked[0], sum[1] + asked[1]])
     });
     assert!(asked[0] > 0 && asked[1] > 0, "{asked:?}");
 }

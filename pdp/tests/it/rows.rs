@@ -25,7 +25,10 @@ const ROWS: usize = 40;
 
 /// Columns: name in Cedar text, name, type, whether it can be NULL.
 fn columns() -> Vec<(&'static str, &'static str, ColumnType, bool)> {
-    let decimal = || ColumnType::Decimal { precision: 12, scale: 2 };
+    let decimal = || ColumnType::Decimal {
+        precision: 12,
+        scale: 2,
+    };
     let list = |item| ColumnType::List(Box::new(item));
     vec![
         (".id", "id", ColumnType::Int(64), false),
@@ -48,9 +51,29 @@ struct Writer<'a> {
 }
 
 const TEXTS: [&str; 8] = ["", "EMEA", "emea", "%_*", "a%b", "e\u{301}", "é", "日本"];
-const LONGS: [i64; 8] = [0, 1, -1, 5, 100, i64::MAX, i64::MIN, 4_611_686_018_427_387_904];
-const DECIMALS: [&str; 5] = ["0.0", "12.5", "-0.0001", "922337203685477.5807", "-922337203685477.5808"];
-const INSTANTS: [&str; 4] = ["1970-01-01", "2024-02-29T23:59:59Z", "1969-12-31", "2024-03-01"];
+const LONGS: [i64; 8] = [
+    0,
+    1,
+    -1,
+    5,
+    100,
+    i64::MAX,
+    i64::MIN,
+    4_611_686_018_427_387_904,
+];
+const DECIMALS: [&str; 5] = [
+    "0.0",
+    "12.5",
+    "-0.0001",
+    "922337203685477.5807",
+    "-922337203685477.5808",
+];
+const INSTANTS: [&str; 4] = [
+    "1970-01-01",
+    "2024-02-29T23:59:59Z",
+    "1969-12-31",
+    "2024-03-01",
+];
 const PATTERNS: [&str; 8] = ["*", "", "E*", "*A", "%\\*", "*%*", "*\\**", "é*"];
 
 impl Writer<'_> {
@@ -75,8 +98,16 @@ impl Writer<'_> {
         }
         match self.spread.below(9) {
             0 | 1 => self.guarded(depth),
-            2 => format!("({} && {})", self.condition(depth - 1), self.condition(depth - 1)),
-            3 => format!("({} || {})", self.condition(depth - 1), self.condition(depth - 1)),
+            2 => format!(
+                "({} && {})",
+                self.condition(depth - 1),
+                self.condition(depth - 1)
+            ),
+            3 => format!(
+                "({} || {})",
+                self.condition(depth - 1),
+                self.condition(depth - 1)
+            ),
             4 => format!("!({})", self.condition(depth - 1)),
             5 => format!(
                 "(if {} then {} else {})",
@@ -90,8 +121,10 @@ impl Writer<'_> {
     }
 
     fn guarded(&mut self, depth: usize) -> String {
-        let optional: Vec<_> =
-            columns().into_iter().filter(|(_, _, _, is_nullable)| *is_nullable).collect();
+        let optional: Vec<_> = columns()
+            .into_iter()
+            .filter(|(_, _, _, is_nullable)| *is_nullable)
+            .collect();
         let (_, name, _, _) = *self.spread.one_of(&optional);
         let guard = format!("resource has \"{name}\"");
         let is_new = !self.present.contains(&name);
@@ -130,7 +163,9 @@ impl Writer<'_> {
         match self.spread.below(8) {
             0 | 1 => self.long_atom(),
             2 | 3 => self.text_atom(),
-            4 => self.column(&ColumnType::Bool).unwrap_or_else(|| self.text_atom()),
+            4 => self
+                .column(&ColumnType::Bool)
+                .unwrap_or_else(|| self.text_atom()),
             5 => self.decimal_atom(),
             6 => self.instant_atom(),
             _ => self.set_atom(),
@@ -165,9 +200,16 @@ impl Writer<'_> {
         match self.spread.below(4) {
             0 => format!("({column} like \"{}\")", self.spread.one_of(&PATTERNS)),
             1 => {
-                let texts: Vec<String> =
-                    self.spread.some_of(&TEXTS).iter().map(|text| format!("\"{text}\"")).collect();
-                format!("[\"x\", {}].contains({column})", [texts, vec!["\"y\"".to_owned()]].concat().join(", "))
+                let texts: Vec<String> = self
+                    .spread
+                    .some_of(&TEXTS)
+                    .iter()
+                    .map(|text| format!("\"{text}\""))
+                    .collect();
+                format!(
+                    "[\"x\", {}].contains({column})",
+                    [texts, vec!["\"y\"".to_owned()]].concat().join(", ")
+                )
             }
             2 => format!("({column} == {})", self.text()),
             _ => format!("({column} != {})", self.text()),
@@ -175,7 +217,10 @@ impl Writer<'_> {
     }
 
     fn decimal_atom(&mut self) -> String {
-        let Some(column) = self.column(&ColumnType::Decimal { precision: 5, scale: 1 }) else {
+        let Some(column) = self.column(&ColumnType::Decimal {
+            precision: 5,
+            scale: 1,
+        }) else {
             return self.long_atom();
         };
         let literal = format!("decimal(\"{}\")", self.spread.one_of(&DECIMALS));
@@ -189,7 +234,9 @@ impl Writer<'_> {
     }
 
     fn instant_atom(&mut self) -> String {
-        let Some(column) = self.column(&ColumnType::Timestamp) else { return self.text_atom() };
+        let Some(column) = self.column(&ColumnType::Timestamp) else {
+            return self.text_atom();
+        };
         let operator = *self.spread.one_of(&["==", "!=", "<", "<=", ">", ">="]);
         let mut literal = format!("datetime(\"{}\")", self.spread.one_of(&INSTANTS));
         if self.spread.is(30) {
@@ -208,12 +255,10 @@ impl Writer<'_> {
             2 => format!("{labels}.containsAny([\"é\", {}])", self.text()),
             3 => format!("{labels}.isEmpty()"),
             4 => format!("({labels} == [{}, \"\"])", self.text()),
-            _ => {
-                match self.column(&ColumnType::List(Box::new(ColumnType::Int(64)))) {
-                    Some(codes) => format!("{codes}.contains({})", self.long(1)),
-                    None => format!("[{}].containsAll({labels})", self.text()),
-                }
-            }
+            _ => match self.column(&ColumnType::List(Box::new(ColumnType::Int(64)))) {
+                Some(codes) => format!("{codes}.contains({})", self.long(1)),
+                None => format!("[{}].containsAll({labels})", self.text()),
+            },
         }
     }
 }
@@ -221,7 +266,11 @@ impl Writer<'_> {
 fn policy(spread: &mut Spread, number: usize, action: &str) -> String {
     let is_permit = spread.is(50);
     let effect = if is_permit { "permit" } else { "forbid" };
-    let principal = *spread.one_of(&["principal", "principal", "principal in DataOS::Group::\"g1\""]);
+    let principal = *spread.one_of(&[
+        "principal",
+        "principal",
+        "principal in DataOS::Group::\"g1\"",
+    ]);
     let resource = *spread.one_of(&[
         "resource",
         "resource in DataOS::Dataset::\"shop:crm/customers\"",
@@ -229,7 +278,11 @@ fn policy(spread: &mut Spread, number: usize, action: &str) -> String {
     ]);
     let annotation = if action == "read_cell" && !is_permit && spread.is(70) {
         let mask = *spread.one_of(&["null()", "hash()", "partial(first = 1)", "pass_through()"]);
-        let priority = if spread.is(60) { format!("@priority(\"{}\") ", spread.below(3)) } else { String::new() };
+        let priority = if spread.is(60) {
+            format!("@priority(\"{}\") ", spread.below(3))
+        } else {
+            String::new()
+        };
         format!("{priority}@mask(\"{mask}\")")
     } else {
         String::new()
@@ -239,7 +292,11 @@ fn policy(spread: &mut Spread, number: usize, action: &str) -> String {
     );
     for clause in ["when", "unless"] {
         if spread.is(60) {
-            let condition = Writer { spread, present: Vec::new() }.condition(3);
+            let condition = Writer {
+                spread,
+                present: Vec::new(),
+            }
+            .condition(3);
             text = format!("{text}\n{clause} {{ {condition} }}");
         }
     }
@@ -283,8 +340,8 @@ fn value(spread: &mut Spread, kind: &ColumnType) -> Value {
 fn world() -> World {
     let world = World::with("");
     let id = customers();
-    let mut dataset = Entity::new(id.uid())
-        .with_parents([id.collection_uid(), EntityType::TAG.id("sales")]);
+    let mut dataset =
+        Entity::new(id.uid()).with_parents([id.collection_uid(), EntityType::TAG.id("sales")]);
     dataset.schema = Some(DatasetSchema {
         columns: columns()
             .into_iter()
@@ -292,11 +349,17 @@ fn world() -> World {
             .collect(),
     });
     let group = |name: &str| EntityType::GROUP.id(name);
-    let mut changes = vec![dataset, Entity::new(group("g1")).with_parents([group("g0")])];
+    let mut changes = vec![
+        dataset,
+        Entity::new(group("g1")).with_parents([group("g0")]),
+    ];
     for (_, name, _, _) in columns() {
         changes.push(Entity::new(id.column_uid(name)).with_parents([id.uid()]));
     }
-    world.pdp.apply(changes.into_iter().map(EntityChange::Upsert).collect()).unwrap();
+    world
+        .pdp
+        .apply(changes.into_iter().map(EntityChange::Upsert).collect())
+        .unwrap();
     world
 }
 
@@ -304,13 +367,19 @@ fn caller(spread: &mut Spread) -> Principal {
     let mut principal = user("ann", &[]);
     principal.groups = spread.some_of(&["g1".to_owned(), "g2".to_owned()]);
     if spread.is(70) {
-        principal.attributes.insert("region".to_owned(), (*spread.one_of(&["EMEA", "é"])).to_owned());
+        principal.attributes.insert(
+            "region".to_owned(),
+            (*spread.one_of(&["EMEA", "é"])).to_owned(),
+        );
     }
     principal
 }
 
 fn put(world: &World, text: String) {
-    let text = PolicyText { source: "policy:v1:generated".to_owned(), cedar: text };
+    let text = PolicyText {
+        source: "policy:v1:generated".to_owned(),
+        cedar: text,
+    };
     if let Err(fault) = block_on(world.pdp.put(text.clone())) {
         panic!("{fault}\n{}", text.cedar);
     }
@@ -326,16 +395,16 @@ fn rows_are_those_that_cedar_allows_one_by_one() {
     let (mut pairs, mut visible, mut narrowed) = (0, 0, 0);
     for _ in 0..SETS {
         let count = 1 + spread.below(4);
-        let policies: Vec<String> =
-            (0..count).map(|number| policy(&mut spread, number, "read_row")).collect();
+        let policies: Vec<String> = (0..count)
+            .map(|number| policy(&mut spread, number, "read_row"))
+            .collect();
         let text = format!("{SELECT}{}", policies.concat());
         put(&world, text.clone());
         let principal = caller(&mut spread);
         let answer = world.access(&principal);
         let is_empty = !answer.decision.is_allowed();
         assert!(
-            !is_empty
-                || matches!(answer.decision.reason, Reason::NoPermit | Reason::Forbidden),
+            !is_empty || matches!(answer.decision.reason, Reason::NoPermit | Reason::Forbidden),
             "{:?} {}\n{text}",
             answer.decision.reason,
             answer.decision.detail
@@ -344,14 +413,22 @@ fn rows_are_those_that_cedar_allows_one_by_one() {
         for _ in 0..ROWS {
             let row = row(&mut spread);
             let expected = ask(&world, &principal, Action::ReadRow, &row).effect == Effect::Allow;
-            assert_eq!(answer.rows.holds(&row), expected, "{row:?}\n{}\n{text}", answer.rows);
+            assert_eq!(
+                answer.rows.holds(&row),
+                expected,
+                "{row:?}\n{}\n{text}",
+                answer.rows
+            );
             pairs += 1;
             visible += usize::from(expected);
         }
     }
     assert!(pairs >= 10_000, "{pairs}");
     // The test says something only if conditions decide: not all one way.
-    assert!(visible * 10 > pairs && visible * 10 < pairs * 9, "{visible} of {pairs}");
+    assert!(
+        visible * 10 > pairs && visible * 10 < pairs * 9,
+        "{visible} of {pairs}"
+    );
     assert!(narrowed > SETS / 5, "{narrowed} of {SETS}");
 }
 
@@ -362,15 +439,20 @@ fn cells_are_what_cedar_says_one_by_one() {
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for _ in 0..60 {
         let count = 1 + spread.below(4);
-        let policies: Vec<String> =
-            (0..count).map(|number| policy(&mut spread, number, "read_cell")).collect();
+        let policies: Vec<String> = (0..count)
+            .map(|number| policy(&mut spread, number, "read_cell"))
+            .collect();
         let rows = "@id(\"rows\") permit (principal, action == DataOS::Action::\"read_row\", resource);\n\
                     @id(\"cells\") permit (principal, action == DataOS::Action::\"read_cell\", resource in DataOS::Tag::\"sales\") when { resource.id != 5 };\n";
         let text = format!("{SELECT}{rows}{}", policies.concat());
         put(&world, text.clone());
         let principal = caller(&mut spread);
         let answer = world.access(&principal);
-        assert!(answer.decision.is_allowed(), "{}\n{text}", answer.decision.detail);
+        assert!(
+            answer.decision.is_allowed(),
+            "{}\n{text}",
+            answer.decision.detail
+        );
         for _ in 0..8 {
             let row = row(&mut spread);
             let expected = expected_cell(&world, &principal, &row);
@@ -389,8 +471,16 @@ fn cells_are_what_cedar_says_one_by_one() {
 
 /// What the rules for the column `name` make of a row.
 fn shown_cell(answer: &DatasetAccess, row: &BTreeMap<String, Value>) -> String {
-    let column = answer.columns.iter().find(|column| column.name == "name").unwrap();
-    let rule = column.rules.iter().find(|rule| rule.when.holds(row)).unwrap();
+    let column = answer
+        .columns
+        .iter()
+        .find(|column| column.name == "name")
+        .unwrap();
+    let rule = column
+        .rules
+        .iter()
+        .find(|rule| rule.when.holds(row))
+        .unwrap();
     match &rule.outcome {
         CellOutcome::Plain => "plain".to_owned(),
         CellOutcome::Absent => "absent".to_owned(),
@@ -413,7 +503,9 @@ fn expected_cell(world: &World, principal: &Principal, row: &BTreeMap<String, Va
     };
     let mut masks = Vec::new();
     for policy in &decision.policies {
-        let Some(mask) = annotation(&policy.id, "mask") else { return "absent".to_owned() };
+        let Some(mask) = annotation(&policy.id, "mask") else {
+            return "absent".to_owned();
+        };
         let priority: Option<i64> =
             annotation(&policy.id, "priority").map(|priority| priority.parse().unwrap());
         masks.push((priority.unwrap_or(i64::MAX), policy.id.clone(), mask));
@@ -437,7 +529,10 @@ fn is_permitted(world: &World, principal: &Principal, row: &BTreeMap<String, Val
         .filter(|policy| policy.effect == "permit")
         .map(|policy| policy.text.clone())
         .collect();
-    let all: String = texts.iter().map(|policy| policy.text.clone() + "\n").collect();
+    let all: String = texts
+        .iter()
+        .map(|policy| policy.text.clone() + "\n")
+        .collect();
     put(world, permits);
     let is_permitted = ask(world, principal, Action::ReadCell, row).is_allowed();
     put(world, all);
@@ -456,11 +551,17 @@ fn ask(
     } else {
         Entity::new(EntityType::CELL.id("one")).with_parents([id.column_uid("name")])
     };
-    let entity = Entity { attributes: row.clone(), ..entity };
+    let entity = Entity {
+        attributes: row.clone(),
+        ..entity
+    };
     let request = Request::new(principal, action, entity.uid.clone()).with_entity(entity);
     let decision = world.pdp.decide_stock(&request);
     assert!(
-        matches!(decision.reason, Reason::Permitted | Reason::NoPermit | Reason::Forbidden),
+        matches!(
+            decision.reason,
+            Reason::Permitted | Reason::NoPermit | Reason::Forbidden
+        ),
         "{:?}: {}",
         decision.reason,
         decision.detail
