@@ -9,6 +9,7 @@ use datafusion::{
         memory_pool::FairSpillPool,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
+    physical_plan::displayable,
 };
 use dataos_model::{
     access::AccessRequest,
@@ -94,6 +95,21 @@ impl QueryLayer {
         Ok(Arc::new(Self {
             inner: Arc::new(inner),
         }))
+    }
+
+    /// The engine's physical plan of a query, for benchmarks and tests: it names masks and filters,
+    /// and nothing is recorded. Never reachable from a request.
+    ///
+    /// # Errors
+    /// As `run`.
+    pub async fn physical_plan(&self, request: &QueryRequest) -> Result<String, Fault> {
+        let prepared = self
+            .inner
+            .prepare(request)
+            .await
+            .map_err(|refusal| refusal.fault)?;
+        let planned = self.inner.plan(&prepared).await?;
+        Ok(displayable(planned.plan.as_ref()).indent(false).to_string())
     }
 }
 
@@ -485,6 +501,8 @@ impl Drop for Open<'_> {
 pub(crate) fn runtime(config: &QueryConfig) -> Result<Arc<RuntimeEnv>, Fault> {
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(FairSpillPool::new(config.memory_bytes_max)))
+        // A listing that is remembered would hide files that came or went since.
+        .with_object_list_cache_limit(0)
         .build_arc()
         .map_err(|_| Fault::internal("the engine's runtime does not start"))
 }

@@ -66,7 +66,9 @@ impl Writer<'_> {
         add_path(&mut staged, path.clone());
         let places = places(&target, &bound.columns)?;
         let stage = self.assets.stage_write(staged.clone(), lineage).await?;
-        let written = match make_folder(&folder, is_new).await {
+        let made = make_folder(&folder, is_new).await;
+        let is_made = is_new && made.is_ok();
+        let written = match made {
             Ok(()) => {
                 let schema = arrow_schema(&target.schema);
                 write_part(planned, &path, schema, places, self.time_max).await
@@ -79,22 +81,22 @@ impl Writer<'_> {
                 match self.assets.settle_write(stage, staged).await {
                     Ok(()) => Ok(part.row_count),
                     Err(fault) => {
-                        self.undo(stage, &path, &folder, is_new).await;
+                        self.undo(stage, &path, is_made.then_some(&folder)).await;
                         Err(fault)
                     }
                 }
             }
             Err(fault) => {
-                self.undo(stage, &path, &folder, is_new).await;
+                self.undo(stage, &path, is_made.then_some(&folder)).await;
                 Err(fault)
             }
         }
     }
 
-    async fn undo(&self, stage: u64, path: &Path, folder: &Path, is_new: bool) {
+    async fn undo(&self, stage: u64, path: &Path, made: Option<&PathBuf>) {
         // Either may be missing already; what matters is that neither is left.
         let _part = tokio::fs::remove_file(path).await;
-        if is_new {
+        if let Some(folder) = made {
             // Fails if another write has put a file there, which must stay.
             let _folder = tokio::fs::remove_dir(folder).await;
         }

@@ -61,10 +61,12 @@ fn three(expression: &Expression, columns: &RawColumns) -> Option<Physical> {
             let (column_type, column) = columns.attribute(name)?;
             (*column_type == ColumnType::Bool).then_some(column)
         }
-        Expression::Present(name) => Some(match columns.attribute(name) {
-            Some((_, column)) => Arc::new(IsNotNullExpr::new(column)),
-            None => lit(false),
-        }),
+        Expression::Present(name) => match columns.attribute(name) {
+            // A list with a NULL inside is no set, and so is absent too.
+            Some((ColumnType::List(_), _)) => None,
+            Some((_, column)) => Some(Arc::new(IsNotNullExpr::new(column))),
+            None => Some(lit(false)),
+        },
         Expression::Not(inner) => Some(Arc::new(NotExpr::new(three(inner, columns)?))),
         // With a left side that cannot fail, SQL's AND and OR agree with left-to-right evaluation.
         Expression::And(left, right) if is_total(left) => Some(binary(

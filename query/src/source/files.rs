@@ -24,7 +24,7 @@ use dataos_model::{
     fault::{Fault, FaultKind},
 };
 
-use crate::column::{arrow_schema, reads_as};
+use crate::column::{arrow_schema, column_type, reads_as};
 
 /// The rows of some files of one dataset.
 ///
@@ -114,7 +114,7 @@ async fn check_parquet(
             let problem = format!(
                 "column `{}` is {} and not {}",
                 column.name,
-                field.data_type(),
+                column_type(field.data_type()),
                 column.column_type
             );
             return Err(changed(dataset, path, &problem));

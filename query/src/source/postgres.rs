@@ -176,7 +176,8 @@ impl Scan {
         let rows = self.rows(&connection.client).await?;
         let batches = Batches::new(self.columns, self.schema);
         let depot = self.server.depot;
-        let state = (Box::pin(rows), connection, batches, depot);
+        // Asked again behind its end, the stream would say that the connection is closed.
+        let state = (Box::pin(rows.fuse()), connection, batches, depot);
         Ok(futures::stream::try_unfold(
             state,
             |(mut rows, connection, mut batches, depot)| async {

@@ -1,6 +1,9 @@
 //! Rows of PostgreSQL's binary format as Arrow batches.
 
-use std::{error::Error, sync::Arc};
+mod list;
+mod wire;
+
+use std::sync::Arc;
 
 use datafusion::arrow::{
     array::{
@@ -17,9 +20,13 @@ use dataos_model::{
 };
 use tokio_postgres::{
     Row,
-    types::{FromSql, Kind, Type},
+    types::{Kind, Type},
 };
 
+use self::{
+    list::List,
+    wire::{Raw, fixed, numeric, uuid},
+};
 use crate::column::{UTC, arrow_type};
 
 /// Most rows of a batch.
@@ -83,7 +90,11 @@ fn is_read(column_type: &ColumnType, found: &Type) -> bool {
         ColumnType::LocalTimestamp => *found == Type::TIMESTAMP,
         ColumnType::Uuid => *found == Type::UUID,
         ColumnType::Json => matches!(*found, Type::JSON | Type::JSONB),
-        ColumnType::List(_) | ColumnType::Other(_) => false,
+        ColumnType::List(item) => match found.kind() {
+            Kind::Array(found) => is_read(item, found),
+            _ => false,
+        },
+        ColumnType::Other(_) => false,
     }
 }
 
@@ -99,7 +110,10 @@ pub(super) struct Batches {
 impl Batches {
     /// For rows of these columns, in order.
     pub(super) fn new(columns: Vec<Column>, schema: SchemaRef) -> Self {
-        let builders = columns.iter().map(Builder::new).collect();
+        let builders = columns
+            .iter()
+            .map(|column| Builder::new(&column.column_type))
+            .collect();
         Self {
             columns,
             schema,
@@ -159,23 +173,6 @@ fn malformed(column: &Column) -> Fault {
     .with_hint("infinity, NaN in numeric and numbers beyond the declared digits are not read")
 }
 
-/// The bytes of any type.
-struct Raw<'a>(Option<&'a [u8]>);
-
-impl<'a> FromSql<'a> for Raw<'a> {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        Ok(Self(Some(raw)))
-    }
-
-    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        Ok(Self(None))
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-}
-
 enum Builder {
     Bool(BooleanBuilder),
     Int16(Int16Builder),
@@ -190,12 +187,13 @@ enum Builder {
     Timestamp(TimestampMicrosecondBuilder),
     Uuid(StringViewBuilder),
     Json(StringViewBuilder),
+    List(Box<List>),
     Unread,
 }
 
 impl Builder {
-    fn new(column: &Column) -> Self {
-        match &column.column_type {
+    fn new(column_type: &ColumnType) -> Self {
+        match column_type {
             ColumnType::Bool => Self::Bool(BooleanBuilder::new()),
             ColumnType::Int(16) => Self::Int16(Int16Builder::new()),
             ColumnType::Int(32) => Self::Int32(Int32Builder::new()),
@@ -203,8 +201,7 @@ impl Builder {
             ColumnType::Float(32) => Self::Float32(Float32Builder::new()),
             ColumnType::Float(_) => Self::Float64(Float64Builder::new()),
             ColumnType::Decimal { precision, scale } => {
-                let builder =
-                    Decimal128Builder::new().with_data_type(arrow_type(&column.column_type));
+                let builder = Decimal128Builder::new().with_data_type(arrow_type(column_type));
                 Self::Decimal(builder, *precision, *scale)
             }
             ColumnType::Text => Self::Text(StringViewBuilder::new()),
@@ -216,7 +213,8 @@ impl Builder {
             ColumnType::LocalTimestamp => Self::Timestamp(TimestampMicrosecondBuilder::new()),
             ColumnType::Uuid => Self::Uuid(StringViewBuilder::new()),
             ColumnType::Json => Self::Json(StringViewBuilder::new()),
-            ColumnType::List(_) | ColumnType::Other(_) => Self::Unread,
+            ColumnType::List(item) => Self::List(Box::new(List::new(item))),
+            ColumnType::Other(_) => Self::Unread,
         }
     }
 
@@ -293,6 +291,7 @@ impl Builder {
                 builder.append_option(value);
                 value.map(drop)
             }
+            Self::List(list) => list.append(raw),
             Self::Unread => None,
         }
     }
@@ -312,96 +311,8 @@ impl Builder {
             Self::Binary(builder) => Arc::new(builder.finish()),
             Self::Date(builder) => Arc::new(builder.finish()),
             Self::Timestamp(builder) => Arc::new(builder.finish()),
+            Self::List(list) => list.finish(),
             Self::Unread => new_null_array(&DataType::Null, row_count),
         }
-    }
-}
-
-fn fixed<const N: usize>(raw: &[u8]) -> Option<[u8; N]> {
-    raw.try_into().ok()
-}
-
-fn uuid(bytes: [u8; 16]) -> String {
-    let digits = hex::encode(bytes);
-    let mut text = String::with_capacity(36);
-    for (index, digit) in digits.chars().enumerate() {
-        if matches!(index, 8 | 12 | 16 | 20) {
-            text.push('-');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A numeric in units of 10^-scale; `None` if it is no number or does not fit exactly.
-///
-/// The wire form: count of base-10000 digits, weight of the first, sign, display scale, digits.
-fn numeric(raw: &[u8], precision: u8, scale: u8) -> Option<i128> {
-    let mut words = raw.chunks_exact(2).filter_map(fixed::<2>);
-    let count = i16::from_be_bytes(words.next()?);
-    let weight = i32::from(i16::from_be_bytes(words.next()?));
-    let sign = u16::from_be_bytes(words.next()?);
-    let _display_scale = words.next()?;
-    let is_negative = match sign {
-        0x0000 => false,
-        0x4000 => true,
-        _ => return None,
-    };
-    let mut units = 0_i128;
-    for (position, digit) in words.take(usize::try_from(count).ok()?).enumerate() {
-        let digit = i128::from(i16::from_be_bytes(digit));
-        // This digit counts 10^exponent units.
-        let exponent = 4 * (weight - i32::try_from(position).ok()?) + i32::from(scale);
-        let part = match u32::try_from(exponent) {
-            Ok(_) if digit == 0 => 0,
-            Ok(exponent) => digit.checked_mul(10_i128.checked_pow(exponent)?)?,
-            Err(_) => {
-                let step = 10_i128.checked_pow(exponent.unsigned_abs())?;
-                if digit % step != 0 {
-                    return None;
-                }
-                digit / step
-            }
-        };
-        units = units.checked_add(part)?;
-    }
-    let is_fitting = units < 10_i128.checked_pow(u32::from(precision))?;
-    is_fitting.then_some(if is_negative { -units } else { units })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn wire(weight: i16, sign: u16, digits: &[i16]) -> Vec<u8> {
-        let mut raw = Vec::new();
-        raw.extend(i16::try_from(digits.len()).unwrap().to_be_bytes());
-        raw.extend(weight.to_be_bytes());
-        raw.extend(sign.to_be_bytes());
-        raw.extend(0_u16.to_be_bytes());
-        digits
-            .iter()
-            .for_each(|digit| raw.extend(digit.to_be_bytes()));
-        raw
-    }
-
-    #[test]
-    fn numerics_are_exact_or_refused() {
-        let check = |raw: Vec<u8>, precision, scale, expected: Option<i128>| {
-            assert_eq!(numeric(&raw, precision, scale), expected);
-        };
-        check(wire(0, 0, &[]), 10, 2, Some(0));
-        check(wire(0, 0, &[12, 3400]), 10, 2, Some(1234));
-        check(wire(0, 0x4000, &[12, 3400]), 10, 4, Some(-123_400));
-        check(wire(0, 0, &[12, 3450]), 10, 2, None);
-        check(wire(1, 0, &[1]), 10, 2, Some(1_000_000));
-        check(wire(-1, 0, &[500]), 10, 2, Some(5));
-        check(wire(1, 0, &[1]), 6, 2, None);
-        check(wire(0, 0xC000, &[]), 10, 2, None);
-    }
-
-    #[test]
-    fn uuids_print_canonically() {
-        assert_eq!(uuid([0xab; 16]), "abababab-abab-abab-abab-abababababab");
     }
 }

@@ -1,0 +1,576 @@
+//! A layer over a temporary folder, with stand-ins for PDP, audit log, catalog and secrets.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use datafusion::arrow::{array::ArrayRef, record_batch::RecordBatch};
+use dataos_model::{
+    access::{AccessRequest, CellOutcome, CellRule, ColumnAccess, DatasetAccess},
+    action::Action,
+    clock::{Clock, Timestamp},
+    dataset::{Column, DatasetId, DatasetSchema},
+    decision::{Decision, Effect, PolicyRef, Reason, Request},
+    depot::{AssetSnapshot, Dataset, DatasetSource, Depot, DepotSource, FileFormat},
+    entity::EntityType,
+    fault::Fault,
+    hash::Hash,
+    lineage::WriteLineage,
+    mask::Mask,
+    predicate::{Comparison, Expression, Predicate},
+    principal::{Authentication, Principal},
+    query::{QueryAnswer, QueryRequest, RowFormat},
+    record::{Entry, Receipt},
+    seams::{Assets, BoxFuture, Decide, Lineage, Record, RunQuery, ScanReport, Secrets},
+    secret::{Secret, SecretName},
+    value::Value,
+};
+use dataos_query::{MASK_KEY, QueryConfig, QueryLayer, QuerySeams};
+use parquet::arrow::ArrowWriter;
+use tempfile::TempDir;
+
+/// Everything that a test needs.
+pub(crate) struct World {
+    pub(crate) layer: Arc<QueryLayer>,
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) log: Arc<Log>,
+    pub(crate) catalog: Arc<Shelf>,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) folder: TempDir,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(QueryConfig {
+            partitions: 4,
+            ..QueryConfig::default()
+        })
+    }
+
+    pub(crate) fn with(config: QueryConfig) -> Self {
+        let folder = TempDir::with_prefix("query-").unwrap();
+        let (desk, log) = (Arc::new(Desk::default()), Arc::new(Log::default()));
+        let (catalog, vault) = (Arc::new(Shelf::default()), Arc::new(Vault::default()));
+        vault.keep(MASK_KEY, b"key of the test");
+        catalog.add_depot(
+            "lake",
+            DepotSource::Files {
+                root: folder.path().to_owned(),
+                is_writable: true,
+            },
+        );
+        let seams = QuerySeams {
+            decide: desk.clone(),
+            record: log.clone(),
+            assets: catalog.clone(),
+            secrets: vault.clone(),
+            clock: Arc::new(Stopped),
+        };
+        desk.0.lock().unwrap().catalog = Some(catalog.clone());
+        let layer = QueryLayer::open(config, seams).unwrap();
+        Self {
+            layer,
+            desk,
+            log,
+            catalog,
+            vault,
+            folder,
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Catalogues files of the folder as `lake:main/NAME`, permitted whole.
+    pub(crate) fn files(
+        &self,
+        name: &str,
+        format: FileFormat,
+        paths: &[PathBuf],
+        columns: &[(&str, &str)],
+    ) -> DatasetId {
+        let id = DatasetId::new("lake", "main", name);
+        let source = DatasetSource::Files {
+            format,
+            paths: paths.to_vec(),
+        };
+        self.catalog.add(&id, columns, source);
+        id
+    }
+
+    /// Writes a Parquet file and catalogues it.
+    pub(crate) fn parquet(
+        &self,
+        name: &str,
+        columns: &[(&str, &str)],
+        arrays: Vec<ArrayRef>,
+    ) -> DatasetId {
+        let path = self.path(&format!("{name}.parquet"));
+        let named = columns.iter().map(|(name, _)| *name).zip(arrays);
+        write_parquet(
+            &path,
+            &RecordBatch::try_from_iter_with_nullable(named.map(|(n, a)| (n, a, true))).unwrap(),
+        );
+        self.files(name, FileFormat::Parquet, &[path], columns)
+    }
+
+    /// Writes a CSV file and catalogues it.
+    pub(crate) fn csv(&self, name: &str, columns: &[(&str, &str)], body: &str) -> DatasetId {
+        let path = self.path(&format!("{name}.csv"));
+        let header: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+        std::fs::write(&path, format!("{}\n{body}", header.join(","))).unwrap();
+        self.files(name, FileFormat::Csv, &[path], columns)
+    }
+
+    pub(crate) fn request(&self, sql: &str) -> QueryRequest {
+        QueryRequest {
+            principal: Principal::new(EntityType::USER.id("alice"), Authentication::Token),
+            request_id: "r-1".to_owned(),
+            sql: sql.to_owned(),
+            context: BTreeMap::from([("purpose".to_owned(), Value::from("test"))]),
+            format: RowFormat::Json,
+            rows_max: None,
+        }
+    }
+
+    pub(crate) async fn run(&self, sql: &str) -> Result<QueryAnswer, Fault> {
+        self.layer.run(self.request(sql)).await
+    }
+
+    /// The rows as JSON text.
+    pub(crate) async fn rows(&self, sql: &str) -> String {
+        let answer = self
+            .run(sql)
+            .await
+            .unwrap_or_else(|fault| panic!("{sql}: {fault:?}"));
+        String::from_utf8(answer.chunks.concat()).unwrap()
+    }
+
+    pub(crate) async fn check(&self, sql: &str, expected: &str) {
+        assert_eq!(self.rows(sql).await, expected, "{sql}");
+    }
+
+    /// Kind and reason of a refusal.
+    pub(crate) async fn refused(&self, sql: &str) -> Fault {
+        match self.run(sql).await {
+            Err(fault) => fault,
+            Ok(answer) => panic!(
+                "{sql} was answered: {}",
+                String::from_utf8_lossy(&answer.chunks.concat())
+            ),
+        }
+    }
+}
+
+pub(crate) fn write_parquet(path: &Path, batch: &RecordBatch) {
+    let mut writer =
+        ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(batch).unwrap();
+    writer.close().unwrap();
+}
+
+pub(crate) fn schema(columns: &[(&str, &str)]) -> DatasetSchema {
+    let columns = columns.iter().map(|(name, column_type)| Column {
+        name: (*name).to_owned(),
+        column_type: column_type.parse().unwrap(),
+        is_nullable: true,
+    });
+    DatasetSchema {
+        columns: columns.collect(),
+    }
+}
+
+/// `column = value`, guarded as policies guard it.
+pub(crate) fn equals(column: &str, value: impl Into<Value>) -> Predicate {
+    let present = Expression::Present(column.to_owned());
+    let equal = Expression::Compare(
+        Comparison::Equal,
+        Box::new(Expression::Column(column.to_owned())),
+        Box::new(Expression::Literal(value.into())),
+    );
+    Predicate::Satisfied(Expression::And(Box::new(present), Box::new(equal)))
+}
+
+pub(crate) fn policy(id: &str) -> PolicyRef {
+    PolicyRef {
+        id: id.to_owned(),
+        effect_is_permit: true,
+        source: "test.cedar:1".to_owned(),
+        description: Some(format!("what {id} is for")),
+    }
+}
+
+fn decision(effect: Effect, id: &str) -> Decision {
+    let is_allowed = effect == Effect::Allow;
+    Decision {
+        effect,
+        reason: if is_allowed {
+            Reason::Permitted
+        } else {
+            Reason::NoPermit
+        },
+        policies: if is_allowed {
+            vec![policy(id)]
+        } else {
+            Vec::new()
+        },
+        errors: Vec::new(),
+        obligations: Vec::new(),
+        policy_set: Hash::of("policies"),
+        entities: Hash::of("entities"),
+        detail: String::new(),
+    }
+}
+
+/// A PDP that permits everything but what it was told otherwise.
+#[derive(Debug, Default)]
+pub(crate) struct Desk(Mutex<Orders>);
+
+#[derive(Debug, Default)]
+struct Orders {
+    catalog: Option<Arc<Shelf>>,
+    rows: BTreeMap<DatasetId, Predicate>,
+    cells: BTreeMap<(DatasetId, String), Vec<CellRule>>,
+    denied: BTreeSet<(Action, String)>,
+    accesses: usize,
+    is_stale: bool,
+}
+
+impl Desk {
+    pub(crate) fn rows(&self, id: &DatasetId, rows: Predicate) {
+        self.0.lock().unwrap().rows.insert(id.clone(), rows);
+    }
+
+    pub(crate) fn mask(&self, id: &DatasetId, column: &str, mask: &str) {
+        let rule = always(CellOutcome::Masked(Mask::parse(mask).unwrap()));
+        self.cells(id, column, vec![rule]);
+    }
+
+    pub(crate) fn absent(&self, id: &DatasetId, column: &str) {
+        self.cells(id, column, vec![always(CellOutcome::Absent)]);
+    }
+
+    pub(crate) fn cells(&self, id: &DatasetId, column: &str, rules: Vec<CellRule>) {
+        self.0
+            .lock()
+            .unwrap()
+            .cells
+            .insert((id.clone(), column.to_owned()), rules);
+    }
+
+    pub(crate) fn deny(&self, action: Action, resource: &str) {
+        self.0
+            .lock()
+            .unwrap()
+            .denied
+            .insert((action, resource.to_owned()));
+    }
+
+    /// How often the PDP was asked about datasets.
+    pub(crate) fn accesses(&self) -> usize {
+        self.0.lock().unwrap().accesses
+    }
+
+    /// From now on it answers about another schema.
+    pub(crate) fn be_stale(&self) {
+        self.0.lock().unwrap().is_stale = true;
+    }
+}
+
+pub(crate) fn always(outcome: CellOutcome) -> CellRule {
+    when(Predicate::ALWAYS, outcome)
+}
+
+pub(crate) fn when(when: Predicate, outcome: CellOutcome) -> CellRule {
+    CellRule {
+        when,
+        outcome,
+        policy: Some("cells".to_owned()),
+    }
+}
+
+#[async_trait]
+impl Decide for Desk {
+    async fn decide(&self, request: &Request) -> Decision {
+        let asked = (request.action, request.resource.id.clone());
+        let is_denied = self.0.lock().unwrap().denied.contains(&asked);
+        decision(
+            if is_denied {
+                Effect::Deny
+            } else {
+                Effect::Allow
+            },
+            "desk",
+        )
+    }
+
+    async fn decide_all(&self, requests: &[Request]) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        for request in requests {
+            decisions.push(self.decide(request).await);
+        }
+        decisions
+    }
+
+    async fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess> {
+        let mut orders = self.0.lock().unwrap();
+        orders.accesses += 1;
+        let snapshot = orders.catalog.as_ref().unwrap().snapshot();
+        let answer = |id: &DatasetId| {
+            let schema = &snapshot.datasets[id].schema;
+            let is_denied = orders.denied.contains(&(request.action, id.to_string()));
+            let effect = if is_denied {
+                Effect::Deny
+            } else {
+                Effect::Allow
+            };
+            let columns = schema.columns.iter().map(|column| ColumnAccess {
+                name: column.name.clone(),
+                rules: orders
+                    .cells
+                    .get(&(id.clone(), column.name.clone()))
+                    .cloned()
+                    .unwrap_or_else(|| vec![always(CellOutcome::Plain)]),
+                policies: vec![policy("cells")],
+            });
+            DatasetAccess {
+                dataset: id.clone(),
+                decision: decision(effect, "select"),
+                schema_hash: if orders.is_stale {
+                    Hash::of("old")
+                } else {
+                    schema.hash()
+                },
+                rows: orders.rows.get(id).cloned().unwrap_or(Predicate::ALWAYS),
+                row_policies: vec![policy("rows")],
+                columns: if is_denied {
+                    Vec::new()
+                } else {
+                    columns.collect()
+                },
+            }
+        };
+        request.datasets.iter().map(answer).collect()
+    }
+}
+
+/// An audit log in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    entries: Mutex<Vec<Entry>>,
+    is_broken: AtomicBool,
+}
+
+impl Log {
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        self.entries.lock().unwrap().clone()
+    }
+
+    pub(crate) fn breaks(&self) {
+        self.is_broken.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Record for Log {
+    fn append(&self, entry: Entry) -> BoxFuture<Result<Receipt, Fault>> {
+        if self.is_broken.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(Fault::unavailable("the disk is full")) });
+        }
+        let mut entries = self.entries.lock().unwrap();
+        let index = entries.len() as u64;
+        entries.push(entry);
+        Box::pin(async move {
+            Ok(Receipt {
+                index,
+                text: format!("receipt {index}"),
+            })
+        })
+    }
+}
+
+/// A catalog in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    snapshot: Mutex<Arc<AssetSnapshot>>,
+    calls: Mutex<Vec<String>>,
+    lineage: Mutex<Vec<WriteLineage>>,
+    refuses_settling: AtomicBool,
+}
+
+impl Shelf {
+    fn change(&self, change: impl FnOnce(&mut AssetSnapshot)) {
+        let mut snapshot = self.snapshot.lock().unwrap();
+        let mut changed = (**snapshot).clone();
+        change(&mut changed);
+        *snapshot = Arc::new(changed);
+    }
+
+    pub(crate) fn add_depot(&self, name: &str, source: DepotSource) {
+        let depot = Depot {
+            name: name.to_owned(),
+            description: String::new(),
+            owner: "alice".to_owned(),
+            tags: BTreeSet::new(),
+            source,
+        };
+        self.change(|snapshot| {
+            snapshot.depots.insert(name.to_owned(), Arc::new(depot));
+        });
+    }
+
+    pub(crate) fn add(&self, id: &DatasetId, columns: &[(&str, &str)], source: DatasetSource) {
+        self.put(Dataset {
+            id: id.clone(),
+            schema: schema(columns),
+            source,
+            tags: BTreeSet::new(),
+            column_tags: BTreeMap::new(),
+            owner: None,
+            row_count: None,
+            size_bytes: None,
+            scanned_at: Timestamp(0),
+        });
+    }
+
+    pub(crate) fn put(&self, dataset: Dataset) {
+        self.change(|snapshot| {
+            snapshot
+                .datasets
+                .insert(dataset.id.clone(), Arc::new(dataset));
+        });
+    }
+
+    pub(crate) fn dataset(&self, id: &DatasetId) -> Option<Arc<Dataset>> {
+        self.snapshot().datasets.get(id).cloned()
+    }
+
+    /// What was asked for, in order.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    pub(crate) fn lineage_of_writes(&self) -> Vec<WriteLineage> {
+        self.lineage.lock().unwrap().clone()
+    }
+
+    pub(crate) fn refuse_settling(&self) {
+        self.refuses_settling.store(true, Ordering::SeqCst);
+    }
+
+    fn note(&self, call: String) {
+        self.calls.lock().unwrap().push(call);
+    }
+}
+
+#[async_trait]
+impl Assets for Shelf {
+    fn snapshot(&self) -> Arc<AssetSnapshot> {
+        self.snapshot.lock().unwrap().clone()
+    }
+
+    async fn register_depot(&self, _: Depot) -> Result<(), Fault> {
+        Err(Fault::internal("not asked for by queries"))
+    }
+
+    async fn remove_depot(&self, _: &str) -> Result<(), Fault> {
+        Err(Fault::internal("not asked for by queries"))
+    }
+
+    async fn scan(&self, _: &str) -> Result<ScanReport, Fault> {
+        Err(Fault::internal("not asked for by queries"))
+    }
+
+    async fn set_tags(&self, _: &DatasetId, _: Option<&str>, _: Vec<String>) -> Result<(), Fault> {
+        Err(Fault::internal("not asked for by queries"))
+    }
+
+    async fn stage_write(&self, target: Dataset, lineage: WriteLineage) -> Result<u64, Fault> {
+        self.note(format!("stage {}", target.id));
+        self.lineage.lock().unwrap().push(lineage);
+        if self.dataset(&target.id).is_none() {
+            self.put(target);
+        }
+        Ok(7)
+    }
+
+    async fn settle_write(&self, stage: u64, target: Dataset) -> Result<(), Fault> {
+        if self.refuses_settling.load(Ordering::SeqCst) {
+            return Err(Fault::unavailable("the store is full"));
+        }
+        self.note(format!("settle {stage} {}", target.id));
+        self.put(target);
+        Ok(())
+    }
+
+    async fn retract_write(&self, stage: u64) -> Result<(), Fault> {
+        self.note(format!("retract {stage}"));
+        Ok(())
+    }
+
+    async fn search(
+        &self,
+        _: &str,
+        _: usize,
+        _: &(dyn for<'a> Fn(&'a DatasetId) -> bool + Send + Sync),
+    ) -> Vec<DatasetId> {
+        Vec::new()
+    }
+
+    async fn lineage(&self, _: &DatasetId) -> Result<Lineage, Fault> {
+        Ok(Lineage::default())
+    }
+}
+
+/// Secrets in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Vault(Mutex<BTreeMap<String, Vec<u8>>>);
+
+impl Vault {
+    pub(crate) fn keep(&self, name: &str, secret: &[u8]) {
+        self.0
+            .lock()
+            .unwrap()
+            .insert(name.to_owned(), secret.to_vec());
+    }
+
+    pub(crate) fn forget(&self, name: &str) {
+        self.0.lock().unwrap().remove(name);
+    }
+}
+
+#[async_trait]
+impl Secrets for Vault {
+    async fn get(&self, name: &SecretName) -> Result<Secret, Fault> {
+        let found = self.0.lock().unwrap().get(&name.0).cloned();
+        found
+            .map(Secret::new)
+            .ok_or_else(|| Fault::not_found(format!("no secret `{name}`")))
+    }
+
+    async fn put(&self, name: &SecretName, secret: Secret) -> Result<(), Fault> {
+        self.keep(&name.0, secret.expose());
+        Ok(())
+    }
+
+    async fn remove(&self, name: &SecretName) -> Result<(), Fault> {
+        self.forget(&name.0);
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_700_000_000_000)
+    }
+}
