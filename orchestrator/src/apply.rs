@@ -139,6 +139,7 @@ impl Core {
             .with_hint("plan again, review, and apply with the new hash"));
         }
         let permissions = self.permit_all(principal, request_id, &items).await?;
+        let _in_hand = self.take_in_hand(items.iter().map(Item::id));
         let mut revisions = Vec::with_capacity(items.len());
         for (item, permission) in items.iter().zip(&permissions) {
             revisions.push(

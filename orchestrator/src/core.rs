@@ -35,6 +35,25 @@ pub(crate) struct ActiveRun {
     pub(crate) done: CancellationToken,
 }
 
+/// Resources that an apply is about to carry out.
+#[derive(Debug)]
+pub(crate) struct InHand {
+    core: Arc<Core>,
+    ids: Vec<String>,
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        let mut in_hand = locked(&self.core.in_hand);
+        for id in &self.ids {
+            match in_hand.get_mut(id) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => drop(in_hand.remove(id)),
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) config: OrchestratorConfig,
@@ -55,6 +74,8 @@ pub(crate) struct Core {
     pub(crate) closing: CancellationToken,
     /// Every task of ours; joined by `close`.
     tasks: Mutex<JoinSet<()>>,
+    /// Resources that an apply is about to carry out, with how many applies: the retry loop keeps off.
+    in_hand: Mutex<BTreeMap<String, usize>>,
     /// Runs under way by resource id; at most one each.
     runs: Mutex<BTreeMap<String, ActiveRun>>,
 }
@@ -92,6 +113,7 @@ impl Core {
             steps,
             closing: CancellationToken::new(),
             tasks: Mutex::default(),
+            in_hand: Mutex::default(),
             runs: Mutex::default(),
         }
     }
@@ -121,6 +143,26 @@ impl Core {
             }
             while tasks.join_next().await.is_some() {}
         }
+    }
+
+    /// Keeps the retry loop off these resources until the guard is dropped.
+    pub(crate) fn take_in_hand<'a>(
+        self: &Arc<Self>,
+        resources: impl IntoIterator<Item = &'a ResourceId>,
+    ) -> InHand {
+        let ids: Vec<String> = resources.into_iter().map(ToString::to_string).collect();
+        let mut in_hand = locked(&self.in_hand);
+        for id in &ids {
+            *in_hand.entry(id.clone()).or_default() += 1;
+        }
+        InHand {
+            core: Arc::clone(self),
+            ids,
+        }
+    }
+
+    pub(crate) fn is_in_hand(&self, id: &ResourceId) -> bool {
+        locked(&self.in_hand).contains_key(&id.to_string())
     }
 
     pub(crate) fn active_run(&self, id: &ResourceId) -> Option<ActiveRun> {

@@ -59,8 +59,8 @@ impl Orchestrator {
     /// resources, and takes up the runs that were under way.
     ///
     /// # Errors
-    /// The directory or store cannot be used, is in use, or has another format; or a policy that was
-    /// in force cannot be put back: to go on without it could show what it hides.
+    /// The directory or store cannot be used or has another format; or a policy that was in force
+    /// cannot be put back: to go on without it could show what it hides.
     pub async fn open(
         config: OrchestratorConfig,
         seams: OrchestratorSeams,
@@ -186,7 +186,7 @@ async fn retry(
     if entry.0 != row.revision {
         *entry = (row.revision, first, now + first);
     }
-    if now < entry.2 || core.closing.is_cancelled() {
+    if now < entry.2 || core.closing.is_cancelled() || core.is_in_hand(&row.id) {
         return;
     }
     entry.1 = (entry.1 * 2).min(core.config.retry_wait_max);

@@ -107,13 +107,13 @@ impl Core {
         before: Option<&ResourceRow>,
     ) -> Result<String, Fault> {
         let applying = self.applying.lock().await;
-        let is_current = self.store.resource(&document.id).await?;
-        if is_current.is_none_or(|row| row.revision != revision) {
+        let current = self.store.resource(&document.id).await?;
+        let Some(current) = current.filter(|row| row.revision == revision) else {
             return Err(Fault::new(
                 FaultKind::Conflict,
                 "another revision has come in between",
             ));
-        }
+        };
         let message = match &document.body {
             Body::Secret => self.put_secrets(document, before).await?,
             Body::Policy(text) => {
@@ -127,6 +127,8 @@ impl Core {
                 self.register(document, owner, depot).await?;
                 String::new()
             }
+            // Each revision runs once.
+            Body::Workflow(_) if current.is_installed => String::new(),
             Body::Workflow(_) => {
                 self.stop_run(&document.id).await;
                 self.start_run(&document.id, revision, owner).await?;

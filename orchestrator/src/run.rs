@@ -33,18 +33,19 @@ impl Core {
         owner: &EntityUid,
     ) -> Result<(), Fault> {
         let row = self.required(id).await?;
-        // A run that was cut off while this revision was being carried out is taken up, not doubled.
-        let newest = self.store.runs(id).await?.into_iter().next();
-        let number = match newest.filter(|run| run.phase == "running") {
-            Some(run) if row.is_installed => run.number,
-            Some(run) => {
-                self.store
-                    .finish_run(run.number, "failed", self.now())
-                    .await?;
-                self.store.add_run(id, revision, self.now()).await?
-            }
-            None => self.store.add_run(id, revision, self.now()).await?,
-        };
+        // A crash between starting a run and noting that leaves one behind, which has no driver.
+        for left in self
+            .store
+            .runs(id)
+            .await?
+            .iter()
+            .filter(|run| run.phase == "running")
+        {
+            self.store
+                .finish_run(left.number, "failed", self.now())
+                .await?;
+        }
+        let number = self.store.add_run(id, revision, self.now()).await?;
         self.forget_old_runs(id).await?;
         self.launch(&row, owner.clone(), number)
     }

@@ -69,6 +69,14 @@ fn errors_name_the_place() {
             "name: d\nversion: v3\ntype: depot",
             "Invalid 2:10: field `version`: document 1: `v3` is not a version of `depot`; known: v1, v2alpha",
         ),
+    ] {
+        check(text, expected);
+    }
+}
+
+#[test]
+fn errors_in_bodies_name_the_place() {
+    for (text, expected) in [
         (
             "name: d\ntype: depot\ndepot: {type: S3}",
             "Unsupported 3:15: field `depot.type`: document 1: depot type `S3` is recognised and not supported yet; supported: FILES, POSTGRES",

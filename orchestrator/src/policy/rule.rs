@@ -44,9 +44,12 @@ pub(super) fn compile(fields: &Fields<'_>, envelope: &Envelope) -> Result<Vec<Po
     Ok(policies)
 }
 
+/// Actions, and the conditions under which they are permitted.
+type Part = (Vec<Action>, Vec<String>);
+
 /// The permits of one rule: conditions on columns decide rows, so `read_row` has a permit of its
 /// own as soon as there are any.
-fn parts(rule: &Fields<'_>) -> Result<Vec<(Vec<Action>, Vec<String>)>, Fault> {
+fn parts(rule: &Fields<'_>) -> Result<Vec<Part>, Fault> {
     let resource = rule.required("resource")?;
     let path = rule.path("resource");
     let reach = object::address(text_of(resource, &path)?, resource.place, &path)?;

@@ -34,7 +34,10 @@ async fn exit_and_output_are_kept_and_secrets_are_not() {
     let output = fs::read_to_string(&files.output).unwrap();
     let mut lines = output.lines();
     assert_eq!(lines.next(), files.work.to_str());
-    assert!(lines.next().is_some_and(|line| line.starts_with("hunter2")), "{output}");
+    assert!(
+        lines.next().is_some_and(|line| line.starts_with("hunter2")),
+        "{output}"
+    );
 }
 
 #[tokio::test]

@@ -193,6 +193,35 @@ async fn a_dead_depot_does_not_stop_the_others_and_comes_back() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_slow_scan_is_not_carried_out_twice() {
+    let bench = Bench::new().await;
+    bench
+        .world
+        .slow_depots
+        .lock()
+        .unwrap()
+        .insert("files".to_owned());
+    let workflow = "name: w\ntype: workflow\nworkflow:\n  dag:\n  - {name: q, spec: {stack: sql, stackSpec: {sql: select 1}}}\n";
+    bench.apply(&stream(&[workflow, FILES])).await.unwrap();
+    bench
+        .until("workflow:v1:w:public", |view| view.runtime == "succeeded")
+        .await;
+    let count = |text: &str| {
+        bench
+            .world
+            .events()
+            .iter()
+            .filter(|e| e.contains(text))
+            .count()
+    };
+    assert_eq!(count("decision allow create_child"), 2);
+    assert_eq!((count("scan files"), count("query alice")), (1, 1));
+    let events = bench.world.events();
+    let at = |text: &str| events.iter().position(|event| event.contains(text));
+    assert!(at("scan files") < at("query alice"), "{events:#?}");
+}
+
+#[tokio::test]
 async fn same_content_is_no_revision() {
     let bench = Bench::new().await;
     bench.apply(&stream(&[SECRET, FILES])).await.unwrap();

@@ -39,6 +39,8 @@ pub(crate) struct World {
     /// `action id` pairs, or `action` alone, that are denied.
     pub(crate) denied: Mutex<BTreeSet<String>>,
     pub(crate) is_record_down: Mutex<bool>,
+    /// Depots whose scan takes a while.
+    pub(crate) slow_depots: Mutex<BTreeSet<String>>,
     pub(crate) dead_depots: Mutex<BTreeSet<String>>,
     pub(crate) policies: Mutex<BTreeMap<String, String>>,
     pub(crate) depots: Mutex<BTreeMap<String, Depot>>,
@@ -197,6 +199,9 @@ impl Assets for World {
 
     async fn scan(&self, depot: &str) -> Result<ScanReport, Fault> {
         self.note(format!("scan {depot}"));
+        if self.slow_depots.lock().unwrap().contains(depot) {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
         if self.dead_depots.lock().unwrap().contains(depot) {
             return Err(Fault::unavailable("connection refused"));
         }
@@ -321,10 +326,6 @@ struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a fake of the composition root's clock"
-        )]
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         Timestamp(i64::try_from(since.as_millis()).unwrap())
     }

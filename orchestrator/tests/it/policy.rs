@@ -31,7 +31,7 @@ async fn a_change_that_was_denied_does_not_come_into_force_by_a_restart() {
 }
 
 #[tokio::test]
-async fn a_store_in_use_or_of_another_format_is_refused() {
+async fn a_store_of_another_format_or_damaged_is_refused() {
     let bench = Bench::new().await;
     bench.orchestrator.close().await;
     let path = bench.folder.path().join("orchestrator.db");
