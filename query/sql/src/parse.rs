@@ -96,20 +96,26 @@ pub(crate) fn dotted(parts: &[Ident]) -> String {
 /// Everything that is not exactly one statement of the allow-list, within the limits of
 /// [`crate::limits`], in syntax that the governed tree has a place for. Nothing is ignored.
 pub fn parse(sql: &str) -> Result<Statement, SqlError> {
-    limits::on_large_stack(|| read(sql, PARSER_DEPTH_MAX))
+    limits::on_large_stack(|| {
+        let mut tokens = tokens(sql)?;
+        let start = first(&tokens).map_or(Position { line: 1, column: 1 }, limits::position);
+        let explains_policy = take_explain_policy(&mut tokens);
+        let statement = parse_one(tokens, PARSER_DEPTH_MAX)?;
+        lowered(&statement, start, explains_policy)
+    })
 }
 
-/// As `parse`, with the parser's recursion as a parameter; on the stack of the caller.
-pub(crate) fn read(sql: &str, depth_max: usize) -> Result<Statement, SqlError> {
-    let mut tokens = tokens(sql)?;
-    let start = first(&tokens).map_or(Position { line: 1, column: 1 }, limits::position);
-    let explains_policy = take_explain_policy(&mut tokens);
-    let statement = parse_one(tokens, depth_max)?;
+/// Lowers a statement of the parser's.
+pub(crate) fn lowered(
+    statement: &ast::Statement,
+    start: Position,
+    explains_policy: bool,
+) -> Result<Statement, SqlError> {
     let mut lowering = Lowering::new(start);
     let kind = if explains_policy {
-        Kind::ExplainPolicy(lowering.explained(&statement)?)
+        Kind::ExplainPolicy(lowering.explained(statement)?)
     } else {
-        lowering.statement(&statement)?
+        lowering.statement(statement)?
     };
     Ok(Statement {
         kind,

@@ -21,20 +21,15 @@ use crate::{
 
 /// Refuses a text that does not say exactly what was bound.
 pub(crate) fn recheck(text: &str, bound: &Query, table_count: usize) -> Result<(), SqlError> {
-    let statement = parse::read(text, GOVERNED_PARSER_DEPTH_MAX).map_err(|error| {
-        disagreement(&format!(
-            "the governed text cannot be read: {}",
-            error.message
-        ))
-    })?;
-    if statement.kind != Kind::Query(bound.clone()) {
+    let tokens = parse::tokens(text).map_err(|error| unreadable(&error))?;
+    relations_are_governed(&tokens, table_count)?;
+    let once =
+        parse::parse_one(tokens, GOVERNED_PARSER_DEPTH_MAX).map_err(|error| unreadable(&error))?;
+    let statement =
+        parse::lowered(&once, Position::default(), false).map_err(|error| unreadable(&error))?;
+    if !matches!(&statement.kind, Kind::Query(query) if query == bound) {
         return Err(disagreement("the governed text is not the bound statement"));
     }
-    let tokens =
-        parse::tokens(text).map_err(|_| disagreement("the governed text has no tokens"))?;
-    relations_are_governed(&tokens, table_count)?;
-    let once = parse::parse_one(tokens, GOVERNED_PARSER_DEPTH_MAX)
-        .map_err(|_| disagreement("the governed text cannot be parsed"))?;
     let twice = parse::tokens(&once.to_string())
         .and_then(|tokens| parse::parse_one(tokens, GOVERNED_PARSER_DEPTH_MAX))
         .map_err(|_| disagreement("the parser cannot read its own print"))?;
@@ -47,6 +42,13 @@ pub(crate) fn recheck(text: &str, bound: &Query, table_count: usize) -> Result<(
 fn disagreement(message: &str) -> SqlError {
     SqlError::new(SqlErrorKind::Recheck, message, Position::default())
         .with_hint("nothing was run; report the statement's shape")
+}
+
+fn unreadable(error: &SqlError) -> SqlError {
+    disagreement(&format!(
+        "the governed text cannot be read: {}",
+        error.message
+    ))
 }
 
 /// Scans for the names behind FROM, JOIN and commas of a FROM list.

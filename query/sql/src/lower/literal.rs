@@ -105,7 +105,7 @@ impl Lowering {
             }
             _ => Err(self
                 .refuse("an interval that is not a literal", Span::empty())
-                .with_hint("write INTERVAL '3' MONTH, or multiply an interval by a number")),
+                .with_hint("write INTERVAL '3' MONTH")),
         }
     }
 
