@@ -75,6 +75,11 @@ async fn generate(
     let data = SampleData { crm: folder.join("sample/crm"), tpch: folder.join("sample/tpch") };
     screen.line(&format!("generating TPC-H at scale factor {scale} and 5000 synthetic customers ..."));
     let (crm, tpch) = (data.crm.clone(), data.tpch.clone());
+    for folder in [&crm, &tpch] {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            Fault::unavailable(format!("{} cannot be made: {error}", folder.display()))
+        })?;
+    }
     let started = Instant::now();
     let tables = tokio::task::spawn_blocking(move || {
         dataos_query::sample::write_customers(&crm, scenario::CUSTOMERS)?;

@@ -32,3 +32,5 @@ pub mod observe;
 mod reload;
 
 mod serve;
+
+pub mod demo;

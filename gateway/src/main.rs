@@ -5,7 +5,8 @@ use std::{fmt::Display, io::Write, path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 use dataos_gateway::{
     app::{App, Attached, RunningApp},
-    config::{Config, Flags},
+    config::{Config, Flags, LogFormat},
+    demo::DemoOptions,
     observe,
 };
 use dataos_model::fault::Fault;
@@ -33,6 +34,8 @@ struct Arguments {
 enum Command {
     /// Run the platform on this machine.
     Serve(Settings),
+    /// Show the whole path on generated data in a fresh temporary directory.
+    Demo(Demo),
     /// Questions about the configuration.
     Config {
         #[command(subcommand)]
@@ -46,6 +49,19 @@ enum Command {
 enum ConfigCommand {
     /// Print every setting with its value and where it came from.
     Explain(Settings),
+}
+
+#[derive(Args)]
+struct Demo {
+    /// Stop after the scenario; exit 0 only if each check held.
+    #[arg(long)]
+    exit: bool,
+    /// TPC-H scale factor.
+    #[arg(long, default_value_t = 0.1)]
+    scale: f64,
+    /// Address and port to listen on; port 0 takes any free one.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8443")]
+    listen: std::net::SocketAddr,
 }
 
 #[derive(Args)]
@@ -84,6 +100,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
         Command::Serve(settings) => settings.load().and_then(serve),
+        Command::Demo(options) => demo(&options),
         Command::Config {
             command: ConfigCommand::Explain(settings),
         } => settings.load().map(|config| explain(&config)),
@@ -143,6 +160,18 @@ fn serve(config: Config) -> Result<ExitCode, Fault> {
             told = until_told_to_stop() => told.map(|()| ExitCode::from(INTERRUPTED)),
         }
     })
+}
+
+fn demo(options: &Demo) -> Result<ExitCode, Fault> {
+    observe::init_log("warn", LogFormat::Text)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fault::internal(format!("no runtime: {error}")))?;
+    let options =
+        DemoOptions { exits: options.exit, scale: options.scale, listen: options.listen };
+    let has_held = runtime.block_on(dataos_gateway::demo::run(&options))?;
+    Ok(if has_held { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
 fn greet(app: &RunningApp) {

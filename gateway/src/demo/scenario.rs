@@ -14,7 +14,7 @@ use super::{
 use crate::app::RunningApp;
 
 /// Number of synthetic customers.
-pub(super) const CUSTOMERS: usize = 5_000;
+pub(super) const CUSTOMERS: u64 = 5_000;
 
 const CUSTOMERS_SQL: &str = "SELECT id, full_name, email, phone, region, salary \
      FROM crm.main.customers ORDER BY id LIMIT 3";
@@ -142,7 +142,7 @@ async fn same_sql(screen: &mut Screen, readers: &[&Person; 4]) -> Result<(), Fau
         })
         .collect();
     screen.table(&header.map(str::to_owned), &table);
-    let count = |position: usize| table.get(position).and_then(|row| row.get(1)?.parse::<usize>().ok());
+    let count = |position: usize| table.get(position).and_then(|row| row.get(1)?.parse::<u64>().ok());
     screen.check("the privacy officer sees every customer", count(2) == Some(CUSTOMERS));
     screen.check("the contractor sees every row, masked", count(3) == Some(CUSTOMERS));
     let regional = count(0).zip(count(1));

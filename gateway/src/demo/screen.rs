@@ -89,7 +89,7 @@ impl Screen {
     pub(super) fn enforced(&self, body: &Value) {
         for table in array(at(body, "/certificate"), "tables") {
             let rows = text(at(table, "/rows"));
-            if rows != "true" {
+            if rows != "TRUE" {
                 self.line(&format!("   rows where {rows}   by {}", list(at(table, "/row_policies"))));
             }
             for column in array(table, "columns") {

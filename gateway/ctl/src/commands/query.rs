@@ -88,7 +88,7 @@ fn notes(result: &Value) -> Vec<String> {
     for table in items(certificate, "tables") {
         let name = shown(table, "dataset");
         let rows = shown(table, "rows");
-        if rows != "true" {
+        if rows != "TRUE" {
             let policies = shown(table, "row_policies");
             notes.push(format!("{name}: rows where {rows}  [{policies}]"));
         }
