@@ -5,8 +5,9 @@ use std::fmt;
 
 /// Deepest nesting of brackets in one policy.
 pub const NESTING_MAX: usize = 100;
-/// Most operators in one policy; chains such as `a && b && c` nest without brackets.
-pub const OPERATORS_PER_POLICY_MAX: usize = 2_000;
+/// Most operator characters in one policy; chains such as `a && b && c` nest without brackets, and
+/// checking them takes Cedar time that grows with the square of their length.
+pub const OPERATORS_PER_POLICY_MAX: usize = 1_000;
 /// Longest policy, in bytes.
 pub const POLICY_BYTES_MAX: usize = 256 * 1024;
 /// Longest file or applied text, in bytes.

@@ -6,12 +6,8 @@ fn check(text: &str, expected: &[&str]) {
         .unwrap()
         .iter()
         .map(|statement| {
-            format!(
-                "{}: {}",
-                statement.line,
-                &text[statement.head..]
-                    [..statement.text.len() - (statement.head - statement.start)]
-            )
+            let (_, from_head) = statement.text.split_at(statement.head - statement.start);
+            format!("{}: {from_head}", statement.line)
         })
         .collect();
     assert_eq!(shown, expected, "{text}");

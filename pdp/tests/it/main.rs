@@ -1,12 +1,22 @@
 //! The PDP through its public face.
 
+#[cfg(test)]
 mod access;
+#[cfg(test)]
 mod differential;
+#[cfg(test)]
 mod entities;
+#[cfg(test)]
 mod fixture;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
 mod messages;
+#[cfg(test)]
 mod reload;
+#[cfg(test)]
 mod rows;
+#[cfg(test)]
 mod shipped;
+#[cfg(test)]
 mod spread;

@@ -22,7 +22,7 @@ fn check(text: &str, expected: &str) {
 }
 
 #[test]
-fn each_problem_is_told_with_its_place() {
+fn annotations_are_told_with_their_place() {
     let cell = "(principal, action == DataOS::Action::\"read_cell\", resource)";
     for (text, expected) in [
         (
@@ -32,6 +32,10 @@ fn each_problem_is_told_with_its_place() {
         (
             format!("@id(\"a\")\npermit {ON};\n@id(\"a\")\npermit {ON};"),
             "sales/own.cedar:3:1: @id(\"a\") is used twice",
+        ),
+        (
+            format!("@id(\"\") permit {ON};"),
+            "@id must have 1 to 256 bytes (ID_BYTES_MAX)",
         ),
         (
             format!("@id(\"a\") @masc(\"hash()\")\npermit {ON};"),
@@ -57,49 +61,47 @@ fn each_problem_is_told_with_its_place() {
             format!("@id(\"a\") @obligation(\"f(\") forbid {ON};"),
             "sales/own.cedar:1:1: annotation `f(`",
         ),
+    ] {
+        check(&text, expected);
+    }
+}
+
+#[test]
+fn what_cedar_refuses_is_told_with_its_place() {
+    let row = "action == DataOS::Action::\"read_row\"";
+    for (text, expected) in [
         (
             format!("@id(\"a\") permit {ON} when {{ context.purpose == \"x\" }};"),
-            "sales/own.cedar:1:82: for policy `a`, unable to guarantee safety of access to optional attribute `purpose`",
+            "sales/own.cedar:1:82: for policy `a`, unable to guarantee safety of access to \
+             optional attribute `purpose`",
         ),
         (
             format!("@id(\"a\")\npermit {ON}\nwhen {{ resource.region == \"x\" }};"),
-            "sales/own.cedar:3:8: for policy `a`, attribute `region` on entity type `DataOS::Dataset` not found",
+            "sales/own.cedar:3:8: for policy `a`, attribute `region` on entity type \
+             `DataOS::Dataset` not found",
         ),
         (
             format!("@id(\"a\")\npermit {ON}\nwhen {{ 1 + }};"),
             "sales/own.cedar:3:12: unexpected token",
         ),
+        (ON_NOTHING.to_owned(), "names no action that exists"),
         (
-            "@id(\"a\") permit (principal, action == DataOS::Action::\"selekt\", resource);"
-                .to_owned(),
-            "names no action that exists",
-        ),
-        (
-            "@id(\"a\") permit (principal, action == DataOS::Action::\"read_data\", resource);"
-                .to_owned(),
+            ON_NOTHING.replace("selekt", "read_data"),
             "a group of actions is matched with `action in`",
         ),
         (
-            format!(
-                "@id(\"a\") permit (principal == DataOS::Usr::\"x\", action == DataOS::Action::\"read_row\", resource);"
-            ),
+            format!("@id(\"a\") permit (principal == DataOS::Usr::\"x\", {row}, resource);"),
             "DataOS::Usr",
         ),
         (
-            format!(
-                "@id(\"a\") permit (principal, action == DataOS::Action::\"read_row\", resource == DataOS::Row::\"this\");"
-            ),
+            format!("@id(\"a\") permit (principal, {row}, resource == DataOS::Row::\"this\");"),
             "rows and cells cannot be named",
         ),
         (
-            format!("@id(\"a\") permit (principal == ?principal, action, resource);"),
+            "@id(\"a\") permit (principal == ?principal, action, resource);".to_owned(),
             "sales/own.cedar:1:",
         ),
         (format!("@id(\"a\") permit {ON}"), "sales/own.cedar:1:"),
-        (
-            format!("@id(\"\") permit {ON};"),
-            "@id must have 1 to 256 bytes (ID_BYTES_MAX)",
-        ),
         (
             format!("@id(\"a\") permit {ON}; nonsense"),
             "sales/own.cedar:1:",
@@ -108,6 +110,9 @@ fn each_problem_is_told_with_its_place() {
         check(&text, expected);
     }
 }
+
+const ON_NOTHING: &str =
+    "@id(\"a\") permit (principal, action == DataOS::Action::\"selekt\", resource);";
 
 #[test]
 fn an_id_used_in_two_files_names_both() {
