@@ -85,6 +85,7 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
 async fn measure(options: &Options) -> Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("tpch");
+    std::fs::create_dir(&data)?;
     let tables = dataos_query::sample::write_tpch(&data, options.scale).map_err(Error::other)?;
     let layer = governed(folder.path(), &data).await.map_err(Error::other)?;
     let context = ungoverned(&data, &tables).await.map_err(Error::other)?;
