@@ -12,6 +12,7 @@ import { go, Link, usePlace, withSearch } from "../../router.tsx";
 
 const INTERVAL_MS = 1_000;
 const ROWS_MAX = 20;
+const RATE_SECONDS = 10;
 /** Who did what is the audit log's to tell: the server leaves it out for others. */
 const HIDDEN = "Shown to those who may search the audit log.";
 /** A checkpoint is signed each second; one this old, in seconds, means that something is stuck. */
@@ -50,7 +51,7 @@ export default function OverviewScreen() {
               <Bars
                 all={value.rates_per_second}
                 part={value.denials_per_second}
-                label={`Decisions per second over the last minute, now ${value.rates_per_second.at(-1) ?? 0}, of them denied ${value.denials_per_second.at(-1) ?? 0}`}
+                label={`Decisions per second over the last minute, ${rate(value.rates_per_second)} on average of late, of them denied ${rate(value.denials_per_second)}`}
               />
               <p className="legend">
                 <span className="swatch all" /> decisions <span className="swatch part" /> denied
@@ -102,7 +103,7 @@ function Figures({ overview }: { overview: Overview }) {
   const age = (Date.now() - Date.parse(log.checkpoint_at)) / 1_000;
   const isOld = age > CHECKPOINT_AGE_S_MAX;
   const figures: [string, string, string, string?][] = [
-    ["Decisions", `${count(rates_per_second.at(-1) ?? 0)}/s`, `${count(decided)} since start`],
+    ["Decisions", `${rate(rates_per_second)}/s`, `${count(decided)} since start`],
     ["Denied", share, `${count(counts.deny)} of ${count(decided)}`],
     ["Errors", count(counts.errors), "failed within the server", counts.errors > 0 ? "warn" : undefined],
     ["Latency, p50", duration(latency_us.p50), "half of calls are faster"],
@@ -125,6 +126,13 @@ function Figures({ overview }: { overview: Overview }) {
       ))}
     </dl>
   );
+}
+
+/** The mean of the last seconds; the newest one is still going on. */
+function rate(perSecond: number[]): string {
+  const last = perSecond.slice(-RATE_SECONDS - 1, -1);
+  const mean = last.reduce((sum, value) => sum + value, 0) / Math.max(last.length, 1);
+  return mean < 10 ? mean.toFixed(1) : count(Math.round(mean));
 }
 
 function TopDenied({ overview }: { overview: Overview }) {
