@@ -135,7 +135,7 @@ impl Version {
             let Some(columns) = &dataset.schema else {
                 continue;
             };
-            let placed = self.placed(dataset.clone());
+            let placed = self.placed(Arc::clone(dataset));
             let reached: Vec<&Arc<LoadedPolicy>> = on_rows
                 .iter()
                 .copied()
@@ -196,7 +196,7 @@ pub(crate) fn this(entity_type: &EntityType, dataset: &Placed, column: Option<&P
     });
     let ancestors: BTreeSet<EntityUid> = own.collect();
     Placed {
-        entity: Entity::new(entity_type.clone().id(THIS)),
+        entity: Arc::new(Entity::new(entity_type.clone().id(THIS))),
         ancestors: ancestors.into_iter().collect(),
     }
 }

@@ -119,7 +119,7 @@ impl Version {
             let detail = format!("{} was sent as {}", entity.uid, request.resource);
             return Err((Reason::RequestInvalid, detail));
         }
-        let placed = self.placed(entity);
+        let placed = self.placed(Arc::new(entity));
         let schema = self.schema_for(&placed)?;
         check_entity(&placed.entity, schema.schema())
             .map_err(|error| (Reason::RequestInvalid, error))?;

@@ -27,7 +27,7 @@ pub const ENTITIES_MAX: usize = 10_000_000;
 #[derive(Debug)]
 pub(crate) struct Stored {
     /// As it was sent.
-    pub entity: Entity,
+    pub entity: Arc<Entity>,
     digest: Hash,
 }
 
@@ -79,7 +79,7 @@ impl Snapshot {
     }
 
     /// All entities.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Entity> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Entity>> {
         let stored = self.shards.iter().flat_map(|shard| shard.entities.values());
         stored.map(|stored| &stored.entity)
     }
@@ -131,7 +131,13 @@ impl Snapshot {
                 None => drop(entities.remove(&uid)),
                 Some(entity) => {
                     let digest = entity_digest(&entity);
-                    entities.insert(uid, Arc::new(Stored { entity, digest }));
+                    entities.insert(
+                        uid,
+                        Arc::new(Stored {
+                            entity: Arc::new(entity),
+                            digest,
+                        }),
+                    );
                 }
             }
             touched.insert(number);

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use dataos_model::{
     access::{AccessRequest, DatasetAccess},
@@ -56,12 +56,9 @@ pub struct Pdp {
     clock: Arc<dyn Clock>,
     active: ArcSwap<Version>,
     /// Held from reading the active version to replacing it.
-    writing: Mutex<Writing>,
-}
-
-#[derive(Debug, Default)]
-struct Writing {
-    load_error: Option<Fault>,
+    writing: Mutex<()>,
+    /// Why the newest reload failed, until one succeeds.
+    load_error: ArcSwapOption<Fault>,
 }
 
 impl Pdp {
@@ -79,6 +76,7 @@ impl Pdp {
             clock,
             active: ArcSwap::from_pointee(version),
             writing: Mutex::default(),
+            load_error: ArcSwapOption::empty(),
         }))
     }
 
@@ -88,9 +86,10 @@ impl Pdp {
     /// The first problem, with file, line and column; the old set stays as a whole, and
     /// [`PolicySetInfo::load_error`] says so until a reload succeeds.
     pub fn reload(&self) -> Result<Hash, Fault> {
-        let mut writing = self.write();
+        let _writing = self.write();
         let loaded = self.reload_locked();
-        writing.load_error = loaded.as_ref().err().cloned();
+        self.load_error
+            .store(loaded.as_ref().err().cloned().map(Arc::new));
         if let Err(fault) = &loaded {
             tracing::error!(%fault, "the policies folder was not loaded; the old set stays");
         }
@@ -124,7 +123,7 @@ impl Pdp {
         self.active.load().decide(request, Selection::Indexed)
     }
 
-    fn write(&self) -> MutexGuard<'_, Writing> {
+    fn write(&self) -> MutexGuard<'_, ()> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -260,13 +259,12 @@ impl EntitySink for Pdp {
 #[async_trait]
 impl Policies for Pdp {
     fn info(&self) -> PolicySetInfo {
-        let load_error = self.write().load_error.clone();
         let version = self.active.load();
         PolicySetInfo {
             hash: version.policies.hash,
             activated_at: version.policies.activated_at,
             count: version.policies.policies.len(),
-            load_error,
+            load_error: self.load_error.load().as_deref().cloned(),
         }
     }
 

@@ -45,7 +45,7 @@ pub(crate) struct Version {
 #[derive(Clone, Debug)]
 pub(crate) struct Placed {
     /// The entity.
-    pub entity: Entity,
+    pub entity: Arc<Entity>,
     /// Its ancestors.
     pub ancestors: Vec<EntityUid>,
 }
@@ -93,7 +93,7 @@ impl Version {
     }
 
     /// An entity with its ancestors.
-    pub(crate) fn placed(&self, entity: Entity) -> Placed {
+    pub(crate) fn placed(&self, entity: Arc<Entity>) -> Placed {
         let ancestors = self.entities.ancestors(&entity.parents);
         Placed { entity, ancestors }
     }
@@ -105,12 +105,12 @@ impl Version {
         if let Some(stored) = self.entities.get(&entity.uid) {
             entity.parents.extend(stored.entity.parents.iter().cloned());
         }
-        self.placed(entity)
+        self.placed(Arc::new(entity))
     }
 
     /// A stored entity with its ancestors.
     pub(crate) fn stored(&self, uid: &EntityUid) -> Option<Placed> {
-        Some(self.placed(self.entities.get(uid)?.entity.clone()))
+        Some(self.placed(Arc::clone(&self.entities.get(uid)?.entity)))
     }
 
     /// Positions of the policies that can apply.
@@ -225,7 +225,7 @@ impl Version {
 /// Whether an entity fits the schema.
 pub(crate) fn check_entity(entity: &Entity, schema: &Schema) -> Result<(), Unrepresentable> {
     let placed = Placed {
-        entity: entity.clone(),
+        entity: Arc::new(entity.clone()),
         ancestors: entity.parents.clone(),
     };
     placed.known(schema).map(drop)
