@@ -1,7 +1,13 @@
 // The SQL editor: CodeMirror 6. It lives in a shadow root, because only there does CodeMirror use
 // constructed style sheets, which a Content-Security-Policy without inline styles permits.
 // Escape, then Tab, leaves the editor by keyboard.
-import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
+import {
+  autocompletion,
+  closeBrackets,
+  closeBracketsKeymap,
+  closeCompletion,
+  completionKeymap,
+} from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
 import { PostgreSQL, sql } from "@codemirror/lang-sql";
 import { bracketMatching, HighlightStyle, indentOnInput, syntaxHighlighting } from "@codemirror/language";
@@ -112,7 +118,8 @@ export default function Editor(props: Props) {
 }
 
 function state(language: Compartment, latest: { current: Props }): EditorState {
-  const run = () => {
+  const run = (view: EditorView) => {
+    closeCompletion(view);
     latest.current.onRun();
     return true;
   };
@@ -138,7 +145,13 @@ function state(language: Compartment, latest: { current: Props }): EditorState {
         "aria-multiline": "true",
         tabindex: "0",
       }),
-      EditorView.domEventHandlers({ beforeinput: replaceSelected }),
+      EditorView.domEventHandlers({
+        beforeinput: replaceSelected,
+        // Also the completion that is on its way: it would open over an editor that is left.
+        blur: (_event, view) => {
+          closeCompletion(view);
+        },
+      }),
       EditorView.updateListener.of((update) => {
         if (update.docChanged) latest.current.onChange(update.state.doc.toString());
       }),
