@@ -55,6 +55,11 @@ impl Residual {
         satisfied(self.condition.clone())
     }
 
+    /// Where it does not apply.
+    fn spares(&self, never_null: &BTreeSet<&str>) -> Predicate {
+        unsatisfied(self.condition.clone(), never_null)
+    }
+
     fn can_apply(&self) -> bool {
         self.when() != Predicate::NEVER
     }
@@ -86,16 +91,17 @@ impl Narrowing<'_> {
         let permits = residuals.iter().filter(|residual| residual.is_permit());
         let forbids = residuals.iter().filter(|residual| !residual.is_permit());
         let permitted = Predicate::any(permits.map(Residual::when));
-        let unforbidden =
-            forbids.map(|residual| unsatisfied(residual.condition.clone(), &never_null));
+        let unforbidden = forbids.map(|residual| residual.spares(&never_null));
         Predicate::all(std::iter::once(permitted).chain(unforbidden))
     }
 
     /// No row can be seen: said as a deny, not as an empty table.
     fn deny(&self, decision: &mut Decision, residuals: &[Residual]) {
+        let never_null = self.never_null();
         let always: Vec<&Arc<LoadedPolicy>> = residuals
             .iter()
-            .filter(|residual| !residual.is_permit() && residual.when() == Predicate::ALWAYS)
+            .filter(|residual| !residual.is_permit())
+            .filter(|residual| residual.spares(&never_null) == Predicate::NEVER)
             .map(|residual| &residual.policy)
             .collect();
         decision.effect = Effect::Deny;
@@ -185,9 +191,7 @@ impl Narrowing<'_> {
         for residual in unmasked {
             add(residual.when(), CellOutcome::Absent, Some(residual));
         }
-        let without_permit = permits
-            .iter()
-            .map(|permit| unsatisfied(permit.condition.clone(), &never_null));
+        let without_permit = permits.iter().map(|permit| permit.spares(&never_null));
         add(Predicate::all(without_permit), CellOutcome::Absent, None);
         for residual in masked {
             if let Some(mask) = &residual.policy.mask {

@@ -34,9 +34,9 @@ pub const SCHEMA_FILE: &str = "schema.cedarschema";
 /// Longest schema, in bytes.
 pub const SCHEMA_BYTES_MAX: usize = 1024 * 1024;
 /// Specialised schemas kept; when full, all are dropped and built again as needed.
-const SPECIALISED_MAX: usize = 4096;
+const SPECIALISED_MAX: usize = 256;
 /// Schemas narrowed to some actions that are kept; when full, all are dropped.
-const NARROWED_MAX: usize = 256;
+const NARROWED_MAX: usize = 64;
 /// Actions on rows and cells, whose attributes are those of one dataset.
 const ROW_ACTIONS: [Action; 2] = [Action::ReadRow, Action::ReadCell];
 

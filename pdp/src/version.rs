@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Answers about datasets kept per version; when full, all are dropped.
-pub const RESIDUALS_MAX: usize = 10_000;
+pub const RESIDUALS_MAX: usize = 2_000;
 
 /// Policies and entities that belong together.
 #[derive(Debug)]

@@ -373,3 +373,75 @@ fn a_policy_that_always_fails_is_skipped_and_named() {
     assert_eq!(answer.decision.errors[0].0, "f");
     assert_eq!(answer.rows, Predicate::ALWAYS);
 }
+
+#[test]
+fn policies_as_they_are_compiled_from_yaml() {
+    let compiled = r#"
+@id("policy:access:1")
+@description("analysts of the EU")
+permit (principal, action in [DataOS::Action::"select", DataOS::Action::"read_row", DataOS::Action::"read_cell", DataOS::Action::"view_asset"], resource)
+when { (principal in DataOS::Role::"analyst" && principal in DataOS::Tag::"users:dataos:eu") || principal == DataOS::User::"alice" }
+when { resource in DataOS::Collection::"shop:crm" || resource in DataOS::Dataset::"shop:hr/people" };
+
+@id("policy:mask:1")
+@mask("regex_replace(pattern = '^[^@]+', replacement = '***')")
+@priority("20")
+forbid (principal, action == DataOS::Action::"read_cell", resource)
+when { principal in DataOS::Role::"analyst" }
+when { resource in DataOS::Tag::"PII.email" || resource in DataOS::Tag::"PII.phone" }
+when { resource in DataOS::Depot::"shop" };
+
+@id("policy:filter:1")
+@priority("100")
+forbid (principal, action == DataOS::Action::"read_row", resource)
+when { principal in DataOS::Role::"analyst" }
+when { resource in DataOS::Dataset::"shop:crm/customers" }
+unless { (resource has region && resource.region == "EMEA") && (principal.hasTag("level") && resource has age && resource.age != 7) };
+
+@id("policy:workspace:1")
+permit (principal, action in [DataOS::Action::"apply_resource", DataOS::Action::"delete_resource"], resource)
+when { principal in DataOS::Role::"dev" }
+when { resource in DataOS::Workspace::"sandbox" };
+
+@id("policy:write:1")
+permit (principal, action in [DataOS::Action::"insert", DataOS::Action::"create_dataset"], resource)
+when { principal is DataOS::User && principal != DataOS::User::"anonymous" }
+when { resource in DataOS::Dataset::"shop:crm/customers" };
+"#;
+    let world = World::shipped();
+    let text = PolicyText {
+        source: "policy:v1:p".to_owned(),
+        cedar: compiled.to_owned(),
+    };
+    block_on(world.pdp.check(std::slice::from_ref(&text))).unwrap();
+    block_on(world.pdp.put(text)).unwrap();
+    let mut analyst = user("ann", &["analyst"]);
+    assert_eq!(world.access(&analyst).decision.reason, Reason::NoPermit);
+    analyst.tags.push("users:dataos:eu".to_owned());
+    assert_eq!(
+        world.access(&analyst).decision.reason,
+        Reason::Forbidden,
+        "no level: no row"
+    );
+    analyst
+        .attributes
+        .insert("level".to_owned(), "3".to_owned());
+    let answer = world.access(&analyst);
+    assert_eq!(
+        answer.rows.to_string(),
+        "region IS NOT NULL AND region = 'EMEA' AND age IS NOT NULL AND age <> 7"
+    );
+    assert!(outcomes(&answer.columns[2]).starts_with("regex_replace("));
+    assert!(
+        answer
+            .columns
+            .iter()
+            .enumerate()
+            .all(|(n, column)| n == 2 || column.is_plain())
+    );
+    let alice = world.access(&user("alice", &[]));
+    assert_eq!(alice.rows, Predicate::ALWAYS);
+    assert!(alice.columns.iter().all(ColumnAccess::is_plain));
+    let admin = world.access(&user("root", &["admin"]));
+    assert!(admin.columns.iter().all(ColumnAccess::is_plain) && admin.rows == Predicate::ALWAYS);
+}
