@@ -97,6 +97,8 @@ export interface QueryResult {
     engine: string;
     receipt: string;
     index: number;
+    /** What policies of the tables say of themselves, by id. */
+    descriptions?: Record<string, string>;
     tables: TableAccess[];
   };
 }

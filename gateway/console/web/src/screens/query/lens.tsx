@@ -9,6 +9,12 @@ import { SqlText } from "../../parts/sql_text.tsx";
 import { Digest } from "../../parts/values.tsx";
 
 type Texts = Map<string, Policies["policies"][number]>;
+
+/** What may be said of policies: a description at least, the whole text to those who may view it. */
+interface Known {
+  texts: Texts | null;
+  descriptions: Record<string, string>;
+}
 type Column = TableAccess["columns"][number];
 
 export function Lens({ sql, certificate }: { sql: string; certificate: QueryResult["certificate"] }) {
@@ -17,6 +23,7 @@ export function Lens({ sql, certificate }: { sql: string; certificate: QueryResu
     const { value } = await getJson<Policies>("/api/v1/policies", { signal });
     return new Map(value.hash === certificate.policy_set ? value.policies.map((policy) => [policy.id, policy]) : []);
   });
+  const known = { texts, descriptions: certificate.descriptions ?? {} };
   return (
     <Panel
       title="Policy lens"
@@ -34,17 +41,23 @@ export function Lens({ sql, certificate }: { sql: string; certificate: QueryResu
         <div>
           <h3>As it ran</h3>
           <SqlText sql={certificate.governed_sql} label="Governed statement" />
+          {certificate.governed_sql.includes('"__t0"') && (
+            <p className="note">
+              <code>"__t0"</code> and the like are the tables below with their filters and masks already applied: the engine
+              has no other.
+            </p>
+          )}
         </div>
       </div>
       {certificate.tables.length === 0 && <p className="empty">The statement reads no table.</p>}
       {certificate.tables.map((table) => (
-        <Table key={table.dataset} table={table} texts={texts ?? new Map()} />
+        <Table key={table.dataset} table={table} known={known} />
       ))}
     </Panel>
   );
 }
 
-function Table({ table, texts }: { table: TableAccess; texts: Texts }) {
+function Table({ table, known }: { table: TableAccess; known: Known }) {
   const changed = table.columns.filter((column) => !isPlain(column));
   const plain = table.columns.filter(isPlain);
   return (
@@ -56,7 +69,7 @@ function Table({ table, texts }: { table: TableAccess; texts: Texts }) {
         <div>
           <dt>Rows</dt>
           <dd>
-            <Rows filter={table.rows} /> <PolicyNames ids={table.row_policies} texts={texts} />
+            <Rows filter={table.rows} /> <PolicyNames ids={table.row_policies} known={known} />
           </dd>
         </div>
         {plain.length > 0 && (
@@ -85,7 +98,7 @@ function Table({ table, texts }: { table: TableAccess; texts: Texts }) {
             </thead>
             <tbody>
               {changed.map((column) => (
-                <ColumnRows key={column.name} column={column} texts={texts} />
+                <ColumnRows key={column.name} column={column} known={known} />
               ))}
             </tbody>
           </table>
@@ -110,7 +123,7 @@ function Rows({ filter }: { filter: string }) {
   );
 }
 
-function ColumnRows({ column, texts }: { column: Column; texts: Texts }) {
+function ColumnRows({ column, known }: { column: Column; known: Known }) {
   const rules = column.rules.length > 0 ? column.rules : [{ when: "true", outcome: column.outcome, policy: null }];
   return (
     <>
@@ -130,7 +143,7 @@ function ColumnRows({ column, texts }: { column: Column; texts: Texts }) {
             </td>
             <td>{isAlways ? when : <code className="filter">{visible(when)}</code>}</td>
             <td>
-              <PolicyNames ids={ids} texts={texts} />
+              <PolicyNames ids={ids} known={known} />
             </td>
           </tr>
         );
@@ -150,20 +163,24 @@ function Outcome({ outcome }: { outcome: string }) {
 }
 
 /** Policies by id, each with what it says if the viewer may know. */
-function PolicyNames({ ids, texts }: { ids: string[]; texts: Texts }) {
+function PolicyNames({ ids, known }: { ids: string[]; known: Known }) {
   if (ids.length === 0) return <span className="quiet">no permit covers it</span>;
   return (
     <span className="policy-names">
       {ids.map((id) => {
-        const policy = texts.get(id);
-        if (policy === undefined) return <code className="chip" key={id}>{id}</code>;
+        const policy = known.texts?.get(id);
+        const description = policy?.annotations.description ?? known.descriptions[id] ?? "";
+        const name = (
+          <>
+            <code className="chip">{visible(id)}</code> <span className="quiet">{visible(description)}</span>
+          </>
+        );
+        if (policy === undefined) return <span key={id}>{name}</span>;
         return (
           <details key={id} className="policy">
-            <summary>
-              <code className="chip">{id}</code> <span className="quiet">{policy.annotations.description}</span>
-            </summary>
+            <summary>{name}</summary>
             <p className="quiet">{policy.source}</p>
-            <pre tabIndex={0}>{policy.text}</pre>
+            <pre tabIndex={0}>{visible(policy.text)}</pre>
           </details>
         );
       })}
