@@ -253,6 +253,8 @@ impl Records for AuditLog {
     }
 
     async fn proof(&self, index: u64) -> Result<String, Fault> {
+        let reader = self.reader.clone();
+        let canonical = blocking(move || reader.canonical(index)).await?;
         self.with_view(|view| {
             let size = view.newest.checkpoint.size;
             let hashes = view.tree.inclusion(index, size).ok_or_else(|| {
@@ -260,7 +262,7 @@ impl Records for AuditLog {
             })?;
             let checkpoint = view.newest.note.clone();
             Ok(TlogProof {
-                extra: None,
+                extra: Some(canonical),
                 index,
                 hashes,
                 checkpoint,

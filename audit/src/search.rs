@@ -14,7 +14,7 @@ use dataos_model::{
 };
 use dataos_proof::{
     Digest,
-    frame::{self, Frame},
+    frame::{self, EntryFrame, Frame},
     tree::leaf_hash,
 };
 
@@ -64,7 +64,8 @@ impl Reader {
             let Some(block) = candidate else {
                 return Ok(page);
             };
-            for stored in self.block(&block, before, &mut open)?.into_iter().rev() {
+            let stored = self.block(&block, before, &mut open, codec::read)?;
+            for stored in stored.into_iter().rev() {
                 if !codec::matches(query, &stored) {
                     continue;
                 }
@@ -86,6 +87,15 @@ impl Reader {
 
     /// One entry.
     pub(crate) fn get(&self, index: u64) -> Result<StoredEntry, Fault> {
+        self.one(index, codec::read)
+    }
+
+    /// The canonical bytes of one entry: what its leaf is the hash of.
+    pub(crate) fn canonical(&self, index: u64) -> Result<Vec<u8>, Fault> {
+        self.one(index, |frame| Ok(frame.entry.to_vec()))
+    }
+
+    fn one<T>(&self, index: u64, read: ReadFrame<T>) -> Result<T, Fault> {
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
         let size = view.tree.size();
         let block = view.block_of(index).filter(|_| index < size);
@@ -97,17 +107,18 @@ impl Reader {
         block.places = block.places.into_iter().skip(skip).take(1).collect();
         block.leaves = block.leaves.into_iter().skip(skip).take(1).collect();
         block.first = index;
-        let entries = self.block(&block, u64::MAX, &mut OpenSegment::default())?;
+        let entries = self.block(&block, u64::MAX, &mut OpenSegment::default(), read)?;
         entries.into_iter().next().ok_or_else(missing)
     }
 
     /// The entries of a block below `before`, in order.
-    fn block(
+    fn block<T>(
         &self,
         block: &BlockCopy,
         before: u64,
         open: &mut OpenSegment,
-    ) -> Result<Vec<StoredEntry>, Fault> {
+        read: ReadFrame<T>,
+    ) -> Result<Vec<T>, Fault> {
         let all = (block.first..before).zip(block.places.iter().zip(&block.leaves));
         let all: Vec<(u64, (&Place, &Digest))> = all.collect();
         let mut entries = Vec::with_capacity(all.len());
@@ -125,7 +136,7 @@ impl Reader {
                 let frame = bytes
                     .get((place.offset - start) as usize..)
                     .unwrap_or_default();
-                let stored = entry(frame, *index, leaf).map_err(|why| {
+                let stored = entry(frame, *index, leaf, read).map_err(|why| {
                     let path = self.directory.join(name);
                     let (path, offset) = (path.display(), place.offset);
                     let message = format!("{path}, offset {offset}, entry {index}: {why}");
@@ -170,14 +181,22 @@ impl Reader {
     }
 }
 
+/// What is wanted of an entry.
+type ReadFrame<T> = fn(&EntryFrame<'_>) -> Result<T, String>;
+
 /// The entry in a frame, if it is the one that the tree holds.
-fn entry(bytes: &[u8], index: u64, leaf: &Digest) -> Result<StoredEntry, String> {
+fn entry<T>(
+    bytes: &[u8],
+    index: u64,
+    leaf: &Digest,
+    read: ReadFrame<T>,
+) -> Result<T, String> {
     match frame::read(bytes) {
         Ok(Some((Frame::Entry(frame), _))) => {
             if frame.index != index || leaf_hash(frame.entry) != *leaf {
                 return Err("the entry is not the one that was written".to_owned());
             }
-            codec::read(&frame)
+            read(&frame)
         }
         Ok(_) => Err("there is no entry".to_owned()),
         Err(error) => Err(error.to_string()),

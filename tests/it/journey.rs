@@ -57,7 +57,7 @@ fn a_folder_of_files_is_closed_until_a_policy_opens_it() {
     applied(&admin, POLICIES);
     let answer = ana.json(&["query", "SELECT * FROM local.main.orders ORDER BY id"]).unwrap();
     assert_eq!(answer["row_count"], 2, "{answer:#}");
-    assert_eq!(answer["rows"][0][1], "###");
+    assert_eq!(answer["rows"][0][1], "(hidden)");
     assert_eq!(answer["rows"][1][2], "EMEA");
     let explained =
         ana.json(&["query", "EXPLAIN POLICY SELECT * FROM local.main.orders"]).unwrap().to_string();
@@ -75,7 +75,7 @@ fn a_folder_of_files_is_closed_until_a_policy_opens_it() {
     assert_eq!(denials["entries"][0]["reason"], "no_permit", "{denials:#}");
 }
 
-const POLICIES: &str = r##"
+const POLICIES: &str = r#"
 name: orders-readers
 version: v1
 type: policy
@@ -112,8 +112,8 @@ policy:
     selector:
       user: {match: any, tags: ["users:dataos:analyst"]}
       column: {tags: ["PII.name"]}
-    mask: {operator: redact, redact: {replacement: "###"}}
-"##;
+    mask: {operator: redact, redact: {replacement: "(hidden)"}}
+"#;
 
 #[test]
 fn a_postgresql_database_is_attached_scanned_tagged_governed_and_queried() {
@@ -231,6 +231,6 @@ fn a_copy_is_masked_on_its_first_read() {
         let table = format!("local.main.copy{position}");
         let answer = ana.json(&["query", &format!("SELECT customer FROM {table}")]).unwrap();
         let rows = answer["rows"].as_array().unwrap();
-        assert!(!rows.is_empty() && rows.iter().all(|row| row[0] == "###"), "{sql}: {answer:#}");
+        assert!(!rows.is_empty() && rows.iter().all(|row| row[0] == "(hidden)"), "{sql}: {answer:#}");
     }
 }

@@ -13,11 +13,6 @@ use crate::{
 };
 
 const TEXT: &str = "text/plain; charset=utf-8";
-/// No script but the console's own files and its WebAssembly, nothing framed, nothing from elsewhere.
-const CONSOLE_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; \
-    style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; \
-    worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
-
 fn text(status: StatusCode, text: impl Into<Bytes>) -> Answer {
     Answer::bytes(status, TEXT, text.into())
 }
@@ -79,7 +74,7 @@ pub(crate) async fn console(_gateway: Arc<Gateway>, call: Arc<Call>) -> Result<A
         .with_header(header::VARY, HeaderValue::from_static("accept-encoding"))
         .with_header(
             header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(CONSOLE_POLICY),
+            HeaderValue::from_static(dataos_console::CONTENT_SECURITY_POLICY),
         )
         .with_header(
             header::REFERRER_POLICY,

@@ -1,6 +1,6 @@
 //! Governed SQL.
 
-use std::{fmt::Write, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 
 use bytes::Bytes;
 use dataos_model::{
@@ -127,7 +127,20 @@ fn certificate(certificate: &Certificate, receipt: &Receipt) -> Value {
         "receipt": receipt.text,
         "index": receipt.index,
         "tables": tables,
+        "descriptions": descriptions(&certificate.tables),
     })
+}
+
+/// What the policies behind rows and columns say of themselves, by id.
+fn descriptions(tables: &[TableCertificate]) -> BTreeMap<&str, &str> {
+    tables
+        .iter()
+        .flat_map(|table| {
+            let columns = table.access.columns.iter().flat_map(|column| &column.policies);
+            table.access.row_policies.iter().chain(columns)
+        })
+        .filter_map(|policy| Some((policy.id.as_str(), policy.description.as_deref()?)))
+        .collect()
 }
 
 fn table(table: &TableCertificate) -> Value {

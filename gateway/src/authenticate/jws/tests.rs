@@ -1,7 +1,6 @@
 //! The negatives of RFC 8725 and 9068, each made with real keys.
 
 use aws_lc_rs::{
-    encoding::AsBigEndian,
     hmac, rand,
     rsa::KeySize,
     signature::{

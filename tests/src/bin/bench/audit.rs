@@ -84,7 +84,7 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
             "us",
         ));
     }
-    log.close();
+    log.close().map_err(Error::other)?;
     Ok(figures)
 }
 
