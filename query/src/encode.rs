@@ -4,12 +4,12 @@ mod json;
 
 use std::sync::Arc;
 
+use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use datafusion::arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions},
     compute::cast,
     datatypes::{DataType, Field, Schema, SchemaRef},
-    ipc::writer::StreamWriter,
 };
 use dataos_model::{
     fault::{Fault, FaultKind},
@@ -178,10 +178,6 @@ fn converted(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Fau
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(unencodable)
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the shape that map_err wants"
-)]
 fn unencodable(_: datafusion::arrow::error::ArrowError) -> Fault {
     Fault::internal("the result cannot be encoded as Arrow")
 }

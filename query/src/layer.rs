@@ -1,5 +1,7 @@
 //! The path of one statement: parse, decide, bind, record, execute, record the outcome.
 
+mod open;
+
 use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
@@ -19,12 +21,12 @@ use dataos_model::{
     entity::Entity,
     fault::Fault,
     query::{Certificate, QueryAnswer, QueryRequest, ResultColumn},
-    record::{Entry, Receipt},
-    seams::{BoxFuture, Record, RunQuery},
+    seams::RunQuery,
 };
 use dataos_sql::{Bound, BoundKind, TableView, ViewColumn};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::open::Open;
 use crate::{
     certificate::{self, Basis, Refusal},
     column::column_type,
@@ -409,92 +411,6 @@ impl RunQuery for QueryLayer {
         writing
             .await
             .unwrap_or_else(|_| Err(Fault::internal("a write ended early")))
-    }
-}
-
-/// A recorded decision whose outcome is not recorded yet. Dropped before its end, it records that
-/// the caller went away.
-struct Open<'a> {
-    record: &'a dyn Record,
-    request: &'a QueryRequest,
-    started: Instant,
-    pending: Option<BoxFuture<Result<Receipt, Fault>>>,
-    receipt: Option<Receipt>,
-    is_ended: bool,
-}
-
-impl<'a> Open<'a> {
-    fn new(
-        record: &'a dyn Record,
-        request: &'a QueryRequest,
-        started: Instant,
-        decision: Entry,
-    ) -> Self {
-        let pending = Some(record.append(decision));
-        Self {
-            record,
-            request,
-            started,
-            pending,
-            receipt: None,
-            is_ended: false,
-        }
-    }
-
-    /// Waits until the decision is durable.
-    async fn durable(&mut self) -> Result<Receipt, Fault> {
-        if let Some(pending) = self.pending.take() {
-            match pending.await {
-                Ok(receipt) => self.receipt = Some(receipt),
-                Err(error) => {
-                    tracing::error!(request_id = %self.request.request_id, %error,
-                        "a decision was not recorded");
-                }
-            }
-        }
-        self.receipt.clone().ok_or_else(|| {
-            Fault::unavailable("the decision could not be recorded, so nothing is answered")
-                .with_reason("not_recorded")
-                .with_hint("ask the operator to look at the audit log's health")
-        })
-    }
-
-    fn outcome(&self) -> Entry {
-        let completes = self.receipt.as_ref().map(|receipt| receipt.index);
-        certificate::outcome(self.request, completes, self.started.elapsed().as_micros())
-    }
-
-    /// Records how it ended.
-    fn end(mut self, performed: Result<Performed, Fault>) -> Result<Performed, Fault> {
-        self.is_ended = true;
-        let entry = match &performed {
-            Ok(performed) => self
-                .outcome()
-                .with_fact("status", "ok")
-                .with_fact("rows", performed.encoded.row_count)
-                .with_fact("bytes", performed.encoded.byte_count)
-                .with_fact("truncated", performed.is_truncated),
-            Err(fault) => {
-                let reason = certificate::reason(fault);
-                let mut entry = self.outcome().with_fact("status", "failed");
-                entry.reason = reason;
-                entry
-            }
-        };
-        // Queued before the call returns, and written even if nobody waits for it.
-        drop(self.record.append(entry));
-        performed
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        if !self.is_ended {
-            drop(
-                self.record
-                    .append(self.outcome().with_fact("status", "cancelled")),
-            );
-        }
     }
 }
 

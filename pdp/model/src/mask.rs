@@ -40,7 +40,8 @@ pub enum Mask {
         /// Replacement with `$1` groups.
         replacement: String,
     },
-    /// Keeps the first and last characters, the others become `fill`; text only.
+    /// Keeps the first and last characters, the others become `fill`; a text that has no others is
+    /// filled whole. Text only.
     Partial {
         /// Characters kept at the start.
         first: u32,

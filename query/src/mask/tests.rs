@@ -173,83 +173,73 @@ fn constant_must_fit() {
 
 #[test]
 fn hash_is_keyed_and_canonical() {
-    check(
-        "hash()",
-        "text",
-        texts(&[Some("alice@example.com"), Some(""), None]),
-        &[
-            "78ad136d356c8d9d8dd61fe7cd01f56d54a7b208e78f473e3709c4687fae8f26",
-            "fb65b4cc83c22e66a41ddd51907a2db537c6d6b1d756de795cbb75b34ce09066",
-            "NULL",
-        ],
-    );
-    check(
-        "hash()",
-        "bigint",
-        longs(&[Some(-42), None]),
-        &[
-            "c78b1a2f1ad944375adec8349e8c3bc9b8afb4771582fe98d9d9295ee772708f",
-            "NULL",
-        ],
-    );
+    let minus_42 = "c78b1a2f1ad944375adec8349e8c3bc9b8afb4771582fe98d9d9295ee772708f";
     let prices = Decimal128Array::from(vec![-4200])
         .with_precision_and_scale(10, 2)
         .unwrap();
-    check(
-        "hash()",
-        "decimal(10,2)",
-        Arc::new(prices),
-        &["c78b1a2f1ad944375adec8349e8c3bc9b8afb4771582fe98d9d9295ee772708f"],
-    );
-    check(
-        "hash()",
-        "boolean",
-        Arc::new(BooleanArray::from(vec![true])),
-        &["751be8cbeb029fec8bb8aca5deae43e997b220263049df6601085eeb5960be3f"],
-    );
-    check(
-        "hash()",
-        "double",
-        Arc::new(Float64Array::from(vec![-0.0, 0.1])),
-        &[
-            "1c79548525d87645e11d7c074182de403bb9a82d13b86d672b4bc0a7576d0ca4",
-            "72dae4e18bb4e467e24bd71888ce3af5c73a9a68e9c7096d1a1295b3b7332fa8",
-        ],
-    );
-    check(
-        "hash()",
-        "date",
-        Arc::new(Date32Array::from(vec![11_016])),
-        &["d8c70022c87eaffb9140fefd91a67ca09d36923b02c63218518976bcf802eafb"],
-    );
-    check(
-        "hash()",
-        "timestamptz",
-        instants(&[1_500_000]),
-        &["f3e6c95ecc329c1bcbe0cfc1f7d238c7882b2890dab130e573742cd7be6fc338"],
-    );
-    check(
-        "hash()",
-        "binary",
-        Arc::new(BinaryViewArray::from(vec![&[0_u8, 255][..]])),
-        &["99aff1e874c29dca99603533a697bef816192afa36efa2e1fe6884d69d7116c7"],
-    );
-    check(
-        "hash()",
-        "json",
-        texts(&[Some("{ \"b\": 1.0, \"a\": [ ] }")]),
-        &["afb0fa9beac532d16d45b5936fc7e6e1b7d6414e8e15b240ce367fde403f3f14"],
-    );
     let mut lists = ListBuilder::new(StringViewBuilder::new());
     lists.values().append_value("a");
     lists.values().append_value("b");
     lists.append(true);
-    check(
-        "hash()",
-        "text[]",
-        Arc::new(lists.finish()),
-        &["7448678fd50ec6f67adbd78722b1a39650d7a16003cdbed9ced85b05bc4073d5"],
-    );
+    let vectors: Vec<(&str, ArrayRef, &str)> = vec![
+        (
+            "text",
+            texts(&[Some("alice@example.com")]),
+            "78ad136d356c8d9d8dd61fe7cd01f56d54a7b208e78f473e3709c4687fae8f26",
+        ),
+        (
+            "text",
+            texts(&[Some("")]),
+            "fb65b4cc83c22e66a41ddd51907a2db537c6d6b1d756de795cbb75b34ce09066",
+        ),
+        ("text", texts(&[None]), "NULL"),
+        ("bigint", longs(&[Some(-42)]), minus_42),
+        ("bigint", longs(&[None]), "NULL"),
+        ("decimal(10,2)", Arc::new(prices), minus_42),
+        (
+            "boolean",
+            Arc::new(BooleanArray::from(vec![true])),
+            "751be8cbeb029fec8bb8aca5deae43e997b220263049df6601085eeb5960be3f",
+        ),
+        (
+            "double",
+            Arc::new(Float64Array::from(vec![-0.0])),
+            "1c79548525d87645e11d7c074182de403bb9a82d13b86d672b4bc0a7576d0ca4",
+        ),
+        (
+            "double",
+            Arc::new(Float64Array::from(vec![0.1])),
+            "72dae4e18bb4e467e24bd71888ce3af5c73a9a68e9c7096d1a1295b3b7332fa8",
+        ),
+        (
+            "date",
+            Arc::new(Date32Array::from(vec![11_016])),
+            "d8c70022c87eaffb9140fefd91a67ca09d36923b02c63218518976bcf802eafb",
+        ),
+        (
+            "timestamptz",
+            instants(&[1_500_000]),
+            "f3e6c95ecc329c1bcbe0cfc1f7d238c7882b2890dab130e573742cd7be6fc338",
+        ),
+        (
+            "binary",
+            Arc::new(BinaryViewArray::from(vec![&[0_u8, 255][..]])),
+            "99aff1e874c29dca99603533a697bef816192afa36efa2e1fe6884d69d7116c7",
+        ),
+        (
+            "json",
+            texts(&[Some(r#"{ "b": 1.0, "a": [ ] }"#)]),
+            "afb0fa9beac532d16d45b5936fc7e6e1b7d6414e8e15b240ce367fde403f3f14",
+        ),
+        (
+            "text[]",
+            Arc::new(lists.finish()),
+            "7448678fd50ec6f67adbd78722b1a39650d7a16003cdbed9ced85b05bc4073d5",
+        ),
+    ];
+    for (column_type, input, expected) in vectors {
+        check("hash()", column_type, input, &[expected]);
+    }
 }
 
 #[test]

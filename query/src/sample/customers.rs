@@ -37,7 +37,7 @@ const REGIONS: &[(&str, &[&str])] = &[
     ("AMER", &["US", "CA", "BR", "MX"]),
     ("APAC", &["JP", "IN", "AU", "SG"]),
 ];
-const SEED: u64 = 0x5eed_0f_da7a_05;
+const SEED: u64 = 0x5eed_0fda_7a05;
 
 /// Writes `customers.csv` into `folder`: id, full_name, email, phone, region (EMEA, AMER, APAC),
 /// country, birth_date, salary, signup_at, national_id. Same count, same bytes; every 40th customer
@@ -73,7 +73,7 @@ fn customer(id: u64, draw: &mut Draw) -> String {
         given.to_lowercase(),
         family.to_lowercase()
     );
-    let phone = if id % 40 == 0 {
+    let phone = if id.is_multiple_of(40) {
         String::new()
     } else {
         format!(

@@ -7,8 +7,8 @@ use std::{
     sync::Arc,
 };
 
+use arrow::csv::reader::Format;
 use datafusion::{
-    arrow::csv::reader::Format,
     catalog::TableProvider,
     datasource::{
         empty::EmptyTable,

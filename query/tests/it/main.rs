@@ -1,5 +1,13 @@
 //! The query layer from outside: real files, a real PostgreSQL server, and stand-ins for the rooms
 //! that it is joined to.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "in tests a failed assumption ends the test; clippy spares only #[test] functions"
+)]
 
 mod world;
 

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use datafusion::arrow::{
     array::{
-        ArrayRef, BinaryViewBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
-        Float32Builder, Float64Builder, Int16Builder, Int32Builder, Int64Builder, RecordBatch,
-        RecordBatchOptions, StringViewBuilder, TimestampMicrosecondBuilder, new_null_array,
+        ArrayRef, ArrowPrimitiveType, BinaryViewBuilder, BooleanBuilder, Date32Builder,
+        Decimal128Builder, Float32Builder, Float64Builder, Int16Builder, Int32Builder,
+        Int64Builder, PrimitiveBuilder, RecordBatch, RecordBatchOptions, StringViewBuilder,
+        TimestampMicrosecondBuilder, new_null_array,
     },
     datatypes::{DataType, SchemaRef},
 };
@@ -25,7 +26,7 @@ use tokio_postgres::{
 
 use self::{
     list::List,
-    wire::{Raw, fixed, numeric, uuid},
+    wire::{Raw, date, fixed, numeric, timestamp, uuid},
 };
 use crate::column::{UTC, arrow_type};
 
@@ -33,11 +34,6 @@ use crate::column::{UTC, arrow_type};
 const BATCH_ROWS_MAX: usize = 8_192;
 /// Bytes after which a batch is closed.
 const BATCH_BYTES_MAX: usize = 4 << 20;
-/// Days from 1970-01-01 to 2000-01-01, PostgreSQL's epoch.
-const EPOCH_DAYS: i32 = 10_957;
-/// The same in microseconds.
-const EPOCH_MICROSECONDS: i64 = 10_957 * 86_400_000_000;
-
 /// Whether the server's types are those that the catalog knows.
 ///
 /// # Errors
@@ -226,70 +222,27 @@ impl Builder {
                 builder.append_option(value);
                 value.map(drop)
             }
-            Self::Int16(builder) => {
-                let value = raw.and_then(fixed).map(i16::from_be_bytes);
-                builder.append_option(value);
-                value.map(drop)
-            }
-            Self::Int32(builder) => {
-                let value = raw.and_then(fixed).map(i32::from_be_bytes);
-                builder.append_option(value);
-                value.map(drop)
-            }
-            Self::Int64(builder) => {
-                let value = raw.and_then(fixed).map(i64::from_be_bytes);
-                builder.append_option(value);
-                value.map(drop)
-            }
-            Self::Float32(builder) => {
-                let value = raw.and_then(fixed).map(f32::from_be_bytes);
-                builder.append_option(value);
-                value.map(drop)
-            }
-            Self::Float64(builder) => {
-                let value = raw.and_then(fixed).map(f64::from_be_bytes);
-                builder.append_option(value);
-                value.map(drop)
-            }
-            Self::Decimal(builder, precision, scale) => {
-                let value = raw.and_then(|raw| numeric(raw, *precision, *scale));
-                builder.append_option(value);
-                value.map(drop)
-            }
-            Self::Text(builder) => {
-                let value = raw.and_then(|raw| std::str::from_utf8(raw).ok());
-                builder.append_option(value);
-                value.map(drop)
+            Self::Int16(builder) => number(builder, raw.and_then(fixed).map(i16::from_be_bytes)),
+            Self::Int32(builder) => number(builder, raw.and_then(fixed).map(i32::from_be_bytes)),
+            Self::Int64(builder) => number(builder, raw.and_then(fixed).map(i64::from_be_bytes)),
+            Self::Float32(builder) => number(builder, raw.and_then(fixed).map(f32::from_be_bytes)),
+            Self::Float64(builder) => number(builder, raw.and_then(fixed).map(f64::from_be_bytes)),
+            Self::Decimal(builder, precision, scale) => number(
+                builder,
+                raw.and_then(|raw| numeric(raw, *precision, *scale)),
+            ),
+            Self::Date(builder) => number(builder, raw.and_then(date)),
+            Self::Timestamp(builder) => number(builder, raw.and_then(timestamp)),
+            Self::Text(builder) => text(builder, raw.and_then(|raw| std::str::from_utf8(raw).ok())),
+            Self::Uuid(builder) => text(builder, raw.and_then(fixed).map(uuid).as_deref()),
+            Self::Json(builder) => {
+                // The binary form of jsonb is its text behind a version byte.
+                let raw = raw.map(|raw| raw.strip_prefix(&[1]).unwrap_or(raw));
+                text(builder, raw.and_then(|raw| std::str::from_utf8(raw).ok()))
             }
             Self::Binary(builder) => {
                 builder.append_option(raw);
                 raw.map(drop)
-            }
-            Self::Date(builder) => {
-                let value = raw.and_then(fixed).map(i32::from_be_bytes);
-                let value = value.filter(|day| *day != i32::MAX && *day != i32::MIN);
-                let value = value.and_then(|day| day.checked_add(EPOCH_DAYS));
-                builder.append_option(value);
-                value.map(drop)
-            }
-            Self::Timestamp(builder) => {
-                let value = raw.and_then(fixed).map(i64::from_be_bytes);
-                let value = value.filter(|instant| *instant != i64::MAX && *instant != i64::MIN);
-                let value = value.and_then(|instant| instant.checked_add(EPOCH_MICROSECONDS));
-                builder.append_option(value);
-                value.map(drop)
-            }
-            Self::Uuid(builder) => {
-                let value = raw.and_then(fixed).map(uuid);
-                builder.append_option(value.as_deref());
-                value.map(drop)
-            }
-            Self::Json(builder) => {
-                // The binary form of jsonb is its text behind a version byte.
-                let text = raw.map(|raw| raw.strip_prefix(&[1]).unwrap_or(raw));
-                let value = text.and_then(|text| std::str::from_utf8(text).ok());
-                builder.append_option(value);
-                value.map(drop)
             }
             Self::List(list) => list.append(raw),
             Self::Unread => None,
@@ -315,4 +268,17 @@ impl Builder {
             Self::Unread => new_null_array(&DataType::Null, row_count),
         }
     }
+}
+
+fn number<T: ArrowPrimitiveType>(
+    builder: &mut PrimitiveBuilder<T>,
+    value: Option<T::Native>,
+) -> Option<()> {
+    builder.append_option(value);
+    value.map(drop)
+}
+
+fn text(builder: &mut StringViewBuilder, value: Option<&str>) -> Option<()> {
+    builder.append_option(value);
+    value.map(drop)
 }

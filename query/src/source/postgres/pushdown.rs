@@ -64,10 +64,8 @@ impl Builder<'_> {
                 self.expression(left);
                 self.expression(right);
             }
-            Expression::Present(name) => {
-                if self.attribute(name).is_some() {
-                    self.conjuncts.push(format!("{} IS NOT NULL", quoted(name)));
-                }
+            Expression::Present(name) if self.attribute(name).is_some() => {
+                self.conjuncts.push(format!("{} IS NOT NULL", quoted(name)));
             }
             Expression::Compare(comparison, left, right) => match (left.as_ref(), right.as_ref()) {
                 (Expression::Column(name), Expression::Literal(value)) => {

@@ -4,6 +4,11 @@ use std::error::Error;
 
 use tokio_postgres::types::{FromSql, Type};
 
+/// Days from 1970-01-01 to 2000-01-01, PostgreSQL's epoch.
+const EPOCH_DAYS: i32 = 10_957;
+/// The same in microseconds.
+const EPOCH_MICROSECONDS: i64 = 10_957 * 86_400_000_000;
+
 /// The bytes of any type.
 pub(super) struct Raw<'a>(pub(super) Option<&'a [u8]>);
 
@@ -60,6 +65,26 @@ fn integer(raw: &[u8]) -> Option<(i32, &[u8])> {
 /// Exactly so many bytes.
 pub(super) fn fixed<const N: usize>(raw: &[u8]) -> Option<[u8; N]> {
     raw.try_into().ok()
+}
+
+/// Days since 1970; `None` for the infinities.
+pub(super) fn date(raw: &[u8]) -> Option<i32> {
+    let day = i32::from_be_bytes(fixed(raw)?);
+    if matches!(day, i32::MIN | i32::MAX) {
+        None
+    } else {
+        day.checked_add(EPOCH_DAYS)
+    }
+}
+
+/// Microseconds since 1970; `None` for the infinities.
+pub(super) fn timestamp(raw: &[u8]) -> Option<i64> {
+    let instant = i64::from_be_bytes(fixed(raw)?);
+    if matches!(instant, i64::MIN | i64::MAX) {
+        None
+    } else {
+        instant.checked_add(EPOCH_MICROSECONDS)
+    }
 }
 
 /// The canonical text.
