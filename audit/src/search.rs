@@ -185,12 +185,7 @@ impl Reader {
 type ReadFrame<T> = fn(&EntryFrame<'_>) -> Result<T, String>;
 
 /// The entry in a frame, if it is the one that the tree holds.
-fn entry<T>(
-    bytes: &[u8],
-    index: u64,
-    leaf: &Digest,
-    read: ReadFrame<T>,
-) -> Result<T, String> {
+fn entry<T>(bytes: &[u8], index: u64, leaf: &Digest, read: ReadFrame<T>) -> Result<T, String> {
     match frame::read(bytes) {
         Ok(Some((Frame::Entry(frame), _))) => {
             if frame.index != index || leaf_hash(frame.entry) != *leaf {

@@ -10,16 +10,32 @@ use dataos_tests::{
 #[test]
 fn every_page_works_in_chromium() {
     let files = tempfile::tempdir().unwrap();
-    fs::write(files.path().join("orders.csv"), "id,customer\n1,ana\n2,bo\n").unwrap();
-    let options = Options { data: Some(files.path().to_owned()), ..Options::default() };
+    let folder = files.path().join("local");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("orders.csv"), "id,customer\n1,ana\n2,bo\n").unwrap();
+    let options = Options {
+        data: Some(folder),
+        ..Options::default()
+    };
     let server = Server::start(&options).unwrap();
     let password = server.first_password().unwrap();
     let admin = Ctl::login(&server, "admin", &password).unwrap();
-    admin.json(&["query", "SELECT * FROM local.main.orders"]).unwrap();
+    admin
+        .json(&["query", "SELECT * FROM local.main.orders"])
+        .unwrap();
     let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gateway/console/web");
     let screenshots = tempfile::tempdir().unwrap();
     let output = Command::new("npm")
-        .args(["run", "--silent", "e2e", "--", "--url", &server.url, "--user", "admin"])
+        .args([
+            "run",
+            "--silent",
+            "e2e",
+            "--",
+            "--url",
+            &server.url,
+            "--user",
+            "admin",
+        ])
         .args(["--must", "overview,audit,query,proof"])
         .args(["--sql", "SELECT * FROM local.main.orders"])
         .args(["--password", &password, "--shots"])
@@ -29,6 +45,13 @@ fn every_page_works_in_chromium() {
         .unwrap();
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{printed}\n{said}\n{}", server.printed());
-    assert!(fs::read_dir(screenshots.path()).unwrap().count() >= 4, "{printed}");
+    assert!(
+        output.status.success(),
+        "{printed}\n{said}\n{}",
+        server.printed()
+    );
+    assert!(
+        fs::read_dir(screenshots.path()).unwrap().count() >= 4,
+        "{printed}"
+    );
 }

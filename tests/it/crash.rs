@@ -22,7 +22,10 @@ const KILLS: u64 = 6;
 fn no_acknowledged_record_is_lost_by_sigkill() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
-    let options = Options { data_dir: Some(data_dir.clone()), ..Options::default() };
+    let options = Options {
+        data_dir: Some(data_dir.clone()),
+        ..Options::default()
+    };
     let mut server = Server::start(&options).unwrap();
     let admin = Ctl::login(&server, "admin", &server.first_password().unwrap()).unwrap();
     let key = admin.key().unwrap();
@@ -31,7 +34,12 @@ fn no_acknowledged_record_is_lost_by_sigkill() {
     std::fs::write(&verifier, text).unwrap();
     let receipts = Arc::new(Mutex::new(Vec::new()));
     for round in 0..KILLS {
-        load_and_kill(&mut server, &key, &receipts, Duration::from_millis(150 + 130 * round));
+        load_and_kill(
+            &mut server,
+            &key,
+            &receipts,
+            Duration::from_millis(150 + 130 * round),
+        );
         let printed = Command::new(binary("dataos-ctl"))
             .args(["audit", "verify", "--log"])
             .arg(data_dir.join("audit"))
@@ -44,12 +52,22 @@ fn no_acknowledged_record_is_lost_by_sigkill() {
         server = Server::start(&options).unwrap();
     }
     let receipts = receipts.lock().unwrap().clone();
-    assert!(receipts.len() > 50, "only {} answers under load", receipts.len());
+    assert!(
+        receipts.len() > 50,
+        "only {} answers under load",
+        receipts.len()
+    );
     for (request, receipt) in &receipts {
         let entry = present(&server, &key, request);
-        assert!(entry, "request {request} was answered and is not in the log ({receipt})");
+        assert!(
+            entry,
+            "request {request} was answered and is not in the log ({receipt})"
+        );
     }
-    let all: String = receipts.iter().map(|(_, receipt)| format!("{receipt}\n")).collect();
+    let all: String = receipts
+        .iter()
+        .map(|(_, receipt)| format!("{receipt}\n"))
+        .collect();
     let arguments = ["audit", "verify", "-", "--key", &verifier.to_string_lossy()];
     let printed = admin.run_with(&arguments, &[], &all).unwrap();
     assert_eq!(printed.code, 0, "{}", printed.stderr);
@@ -58,7 +76,10 @@ fn no_acknowledged_record_is_lost_by_sigkill() {
 fn present(server: &Server, key: &str, request: &str) -> bool {
     let path = format!("/api/v1/audit/entries?request_id={request}");
     let (status, page) = server.get(key, &path).unwrap();
-    status == 200 && page["entries"].as_array().is_some_and(|entries| !entries.is_empty())
+    status == 200
+        && page["entries"]
+            .as_array()
+            .is_some_and(|entries| !entries.is_empty())
 }
 
 fn load_and_kill(

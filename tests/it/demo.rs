@@ -12,7 +12,11 @@ fn the_demo_passes_its_own_checks() {
         .output()
         .unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{printed}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let last = printed.lines().last().unwrap_or_default();
     let count: u32 = last
         .strip_prefix("demo: ")

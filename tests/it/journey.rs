@@ -29,10 +29,14 @@ fn applied(ctl: &Ctl, manifest: &str) {
 #[test]
 fn a_folder_of_files_is_closed_until_a_policy_opens_it() {
     let files = tempfile::tempdir().unwrap();
-    fs::create_dir(files.path().join("web")).unwrap();
-    fs::write(files.path().join("orders.csv"), ORDERS).unwrap();
-    fs::write(files.path().join("web/events.json"), EVENTS).unwrap();
-    let options = Options { data: Some(files.path().to_owned()), ..Options::default() };
+    let folder = files.path().join("local");
+    fs::create_dir_all(folder.join("web")).unwrap();
+    fs::write(folder.join("orders.csv"), ORDERS).unwrap();
+    fs::write(folder.join("web/events.json"), EVENTS).unwrap();
+    let options = Options {
+        data: Some(folder),
+        ..Options::default()
+    };
     let server = Server::start(&options).unwrap();
     let admin = Ctl::login(&server, "admin", &server.first_password().unwrap()).unwrap();
 
@@ -44,34 +48,78 @@ fn a_folder_of_files_is_closed_until_a_policy_opens_it() {
         .map(|dataset| dataset["sql_name"].as_str().unwrap())
         .collect();
     assert_eq!(names, ["local.main.orders", "local.web.events"]);
-    let answer = admin.json(&["query", "SELECT sum(amount) AS total FROM local.main.orders"]).unwrap();
+    let answer = admin
+        .json(&[
+            "query",
+            "SELECT sum(amount) AS total FROM local.main.orders",
+        ])
+        .unwrap();
     assert_eq!(answer["rows"][0][0].to_string().trim_matches('"'), "60.75");
 
-    let arguments = ["--tag", "users:dataos:analyst", "--attribute", "region=EMEA"];
+    let arguments = [
+        "--tag",
+        "users:dataos:analyst",
+        "--attribute",
+        "region=EMEA",
+    ];
     let ana = person(&server, &admin, "ana", &arguments);
-    let denied = ana.run(&["query", "SELECT * FROM local.main.orders"]).unwrap();
+    let denied = ana
+        .run(&["query", "SELECT * FROM local.main.orders"])
+        .unwrap();
     assert_eq!(denied.code, 3, "{}", denied.stderr);
-    assert!(denied.stderr.contains("reason: no_permit"), "{}", denied.stderr);
+    assert!(
+        denied.stderr.contains("reason: no_permit"),
+        "{}",
+        denied.stderr
+    );
 
-    admin.json(&["catalog", "tag", "local.main.orders", "--column", "customer", "PII.name"]).unwrap();
+    admin
+        .json(&[
+            "catalog",
+            "tag",
+            "local.main.orders",
+            "--column",
+            "customer",
+            "PII.name",
+        ])
+        .unwrap();
     applied(&admin, POLICIES);
-    let answer = ana.json(&["query", "SELECT * FROM local.main.orders ORDER BY id"]).unwrap();
+    let answer = ana
+        .json(&["query", "SELECT * FROM local.main.orders ORDER BY id"])
+        .unwrap();
     assert_eq!(answer["row_count"], 2, "{answer:#}");
     assert_eq!(answer["rows"][0][1], "(hidden)");
     assert_eq!(answer["rows"][1][2], "EMEA");
-    let explained =
-        ana.json(&["query", "EXPLAIN POLICY SELECT * FROM local.main.orders"]).unwrap().to_string();
-    assert!(explained.contains("mask-customer") && explained.contains("own-region"), "{explained}");
+    let explained = ana
+        .json(&["query", "EXPLAIN POLICY SELECT * FROM local.main.orders"])
+        .unwrap()
+        .to_string();
+    assert!(
+        explained.contains("mask-customer") && explained.contains("own-region"),
+        "{explained}"
+    );
 
     let (status, headers, _) = server
-        .request(&["-H", &format!("Authorization: Bearer {}", ana.key().unwrap())], "/api/v1/session")
+        .request(
+            &[
+                "-H",
+                &format!("Authorization: Bearer {}", ana.key().unwrap()),
+            ],
+            "/api/v1/session",
+        )
         .unwrap();
     assert_eq!(status, 200);
     let receipt = header(&headers, "DataOS-Receipt").unwrap();
-    assert!(receipt.len() <= 2048, "a receipt of {} characters", receipt.len());
+    assert!(
+        receipt.len() <= 2048,
+        "a receipt of {} characters",
+        receipt.len()
+    );
     let verified = ana.json(&["audit", "verify", receipt]).unwrap();
     assert_eq!(verified["verified"][0]["action"], "call");
-    let denials = admin.json(&["audit", "search", "--effect", "deny", "--principal", "ana"]).unwrap();
+    let denials = admin
+        .json(&["audit", "search", "--effect", "deny", "--principal", "ana"])
+        .unwrap();
     assert_eq!(denials["entries"][0]["reason"], "no_permit", "{denials:#}");
 }
 
@@ -130,11 +178,23 @@ fn a_postgresql_database_is_attached_scanned_tagged_governed_and_queried() {
     let admin = Ctl::login(&server, "admin", &server.first_password().unwrap()).unwrap();
     applied(&admin, &depot("hr", postgres.port, &postgres.password));
     let answer = admin
-        .json(&["query", "SELECT count(*), sum(salary) FROM hr.public.people WHERE region = 'EMEA'"])
+        .json(&[
+            "query",
+            "SELECT count(*), sum(salary) FROM hr.public.people WHERE region = 'EMEA'",
+        ])
         .unwrap();
     assert_eq!(answer["rows"][0][0], 50);
     let ana = person(&server, &admin, "ana", &["--tag", "users:dataos:analyst"]);
-    admin.json(&["catalog", "tag", "hr.public.people", "--column", "email", "PII.email"]).unwrap();
+    admin
+        .json(&[
+            "catalog",
+            "tag",
+            "hr.public.people",
+            "--column",
+            "email",
+            "PII.email",
+        ])
+        .unwrap();
     applied(
         &admin,
         r#"
@@ -185,7 +245,9 @@ policy:
 
     // The server goes away: that depot says so, the rest goes on.
     drop(postgres);
-    let down = ana.run(&["query", "SELECT count(*) FROM hr.public.people"]).unwrap();
+    let down = ana
+        .run(&["query", "SELECT count(*) FROM hr.public.people"])
+        .unwrap();
     assert_eq!(down.code, 4, "{}", down.stderr);
     assert!(down.stderr.contains("hr"), "{}", down.stderr);
     assert!(!down.stderr.contains("s3cret"), "{}", down.stderr);
@@ -214,9 +276,28 @@ fn a_copy_is_masked_on_its_first_read() {
             files.path().display()
         ),
     );
-    admin.json(&["catalog", "tag", "local.main.orders", "--column", "customer", "PII.name"]).unwrap();
+    admin
+        .json(&[
+            "catalog",
+            "tag",
+            "local.main.orders",
+            "--column",
+            "customer",
+            "PII.name",
+        ])
+        .unwrap();
     applied(&admin, &POLICIES.replace("main/orders", "**"));
-    let ana = person(&server, &admin, "ana", &["--tag", "users:dataos:analyst", "--attribute", "region=EMEA"]);
+    let ana = person(
+        &server,
+        &admin,
+        "ana",
+        &[
+            "--tag",
+            "users:dataos:analyst",
+            "--attribute",
+            "region=EMEA",
+        ],
+    );
     for (position, sql) in [
         "CREATE TABLE local.main.copy0 AS SELECT * FROM local.main.orders",
         "CREATE TABLE local.main.copy1 AS SELECT upper(customer) AS customer FROM local.main.orders",

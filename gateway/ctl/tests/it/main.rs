@@ -16,7 +16,10 @@ fn check(arguments: &[&str], code: i32, expected: &str) {
     let output = run(arguments);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-    assert!(said.contains(expected), "{arguments:?}: `{expected}` is not in: {said}");
+    assert!(
+        said.contains(expected),
+        "{arguments:?}: `{expected}` is not in: {said}"
+    );
 }
 
 #[test]
@@ -25,8 +28,16 @@ fn exit_codes_say_what_kind_of_failure_it_was() {
     check(&["apply"], 2, "--manifestFile");
     check(&["whoami"], 2, "dataos-ctl login");
     check(&["audit", "verify", "AAAA"], 2, "no server is known");
-    check(&["audit", "verify", "AAAA", "--key", "/nonexistent"], 1, "/nonexistent");
-    check(&["apply", "-f", "/nonexistent.yaml", "--context", "none"], 2, "no context `none`");
+    check(
+        &["audit", "verify", "AAAA", "--key", "/nonexistent"],
+        1,
+        "/nonexistent",
+    );
+    check(
+        &["apply", "-f", "/nonexistent.yaml", "--context", "none"],
+        2,
+        "no context `none`",
+    );
 }
 
 #[test]
@@ -44,5 +55,8 @@ fn an_address_where_nobody_listens_is_unreachable() {
     assert_eq!(output.status.code(), Some(4));
     assert!(output.stdout.is_empty(), "stdout is for results");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("\"exit_code\":4") && said.contains("does not answer"), "{said}");
+    assert!(
+        said.contains("\"exit_code\":4") && said.contains("does not answer"),
+        "{said}"
+    );
 }

@@ -56,7 +56,9 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
     let config = AuditConfig::new(folder.path().join("audit"), "bench");
     let log = AuditLog::open(config, Secret::new([7; 32]), Arc::new(SystemClock))
         .map_err(Error::other)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()?;
     let span = Duration::from_millis(options.milliseconds);
     let mut figures = Vec::new();
     for width in [1_usize, 64, 512] {
@@ -71,8 +73,16 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
         let sync = quantile(&mut syncs, 0.5);
         let figure = Figure::new(format!("durable appends, {width} in flight"), rate, "1/s");
         let goal = Goal::AtLeast(100_000.0);
-        figures.push(if width == 512 { figure.with_goal(goal) } else { figure });
-        figures.push(Figure::new(format!("fdatasync probe of {width} entries"), sync, "1/s"));
+        figures.push(if width == 512 {
+            figure.with_goal(goal)
+        } else {
+            figure
+        });
+        figures.push(Figure::new(
+            format!("fdatasync probe of {width} entries"),
+            sync,
+            "1/s",
+        ));
         figures.push(Figure::ratio(
             format!("appends to {width} x probe syncs"),
             rate / (width as f64 * sync),

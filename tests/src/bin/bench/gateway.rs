@@ -44,9 +44,15 @@ struct Sample {
 }
 
 pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
-    for (program, package) in [("wrk", "wrk"), ("nginx", "nginx-light"), ("openssl", "openssl")] {
+    for (program, package) in [
+        ("wrk", "wrk"),
+        ("nginx", "nginx-light"),
+        ("openssl", "openssl"),
+    ] {
         succeed(Command::new("which").arg(program)).map_err(|_| {
-            Error::other(format!("{program} is not installed; run: apt-get install -y {package}"))
+            Error::other(format!(
+                "{program} is not installed; run: apt-get install -y {package}"
+            ))
         })?;
     }
     let server = Server::start(&ServerOptions::default())?;
@@ -81,7 +87,11 @@ fn figures(ours: &[Sample], theirs: &[Sample], resident_mib: f64) -> Vec<Figure>
         Figure::new("dataos, full path: requests", rate(ours), "1/s"),
         Figure::new("dataos, full path: CPU per request", cpu(ours), "us"),
         Figure::new("nginx TLS proxy, log on: requests", rate(theirs), "1/s"),
-        Figure::new("nginx TLS proxy, log on: CPU per request", cpu(theirs), "us"),
+        Figure::new(
+            "nginx TLS proxy, log on: CPU per request",
+            cpu(theirs),
+            "us",
+        ),
         Figure::ratio("CPU per request to nginx", cpu(ours) / cpu(theirs), "nginx")
             .with_goal(Goal::AtMost(1.5)),
         Figure::ratio("requests to nginx", rate(ours) / rate(theirs), "nginx"),
@@ -104,7 +114,9 @@ fn measure(options: &Options, url: &str, header: &str, pids: &[u32]) -> Result<S
     ]))?;
     let ticks = cpu_ticks(pids)?.saturating_sub(before);
     if printed.contains("Non-2xx") {
-        return Err(Error::other(format!("{url} answered with errors:\n{printed}")));
+        return Err(Error::other(format!(
+            "{url} answered with errors:\n{printed}"
+        )));
     }
     let count: f64 = printed
         .lines()
@@ -122,8 +134,10 @@ fn measure(options: &Options, url: &str, header: &str, pids: &[u32]) -> Result<S
 fn cpu_ticks(pids: &[u32]) -> Result<u64> {
     pids.iter().try_fold(0, |sum, pid| {
         let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let fields: Vec<&str> =
-            text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+        let fields: Vec<&str> = text
+            .rsplit_once(')')
+            .map(|(_, rest)| rest.split_whitespace().collect())
+            .unwrap_or_default();
         let ticks: u64 = [11, 12]
             .iter()
             .filter_map(|position| fields.get(*position)?.parse::<u64>().ok())
@@ -179,7 +193,12 @@ impl Nginx {
                  proxy_set_header Connection ''; }} }}"
             ),
         )?;
-        let nginx = Self { port, proxy, behind, _folder: folder };
+        let nginx = Self {
+            port,
+            proxy,
+            behind,
+            _folder: folder,
+        };
         for _ in 0..100 {
             if [port, port_behind]
                 .iter()
@@ -195,7 +214,10 @@ impl Nginx {
     /// The workers of the proxy.
     fn workers(&self) -> Result<Vec<u32>> {
         let printed = succeed(Command::new("pgrep").args(["-P", &self.proxy.id().to_string()]))?;
-        Ok(printed.split_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+        Ok(printed
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+            .collect())
     }
 }
 
@@ -223,7 +245,9 @@ fn spawn(folder: &Path, name: &str, servers: &str) -> Result<Child> {
 impl Drop for Nginx {
     fn drop(&mut self) {
         for process in [&mut self.proxy, &mut self.behind] {
-            let _ = Command::new("kill").args(["-TERM", &process.id().to_string()]).status();
+            let _ = Command::new("kill")
+                .args(["-TERM", &process.id().to_string()])
+                .status();
             let _ = process.wait();
         }
     }
@@ -232,7 +256,15 @@ impl Drop for Nginx {
 fn certificate(folder: &Path) -> Result<()> {
     succeed(
         Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+            ])
             .args(["-subj", "/CN=localhost", "-days", "1", "-keyout"])
             .arg(folder.join("key.pem"))
             .arg("-out")

@@ -60,8 +60,11 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
         let folder = tempfile::tempdir()?;
         write_policies(folder.path(), *size)?;
         let started = Instant::now();
-        let pdp = Pdp::open(PdpConfig::new(folder.path().to_owned()), Arc::new(FixedClock))
-            .map_err(Error::other)?;
+        let pdp = Pdp::open(
+            PdpConfig::new(folder.path().to_owned()),
+            Arc::new(FixedClock),
+        )
+        .map_err(Error::other)?;
         let load = started.elapsed().as_secs_f64();
         pdp.apply(entities()).map_err(Error::other)?;
         let name = |what: &str| format!("{size} policies: {what}");
@@ -75,7 +78,9 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
         for n in 0..options.stock {
             let (ours, theirs) = (pdp.decide_now(&request(n)), pdp.decide_stock(&request(n)));
             if (ours.effect, &ours.policies) != (theirs.effect, &theirs.policies) {
-                return Err(Error::other(format!("decision {n} differs from stock Cedar")));
+                return Err(Error::other(format!(
+                    "decision {n} differs from stock Cedar"
+                )));
             }
         }
         let (p50, p99) = (quantile(&mut indexed, 0.5), quantile(&mut indexed, 0.99));
@@ -83,7 +88,11 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
         figures.push(Figure::new(name("decision p50"), p50, "us"));
         figures.push(Figure::new(name("decision p99"), p99, "us"));
         figures.push(Figure::new(name("stock Cedar p50"), stock_p50, "us"));
-        figures.push(Figure::ratio(name("stock to ours, p50"), stock_p50 / p50, "stock Cedar"));
+        figures.push(Figure::ratio(
+            name("stock to ours, p50"),
+            stock_p50 / p50,
+            "stock Cedar",
+        ));
         match smallest {
             None => smallest = Some(p50),
             Some(first) => figures.push(
@@ -112,17 +121,29 @@ fn spread(n: usize, salt: usize, modulus: usize) -> usize {
 }
 
 fn dataset(n: usize) -> DatasetId {
-    DatasetId::new(format!("d{}", n % 50), format!("c{}", n / 50 % 10), format!("t{n}"))
+    DatasetId::new(
+        format!("d{}", n % 50),
+        format!("c{}", n / 50 % 10),
+        format!("t{n}"),
+    )
 }
 
 fn request(n: usize) -> Request {
     let user = spread(n, 1, USERS);
-    let mut principal =
-        Principal::new(EntityType::USER.id(format!("u{user}")), Authentication::ApiKey);
+    let mut principal = Principal::new(
+        EntityType::USER.id(format!("u{user}")),
+        Authentication::ApiKey,
+    );
     principal.groups.push(format!("g{}-0", user % 200));
     principal.roles.push(format!("r{}", user % 20));
-    principal.attributes.insert("region".to_owned(), ["EMEA", "AMER"][user % 2].to_owned());
-    Request::new(&principal, Action::Select, dataset(spread(n, 2, DATASETS)).uid())
+    principal
+        .attributes
+        .insert("region".to_owned(), ["EMEA", "AMER"][user % 2].to_owned());
+    Request::new(
+        &principal,
+        Action::Select,
+        dataset(spread(n, 2, DATASETS)).uid(),
+    )
 }
 
 fn policy(n: usize) -> String {
@@ -130,7 +151,10 @@ fn policy(n: usize) -> String {
         0..=3 => format!("principal == DataOS::User::\"u{}\"", spread(n, 3, USERS)),
         4..=6 => {
             let depth = spread(n, 5, GROUP_DEPTH);
-            format!("principal in DataOS::Group::\"g{}-{depth}\"", spread(n, 4, 200))
+            format!(
+                "principal in DataOS::Group::\"g{}-{depth}\"",
+                spread(n, 4, 200)
+            )
         }
         7 | 8 => format!("principal in DataOS::Role::\"r{}\"", spread(n, 6, 20)),
         _ => "principal".to_owned(),
@@ -159,7 +183,9 @@ fn write_policies(folder: &Path, size: usize) -> Result<()> {
     let subject = folder.join("bench");
     fs::create_dir(&subject)?;
     for first in (0..size).step_by(POLICIES_PER_FILE) {
-        let text: String = (first..size.min(first + POLICIES_PER_FILE)).map(policy).collect();
+        let text: String = (first..size.min(first + POLICIES_PER_FILE))
+            .map(policy)
+            .collect();
         fs::write(subject.join(format!("{first:07}.cedar")), text)?;
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! TPC-H through the whole query layer with allow-all policies, against the same engine ungoverned.
 //!
 //! Governed is: parse, bind, PDP, certificate durable in the audit log, execution, encoding.
-//! Ungoverned is: the text handed to DataFusion over the same files, rows collected. Both run in
-//! turn, several rounds; each query's best time counts.
+//! Ungoverned is: the text handed to the same engine with the same settings over the same files,
+//! execution, encoding. Both run in turn, several rounds; each query's best time counts.
 
 use std::{
     collections::BTreeMap,
@@ -27,8 +27,7 @@ use dataos_model::{
     secret::{Secret, SecretName},
 };
 use dataos_pdp::{Pdp, PdpConfig};
-use dataos_query::{MASK_KEY, QueryConfig, QueryLayer, QuerySeams};
-use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+use dataos_query::{Baseline, MASK_KEY, QueryConfig, QueryLayer, QuerySeams};
 
 use crate::report::{Figure, Goal};
 
@@ -61,7 +60,10 @@ struct MemorySecrets(Mutex<BTreeMap<SecretName, Secret>>);
 impl Secrets for MemorySecrets {
     async fn get(&self, name: &SecretName) -> std::result::Result<Secret, Fault> {
         let secrets = self.0.lock().map_err(|_| Fault::internal("poisoned"))?;
-        secrets.get(name).cloned().ok_or_else(|| Fault::not_found(format!("no secret {name}")))
+        secrets
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Fault::not_found(format!("no secret {name}")))
     }
 
     async fn put(&self, name: &SecretName, secret: Secret) -> std::result::Result<(), Fault> {
@@ -78,7 +80,9 @@ impl Secrets for MemorySecrets {
 }
 
 pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(measure(options))
 }
 
@@ -86,9 +90,10 @@ async fn measure(options: &Options) -> Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("tpch");
     std::fs::create_dir(&data)?;
-    let tables = dataos_query::sample::write_tpch(&data, options.scale).map_err(Error::other)?;
-    let layer = governed(folder.path(), &data).await.map_err(Error::other)?;
-    let context = ungoverned(&data, &tables).await.map_err(Error::other)?;
+    dataos_query::sample::write_tpch(&data, options.scale).map_err(Error::other)?;
+    let (layer, baseline) = contenders(folder.path(), &data)
+        .await
+        .map_err(Error::other)?;
     let mut figures = Vec::new();
     let (mut sum_ours, mut sum_theirs, mut log_ratio, mut worst) = (0.0, 0.0, 0.0, 0.0_f64);
     for (name, sql) in dataos_sql::tpch::TPCH {
@@ -101,17 +106,23 @@ async fn measure(options: &Options) -> Result<Vec<Figure>> {
                     our_rows = run_governed(&layer, sql).await.map_err(Error::other)?;
                     ours = ours.min(started.elapsed().as_secs_f64() * 1e3);
                 } else {
-                    their_rows = run_ungoverned(&context, sql).await.map_err(Error::other)?;
+                    their_rows = run_ungoverned(&baseline, sql).await.map_err(Error::other)?;
                     theirs = theirs.min(started.elapsed().as_secs_f64() * 1e3);
                 }
             }
         }
         if our_rows != their_rows {
-            return Err(Error::other(format!("{name}: {our_rows} rows governed, {their_rows} not")));
+            return Err(Error::other(format!(
+                "{name}: {our_rows} rows governed, {their_rows} not"
+            )));
         }
         let ratio = ours / theirs;
         figures.push(Figure::new(format!("{name} governed"), ours, "ms"));
-        figures.push(Figure::ratio(format!("{name} to ungoverned"), ratio, "DataFusion ungoverned"));
+        figures.push(Figure::ratio(
+            format!("{name} to ungoverned"),
+            ratio,
+            "DataFusion ungoverned",
+        ));
         sum_ours += ours;
         sum_theirs += theirs;
         log_ratio += ratio.ln();
@@ -121,7 +132,11 @@ async fn measure(options: &Options) -> Result<Vec<Figure>> {
     figures.push(Figure::new("22 queries ungoverned", sum_theirs, "ms"));
     let mean = (log_ratio / 22.0).exp();
     let peer = "DataFusion ungoverned";
-    figures.push(Figure::ratio("total to ungoverned", sum_ours / sum_theirs, peer));
+    figures.push(Figure::ratio(
+        "total to ungoverned",
+        sum_ours / sum_theirs,
+        peer,
+    ));
     figures.push(
         Figure::ratio("geometric mean to ungoverned", mean, peer).with_goal(Goal::AtMost(1.10)),
     );
@@ -130,7 +145,10 @@ async fn measure(options: &Options) -> Result<Vec<Figure>> {
 }
 
 /// The real rooms, joined as the gateway joins them.
-async fn governed(folder: &Path, data: &Path) -> std::result::Result<Arc<QueryLayer>, Fault> {
+async fn contenders(
+    folder: &Path,
+    data: &Path,
+) -> std::result::Result<(Arc<QueryLayer>, Baseline), Fault> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let policies = folder.join("policies");
     dataos_pdp::write_shipped(&policies)?;
@@ -139,15 +157,26 @@ async fn governed(folder: &Path, data: &Path) -> std::result::Result<Arc<QueryLa
         .map_err(|error| Fault::internal(error.to_string()))?;
     let pdp = Pdp::open(PdpConfig::new(policies), clock.clone())?;
     let secrets: Arc<dyn Secrets> = Arc::new(MemorySecrets::default());
-    secrets.put(&SecretName(MASK_KEY.to_owned()), Secret::new([1; 32])).await?;
+    secrets
+        .put(&SecretName(MASK_KEY.to_owned()), Secret::new([1; 32]))
+        .await?;
     let log = AuditConfig::new(folder.join("audit"), "bench");
     let log = AuditLog::open(log, Secret::new([7; 32]), clock.clone())?;
     let catalog = Catalog::open(
-        CatalogConfig { directory: folder.join("catalog") },
-        CatalogSeams { sink: pdp.clone(), secrets: secrets.clone(), clock: clock.clone() },
+        CatalogConfig {
+            directory: folder.join("catalog"),
+        },
+        CatalogSeams {
+            sink: pdp.clone(),
+            secrets: secrets.clone(),
+            clock: clock.clone(),
+        },
     )
     .await?;
-    let source = DepotSource::Files { root: data.to_owned(), is_writable: false };
+    let source = DepotSource::Files {
+        root: data.to_owned(),
+        is_writable: false,
+    };
     catalog
         .register_depot(Depot {
             name: "tpch".to_owned(),
@@ -161,29 +190,21 @@ async fn governed(folder: &Path, data: &Path) -> std::result::Result<Arc<QueryLa
     if report.added.len() != 8 {
         return Err(Fault::internal(format!("the scan found {report:?}")));
     }
-    let seams = QuerySeams { decide: pdp, record: log, assets: catalog, secrets, clock };
-    QueryLayer::open(QueryConfig::default(), seams)
+    let snapshot = catalog.snapshot();
+    let datasets: Vec<_> = snapshot.datasets.keys().cloned().collect();
+    let config = QueryConfig::default();
+    let baseline = Baseline::open(&config, &snapshot, &datasets, secrets.clone()).await?;
+    let seams = QuerySeams {
+        decide: pdp,
+        record: log,
+        assets: catalog,
+        secrets,
+        clock,
+    };
+    Ok((QueryLayer::open(config, seams)?, baseline))
 }
 
-async fn ungoverned(
-    data: &Path,
-    tables: &[(&'static str, u64)],
-) -> datafusion::error::Result<SessionContext> {
-    let partitions = std::thread::available_parallelism().map_or(2, usize::from);
-    let config = SessionConfig::new().with_target_partitions(partitions);
-    let context = SessionContext::new_with_config(config);
-    for (table, _) in tables {
-        let path = data.join(format!("{table}.parquet"));
-        let options = ParquetReadOptions::default();
-        context.register_parquet(*table, path.to_string_lossy(), options).await?;
-    }
-    Ok(context)
-}
-
-async fn run_governed(
-    layer: &Arc<QueryLayer>,
-    sql: &str,
-) -> std::result::Result<u64, Fault> {
+async fn run_governed(layer: &Arc<QueryLayer>, sql: &str) -> std::result::Result<u64, Fault> {
     let principal = Principal::new(EntityType::USER.id("bench"), Authentication::ApiKey);
     let request = QueryRequest {
         principal,
@@ -196,7 +217,6 @@ async fn run_governed(
     Ok(layer.run(request).await?.row_count)
 }
 
-async fn run_ungoverned(context: &SessionContext, sql: &str) -> datafusion::error::Result<u64> {
-    let batches = context.sql(sql).await?.collect().await?;
-    Ok(batches.iter().map(|batch| batch.num_rows() as u64).sum())
+async fn run_ungoverned(baseline: &Baseline, sql: &str) -> std::result::Result<u64, Fault> {
+    Ok(baseline.run(sql, RowFormat::ArrowStream).await?.0)
 }

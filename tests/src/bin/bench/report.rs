@@ -30,12 +30,22 @@ pub(crate) struct Figure {
 impl Figure {
     /// A figure without a goal.
     pub(crate) fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { name: name.into(), value, unit, goal: None, ok: None, ratio_to: None }
+        Self {
+            name: name.into(),
+            value,
+            unit,
+            goal: None,
+            ok: None,
+            ratio_to: None,
+        }
     }
 
     /// A ratio to `peer`.
     pub(crate) fn ratio(name: impl Into<String>, value: f64, peer: &str) -> Self {
-        Self { ratio_to: Some(peer.to_owned()), ..Self::new(name, value, "x") }
+        Self {
+            ratio_to: Some(peer.to_owned()),
+            ..Self::new(name, value, "x")
+        }
     }
 
     /// The same with a bar.
@@ -51,7 +61,10 @@ impl Figure {
 
 /// Prints the table and writes `target/bench/NAME.json`.
 pub(crate) fn write(name: &str, figures: &[Figure]) -> io::Result<()> {
-    println!("{:<58} {:>14} {:<10} {:<14} met", "figure", "value", "unit", "goal");
+    println!(
+        "{:<58} {:>14} {:<10} {:<14} met",
+        "figure", "value", "unit", "goal"
+    );
     for figure in figures {
         let goal = match figure.goal {
             Some(Goal::AtMost(bar)) => format!("<= {bar}"),
