@@ -68,10 +68,7 @@ impl DataDirectory {
             write_atomic(&path.join("format"), text.as_bytes(), 0o600)
                 .map_err(|error| failed("cannot be written", error))?;
         }
-        Ok(Self {
-            path,
-            _lock: lock,
-        })
+        Ok(Self { path, _lock: lock })
     }
 
     /// The folder, absolute.

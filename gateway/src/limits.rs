@@ -11,7 +11,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use dataos_model::hash::Hash;
-use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version, header, request::Parts};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Version, header, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 
@@ -307,25 +307,42 @@ fn host(parts: &Parts, peer: &Peer) -> Result<String, Refusal> {
         (None, Some(target)) if parts.version == Version::HTTP_2 => target,
         (None, _) => return Err(Refusal::bad("host_missing", "there is no Host")),
     };
-    let is_clean = !host.contains('@')
-        && host
-            .parse::<Uri>()
-            .is_ok_and(|uri| uri.authority().is_some_and(|a| a.as_str() == host));
-    if host.is_empty() || !is_clean {
+    let Some(name) = name_of(&host) else {
         return Err(Refusal::bad(
             "host",
             "Host is not a name or address with an optional port",
         ));
-    }
-    if let Some(name) = &peer.server_name {
-        let bare = host
-            .rsplit_once(':')
-            .map_or(host.as_str(), |(name, _)| name);
-        if !name.eq_ignore_ascii_case(bare) {
-            return Err(misdirected("Host and TLS server name differ"));
-        }
+    };
+    if peer
+        .server_name
+        .as_ref()
+        .is_some_and(|asked| !asked.eq_ignore_ascii_case(name))
+    {
+        return Err(misdirected("Host and TLS server name differ"));
     }
     Ok(host)
+}
+
+/// The name or address of `name[:port]`, if it is one.
+fn name_of(host: &str) -> Option<&str> {
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) => {
+            address.parse::<std::net::Ipv6Addr>().ok()?;
+            (address, port)
+        }
+        None => {
+            let end = host.find(':').unwrap_or(host.len());
+            let (name, port) = host.split_at_checked(end)?;
+            let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+            (!name.is_empty() && name.bytes().all(is_plain)).then_some(())?;
+            (name, port)
+        }
+    };
+    let is_port = match port.strip_prefix(':') {
+        Some(digits) => digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok(),
+        None => port.is_empty(),
+    };
+    is_port.then_some(name)
 }
 
 fn misdirected(detail: &str) -> Refusal {

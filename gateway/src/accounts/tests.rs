@@ -45,7 +45,6 @@ async fn sessions_open_with_the_right_pair_only_and_end() {
     let session = accounts
         .log_in("alice", "correct horse", Timestamp(0), HOUR_MS)
         .await
-        .ok()
         .unwrap();
     let principal = accounts
         .principal_of_session(&session.cookie, Timestamp(1))
@@ -73,12 +72,10 @@ async fn everything_survives_reopening_and_nothing_usable_is_on_disk() {
     let key = accounts
         .create_key("alice", "ci", Some(1000), Timestamp(0))
         .await
-        .ok()
         .unwrap();
     let session = accounts
         .log_in("alice", "correct horse", Timestamp(0), HOUR_MS)
         .await
-        .ok()
         .unwrap();
     accounts.close().await;
     drop(accounts);
@@ -116,17 +113,7 @@ async fn everything_survives_reopening_and_nothing_usable_is_on_disk() {
 async fn changes_of_a_user_reach_open_sessions_and_keys_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let accounts = open(&folder).await;
-    accounts.create(alice(), "correct horse").await.unwrap();
-    let key = accounts
-        .create_key("alice", "ci", None, Timestamp(0))
-        .await
-        .ok()
-        .unwrap();
-    let session = accounts
-        .log_in("alice", "correct horse", Timestamp(0), HOUR_MS)
-        .await
-        .ok()
-        .unwrap();
+    let (key, session) = alice_with_key_and_session(&accounts).await;
     accounts
         .replace(
             User {
@@ -140,18 +127,45 @@ async fn changes_of_a_user_reach_open_sessions_and_keys_at_once() {
     let now = Timestamp(1);
     assert!(
         accounts
-            .principal_of_session(&session.cookie, now)
+            .principal_of_session(&session, now)
             .unwrap()
             .roles
             .is_empty()
     );
     assert!(
         accounts
-            .principal_of_key(&key.text, now)
+            .principal_of_key(&key, now)
             .unwrap()
             .roles
             .is_empty()
     );
+    accounts
+        .replace(alice(), Some("another horse"))
+        .await
+        .unwrap();
+    let ended = accounts.principal_of_session(&session, now).unwrap_err();
+    assert_eq!(ended, "session_unknown");
+    assert!(accounts.principal_of_key(&key, now).is_ok());
+    assert!(
+        accounts
+            .log_in("alice", "correct horse", now, HOUR_MS)
+            .await
+            .is_err()
+    );
+    assert!(
+        accounts
+            .log_in("alice", "another horse", now, HOUR_MS)
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn a_disabled_or_removed_user_is_out_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let accounts = open(&folder).await;
+    let (key, session) = alice_with_key_and_session(&accounts).await;
+    let now = Timestamp(1);
     accounts
         .replace(
             User {
@@ -162,14 +176,10 @@ async fn changes_of_a_user_reach_open_sessions_and_keys_at_once() {
         )
         .await
         .unwrap();
+    let ended = accounts.principal_of_session(&session, now).unwrap_err();
+    assert_eq!(ended, "session_unknown");
     assert_eq!(
-        accounts
-            .principal_of_session(&session.cookie, now)
-            .unwrap_err(),
-        "session_unknown"
-    );
-    assert_eq!(
-        accounts.principal_of_key(&key.text, now).unwrap_err(),
+        accounts.principal_of_key(&key, now).unwrap_err(),
         "account_disabled"
     );
     assert!(accounts.principal("alice").await.is_err());
@@ -186,13 +196,27 @@ async fn changes_of_a_user_reach_open_sessions_and_keys_at_once() {
     );
     accounts.remove("alice").await.unwrap();
     assert_eq!(
-        accounts.principal_of_key(&key.text, now).unwrap_err(),
+        accounts.principal_of_key(&key, now).unwrap_err(),
         "api_key_unknown"
     );
     assert_eq!(
         accounts.remove("alice").await.unwrap_err().kind,
         FaultKind::NotFound
     );
+}
+
+/// Makes alice; gives her API key and her session's cookie.
+async fn alice_with_key_and_session(accounts: &Accounts) -> (String, String) {
+    accounts.create(alice(), "correct horse").await.unwrap();
+    let key = accounts
+        .create_key("alice", "ci", None, Timestamp(0))
+        .await
+        .unwrap();
+    let session = accounts
+        .log_in("alice", "correct horse", Timestamp(0), HOUR_MS)
+        .await
+        .unwrap();
+    (key.text, session.cookie)
 }
 
 #[tokio::test]

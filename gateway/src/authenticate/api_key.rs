@@ -94,7 +94,7 @@ mod tests {
             "dok__",
             "dok_0123456789abcdef_",
             "",
-            &key.text[1..],
+            key.text.strip_prefix('d').unwrap(),
             &key.text.to_uppercase(),
             &format!("{}0", key.text),
         ] {

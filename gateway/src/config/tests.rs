@@ -50,114 +50,105 @@ fn later_sources_win_and_explain_says_which() {
     assert_eq!(config.policies_dir.to_str(), Some("/tmp/x/policies"));
 }
 
+/// File, environment, and what the error says.
+type Case = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+
+const ERRORS: &[Case] = &[
+    ("colour = \"red\"", &[], "field `colour`: unknown key"),
+    (
+        "[limits]\nbodies = 1",
+        &[],
+        "field `limits.bodies`: unknown key",
+    ),
+    ("listen = ", &[], "FILE:1:"),
+    (
+        "listen = \"nowhere\"",
+        &[],
+        "`listen` = `nowhere` (file FILE)",
+    ),
+    ("listen = true", &[], "not expected here"),
+    ("[limits]\nbody = \"1\"", &[], "a size from 1 B to 16 MiB"),
+    (
+        "[limits]\nbody = \"1 GiB\"",
+        &[],
+        "a size from 1 B to 16 MiB",
+    ),
+    (
+        "[limits]\nhead_timeout = 10",
+        &[],
+        "a duration from 1s to 300s",
+    ),
+    (
+        "[limits]\nconnections = 0",
+        &[],
+        "a number from 1 to 1000000",
+    ),
+    (
+        "[session]\nlifetime = \"30d\"",
+        &[],
+        "a duration from 60s to 604800s",
+    ),
+    ("[log]\nformat = \"xml\"", &[], "`auto`, `json` or `text`"),
+    ("[tls]\nkey_file = \"k.pem\"", &[], "tls.certificate_file"),
+    ("host_names = \"a b\"", &[], "host names and addresses"),
+    (
+        "",
+        &[("DATAOS_LISTEM", "x")],
+        "environment variable DATAOS_LISTEM is no setting",
+    ),
+    (
+        "",
+        &[("DATAOS_LIMITS_BODY", "big")],
+        "(environment DATAOS_LIMITS_BODY)",
+    ),
+];
+
 #[test]
 fn errors_name_the_place_and_the_way_out() {
-    let issuer = "[[issuers]]\nissuer = \"https://a\"\naudience = \"dataos\"\n";
-    let cases: &[(&str, &[(&str, &str)], &str)] = &[
-        ("colour = \"red\"", &[], "field `colour`: unknown key"),
-        (
-            "[limits]\nbodies = 1",
-            &[],
-            "field `limits.bodies`: unknown key",
-        ),
-        ("listen = ", &[], "FILE:1:"),
-        (
-            "listen = \"nowhere\"",
-            &[],
-            "`listen` = `nowhere` (file FILE)",
-        ),
-        ("listen = true", &[], "not expected here"),
-        ("[limits]\nbody = \"1\"", &[], "a size from 1 B to 16 MiB"),
-        (
-            "[limits]\nbody = \"1 GiB\"",
-            &[],
-            "a size from 1 B to 16 MiB",
-        ),
-        (
-            "[limits]\nhead_timeout = 10",
-            &[],
-            "a duration from 1s to 300s",
-        ),
-        (
-            "[limits]\nconnections = 0",
-            &[],
-            "a number from 1 to 1000000",
-        ),
-        (
-            "[session]\nlifetime = \"30d\"",
-            &[],
-            "a duration from 60s to 604800s",
-        ),
-        ("[log]\nformat = \"xml\"", &[], "`auto`, `json` or `text`"),
-        ("[tls]\nkey_file = \"k.pem\"", &[], "tls.certificate_file"),
-        ("host_names = \"a b\"", &[], "host names and addresses"),
-        (
-            "",
-            &[("DATAOS_LISTEM", "x")],
-            "environment variable DATAOS_LISTEM is no setting",
-        ),
-        (
-            "",
-            &[("DATAOS_LIMITS_BODY", "big")],
-            "(environment DATAOS_LIMITS_BODY)",
-        ),
-        (issuer, &[], "issuers[0].jwks_url"),
-        (
-            &format!("{issuer}jwks_url = \"http://idp/keys\""),
-            &[],
-            "is not https://",
-        ),
-        (
-            &format!("{issuer}jwks_url = \"http://127.0.0.1.evil/k\""),
-            &[],
-            "is not https://",
-        ),
-        (
-            &format!("{issuer}jwks_file = \"k\"\nskew = \"61s\""),
-            &[],
-            "up to 60s",
-        ),
-        (
-            &format!("{issuer}jwks_file = \"k\"\nalgorithms = [\"none\"]"),
-            &[],
-            "is not one of",
-        ),
-        (
-            &format!("{issuer}jwks_file = \"k\"\nalgorithms = [\"HS256\"]"),
-            &[],
-            "is not one of",
-        ),
-        (
-            &format!("{issuer}jwks_file = \"k\"\ntypes = [\"id+jwt\"]"),
-            &[],
-            "`at+jwt` or `JWT`",
-        ),
-        (
-            &format!("{issuer}jwks_file = \"k\"\ncolour = 1"),
-            &[],
-            "unknown field",
-        ),
-        (
-            &format!("{issuer}jwks_file = \"k\"\n{issuer}jwks_file = \"k\""),
-            &[],
-            "given twice",
-        ),
-        (
-            &format!(
-                "{issuer}jwks_file = \"k\"\n{}jwks_file = \"k\"",
-                issuer.replace("//a", "//b")
-            ),
-            &[],
-            "shares its user_prefix",
-        ),
-    ];
-    for (toml, environment, expected) in cases {
+    for (toml, environment, expected) in ERRORS {
         let error = load(toml, environment).unwrap_err();
         assert!(
             error.contains(expected),
             "{toml}\n gave: {error}\n not: {expected}"
         );
     }
+}
+
+#[test]
+fn issuers_that_cannot_be_trusted_are_refused() {
+    let issuer = "[[issuers]]\nissuer = \"https://a\"\naudience = \"dataos\"\n";
+    let file = "jwks_file = \"k\"\n";
+    let other = issuer.replace("//a", "//b");
+    for (more, expected) in [
+        ("", "issuers[0].jwks_url"),
+        ("jwks_url = \"http://idp/keys\"", "is not https://"),
+        ("jwks_url = \"http://127.0.0.1.evil/k\"", "is not https://"),
+        ("jwks_url = \"http://127.0.0.1@evil/k\"", "is not https://"),
+        (
+            &format!("{file}jwks_url = \"https://a/k\""),
+            "either jwks_file or jwks_url",
+        ),
+        (&format!("{file}skew = \"61s\""), "up to 60s"),
+        (&format!("{file}algorithms = [\"none\"]"), "is not one of"),
+        (&format!("{file}algorithms = [\"HS256\"]"), "is not one of"),
+        (&format!("{file}algorithms = []"), "must not be empty"),
+        (&format!("{file}types = [\"id+jwt\"]"), "`at+jwt` or `JWT`"),
+        (&format!("{file}colour = 1"), "unknown field"),
+        (&format!("{file}{issuer}{file}"), "given twice"),
+        (&format!("{file}{other}{file}"), "shares its user_prefix"),
+    ] {
+        let error = load(&format!("{issuer}{more}"), &[]).unwrap_err();
+        assert!(
+            error.contains(expected),
+            "{more}\n gave: {error}\n not: {expected}"
+        );
+    }
+    let error = load("issuers = 7", &[]).unwrap_err();
+    assert!(error.contains("[[issuers]]"), "{error}");
 }
 
 #[test]

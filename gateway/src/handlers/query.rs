@@ -136,7 +136,11 @@ fn descriptions(tables: &[TableCertificate]) -> BTreeMap<&str, &str> {
     tables
         .iter()
         .flat_map(|table| {
-            let columns = table.access.columns.iter().flat_map(|column| &column.policies);
+            let columns = table
+                .access
+                .columns
+                .iter()
+                .flat_map(|column| &column.policies);
             table.access.row_policies.iter().chain(columns)
         })
         .filter_map(|policy| Some((policy.id.as_str(), policy.description.as_deref()?)))

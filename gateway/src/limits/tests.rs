@@ -42,54 +42,51 @@ fn canonical_paths_pass_and_decode_once() {
     }
 }
 
+const REFUSED: &[(&str, PathProblem)] = &[
+    ("", PathProblem::NotAbsolute),
+    ("*", PathProblem::NotAbsolute),
+    ("api", PathProblem::NotAbsolute),
+    ("//", PathProblem::EmptySegment),
+    ("//api", PathProblem::EmptySegment),
+    ("//evil.example/api", PathProblem::EmptySegment),
+    ("/api//v1", PathProblem::EmptySegment),
+    ("/api/v1//", PathProblem::EmptySegment),
+    ("/a/%00", PathProblem::Control),
+    ("/a/b%00.json", PathProblem::Control),
+    ("/a/%0a", PathProblem::Control),
+    ("/a/%0d%0aX:1", PathProblem::Control),
+    ("/a/%7f", PathProblem::Control),
+    ("/a/%C2%85", PathProblem::Control),
+    ("/a#b", PathProblem::Fragment),
+    ("/a/#", PathProblem::Fragment),
+    ("/a%", PathProblem::BadEscape),
+    ("/a%2", PathProblem::BadEscape),
+    ("/a%zz", PathProblem::BadEscape),
+    ("/a%2g", PathProblem::BadEscape),
+    ("/a%u002e", PathProblem::BadEscape),
+    ("/a%%32e", PathProblem::BadEscape),
+    ("/a/%ff", PathProblem::NotUtf8),
+    ("/a/%c0%ae", PathProblem::NotUtf8),
+    ("/a/%c0%af", PathProblem::NotUtf8),
+    ("/a/%e0%80%ae", PathProblem::NotUtf8),
+    ("/a/%f0%80%80%ae", PathProblem::NotUtf8),
+    ("/a/%c1%9c", PathProblem::NotUtf8),
+    ("/a/%ed%a0%80", PathProblem::NotUtf8),
+    ("/a\\b", PathProblem::Separator),
+    ("/a/..\\b", PathProblem::Separator),
+    ("/a%2fb", PathProblem::Separator),
+    ("/a%2Fb", PathProblem::Separator),
+    ("/a%5cb", PathProblem::Separator),
+    ("/a%5Cb", PathProblem::Separator),
+    ("/v1/..%2fadmin", PathProblem::Separator),
+    ("/v1/%2e%2e%2fadmin", PathProblem::Separator),
+    ("/v1/%2e%2e%5cadmin", PathProblem::Separator),
+];
+
 #[test]
 fn paths_that_two_readers_could_read_differently_are_refused() {
-    use PathProblem::{
-        BadEscape, Control, DotSegment, DoubleEncoding, EmptySegment, Fragment, NotAbsolute,
-        NotUtf8, Separator,
-    };
-    let fixed = [
-        ("", NotAbsolute),
-        ("*", NotAbsolute),
-        ("api", NotAbsolute),
-        ("//", EmptySegment),
-        ("//api", EmptySegment),
-        ("//evil.example/api", EmptySegment),
-        ("/api//v1", EmptySegment),
-        ("/api/v1//", EmptySegment),
-        ("/a/%00", Control),
-        ("/a/b%00.json", Control),
-        ("/a/%0a", Control),
-        ("/a/%0d%0aX:1", Control),
-        ("/a/%7f", Control),
-        ("/a/%C2%85", Control),
-        ("/a#b", Fragment),
-        ("/a/#", Fragment),
-        ("/a%", BadEscape),
-        ("/a%2", BadEscape),
-        ("/a%zz", BadEscape),
-        ("/a%2g", BadEscape),
-        ("/a%u002e", BadEscape),
-        ("/a%%32e", BadEscape),
-        ("/a/%ff", NotUtf8),
-        ("/a/%c0%ae", NotUtf8),
-        ("/a/%c0%af", NotUtf8),
-        ("/a/%e0%80%ae", NotUtf8),
-        ("/a/%f0%80%80%ae", NotUtf8),
-        ("/a/%c1%9c", NotUtf8),
-        ("/a/%ed%a0%80", NotUtf8),
-        ("/a\\b", Separator),
-        ("/a/..\\b", Separator),
-        ("/a%2fb", Separator),
-        ("/a%2Fb", Separator),
-        ("/a%5cb", Separator),
-        ("/a%5Cb", Separator),
-        ("/v1/..%2fadmin", Separator),
-        ("/v1/%2e%2e%2fadmin", Separator),
-        ("/v1/%2e%2e%5cadmin", Separator),
-    ];
-    for (raw, expected) in fixed {
-        assert_eq!(CanonicalPath::parse(raw), Err(expected), "{raw}");
+    for (raw, expected) in REFUSED {
+        assert_eq!(CanonicalPath::parse(raw), Err(*expected), "{raw}");
     }
     // Every spelling of a dot segment, in every position, with and without path parameters.
     let dots = [".", "..", "%2e", "%2E", "%2e%2e", "%2E%2e", ".%2e", "%2e."];
@@ -102,7 +99,11 @@ fn paths_that_two_readers_could_read_differently_are_refused() {
                 format!("/v1/{dot}{parameter}/admin"),
                 format!("/v1/{dot}{parameter}"),
             ] {
-                assert_eq!(CanonicalPath::parse(&raw), Err(DotSegment), "{raw}");
+                assert_eq!(
+                    CanonicalPath::parse(&raw),
+                    Err(PathProblem::DotSegment),
+                    "{raw}"
+                );
             }
         }
     }
@@ -126,7 +127,11 @@ fn paths_that_two_readers_could_read_differently_are_refused() {
             format!("/a/b{twice}c"),
             format!("/{twice}/b"),
         ] {
-            assert_eq!(CanonicalPath::parse(&raw), Err(DoubleEncoding), "{raw}");
+            assert_eq!(
+                CanonicalPath::parse(&raw),
+                Err(PathProblem::DoubleEncoding),
+                "{raw}"
+            );
         }
     }
 }
@@ -262,10 +267,36 @@ fn the_host_is_said_once_and_alike() {
         "localhost/x",
         "local host",
         "",
+        ":1",
+        "localhost:",
         "localhost:port",
+        "localhost:65536",
+        "localhost:+1",
+        "localhost:1:2",
         "localhost?x",
+        "localhost#x",
+        "localhost,other",
+        "[::1",
+        "[::1]x",
+        "[localhost]",
+        "::1",
     ] {
         assert_eq!(with_host(bad), (400, "host"), "{bad}");
+    }
+    let without_name = |host: &str| {
+        let peer = Peer {
+            address: "[::1]:5000".parse().unwrap(),
+            server_name: None,
+        };
+        let request = Request::builder()
+            .uri("/x")
+            .header("host", host)
+            .body(())
+            .unwrap();
+        check(&request.into_parts().0, &peer).is_ok()
+    };
+    for good in ["[::1]", "[::1]:8443", "127.0.0.1:8443", "my_host.example"] {
+        assert!(without_name(good), "{good}");
     }
     assert_eq!(with_host("other"), (421, "misdirected"));
     assert_eq!(
