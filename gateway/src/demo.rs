@@ -44,16 +44,25 @@ pub async fn run(options: &DemoOptions) -> Result<bool, Fault> {
         app.address(),
         folder.path().display()
     ));
-    let stage = scenario::Stage { app: &app, data: &data };
+    let stage = scenario::Stage {
+        app: &app,
+        data: &data,
+    };
     let people = stage.run(&mut screen).await?;
     let (passed, failed) = screen.counts();
     if options.exits {
         app.shutdown().await;
-        let failures = if failed > 0 { format!(", {failed} FAILED") } else { String::new() };
+        let failures = if failed > 0 {
+            format!(", {failed} FAILED")
+        } else {
+            String::new()
+        };
         screen.line(&format!("demo: {passed} checks passed{failures}"));
         return Ok(failed == 0);
     }
-    screen.line(&format!("\n{passed} checks passed, {failed} failed. The server stays up; Ctrl-C ends it."));
+    screen.line(&format!(
+        "\n{passed} checks passed, {failed} failed. The server stays up; Ctrl-C ends it."
+    ));
     next_steps(&screen, &app, &people, folder.path());
     let _ = tokio::signal::ctrl_c().await;
     app.shutdown().await;
@@ -67,13 +76,14 @@ pub(crate) struct SampleData {
     tpch: std::path::PathBuf,
 }
 
-async fn generate(
-    folder: &Path,
-    scale: f64,
-    screen: &screen::Screen,
-) -> Result<SampleData, Fault> {
-    let data = SampleData { crm: folder.join("sample/crm"), tpch: folder.join("sample/tpch") };
-    screen.line(&format!("generating TPC-H at scale factor {scale} and 5000 synthetic customers ..."));
+async fn generate(folder: &Path, scale: f64, screen: &screen::Screen) -> Result<SampleData, Fault> {
+    let data = SampleData {
+        crm: folder.join("sample/crm"),
+        tpch: folder.join("sample/tpch"),
+    };
+    screen.line(&format!(
+        "generating TPC-H at scale factor {scale} and 5000 synthetic customers ..."
+    ));
     let (crm, tpch) = (data.crm.clone(), data.tpch.clone());
     for folder in [&crm, &tpch] {
         std::fs::create_dir_all(folder).map_err(|error| {
@@ -104,9 +114,14 @@ fn next_steps(
 ) {
     let url = format!("https://{}", app.address());
     screen.heading("Go on yourself");
-    screen.line(&format!("   console   {url}/console/   (its certificate is of the demo's own CA)"));
+    screen.line(&format!(
+        "   console   {url}/console/   (its certificate is of the demo's own CA)"
+    ));
     for login in people {
-        screen.line(&format!("   log-in    {:<16} {}", login.name, login.password));
+        screen.line(&format!(
+            "   log-in    {:<16} {}",
+            login.name, login.password
+        ));
     }
     screen.line("\n   cargo build --release -p dataos-ctl, then:");
     let ca = folder.join("data/ca.pem");
@@ -115,6 +130,8 @@ fn next_steps(
         ca.display()
     ));
     screen.line("   target/release/dataos-ctl query 'SELECT * FROM crm.main.customers LIMIT 5'");
-    screen.line("   target/release/dataos-ctl query 'EXPLAIN POLICY SELECT * FROM crm.main.customers'");
+    screen.line(
+        "   target/release/dataos-ctl query 'EXPLAIN POLICY SELECT * FROM crm.main.customers'",
+    );
     screen.line("   target/release/dataos-ctl audit search --effect deny      (as auditor)");
 }

@@ -168,10 +168,17 @@ fn demo(options: &Demo) -> Result<ExitCode, Fault> {
         .enable_all()
         .build()
         .map_err(|error| Fault::internal(format!("no runtime: {error}")))?;
-    let options =
-        DemoOptions { exits: options.exit, scale: options.scale, listen: options.listen };
+    let options = DemoOptions {
+        exits: options.exit,
+        scale: options.scale,
+        listen: options.listen,
+    };
     let has_held = runtime.block_on(dataos_gateway::demo::run(&options))?;
-    Ok(if has_held { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    Ok(if has_held {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILED)
+    })
 }
 
 fn greet(app: &RunningApp) {

@@ -161,7 +161,7 @@ fn malformed_manifests_policies_and_sql_name_the_place() {
         "nothing was applied"
     );
     for (sql, expected) in [
-        ("SELECT", "line 1"),
+        ("SELECT 1 +* 2", "line 1"),
         ("SELECT * FROM nowhere", "nowhere"),
         ("SELECT 1; SELECT 2", "one statement"),
         ("COPY x TO '/tmp/x'", "line 1"),

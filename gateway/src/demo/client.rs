@@ -86,7 +86,11 @@ impl Person {
             .await
             .map_err(failed)?;
         let body: Value = response.json().await.map_err(failed)?;
-        let key = body.get("key").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let key = body
+            .get("key")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         Ok(Self {
             name: name.to_owned(),
             http: http.clone(),
@@ -97,15 +101,21 @@ impl Person {
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Answer, Fault> {
-        self.send(self.http.request(Method::GET, format!("{}{path}", self.url))).await
+        self.send(
+            self.http
+                .request(Method::GET, format!("{}{path}", self.url)),
+        )
+        .await
     }
 
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Answer, Fault> {
-        self.send(self.http.post(format!("{}{path}", self.url)).json(body)).await
+        self.send(self.http.post(format!("{}{path}", self.url)).json(body))
+            .await
     }
 
     pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Answer, Fault> {
-        self.send(self.http.put(format!("{}{path}", self.url)).json(body)).await
+        self.send(self.http.put(format!("{}{path}", self.url)).json(body))
+            .await
     }
 
     pub(super) async fn apply(&self, manifests: String) -> Result<Answer, Fault> {
@@ -122,12 +132,19 @@ impl Person {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, Fault> {
-        let response = request.bearer_auth(&self.key).send().await.map_err(failed)?;
+        let response = request
+            .bearer_auth(&self.key)
+            .send()
+            .await
+            .map_err(failed)?;
         let status = response.status().as_u16();
-        let receipt = response.headers().get("DataOS-Receipt").and_then(|text| text.to_str().ok());
-        let receipt = receipt
-            .map(str::to_owned)
-            .ok_or_else(|| Fault::internal(format!("an answer of status {status} has no receipt")))?;
+        let receipt = response
+            .headers()
+            .get("DataOS-Receipt")
+            .and_then(|text| text.to_str().ok());
+        let receipt = receipt.map(str::to_owned).ok_or_else(|| {
+            Fault::internal(format!("an answer of status {status} has no receipt"))
+        })?;
         let text = response.text().await.map_err(failed)?;
         let body: Value = serde_json::from_str(&text).unwrap_or(Value::String(text));
         let certificate = body.pointer("/certificate/receipt").and_then(Value::as_str);

@@ -20,11 +20,36 @@ pub(super) struct Sample {
 
 /// Everybody but the administrator.
 pub(super) const PEOPLE: [Sample; 5] = [
-    Sample { name: "analyst-emea", roles: &[], tag: "users:dataos:analyst", region: Some("EMEA") },
-    Sample { name: "analyst-amer", roles: &[], tag: "users:dataos:analyst", region: Some("AMER") },
-    Sample { name: "privacy-officer", roles: &["steward"], tag: "users:dataos:privacy", region: None },
-    Sample { name: "contractor", roles: &[], tag: "users:dataos:contractor", region: None },
-    Sample { name: "auditor", roles: &["auditor"], tag: "users:dataos:auditor", region: None },
+    Sample {
+        name: "analyst-emea",
+        roles: &[],
+        tag: "users:dataos:analyst",
+        region: Some("EMEA"),
+    },
+    Sample {
+        name: "analyst-amer",
+        roles: &[],
+        tag: "users:dataos:analyst",
+        region: Some("AMER"),
+    },
+    Sample {
+        name: "privacy-officer",
+        roles: &["steward"],
+        tag: "users:dataos:privacy",
+        region: None,
+    },
+    Sample {
+        name: "contractor",
+        roles: &[],
+        tag: "users:dataos:contractor",
+        region: None,
+    },
+    Sample {
+        name: "auditor",
+        roles: &["auditor"],
+        tag: "users:dataos:auditor",
+        region: None,
+    },
 ];
 
 impl Sample {

@@ -48,16 +48,24 @@ impl Stage<'_> {
             .first_login()
             .ok_or_else(|| Fault::internal("a fresh data directory has no first log-in"))?;
         let admin = Person::log_in(&http, &url, admin_name, admin_password, &receipts).await?;
-        let mut logins =
-            vec![Login { name: admin_name.to_owned(), password: admin_password.to_owned() }];
+        let mut logins = vec![Login {
+            name: admin_name.to_owned(),
+            password: admin_password.to_owned(),
+        }];
         self.set_up(screen, &admin).await?;
         let mut people = Vec::new();
         for sample in PEOPLE {
             let password = format!("{}-{}", sample.name, uuid::Uuid::new_v4().simple());
             let created = admin.post("/api/v1/users", &sample.body(&password)).await?;
-            screen.check(&format!("user {} created", sample.name), created.status == 201);
+            screen.check(
+                &format!("user {} created", sample.name),
+                created.status == 201,
+            );
             people.push(Person::log_in(&http, &url, sample.name, &password, &receipts).await?);
-            logins.push(Login { name: sample.name.to_owned(), password });
+            logins.push(Login {
+                name: sample.name.to_owned(),
+                password,
+            });
         }
         let [emea, amer, privacy, contractor, auditor] = people.as_slice() else {
             return Err(Fault::internal("the demo has five people"));
@@ -87,14 +95,24 @@ impl Stage<'_> {
         let found = admin.get("/api/v1/catalog/datasets?limit=100").await?;
         let names: Vec<String> = array(&found.body, "datasets")
             .iter()
-            .map(|dataset| at(dataset, "/sql_name").as_str().unwrap_or_default().to_owned())
+            .map(|dataset| {
+                at(dataset, "/sql_name")
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned()
+            })
             .collect();
         screen.line(&format!("   catalog: {}", names.join(", ")));
         screen.check("both depots were scanned: 9 datasets", names.len() == 9);
         for (column, tag) in TAGS {
             let body = json!({"column": column, "tags": [tag]});
-            let tagged = admin.put("/api/v1/catalog/datasets/crm/main/customers/tags", &body).await?;
-            screen.check(&format!("column {column} is tagged {tag}"), tagged.status == 200);
+            let tagged = admin
+                .put("/api/v1/catalog/datasets/crm/main/customers/tags", &body)
+                .await?;
+            screen.check(
+                &format!("column {column} is tagged {tag}"),
+                tagged.status == 200,
+            );
         }
         applied(screen, admin, include_str!("policies.yaml").to_owned()).await
     }
@@ -103,11 +121,22 @@ impl Stage<'_> {
 async fn applied(screen: &mut Screen, admin: &Person, manifests: String) -> Result<(), Fault> {
     let answer = admin.apply(manifests).await?;
     if answer.status != 200 {
-        return Err(Fault::internal(format!("apply was refused: {}", answer.body)));
+        return Err(Fault::internal(format!(
+            "apply was refused: {}",
+            answer.body
+        )));
     }
     for outcome in array(&answer.body, "outcomes") {
-        let text = |field: &str| at(outcome, &format!("/{field}")).as_str().unwrap_or_default().to_owned();
-        screen.check(&format!("{} {}", text("id"), text("change")), text("change") == "created");
+        let text = |field: &str| {
+            at(outcome, &format!("/{field}"))
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        screen.check(
+            &format!("{} {}", text("id"), text("change")),
+            text("change") == "created",
+        );
     }
     Ok(())
 }
@@ -118,7 +147,10 @@ async fn same_sql(screen: &mut Screen, readers: &[&Person; 4]) -> Result<(), Fau
     screen.line(&format!("   {CUSTOMERS_SQL}"));
     let mut summary = Vec::new();
     for person in readers {
-        let (rows, counts) = (person.query(CUSTOMERS_SQL).await?, person.query(COUNT_SQL).await?);
+        let (rows, counts) = (
+            person.query(CUSTOMERS_SQL).await?,
+            person.query(COUNT_SQL).await?,
+        );
         screen.line(&format!("\n   -- {}", person.name));
         screen.result(&rows.body);
         screen.enforced(&rows.body);
@@ -129,9 +161,20 @@ async fn same_sql(screen: &mut Screen, readers: &[&Person; 4]) -> Result<(), Fau
     let outcome = |answer: &Answer, column: &str| {
         let columns = array(at(&answer.body, "/certificate/tables/0"), "columns").to_vec();
         let found = columns.iter().find(|found| at(found, "/name") == column);
-        found.map_or_else(|| "absent".to_owned(), |found| at(found, "/outcome").as_str().unwrap_or("").to_owned())
+        found.map_or_else(
+            || "absent".to_owned(),
+            |found| at(found, "/outcome").as_str().unwrap_or("").to_owned(),
+        )
     };
-    let header = ["user", "customers", "regions", "full_name", "email", "phone", "salary"];
+    let header = [
+        "user",
+        "customers",
+        "regions",
+        "full_name",
+        "email",
+        "phone",
+        "salary",
+    ];
     let table: Vec<Vec<String>> = summary
         .iter()
         .map(|(name, rows, counts)| {
@@ -142,20 +185,42 @@ async fn same_sql(screen: &mut Screen, readers: &[&Person; 4]) -> Result<(), Fau
         })
         .collect();
     screen.table(&header.map(str::to_owned), &table);
-    let count = |position: usize| table.get(position).and_then(|row| row.get(1)?.parse::<u64>().ok());
-    screen.check("the privacy officer sees every customer", count(2) == Some(CUSTOMERS));
-    screen.check("the contractor sees every row, masked", count(3) == Some(CUSTOMERS));
+    let count = |position: usize| {
+        table
+            .get(position)
+            .and_then(|row| row.get(1)?.parse::<u64>().ok())
+    };
+    screen.check(
+        "the privacy officer sees every customer",
+        count(2) == Some(CUSTOMERS),
+    );
+    screen.check(
+        "the contractor sees every row, masked",
+        count(3) == Some(CUSTOMERS),
+    );
     let regional = count(0).zip(count(1));
     screen.check(
         "each analyst sees a part, and only of one region",
         regional.is_some_and(|(emea, amer)| emea > 0 && amer > 0 && emea + amer < CUSTOMERS)
-            && table.iter().take(2).all(|row| row.get(2).is_some_and(|regions| regions == "1")),
+            && table
+                .iter()
+                .take(2)
+                .all(|row| row.get(2).is_some_and(|regions| regions == "1")),
     );
     let email = |position: usize| {
-        summary.get(position).map(|(_, rows, _)| at(&rows.body, "/rows/0/2").to_string()).unwrap_or_default()
+        summary
+            .get(position)
+            .map(|(_, rows, _)| at(&rows.body, "/rows/0/2").to_string())
+            .unwrap_or_default()
     };
-    screen.check("the privacy officer reads e-mail addresses", email(2).contains('@'));
-    screen.check("nobody else does", [0, 1, 3].iter().all(|at| !email(*at).contains('@')));
+    screen.check(
+        "the privacy officer reads e-mail addresses",
+        email(2).contains('@'),
+    );
+    screen.check(
+        "nobody else does",
+        [0, 1, 3].iter().all(|at| !email(*at).contains('@')),
+    );
     Ok(())
 }
 
@@ -175,8 +240,16 @@ async fn denials(screen: &mut Screen, contractor: &Person, auditor: &Person) -> 
     for (person, sql, expected) in [
         (contractor, "SELECT count(*) FROM tpch.main.orders", 403),
         (auditor, CUSTOMERS_SQL, 403),
-        (contractor, "SELECT national_id FROM crm.main.customers", 404),
-        (contractor, "SELECT * FROM read_parquet('customers.parquet')", 422),
+        (
+            contractor,
+            "SELECT national_id FROM crm.main.customers",
+            404,
+        ),
+        (
+            contractor,
+            "SELECT * FROM read_parquet('customers.parquet')",
+            422,
+        ),
         (contractor, "DROP TABLE crm.main.customers", 422),
     ] {
         let answer = person.query(sql).await?;
@@ -208,7 +281,12 @@ async fn workflow(
         let runtime = state.text("runtime");
         if runtime == "succeeded" || runtime == "failed" || std::time::Instant::now() > deadline {
             for node in array(&state.body, "nodes") {
-                screen.line(&format!("   job {}: {} {}", at(node, "/job"), at(node, "/phase"), at(node, "/message")));
+                screen.line(&format!(
+                    "   job {}: {} {}",
+                    at(node, "/job"),
+                    at(node, "/phase"),
+                    at(node, "/message")
+                ));
             }
             break runtime;
         }
@@ -216,37 +294,60 @@ async fn workflow(
     };
     screen.check("the workflow succeeded", runtime == "succeeded");
     let log = admin.get(&format!("{path}/log?lines=5")).await?;
-    screen.check("its log is kept", log.body.to_string().contains("contacts are ready"));
+    screen.check(
+        "its log is kept",
+        log.body.to_string().contains("contacts are ready"),
+    );
     let sql = "SELECT * FROM crm.main.contacts ORDER BY id LIMIT 2";
     for person in [analyst, contractor] {
         let answer = person.query(sql).await?;
         screen.line(&format!("   {}: {sql}", person.name));
         screen.result(&answer.body);
-        let first = at(&answer.body, "/rows/0/1").as_str().unwrap_or_default().to_owned();
+        let first = at(&answer.body, "/rows/0/1")
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         let is_masked = answer.status == 200 && !first.is_empty() && !first.contains('@');
         screen.check("`contact` inherited PII.email and is masked", is_masked);
     }
-    let lineage = admin.get("/api/v1/catalog/datasets/crm/main/contacts/lineage").await?;
-    let has_edge = array(&lineage.body, "upstream")
-        .iter()
-        .any(|edge| at(edge, "/source_column") == "email" && at(edge, "/target_column") == "contact");
-    screen.check("column lineage: customers.email -> contacts.contact", has_edge);
+    let lineage = admin
+        .get("/api/v1/catalog/datasets/crm/main/contacts/lineage")
+        .await?;
+    let has_edge = array(&lineage.body, "upstream").iter().any(|edge| {
+        at(edge, "/source_column") == "email" && at(edge, "/target_column") == "contact"
+    });
+    screen.check(
+        "column lineage: customers.email -> contacts.contact",
+        has_edge,
+    );
     Ok(())
 }
 
 async fn explain(screen: &mut Screen, contractor: &Person) -> Result<(), Fault> {
     screen.heading("EXPLAIN POLICY");
-    let answer = contractor.query("EXPLAIN POLICY SELECT id, email FROM crm.main.customers").await?;
+    let answer = contractor
+        .query("EXPLAIN POLICY SELECT id, email FROM crm.main.customers")
+        .await?;
     screen.result(&answer.body);
-    screen.check("names the policy behind the mask", answer.body.to_string().contains("mask-email"));
+    screen.check(
+        "names the policy behind the mask",
+        answer.body.to_string().contains("mask-email"),
+    );
     Ok(())
 }
 
 async fn audit(screen: &mut Screen, auditor: &Person, contractor: &Person) -> Result<(), Fault> {
     screen.heading("The auditor reads the log; nobody else may");
-    let denied = auditor.get("/api/v1/audit/entries?effect=deny&limit=5").await?;
+    let denied = auditor
+        .get("/api/v1/audit/entries?effect=deny&limit=5")
+        .await?;
     for entry in array(&denied.body, "entries") {
-        let text = |field: &str| at(entry, &format!("/{field}")).as_str().unwrap_or_default().to_owned();
+        let text = |field: &str| {
+            at(entry, &format!("/{field}"))
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        };
         screen.line(&format!(
             "   #{} {} {} {} {} {}",
             at(entry, "/index"),
@@ -257,7 +358,10 @@ async fn audit(screen: &mut Screen, auditor: &Person, contractor: &Person) -> Re
             text("reason")
         ));
     }
-    screen.check("denials are in the log", !array(&denied.body, "entries").is_empty());
+    screen.check(
+        "denials are in the log",
+        !array(&denied.body, "entries").is_empty(),
+    );
     let refused = contractor.get("/api/v1/audit/entries").await?;
     screen.check("the contractor may not read it", refused.status == 403);
     Ok(())
@@ -267,7 +371,10 @@ async fn audit(screen: &mut Screen, auditor: &Person, contractor: &Person) -> Re
 fn verify(screen: &mut Screen, receipts: &Receipts, key: &str) {
     screen.heading("Every receipt verifies offline with the log's public key alone");
     screen.line(&format!("   key {key}"));
-    let receipts = receipts.lock().map(|receipts| receipts.clone()).unwrap_or_default();
+    let receipts = receipts
+        .lock()
+        .map(|receipts| receipts.clone())
+        .unwrap_or_default();
     let Ok(key) = key.parse::<dataos_proof::note::VerifierKey>() else {
         screen.check("the key is a note verifier key", false);
         return;
@@ -283,7 +390,11 @@ fn verify(screen: &mut Screen, receipts: &Receipts, key: &str) {
     let forged = receipts.first().map(|receipt| {
         let at = receipt.len() / 2;
         let flipped = |c: char| if c == 'A' { 'B' } else { 'A' };
-        receipt.chars().enumerate().map(|(i, c)| if i == at { flipped(c) } else { c }).collect::<String>()
+        receipt
+            .chars()
+            .enumerate()
+            .map(|(i, c)| if i == at { flipped(c) } else { c })
+            .collect::<String>()
     });
     let is_found = forged.is_some_and(|text| dataos_proof::receipt::verify(&text, &key).is_err());
     screen.check("a receipt with one character changed does not", is_found);

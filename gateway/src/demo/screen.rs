@@ -44,7 +44,11 @@ impl Screen {
         let header: Vec<String> = array(body, "columns")
             .iter()
             .map(|column| {
-                let mark = if at(column, "/masked") == &Value::Bool(true) { "~" } else { "" };
+                let mark = if at(column, "/masked") == &Value::Bool(true) {
+                    "~"
+                } else {
+                    ""
+                };
                 format!("{mark}{}", text(at(column, "/name")))
             })
             .collect();
@@ -58,7 +62,10 @@ impl Screen {
     pub(super) fn table(&self, header: &[String], rows: &[Vec<String>]) {
         let short = |cell: &String| {
             if cell.chars().count() > CELL_CHARS_MAX {
-                cell.chars().take(CELL_CHARS_MAX - 1).chain(['…']).collect::<String>()
+                cell.chars()
+                    .take(CELL_CHARS_MAX - 1)
+                    .chain(['…'])
+                    .collect::<String>()
             } else {
                 cell.clone()
             }
@@ -90,7 +97,10 @@ impl Screen {
         for table in array(at(body, "/certificate"), "tables") {
             let rows = text(at(table, "/rows"));
             if rows != "TRUE" {
-                self.line(&format!("   rows where {rows}   by {}", list(at(table, "/row_policies"))));
+                self.line(&format!(
+                    "   rows where {rows}   by {}",
+                    list(at(table, "/row_policies"))
+                ));
             }
             for column in array(table, "columns") {
                 let outcome = text(at(column, "/outcome"));
@@ -113,7 +123,10 @@ pub(super) fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
 
 /// The items of an array field.
 pub(super) fn array<'a>(value: &'a Value, field: &str) -> &'a [Value] {
-    value.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    value
+        .get(field)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 fn text(value: &Value) -> String {
@@ -125,5 +138,11 @@ fn text(value: &Value) -> String {
 }
 
 fn list(value: &Value) -> String {
-    value.as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(", ")
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(text)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
