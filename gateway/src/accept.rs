@@ -1,6 +1,15 @@
 //! Connections: TCP, TLS 1.3, HTTP/1.1 or 2, each step with its own deadline and all with a cap.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use http::Request;
 use hyper::{body::Incoming, service::service_fn};
@@ -126,7 +135,10 @@ impl Connection {
             server_name: stream.get_ref().1.server_name().map(str::to_owned),
         };
         let gateway = Arc::clone(&self.gateway);
+        let has_spoken = Arc::new(AtomicBool::new(false));
+        let spoken = Arc::clone(&has_spoken);
         let service = service_fn(move |request: Request<Incoming>| {
+            spoken.store(true, Ordering::Relaxed);
             let (gateway, peer) = (Arc::clone(&gateway), peer.clone());
             async move { Ok::<_, Infallible>(gateway.answer(request, peer).await) }
         });
@@ -134,9 +146,23 @@ impl Connection {
         let connection = builder
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
-        if let Err(error) = self.watcher.watch(connection).await {
-            tracing::debug!(%address, %error, "connection ended early");
+        tokio::select! {
+            ended = self.watcher.watch(connection) => if let Err(error) = ended {
+                tracing::debug!(%address, %error, "connection ended early");
+            },
+            () = silence(self.limits.head_timeout, &has_spoken) => {
+                tracing::debug!(%address, "no request after the handshake");
+            }
         }
+    }
+}
+
+/// Ends if no request came in time. The HTTP layer's own deadline starts with the first byte, so a
+/// peer that is silent after the handshake would keep its place for ever.
+async fn silence(wait: Duration, has_spoken: &AtomicBool) {
+    tokio::time::sleep(wait).await;
+    if has_spoken.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
     }
 }
 

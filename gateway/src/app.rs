@@ -95,7 +95,7 @@ impl App {
         let directory = DataDirectory::open(&config.data_dir)?;
         check_data_folder(&config, &directory)?;
         let clock: Arc<dyn Clock> = Arc::new(clock::SystemClock);
-        let (rooms, first_login) = Rooms::open(&config, directory.path(), clock).await?;
+        let rooms = Rooms::open(&config, directory.path(), clock).await?;
         let certificates = open_certificates(&config, directory.path(), &rooms, address).await?;
         let tls = Arc::new(certificates.server_config()?);
         let gateway = Arc::new(rooms.gateway(&config)?);
@@ -103,6 +103,8 @@ impl App {
         let (stop, stopped) = watch::channel(false);
         let background = rooms.start_background(&config, &gateway, &certificates)?;
         let ca_pem = certificates.ca_pem().to_owned();
+        // Last of all that can fail: its password is shown once, and only by a start that succeeds.
+        let first_login = first::administrator(&rooms.accounts).await?;
         let acceptor = Acceptor::new(listener, tls, gateway, config.limits.clone());
         let acceptor = tokio::spawn(acceptor.run(stopped));
         tracing::info!(%address, data_dir = %directory.path().display(), "listening");
@@ -181,16 +183,11 @@ impl RunningApp {
 }
 
 impl Rooms {
-    async fn open(
-        config: &Config,
-        folder: &Path,
-        clock: Arc<dyn Clock>,
-    ) -> Result<(Self, Option<(String, String)>), Fault> {
+    async fn open(config: &Config, folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
         let secrets = Arc::new(SealedSecrets::open(folder)?);
         let pepper = Pepper::new(&secrets.get_or_create(PEPPER).await?);
         let store = Store::open(&folder.join("accounts.db")).await?;
         let accounts = Arc::new(Accounts::open(store, pepper, clock.now()).await?);
-        let first_login = first::administrator(&accounts).await?;
         if config.policies_dir.starts_with(&config.data_dir) && !config.policies_dir.exists() {
             dataos_pdp::write_shipped(&config.policies_dir)?;
         }
@@ -239,7 +236,7 @@ impl Rooms {
             },
         )
         .await?;
-        let rooms = Self {
+        Ok(Self {
             secrets,
             accounts,
             pdp,
@@ -248,8 +245,7 @@ impl Rooms {
             query,
             orchestrator,
             clock,
-        };
-        Ok((rooms, first_login))
+        })
     }
 
     fn gateway(&self, config: &Config) -> Result<Gateway, Fault> {

@@ -186,10 +186,20 @@ pub(crate) fn check(parts: &Parts, peer: &Peer) -> Result<Head, Refusal> {
             .get(CSRF_HEADER)
             .is_some_and(|value| value == "1"),
         content_type: text(header::CONTENT_TYPE),
-        accept: text(header::ACCEPT).unwrap_or_default(),
-        accept_encoding: text(header::ACCEPT_ENCODING).unwrap_or_default(),
+        accept: list(&parts.headers, header::ACCEPT),
+        accept_encoding: list(&parts.headers, header::ACCEPT_ENCODING),
         if_none_match: text(header::IF_NONE_MATCH),
     })
+}
+
+/// All values of a list header as one list; a value that is not ASCII counts as not sent.
+fn list(headers: &HeaderMap, name: HeaderName) -> String {
+    let values: Vec<&str> = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    values.join(",")
 }
 
 fn check_version(version: Version) -> Result<(), Refusal> {

@@ -370,11 +370,14 @@ impl Gateway {
     async fn log_in(self: &Arc<Self>, route: &'static Route, call: &Call) -> Passed {
         let attempt = session::log_in(self, call).await;
         let user = EntityType::USER.id(attempt.user);
-        let outcome = attempt
-            .answer
-            .as_ref()
-            .map(|_| ())
-            .map_err(|fault| fault.reason.as_str());
+        let outcome = attempt.answer.as_ref().map(|_| ()).map_err(|fault| {
+            let kind = respond::problem_kind(fault.kind).0;
+            if fault.reason.is_empty() {
+                kind
+            } else {
+                fault.reason.as_str()
+            }
+        });
         let entry = record::log_in(&call.request_id, &user, outcome, &call.head, &call.peer);
         match attempt.answer {
             Ok(answer) => match self.seams.record.append(entry).await {
@@ -384,24 +387,20 @@ impl Gateway {
                 },
                 Err(fault) => self.unrecorded(&fault, route, call),
             },
-            Err(fault) if fault.kind == FaultKind::Unauthenticated => {
+            Err(fault) => {
                 self.refusals.append_or_count(entry);
+                // Which half of the pair was wrong is for the record alone.
                 let shown = Fault {
                     reason: String::new(),
                     ..fault
                 };
+                let answer = respond::problem(&shown, &call.request_id, None);
+                let is_denied = shown.kind == FaultKind::Unauthenticated;
                 Passed {
-                    is_denied: true,
-                    ..Passed::new(
-                        respond::problem(&shown, &call.request_id, None),
-                        route.pattern,
-                    )
+                    is_denied,
+                    ..Passed::new(answer, route.pattern)
                 }
             }
-            Err(fault) => Passed::new(
-                respond::problem(&fault, &call.request_id, None),
-                route.pattern,
-            ),
         }
     }
 

@@ -52,11 +52,11 @@ const CLAIM_VALUES_MAX: usize = 256;
 /// All issuers.
 #[derive(Debug)]
 pub(crate) struct Tokens {
-    issuers: Vec<Issuer>,
+    issuers: Vec<Arc<Issuer>>,
     accounts: Arc<Accounts>,
     cache: Mutex<Cache>,
     /// Rises with every change of a key set.
-    key_version: AtomicU64,
+    key_version: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -94,13 +94,13 @@ impl Tokens {
     ) -> Result<Self, Fault> {
         let issuers = issuers
             .iter()
-            .map(|config| Issuer::open(config, now))
+            .map(|config| Issuer::open(config, now).map(Arc::new))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             issuers,
             accounts,
             cache: Mutex::new(Cache::default()),
-            key_version: AtomicU64::new(0),
+            key_version: Arc::default(),
         })
     }
 
@@ -203,23 +203,26 @@ impl Tokens {
     /// The key set of an issuer: fresh enough, and refetched once if it lacks the key.
     async fn keys_for(
         &self,
-        issuer: &Issuer,
+        issuer: &Arc<Issuer>,
         kid: &str,
         now: Timestamp,
     ) -> Result<Arc<KeySet>, AuthenticationFault> {
         let unavailable = AuthenticationFault::Unavailable("issuer_keys_unavailable");
         let current = issuer.keys.load_full();
         let age_ms = now.0 - issuer.fetched_at.load(Ordering::Acquire);
-        let is_fresh = age_ms <= REFRESH_MS;
-        if let Some(keys) = &current
-            && is_fresh
+        if let Some(keys) = current
+            && age_ms <= STALE_MS
             && keys.key(kid).is_some()
         {
-            return Ok(Arc::clone(keys));
+            if age_ms > REFRESH_MS {
+                // Nobody waits for an issuer whose keys are still believed. The pause between
+                // fetches bounds how many of these tasks do anything.
+                let (issuer, version) = (Arc::clone(issuer), Arc::clone(&self.key_version));
+                tokio::spawn(async move { issuer.refresh(now, &version).await });
+            }
+            return Ok(keys);
         }
-        if issuer.refresh(now).await {
-            self.key_version.fetch_add(1, Ordering::AcqRel);
-        }
+        issuer.refresh(now, &self.key_version).await;
         let age_ms = now.0 - issuer.fetched_at.load(Ordering::Acquire);
         issuer
             .keys
@@ -294,11 +297,11 @@ impl Issuer {
         })
     }
 
-    /// Fetches the key set unless that was tried a moment ago; true if it was replaced.
-    async fn refresh(&self, now: Timestamp) -> bool {
+    /// Fetches the key set unless that was tried a moment ago; `version` rises if it was replaced.
+    async fn refresh(&self, now: Timestamp, version: &AtomicU64) {
         let mut tried_at = self.tried_at.lock().await;
         if tried_at.is_some_and(|tried| now.0 - tried < REFRESH_PAUSE_MS) {
-            return false;
+            return;
         }
         *tried_at = Some(now.0);
         let fetched = match &self.source {
@@ -309,11 +312,10 @@ impl Issuer {
             Ok(keys) => {
                 self.keys.store(Some(Arc::new(keys)));
                 self.fetched_at.store(now.0, Ordering::Release);
-                true
+                version.fetch_add(1, Ordering::AcqRel);
             }
             Err(problem) => {
                 tracing::warn!(issuer = %self.config.issuer, %problem, "keys not refreshed");
-                false
             }
         }
     }

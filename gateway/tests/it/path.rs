@@ -87,6 +87,56 @@ async fn the_log_tells_who_did_what_and_how_it_ended() {
 }
 
 #[tokio::test]
+async fn silent_connections_lose_their_place() {
+    use std::{sync::Arc, time::Duration};
+    use tokio::{io::AsyncReadExt, net::TcpStream};
+    use tokio_rustls::{
+        TlsConnector,
+        rustls::{
+            ClientConfig, RootCertStore,
+            pki_types::{CertificateDer, ServerName, pem::PemObject},
+        },
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dataos.toml");
+    std::fs::write(
+        &file,
+        "[limits]\nhandshake_timeout = \"1s\"\nhead_timeout = \"1s\"\n",
+    )
+    .unwrap();
+    let flags = dataos_gateway::config::Flags {
+        listen: Some("127.0.0.1:0".to_owned()),
+        data_dir: Some(folder.path().join("data")),
+        config: Some(file),
+        data: None,
+    };
+    let config = dataos_gateway::config::Config::load(&flags, std::iter::empty()).unwrap();
+    let app = dataos_gateway::app::App::start(config).await.unwrap();
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(app.ca_pem().as_bytes()).unwrap())
+        .unwrap();
+    let client = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(client));
+    let mut before_tls = TcpStream::connect(app.address()).await.unwrap();
+    let stream = TcpStream::connect(app.address()).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut after_tls = connector.connect(name, stream).await.unwrap();
+    let ended = async {
+        let mut rest = Vec::new();
+        // An end or a reset: either way the place is free.
+        let _ = before_tls.read_to_end(&mut rest).await;
+        let _ = after_tls.read_to_end(&mut rest).await;
+    };
+    tokio::time::timeout(Duration::from_secs(20), ended)
+        .await
+        .expect("still connected");
+    app.shutdown().await;
+}
+
+#[tokio::test]
 async fn plain_text_and_old_tls_do_not_get_in() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let folder = tempfile::tempdir().unwrap();
