@@ -27,6 +27,7 @@ fn applied(ctl: &Ctl, manifest: &str) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one journey, told in order")]
 fn a_folder_of_files_is_closed_until_a_policy_opens_it() {
     let files = tempfile::tempdir().unwrap();
     let folder = files.path().join("local");
@@ -164,6 +165,7 @@ policy:
 "#;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one journey, told in order")]
 fn a_postgresql_database_is_attached_scanned_tagged_governed_and_queried() {
     let postgres = Postgres::start().unwrap();
     postgres

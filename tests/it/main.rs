@@ -1,4 +1,10 @@
 //! Black-box tests: the workspace as a whole, and the binaries over TLS, CLI and browser.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
 
 mod console;
 mod crash;

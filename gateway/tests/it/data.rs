@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::scene::{Scene, client, first, start};
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one journey, told in order")]
 async fn a_folder_is_a_depot_within_one_start() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data");

@@ -1,4 +1,5 @@
 //! The command line as a shell sees it: help, usage errors, no server.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::process::{Command, Output};
 

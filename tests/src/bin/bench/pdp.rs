@@ -136,9 +136,15 @@ fn request(n: usize) -> Request {
     );
     principal.groups.push(format!("g{}-0", user % 200));
     principal.roles.push(format!("r{}", user % 20));
-    principal
-        .attributes
-        .insert("region".to_owned(), ["EMEA", "AMER"][user % 2].to_owned());
+    principal.attributes.insert(
+        "region".to_owned(),
+        if user.is_multiple_of(2) {
+            "EMEA"
+        } else {
+            "AMER"
+        }
+        .to_owned(),
+    );
     Request::new(
         &principal,
         Action::Select,
@@ -166,8 +172,12 @@ fn policy(n: usize) -> String {
         (0..=6, 1) => format!("resource in DataOS::Tag::\"t{}\"", spread(n, 8, 500)),
         _ => format!("resource == DataOS::Dataset::\"{id}\""),
     };
-    let effect = if n % 13 == 0 { "forbid" } else { "permit" };
-    let condition = if n % 3 == 0 {
+    let effect = if n.is_multiple_of(13) {
+        "forbid"
+    } else {
+        "permit"
+    };
+    let condition = if n.is_multiple_of(3) {
         " when { principal.hasTag(\"region\") && principal.getTag(\"region\") == \"EMEA\" }"
     } else {
         ""
