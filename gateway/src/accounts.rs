@@ -6,13 +6,11 @@
 
 mod model;
 mod password;
+mod state;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicI64, AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc, PoisonError, RwLock,
+    atomic::{AtomicU64, Ordering},
 };
 
 use async_trait::async_trait;
@@ -26,12 +24,14 @@ use dataos_model::{
 };
 
 pub(crate) use model::{Account, ApiKey, Session, User};
+pub(crate) use state::KeyView;
 
 use crate::{
     authenticate::api_key::{self, NewKey, Pepper},
-    store::{Store, Stored},
+    store::Store,
 };
 use password::Passwords;
+use state::{HeldKey, HeldSession, State};
 
 /// Most accounts: all are held in memory.
 const ACCOUNTS_MAX: usize = 100_000;
@@ -53,39 +53,6 @@ pub(crate) struct Accounts {
     changing: tokio::sync::Mutex<()>,
     /// Rises when the set of local names changes; verified tokens are then looked at again.
     version: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    accounts: BTreeMap<String, Account>,
-    keys: HashMap<String, HeldKey>,
-    sessions: HashMap<String, HeldSession>,
-}
-
-#[derive(Debug)]
-struct HeldKey {
-    key: ApiKey,
-    /// `None` while the account is disabled.
-    principal: Option<Arc<Principal>>,
-    last_used_at: AtomicI64,
-    /// What the store knows of `last_used_at`.
-    stored_used_at: AtomicI64,
-}
-
-#[derive(Debug)]
-struct HeldSession {
-    session: Session,
-    principal: Option<Arc<Principal>>,
-}
-
-/// A key as its owner sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct KeyView {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) created_at: i64,
-    pub(crate) expires_at: Option<i64>,
-    pub(crate) last_used_at: Option<i64>,
 }
 
 /// A session that was just opened; `cookie` is the credential.
@@ -442,80 +409,6 @@ impl Accounts {
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn replace(&mut self, account: Account, ends_sessions: bool) {
-        let user = account.user.user.clone();
-        if ends_sessions {
-            self.sessions.retain(|_, held| held.session.user != user);
-        }
-        for held in self
-            .sessions
-            .values_mut()
-            .filter(|held| held.session.user == user)
-        {
-            held.principal = account.principal(Authentication::Session, &held.session.digest);
-        }
-        for held in self.keys.values_mut().filter(|held| held.key.user == user) {
-            held.principal = account.principal(Authentication::ApiKey, &held.key.id);
-        }
-        self.accounts.insert(user, account);
-    }
-}
-
-impl From<Stored> for State {
-    fn from(stored: Stored) -> Self {
-        let accounts: BTreeMap<String, Account> = stored
-            .accounts
-            .into_iter()
-            .map(|account| (account.user.user.clone(), account))
-            .collect();
-        let keys = stored
-            .keys
-            .into_iter()
-            .filter_map(|key| {
-                let account = accounts.get(&key.user)?;
-                Some((key.id.clone(), HeldKey::new(key, account)))
-            })
-            .collect();
-        let sessions = stored
-            .sessions
-            .into_iter()
-            .filter_map(|session| {
-                let account = accounts.get(&session.user)?;
-                let principal = account.principal(Authentication::Session, &session.digest);
-                Some((session.digest.clone(), HeldSession { session, principal }))
-            })
-            .collect();
-        Self {
-            accounts,
-            keys,
-            sessions,
-        }
-    }
-}
-
-impl HeldKey {
-    fn new(key: ApiKey, account: &Account) -> Self {
-        Self {
-            principal: account.principal(Authentication::ApiKey, &key.id),
-            last_used_at: AtomicI64::new(key.last_used_at),
-            stored_used_at: AtomicI64::new(key.last_used_at),
-            key,
-        }
-    }
-
-    fn view(&self) -> KeyView {
-        let last_used_at = self.last_used_at.load(Ordering::Relaxed);
-        KeyView {
-            id: self.key.id.clone(),
-            name: self.key.name.clone(),
-            created_at: self.key.created_at,
-            expires_at: self.key.expires_at,
-            last_used_at: (last_used_at > 0).then_some(last_used_at),
-        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! [`Gateway`] holds the seams and knows no transport: `accept` feeds it from TLS, tests feed it
 //! directly. Whatever fails on the way, no byte of a governed answer leaves before its record.
 
+mod refuse;
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -12,11 +14,10 @@ use std::{
 use bytes::Bytes;
 use dataos_model::{
     clock::Clock,
-    decision::Reason,
     entity::EntityType,
     fault::{Fault, FaultKind},
     hash::Hash,
-    principal::{Authentication, Principal},
+    principal::Principal,
     record::Receipt,
     seams::{Assets, Decide, Policies, Record, Records, Resources, RunQuery},
     value::Value,
@@ -26,7 +27,7 @@ use hyper::body::Body;
 
 use crate::{
     accounts::Accounts,
-    authenticate::{AuthenticationFault, Authenticator},
+    authenticate::Authenticator,
     config::Limits,
     decide,
     handlers::session,
@@ -36,6 +37,8 @@ use crate::{
     respond::{self, Answer, AnswerBody},
     route::{self, Found, Hold, Parameters, Route},
 };
+
+use refuse::{check_shape, denial_shown};
 
 /// The rooms behind the edge.
 #[derive(Clone, Debug)]
@@ -403,135 +406,10 @@ impl Gateway {
             }
         }
     }
-
-    /// The log did not take the record: nothing of the answer may leave.
-    fn unrecorded(&self, fault: &Fault, route: &'static Route, call: &Call) -> Passed {
-        tracing::error!(request_id = call.request_id, %fault, "not recorded, so not answered");
-        self.figures.note_unrecorded();
-        let shown =
-            Fault::unavailable("the audit log does not take records, so nothing is answered")
-                .with_reason("not_recorded");
-        Passed::new(
-            respond::problem(&shown, &call.request_id, None),
-            route.pattern,
-        )
-    }
-
-    fn refuse(
-        &self,
-        refusal: &Refusal,
-        head: Option<&Head>,
-        peer: &Peer,
-        request_id: &str,
-    ) -> Passed {
-        self.refusals.note(request_id, refusal.reason, head, peer);
-        let answer = respond::refusal(refusal, request_id);
-        Passed {
-            closes: true,
-            ..Passed::new(answer, "refused")
-        }
-    }
-
-    fn refuse_credential(
-        &self,
-        fault: AuthenticationFault,
-        head: &Head,
-        peer: &Peer,
-        request_id: &str,
-    ) -> Passed {
-        self.refusals
-            .note(request_id, fault.code(), Some(head), peer);
-        let answer = match fault {
-            AuthenticationFault::Invalid(_) => respond::invalid_token(request_id),
-            AuthenticationFault::Unavailable(_) => {
-                let fault = Fault::unavailable("the issuer of the token cannot be reached");
-                respond::problem(&fault, request_id, None)
-            }
-            AuthenticationFault::Csrf => {
-                let fault =
-                    Fault::denied(fault.code(), "a session needs the header X-DataOS-CSRF: 1");
-                respond::problem(&fault, request_id, None)
-            }
-        };
-        Passed {
-            is_denied: true,
-            ..Passed::new(answer, "refused")
-        }
-    }
-
-    fn no_route(&self, head: &Head, peer: &Peer, request_id: &str) -> Passed {
-        self.refusals.note(request_id, "no_route", Some(head), peer);
-        let fault =
-            Fault::not_found("there is nothing at this path").with_hint("see /api/v1/openapi.json");
-        Passed::new(respond::problem(&fault, request_id, None), "none")
-    }
-
-    fn wrong_method(
-        &self,
-        allowed: &[&'static str],
-        head: &Head,
-        peer: &Peer,
-        request_id: &str,
-    ) -> Passed {
-        let refusal = Refusal::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            format!("this path takes {}", allowed.join(", ")),
-        );
-        let mut passed = self.refuse(&refusal, Some(head), peer, request_id);
-        if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
-            passed.answer = passed.answer.with_header(header::ALLOW, value);
-        }
-        passed
-    }
 }
 
 fn or_problem(answered: Result<Answer, Fault>, call: &Call) -> Answer {
     answered.unwrap_or_else(|fault| respond::problem(&fault, &call.request_id, None))
-}
-
-/// Query parameters and content type that the route takes, and no others.
-fn check_shape(route: &Route, head: &Head) -> Result<(), Refusal> {
-    // What is open may be linked to with parameters that only the console reads.
-    if route.hold != Hold::Open
-        && let Some(name) = head.query.unknown(route.query)
-    {
-        return Err(Refusal::new(
-            StatusCode::BAD_REQUEST,
-            "parameter_unknown",
-            format!("unknown query parameter `{name}`"),
-        ));
-    }
-    let Some(takes) = route.takes else {
-        return Ok(());
-    };
-    let given = head.content_type.as_deref().unwrap_or("");
-    let essence = given.split(';').next().unwrap_or("").trim();
-    if essence.eq_ignore_ascii_case(takes) {
-        return Ok(());
-    }
-    Err(Refusal::new(
-        StatusCode::BAD_REQUEST,
-        "content_type",
-        format!("this route takes Content-Type {takes}"),
-    ))
-}
-
-/// What the caller is told about a denial: less where even existence is hidden, and to log in
-/// where nobody is logged in.
-fn denial_shown(
-    route: &Route,
-    principal: &Principal,
-    decision: &dataos_model::decision::Decision,
-) -> Fault {
-    if principal.authentication == Authentication::Anonymous {
-        return Fault::new(FaultKind::Unauthenticated, "log in first, or send a token")
-            .with_reason(decision.reason.code());
-    }
-    if route.hides_denied || decision.reason == Reason::EntityMissing {
-        return Fault::not_found("there is no such thing, or you may not see it");
-    }
-    decide::denial(decision)
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use serde_json::json;
 use crate::scene::{Scene, client, first, start};
 
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "one journey, told in order")]
 async fn a_folder_is_a_depot_within_one_start() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data");
@@ -44,13 +43,18 @@ async fn a_folder_is_a_depot_within_one_start() {
     assert_eq!(dataset["sql_name"], "myfiles1.main.people");
     assert_eq!(dataset["format"], "csv");
 
-    // Closed to everyone else, and not even there for them.
+    closed_to_bob(&scene, &sql).await;
+    scene.app.shutdown().await;
+}
+
+/// Closed to everyone but the administrator, and not even there for them.
+async fn closed_to_bob(scene: &Scene, sql: &serde_json::Value) {
     let user = json!({"user": "bob", "password": "correct horse"});
     assert_eq!(scene.post("/api/v1/users", &user).await.status(), 201);
     let response = scene
         .client
         .post(scene.url("/api/v1/session"))
-        .json(&json!({"user": "bob", "password": "correct horse"}))
+        .json(&user)
         .send()
         .await
         .unwrap();
@@ -63,10 +67,8 @@ async fn a_folder_is_a_depot_within_one_start() {
             .header("cookie", cookie.split(';').next().unwrap())
             .header("x-dataos-csrf", "1")
     };
-    let denied = as_bob(scene.client.post(scene.url("/api/v1/query")).json(&sql))
-        .send()
-        .await
-        .unwrap();
+    let denied = as_bob(scene.client.post(scene.url("/api/v1/query")).json(sql));
+    let denied = denied.send().await.unwrap();
     assert_ne!(denied.status(), 200);
     let text = denied.text().await.unwrap();
     assert!(!text.contains("Ada"), "{text}");
@@ -90,7 +92,6 @@ async fn a_folder_is_a_depot_within_one_start() {
         let seen: serde_json::Value = seen.json().await.unwrap();
         assert_eq!(seen[list], json!([]), "{path}");
     }
-    scene.app.shutdown().await;
 }
 
 #[tokio::test]

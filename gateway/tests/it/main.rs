@@ -1,12 +1,12 @@
 //! The platform as a library: started on a temporary directory, called over TLS.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test stops at the first surprise"
-)]
 
+#[cfg(test)]
 mod data;
+#[cfg(test)]
 mod path;
+#[cfg(test)]
 mod policies;
+#[cfg(test)]
 mod scene;
+#[cfg(test)]
 mod start;

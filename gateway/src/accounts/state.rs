@@ -1,0 +1,122 @@
+//! What is held in memory: accounts, keys and sessions with their principals at hand.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use dataos_model::principal::{Authentication, Principal};
+
+use super::model::{Account, ApiKey, Session};
+use crate::store::Stored;
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) accounts: BTreeMap<String, Account>,
+    pub(super) keys: HashMap<String, HeldKey>,
+    pub(super) sessions: HashMap<String, HeldSession>,
+}
+
+#[derive(Debug)]
+pub(super) struct HeldKey {
+    pub(super) key: ApiKey,
+    /// `None` while the account is disabled.
+    pub(super) principal: Option<Arc<Principal>>,
+    pub(super) last_used_at: AtomicI64,
+    /// What the store knows of `last_used_at`.
+    pub(super) stored_used_at: AtomicI64,
+}
+
+#[derive(Debug)]
+pub(super) struct HeldSession {
+    pub(super) session: Session,
+    pub(super) principal: Option<Arc<Principal>>,
+}
+
+/// A key as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyView {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) created_at: i64,
+    pub(crate) expires_at: Option<i64>,
+    pub(crate) last_used_at: Option<i64>,
+}
+
+impl State {
+    /// Replaces an account and what is held of its keys and sessions.
+    pub(super) fn replace(&mut self, account: Account, ends_sessions: bool) {
+        let user = account.user.user.clone();
+        if ends_sessions {
+            self.sessions.retain(|_, held| held.session.user != user);
+        }
+        for held in self
+            .sessions
+            .values_mut()
+            .filter(|held| held.session.user == user)
+        {
+            held.principal = account.principal(Authentication::Session, &held.session.digest);
+        }
+        for held in self.keys.values_mut().filter(|held| held.key.user == user) {
+            held.principal = account.principal(Authentication::ApiKey, &held.key.id);
+        }
+        self.accounts.insert(user, account);
+    }
+}
+
+impl From<Stored> for State {
+    fn from(stored: Stored) -> Self {
+        let accounts: BTreeMap<String, Account> = stored
+            .accounts
+            .into_iter()
+            .map(|account| (account.user.user.clone(), account))
+            .collect();
+        let keys = stored
+            .keys
+            .into_iter()
+            .filter_map(|key| {
+                let account = accounts.get(&key.user)?;
+                Some((key.id.clone(), HeldKey::new(key, account)))
+            })
+            .collect();
+        let sessions = stored
+            .sessions
+            .into_iter()
+            .filter_map(|session| {
+                let account = accounts.get(&session.user)?;
+                let principal = account.principal(Authentication::Session, &session.digest);
+                Some((session.digest.clone(), HeldSession { session, principal }))
+            })
+            .collect();
+        Self {
+            accounts,
+            keys,
+            sessions,
+        }
+    }
+}
+
+impl HeldKey {
+    pub(super) fn new(key: ApiKey, account: &Account) -> Self {
+        Self {
+            principal: account.principal(Authentication::ApiKey, &key.id),
+            last_used_at: AtomicI64::new(key.last_used_at),
+            stored_used_at: AtomicI64::new(key.last_used_at),
+            key,
+        }
+    }
+
+    pub(super) fn view(&self) -> KeyView {
+        let last_used_at = self.last_used_at.load(Ordering::Relaxed);
+        KeyView {
+            id: self.key.id.clone(),
+            name: self.key.name.clone(),
+            created_at: self.key.created_at,
+            expires_at: self.key.expires_at,
+            last_used_at: (last_used_at > 0).then_some(last_used_at),
+        }
+    }
+}

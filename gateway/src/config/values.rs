@@ -1,0 +1,169 @@
+//! From text to checked values; each error names the setting and where its value came from.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use dataos_model::fault::{Fault, Location};
+
+use super::{CertificateFiles, IssuerConfig, Limits, LogFormat, Origin, sources::Values, units};
+
+/// Most issuers: each costs a key set in memory and a background refresh.
+const ISSUERS_MAX: usize = 32;
+
+pub(super) fn text(values: &Values, key: &'static str) -> String {
+    values
+        .get(key)
+        .map(|(value, _)| value.clone())
+        .unwrap_or_default()
+}
+
+fn wrong(values: &Values, key: &'static str, expected: &str) -> Fault {
+    let (value, origin) = values
+        .get(key)
+        .map_or(("", &Origin::Default), |(value, origin)| (value, origin));
+    Fault::invalid(format!(
+        "setting `{key}` = `{value}` ({origin}) is not {expected}"
+    ))
+    .at(Location {
+        field: Some(key.to_owned()),
+        ..Location::default()
+    })
+}
+
+pub(super) fn parsed<T: std::str::FromStr>(
+    values: &Values,
+    key: &'static str,
+    expected: &str,
+) -> Result<T, Fault> {
+    text(values, key)
+        .parse()
+        .map_err(|_| wrong(values, key, expected))
+}
+
+pub(super) fn duration(
+    values: &Values,
+    key: &'static str,
+    seconds_min: u64,
+    seconds_max: u64,
+) -> Result<Duration, Fault> {
+    units::duration(&text(values, key))
+        .filter(|d| (seconds_min..=seconds_max).contains(&d.as_secs()))
+        .ok_or_else(|| {
+            let range =
+                format!("a duration from {seconds_min}s to {seconds_max}s, such as 30s, 5m");
+            wrong(values, key, &range)
+        })
+}
+
+pub(super) fn limits(values: &Values) -> Result<Limits, Fault> {
+    let body_bytes_max = units::size(&text(values, "limits.body"))
+        .filter(|bytes| (1..=16 << 20).contains(bytes))
+        .ok_or_else(|| {
+            wrong(
+                values,
+                "limits.body",
+                "a size from 1 B to 16 MiB, such as 1 MiB",
+            )
+        })?;
+    let connections_max: usize =
+        parsed(values, "limits.connections", "a number from 1 to 1000000")?;
+    if !(1..=1_000_000).contains(&connections_max) {
+        return Err(wrong(
+            values,
+            "limits.connections",
+            "a number from 1 to 1000000",
+        ));
+    }
+    Ok(Limits {
+        connections_max,
+        body_bytes_max: usize::try_from(body_bytes_max)
+            .map_err(|_| wrong(values, "limits.body", "a size from 1 B to 16 MiB"))?,
+        handshake_timeout: duration(values, "limits.handshake_timeout", 1, 300)?,
+        head_timeout: duration(values, "limits.head_timeout", 1, 300)?,
+        body_timeout: duration(values, "limits.body_timeout", 1, 3600)?,
+        answer_timeout: duration(values, "limits.answer_timeout", 1, 86_400)?,
+        drain_timeout: duration(values, "limits.drain_timeout", 0, 3600)?,
+    })
+}
+
+pub(super) fn log_format(values: &Values) -> Result<LogFormat, Fault> {
+    match text(values, "log.format").as_str() {
+        "auto" => Ok(LogFormat::Auto),
+        "json" => Ok(LogFormat::Json),
+        "text" => Ok(LogFormat::Text),
+        _ => Err(wrong(values, "log.format", "`auto`, `json` or `text`")),
+    }
+}
+
+pub(super) fn host_names(values: &Values) -> Result<Vec<String>, Fault> {
+    let mut names = Vec::new();
+    for name in text(values, "host_names")
+        .split(',')
+        .map(str::trim)
+        .filter(|n| !n.is_empty())
+    {
+        let is_address = name.parse::<std::net::IpAddr>().is_ok();
+        let is_name = name.len() <= 253
+            && name.split('.').all(|label| {
+                (1..=63).contains(&label.len())
+                    && label
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            });
+        if !is_address && !is_name {
+            let expected = format!("a list of host names and addresses (`{name}` is neither)");
+            return Err(wrong(values, "host_names", &expected));
+        }
+        names.push(name.to_ascii_lowercase());
+    }
+    Ok(names)
+}
+
+pub(super) fn certificate_files(values: &Values) -> Result<Option<CertificateFiles>, Fault> {
+    let (certificate, key) = (
+        text(values, "tls.certificate_file"),
+        text(values, "tls.key_file"),
+    );
+    match (certificate.is_empty(), key.is_empty()) {
+        (true, true) => Ok(None),
+        (false, false) => Ok(Some(CertificateFiles {
+            certificate: certificate.into(),
+            key: key.into(),
+        })),
+        (true, false) => Err(wrong(
+            values,
+            "tls.certificate_file",
+            "set, but tls.key_file is",
+        )),
+        (false, true) => Err(wrong(
+            values,
+            "tls.key_file",
+            "set, but tls.certificate_file is",
+        )),
+    }
+}
+
+pub(super) fn distinct_issuers(issuers: Vec<IssuerConfig>) -> Result<Vec<IssuerConfig>, Fault> {
+    if issuers.len() > ISSUERS_MAX {
+        return Err(Fault::invalid(format!("more than {ISSUERS_MAX} issuers")));
+    }
+    let mut seen = BTreeSet::new();
+    let mut prefixes = BTreeSet::new();
+    for issuer in &issuers {
+        if !seen.insert(issuer.issuer.as_str()) {
+            return Err(Fault::invalid(format!(
+                "issuer `{}` is given twice",
+                issuer.issuer
+            )));
+        }
+        if !prefixes.insert(issuer.user_prefix.as_str()) {
+            let message = format!(
+                "issuer `{}` shares its user_prefix with another",
+                issuer.issuer
+            );
+            return Err(Fault::invalid(message).with_hint(
+                "set a different user_prefix for each issuer, so that their users stay apart",
+            ));
+        }
+    }
+    Ok(issuers)
+}

@@ -1,0 +1,140 @@
+//! Answers to what does not pass: refused, not recorded, not routed, denied.
+
+use dataos_model::{
+    decision::{Decision, Reason},
+    fault::{Fault, FaultKind},
+    principal::{Authentication, Principal},
+};
+use http::{HeaderValue, StatusCode, header};
+
+use super::{Call, Gateway, Passed};
+use crate::{
+    authenticate::AuthenticationFault,
+    decide,
+    limits::{Head, Peer, Refusal},
+    respond,
+    route::{Hold, Route},
+};
+
+impl Gateway {
+    /// The log did not take the record: nothing of the answer may leave.
+    pub(super) fn unrecorded(&self, fault: &Fault, route: &'static Route, call: &Call) -> Passed {
+        tracing::error!(request_id = call.request_id, %fault, "not recorded, so not answered");
+        self.figures.note_unrecorded();
+        let shown =
+            Fault::unavailable("the audit log does not take records, so nothing is answered")
+                .with_reason("not_recorded");
+        Passed::new(
+            respond::problem(&shown, &call.request_id, None),
+            route.pattern,
+        )
+    }
+
+    pub(super) fn refuse(
+        &self,
+        refusal: &Refusal,
+        head: Option<&Head>,
+        peer: &Peer,
+        request_id: &str,
+    ) -> Passed {
+        self.refusals.note(request_id, refusal.reason, head, peer);
+        let answer = respond::refusal(refusal, request_id);
+        Passed {
+            closes: true,
+            ..Passed::new(answer, "refused")
+        }
+    }
+
+    pub(super) fn refuse_credential(
+        &self,
+        fault: AuthenticationFault,
+        head: &Head,
+        peer: &Peer,
+        request_id: &str,
+    ) -> Passed {
+        self.refusals
+            .note(request_id, fault.code(), Some(head), peer);
+        let answer = match fault {
+            AuthenticationFault::Invalid(_) => respond::invalid_token(request_id),
+            AuthenticationFault::Unavailable(_) => {
+                let fault = Fault::unavailable("the issuer of the token cannot be reached");
+                respond::problem(&fault, request_id, None)
+            }
+            AuthenticationFault::Csrf => {
+                let fault =
+                    Fault::denied(fault.code(), "a session needs the header X-DataOS-CSRF: 1");
+                respond::problem(&fault, request_id, None)
+            }
+        };
+        Passed {
+            is_denied: true,
+            ..Passed::new(answer, "refused")
+        }
+    }
+
+    pub(super) fn no_route(&self, head: &Head, peer: &Peer, request_id: &str) -> Passed {
+        self.refusals.note(request_id, "no_route", Some(head), peer);
+        let fault =
+            Fault::not_found("there is nothing at this path").with_hint("see /api/v1/openapi.json");
+        Passed::new(respond::problem(&fault, request_id, None), "none")
+    }
+
+    pub(super) fn wrong_method(
+        &self,
+        allowed: &[&'static str],
+        head: &Head,
+        peer: &Peer,
+        request_id: &str,
+    ) -> Passed {
+        let refusal = Refusal::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            format!("this path takes {}", allowed.join(", ")),
+        );
+        let mut passed = self.refuse(&refusal, Some(head), peer, request_id);
+        if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
+            passed.answer = passed.answer.with_header(header::ALLOW, value);
+        }
+        passed
+    }
+}
+
+/// Query parameters and content type that the route takes, and no others.
+pub(super) fn check_shape(route: &Route, head: &Head) -> Result<(), Refusal> {
+    // What is open may be linked to with parameters that only the console reads.
+    if route.hold != Hold::Open
+        && let Some(name) = head.query.unknown(route.query)
+    {
+        return Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "parameter_unknown",
+            format!("unknown query parameter `{name}`"),
+        ));
+    }
+    let Some(takes) = route.takes else {
+        return Ok(());
+    };
+    let given = head.content_type.as_deref().unwrap_or("");
+    let essence = given.split(';').next().unwrap_or("").trim();
+    if essence.eq_ignore_ascii_case(takes) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        StatusCode::BAD_REQUEST,
+        "content_type",
+        format!("this route takes Content-Type {takes}"),
+    ))
+}
+
+/// What the caller is told about a denial: less where even existence is hidden, and to log in
+/// where nobody is logged in.
+pub(super) fn denial_shown(route: &Route, principal: &Principal, decision: &Decision) -> Fault {
+    if principal.authentication == Authentication::Anonymous {
+        return Fault::new(FaultKind::Unauthenticated, "log in first, or send a token")
+            .with_reason(decision.reason.code());
+    }
+    if route.hides_denied || decision.reason == Reason::EntityMissing {
+        return Fault::not_found("there is no such thing, or you may not see it");
+    }
+    decide::denial(decision)
+}
