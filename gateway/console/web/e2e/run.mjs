@@ -34,7 +34,8 @@ const MODES = {
   dark: { colorScheme: "dark", width: 1360, height: 860 },
   narrow: { colorScheme: "light", width: 320, height: 720 },
 };
-const WAIT_MS = 20_000;
+// Generous: a debug server and a browser share two cores with other tests.
+const WAIT_MS = 60_000;
 
 const must = new Set(options.must.split(",").filter(Boolean));
 const origin = new URL(options.url).origin;
