@@ -40,8 +40,9 @@ pub(crate) struct Options {
     folder: std::path::PathBuf,
 }
 
+/// The wall clock.
 #[derive(Debug)]
-struct SystemClock;
+pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {

@@ -17,7 +17,7 @@ use clap::Args;
 use dataos_audit::{AuditConfig, AuditLog};
 use dataos_catalog::{Catalog, CatalogConfig, CatalogSeams};
 use dataos_model::{
-    clock::{Clock, Timestamp},
+    clock::Clock,
     depot::{Depot, DepotSource},
     entity::EntityType,
     fault::Fault,
@@ -29,7 +29,10 @@ use dataos_model::{
 use dataos_pdp::{Pdp, PdpConfig};
 use dataos_query::{Baseline, MASK_KEY, QueryConfig, QueryLayer, QuerySeams};
 
-use crate::report::{Figure, Goal};
+use crate::{
+    audit::SystemClock,
+    report::{Figure, Goal},
+};
 
 /// How much data, how often.
 #[derive(Debug, Args)]
@@ -40,16 +43,6 @@ pub(crate) struct Options {
     /// Rounds; the best time of each query counts.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-}
-
-#[derive(Debug)]
-struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        Timestamp(since.map_or(0, |since| since.as_millis() as i64))
-    }
 }
 
 /// Secrets in memory.
