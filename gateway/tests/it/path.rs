@@ -55,9 +55,16 @@ async fn the_log_tells_who_did_what_and_how_it_ended() {
         .to_owned();
     let shown = created.text().await.unwrap();
     assert!(!shown.contains("horse"), "{shown}");
-    let found = scene
-        .json(&format!("/api/v1/audit/entries?request_id={id}"))
-        .await;
+    // The outcome is appended behind the answer, which does not wait for it.
+    let path = format!("/api/v1/audit/entries?request_id={id}");
+    let mut found = scene.json(&path).await;
+    for _ in 0..200 {
+        if found["entries"].as_array().unwrap().len() >= 3 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        found = scene.json(&path).await;
+    }
     let entries = found["entries"].as_array().unwrap();
     let mut kinds: Vec<&str> = entries
         .iter()
