@@ -22,7 +22,7 @@ use dataos_pdp::{Pdp, PdpConfig};
 use dataos_query::{QueryConfig, QueryLayer, QuerySeams};
 use tokio::{
     net::TcpListener,
-    sync::watch,
+    sync::{oneshot, watch},
     task::{AbortHandle, JoinHandle},
 };
 
@@ -83,9 +83,15 @@ struct Rooms {
 impl App {
     /// Opens everything in the data directory and starts to listen.
     ///
+    /// `greet` sees the platform before the first call can reach it, so that the first log-in is
+    /// shown before anyone can find the platform ready.
+    ///
     /// # Errors
     /// The first thing that cannot be opened; the message says which, why, and what to do next.
-    pub async fn start(config: Config) -> Result<RunningApp, Fault> {
+    pub async fn start(
+        config: Config,
+        greet: impl FnOnce(&RunningApp),
+    ) -> Result<RunningApp, Fault> {
         // Another part of the process may have chosen already; all choose the same.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let listener = bind(config.listen).await?;
@@ -106,9 +112,13 @@ impl App {
         // Last of all that can fail: its password is shown once, and only by a start that succeeds.
         let first_login = first::administrator(&rooms.accounts).await?;
         let acceptor = Acceptor::new(listener, tls, gateway, config.limits.clone());
-        let acceptor = tokio::spawn(acceptor.run(stopped));
-        tracing::info!(%address, data_dir = %directory.path().display(), "listening");
-        Ok(RunningApp {
+        let (open, opened) = oneshot::channel();
+        let acceptor = tokio::spawn(async move {
+            if opened.await.is_ok() {
+                acceptor.run(stopped).await;
+            }
+        });
+        let app = RunningApp {
             address,
             ca_pem,
             first_login,
@@ -118,7 +128,12 @@ impl App {
             acceptor,
             background,
             directory,
-        })
+        };
+        greet(&app);
+        open.send(())
+            .map_err(|()| Fault::internal("the acceptor ended before it was opened"))?;
+        tracing::info!(%address, data_dir = %app.data_dir().display(), "listening");
+        Ok(app)
     }
 }
 

@@ -37,7 +37,7 @@ pub async fn run(options: &DemoOptions) -> Result<bool, Fault> {
     let data = generate(folder.path(), options.scale, &screen).await?;
     let started = Instant::now();
     let config = Config::for_demo(&folder.path().join("data"), options.listen)?;
-    let app = App::start(config).await?;
+    let app = App::start(config, |_| ()).await?;
     screen.line(&format!(
         "started in {} ms: https://{}, data in {}",
         started.elapsed().as_millis(),

@@ -145,8 +145,7 @@ fn serve(config: Config) -> Result<ExitCode, Fault> {
         .build()
         .map_err(|error| Fault::internal(format!("no runtime: {error}")))?;
     runtime.block_on(async {
-        let app = App::start(config).await?;
-        greet(&app);
+        let app = App::start(config, greet).await?;
         // A folder that cannot be read must not take the rest down.
         match app.attach_data().await {
             Ok(Some(attached)) => show(&attached),

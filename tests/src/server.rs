@@ -1,7 +1,7 @@
 //! A running `dataos serve`, driven as an operator would.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{Error, Result},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::binaries::{binary, free_port};
+use crate::binaries::binary;
 
 /// Longest wait until the server is ready; a debug build on a busy machine is slow.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -55,17 +55,15 @@ impl Server {
             (None, Some(temporary)) => temporary.path().join("data"),
             (None, None) => return Err(Error::other("no data directory")),
         };
-        let port = free_port()?;
-        let log = std::env::temp_dir().join(format!("dataos-server-{port}.log"));
-        let output = File::create(&log)?;
+        let (output, log) = tempfile::Builder::new()
+            .prefix("dataos-server-")
+            .suffix(".log")
+            .tempfile()?
+            .keep()
+            .map_err(Error::other)?;
         let mut command = Command::new(binary("dataos"));
         command
-            .args([
-                "serve",
-                "--listen",
-                &format!("127.0.0.1:{port}"),
-                "--data-dir",
-            ])
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&data_dir)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -79,9 +77,8 @@ impl Server {
             command.arg("--config").arg(file);
         }
         let process = command.spawn()?;
-        let url = format!("https://127.0.0.1:{port}");
         let mut server = Self {
-            url,
+            url: String::new(),
             data_dir,
             log,
             process,
@@ -100,8 +97,11 @@ impl Server {
                     self.printed()
                 )));
             }
-            if self.data_dir.join("ca.pem").is_file() && self.is_ready() {
-                return Ok(());
+            if let Some(url) = self.printed_url() {
+                self.url = url;
+                if self.is_ready() {
+                    return Ok(());
+                }
             }
             if Instant::now() > deadline {
                 return Err(Error::other(format!(
@@ -111,6 +111,14 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// The address that it took, from the first line of its greeting.
+    fn printed_url(&self) -> Option<String> {
+        let printed = self.printed();
+        let (_, rest) = printed.split_once("listens on ")?;
+        let (url, _) = rest.split_once('\n')?;
+        Some(url.to_owned())
     }
 
     fn is_ready(&self) -> bool {

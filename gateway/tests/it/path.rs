@@ -118,7 +118,9 @@ async fn silent_connections_lose_their_place() {
         data: None,
     };
     let config = dataos_gateway::config::Config::load(&flags, std::iter::empty()).unwrap();
-    let app = dataos_gateway::app::App::start(config).await.unwrap();
+    let app = dataos_gateway::app::App::start(config, |_| ())
+        .await
+        .unwrap();
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_slice(app.ca_pem().as_bytes()).unwrap())

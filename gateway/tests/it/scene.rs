@@ -63,7 +63,7 @@ pub(crate) async fn start(folder: &Path, data: Option<&Path>) -> Result<RunningA
         data: data.map(Path::to_owned),
         config: None,
     };
-    App::start(Config::load(&flags, std::iter::empty())?).await
+    App::start(Config::load(&flags, std::iter::empty())?, |_| ()).await
 }
 
 pub(crate) fn client(app: &RunningApp) -> reqwest::Client {

@@ -59,7 +59,7 @@ async fn what_is_taken_is_refused_with_what_to_do() {
         "{fault}"
     );
     let config = Config::for_demo(&folder.path().join("other"), app.address()).unwrap();
-    let fault = App::start(config).await.unwrap_err();
+    let fault = App::start(config, |_| ()).await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::Conflict);
     assert!(fault.to_string().contains("--listen"), "{fault}");
     assert!(
