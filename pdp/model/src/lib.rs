@@ -22,6 +22,7 @@ pub mod predicate;
 
 pub mod access;
 pub mod decision;
+pub mod explain;
 pub mod policy;
 
 pub mod lineage;

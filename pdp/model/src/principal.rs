@@ -70,6 +70,27 @@ impl Principal {
         Self::new(EntityType::SERVICE.id("dataos"), Authentication::Internal)
     }
 
+    /// A principal as the entity snapshot knows it, for questions about somebody who is not calling:
+    /// the opposite of [`Principal::entity`]. Parents of other types are left to the snapshot.
+    pub fn stored(entity: &Entity) -> Self {
+        let names = |wanted: &EntityType| {
+            let of_type = |uid: &&EntityUid| uid.entity_type == *wanted;
+            let parents = entity.parents.iter().filter(of_type);
+            parents.map(|uid| uid.id.clone()).collect()
+        };
+        let text = |(name, value): (&String, &Value)| match value {
+            Value::String(text) => Some((name.clone(), text.clone())),
+            _ => None,
+        };
+        Self {
+            groups: names(&EntityType::GROUP),
+            roles: names(&EntityType::ROLE),
+            tags: names(&EntityType::TAG),
+            attributes: entity.tags.iter().filter_map(text).collect(),
+            ..Self::new(entity.uid.clone(), Authentication::Internal)
+        }
+    }
+
     /// The entity that the PDP decides on: groups, roles and tags are its parents, every attribute
     /// is a Cedar entity tag of type String.
     pub fn entity(&self) -> Entity {

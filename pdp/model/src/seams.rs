@@ -12,7 +12,8 @@ use crate::{
     dataset::DatasetId,
     decision::{Decision, Request},
     depot::{AssetSnapshot, Dataset, Depot},
-    entity::EntityChange,
+    entity::{Entity, EntityChange, EntityUid},
+    explain::{Explanation, Search, SearchPage},
     fault::Fault,
     hash::Hash,
     lineage::{ColumnEdge, WriteLineage},
@@ -38,6 +39,22 @@ pub trait Decide: Send + Sync + Debug {
 
     /// Rows and columns of several datasets, under one policy set, in order.
     async fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess>;
+}
+
+/// Asks the policy decision point why, and who or what else.
+#[async_trait]
+pub trait Explore: Send + Sync + Debug {
+    /// The decision, and for a deny what came nearest to a permit.
+    async fn explain(&self, request: &Request) -> Explanation;
+
+    /// All that a decision would allow, page by page.
+    ///
+    /// # Errors
+    /// A page size out of bounds, or a request that does not fit the schema.
+    async fn search(&self, search: &Search) -> Result<SearchPage, Fault>;
+
+    /// An entity of the snapshot.
+    fn entity(&self, uid: &EntityUid) -> Option<Arc<Entity>>;
 }
 
 /// The entity snapshot that the PDP looks at.
