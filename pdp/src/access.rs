@@ -19,12 +19,13 @@ use dataos_model::{
 };
 
 use crate::{
-    decide::{Refusal, Selection, type_check},
+    decide::Engine,
     digest::caller_digest,
     facts::may_hold,
     narrow::Narrowing,
     source::LoadedPolicy,
     stack::{caught, on_big_stack},
+    stock::{Refusal, type_check},
     version::{Placed, Version},
 };
 
@@ -65,7 +66,7 @@ impl Version {
             resource_entity: None,
             context: request.context.clone(),
         };
-        let decision = self.decide(&asked, Selection::Indexed);
+        let decision = self.decide(&asked, Engine::Compiled);
         let mut answer = DatasetAccess {
             dataset: dataset.clone(),
             decision,
@@ -120,7 +121,7 @@ impl Version {
     }
 
     fn check_datasets_deep(&self, source: &str) -> Result<(), Fault> {
-        let Some(source) = self.policies.sources.get(source) else {
+        let Some(source) = self.policies.source(source) else {
             return Ok(());
         };
         let on_rows: Vec<&Arc<LoadedPolicy>> = source

@@ -6,8 +6,8 @@ use std::{
 };
 
 use cedar_policy::{
-    Context, Entity as CedarEntity, EntityId, EntityTypeName, EntityUid as CedarUid,
-    RestrictedExpression,
+    Context, Entities, Entity as CedarEntity, EntityId, EntityTypeName, EntityUid as CedarUid,
+    EvalResult, Request, RestrictedExpression, eval_expression,
 };
 use dataos_model::{
     action::Action,
@@ -146,4 +146,30 @@ pub(crate) fn pairs(
     map.iter()
         .map(|(name, value)| Ok((name.clone(), restricted(value)?)))
         .collect()
+}
+
+/// The instant that a `datetime` literal means, as Cedar reads it.
+pub(crate) fn datetime_value(text: &str) -> Option<Value> {
+    constant_long(&format!(
+        "datetime({text:?}).durationSince(datetime(\"1970-01-01\")).toMilliseconds()"
+    ))
+    .map(Value::DateTime)
+}
+
+/// The time that a `duration` literal means, as Cedar reads it.
+pub(crate) fn duration_value(text: &str) -> Option<Value> {
+    constant_long(&format!("duration({text:?}).toMilliseconds()")).map(Value::Duration)
+}
+
+fn constant_long(expression: &str) -> Option<i64> {
+    let unnamed = || {
+        let name = parse_type("Action").ok()?;
+        Some(CedarUid::from_type_name_and_id(name, EntityId::new("")))
+    };
+    let request = Request::new(unnamed()?, unnamed()?, unnamed()?, Context::empty(), None).ok()?;
+    let expression = expression.parse().ok()?;
+    match eval_expression(&request, &Entities::empty(), &expression) {
+        Ok(EvalResult::Long(value)) => Some(value),
+        _ => None,
+    }
 }

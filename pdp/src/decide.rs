@@ -1,50 +1,60 @@
 //! One request -> one decision, under one version.
+//!
+//! Programs decide; what they are not sure of (a request that may not fit the schema, an entity that
+//! is not there, a policy that was not compiled, an evaluation that fails) is put to Cedar.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
-use cedar_policy::{
-    AuthorizationError, Authorizer, PolicySet as CedarSet, Request as CedarRequest, Schema,
-    ValidationMode, Validator,
-};
 use dataos_model::{
     decision::{Decision, Effect, Reason, Request},
-    entity::{EntityType, EntityUid},
+    entity::{Entity, EntityType},
+    principal::Principal,
 };
 
 use crate::{
-    convert::{cedar_context, cedar_uid},
-    set::cedar_set,
+    names::Table,
+    program::{Located, Tags, World, ancestors},
     source::LoadedPolicy,
-    stack::{caught, on_fitting_stack},
-    version::{Placed, Version, check_entity, obligations},
+    stack::caught,
+    stock::Selection,
+    version::{Version, obligations},
 };
 
-/// How the policies that are evaluated are chosen. Both give the same answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Selection {
-    /// Those that the index finds.
-    Indexed,
-    /// All of them: stock Cedar, the oracle.
-    Whole,
+/// How a decision is made. All give the same answer; the slower ones are there to show it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// Programs of the policies that the index finds.
+    #[default]
+    Compiled,
+    /// Programs of all policies.
+    CompiledWhole,
+    /// Cedar's evaluator on the policies that the index finds.
+    IndexedStock,
+    /// Stock Cedar on all policies: the oracle.
+    Stock,
 }
 
-/// The policies to evaluate.
-struct Chosen<'a> {
-    set: Cow<'a, CedarSet>,
-    /// Entities that they may look into.
-    looked_into: Vec<EntityUid>,
-    is_deep: bool,
-    /// Those that can apply, whatever is evaluated.
-    candidates: Vec<&'a Arc<LoadedPolicy>>,
-}
-
-/// A question that cannot be put to the engine.
-pub(crate) type Refusal = (Reason, String);
+static GROUP: EntityType = EntityType::GROUP;
+static ROLE: EntityType = EntityType::ROLE;
+static TAG: EntityType = EntityType::TAG;
 
 impl Version {
     /// Decides. Never fails: a failure is a deny with its reason.
-    pub(crate) fn decide(&self, request: &Request, selection: Selection) -> Decision {
-        let decided = caught(|| self.decide_caught(request, selection));
+    pub(crate) fn decide(&self, request: &Request, engine: Engine) -> Decision {
+        let compiled = match engine {
+            Engine::Compiled | Engine::CompiledWhole => {
+                caught(|| self.decide_compiled(request, engine)).flatten()
+            }
+            Engine::IndexedStock | Engine::Stock => None,
+        };
+        if let Some(decision) = compiled {
+            return decision;
+        }
+        let selection = match engine {
+            Engine::Compiled | Engine::IndexedStock => Selection::Indexed,
+            Engine::CompiledWhole | Engine::Stock => Selection::Whole,
+        };
+        let decided = caught(|| self.decide_stock(request, selection));
         let decided = decided.unwrap_or_else(|| {
             tracing::error!(action = %request.action, resource = %request.resource, "a decision panicked");
             Err((Reason::Internal, "the decision failed".to_owned()))
@@ -52,122 +62,142 @@ impl Version {
         decided.unwrap_or_else(|(reason, detail)| self.denied(reason, detail))
     }
 
-    fn decide_caught(&self, request: &Request, selection: Selection) -> Result<Decision, Refusal> {
-        let principal = self.principal(&request.principal);
-        let resource = self.resource(request)?;
-        let schema = self.schema_for(&resource)?;
-        let question = self.question(request, schema.schema())?;
-        let chosen = self.choose(request, selection, &principal, &resource);
-        let is_row = is_row(&resource);
-        let placed = self.surroundings([principal, resource], chosen.looked_into);
-        let entities = self.cedar_entities(request.action, &placed);
-        let entities = entities.map_err(|error| (Reason::RequestInvalid, error))?;
-        let outcome = on_fitting_stack(chosen.is_deep, || {
-            if is_row {
-                check_row_types(&chosen.candidates, &schema)?;
-            }
-            Ok(evaluate(&question, &chosen.set, &entities))
-        });
-        let failed = || Err((Reason::Internal, "the decision failed".to_owned()));
-        Ok(self.decision(request, outcome.unwrap_or_else(failed)?))
-    }
-
-    fn choose(
-        &self,
-        request: &Request,
-        selection: Selection,
-        principal: &Placed,
-        resource: &Placed,
-    ) -> Chosen<'_> {
-        let positions = self.candidates(request.action, principal, resource);
-        let candidates = self.policies.at(&positions);
-        match selection {
-            Selection::Indexed => Chosen {
-                set: Cow::Owned(cedar_set(candidates.iter().copied())),
-                looked_into: candidates
-                    .iter()
-                    .flat_map(|p| p.looked_into.clone())
-                    .collect(),
-                is_deep: candidates.iter().any(|policy| policy.is_deep),
-                candidates,
-            },
-            Selection::Whole => {
-                let (set, looked_into) = self.policies.whole();
-                Chosen {
-                    set: Cow::Borrowed(set),
-                    looked_into: looked_into.clone(),
-                    is_deep: self.policies.policies.iter().any(|policy| policy.is_deep),
-                    candidates,
+    /// `None` where Cedar has to decide.
+    fn decide_compiled(&self, request: &Request, engine: Engine) -> Option<Decision> {
+        let shapes = &self.policies.schema.shapes;
+        let of = &request.resource.entity_type;
+        if *of == EntityType::ROW
+            || *of == EntityType::CELL
+            || !shapes.accepts(
+                request.action,
+                &request.principal.uid,
+                &request.resource,
+                &request.context,
+            )
+        {
+            return None;
+        }
+        let table = self.policies.schema.names.read();
+        let principal = self.located_principal(&table, &request.principal)?;
+        let resource = self.located_resource(&table, request)?;
+        let candidates = match engine {
+            Engine::CompiledWhole => self
+                .policies
+                .policies()
+                .filter(|policy| policy.scope.actions.contains(&request.action))
+                .collect(),
+            _ => self.policies.index.candidates(
+                &table,
+                request.action,
+                &principal,
+                &resource,
+                &request.context,
+            ),
+        };
+        let world = World {
+            table: &table,
+            entities: &self.entities,
+            principal: &principal,
+            resource: &resource,
+            action: request.action,
+            context: &request.context,
+        };
+        let (mut permits, mut forbids) = (Vec::new(), Vec::new());
+        for policy in candidates {
+            if policy.program.as_ref()?.holds(&world).ok()? {
+                if policy.reference.effect_is_permit {
+                    permits.push(policy);
+                } else {
+                    forbids.push(policy);
                 }
             }
         }
+        let is_allowed = forbids.is_empty() && !permits.is_empty();
+        let mut determining = if forbids.is_empty() { permits } else { forbids };
+        determining.sort_unstable_by(|left, right| left.id().cmp(right.id()));
+        Some(self.decision(request, is_allowed, determining))
+    }
+
+    /// The principal as it was verified, with the parents that the snapshot adds.
+    fn located_principal<'a>(
+        &'a self,
+        table: &Table,
+        principal: &'a Principal,
+    ) -> Option<Located<'a>> {
+        let name = table.find_uid(&principal.uid);
+        let mut parents = Vec::with_capacity(8);
+        let mut unnamed = Vec::new();
+        for (of, ids) in [
+            (&GROUP, &principal.groups),
+            (&ROLE, &principal.roles),
+            (&TAG, &principal.tags),
+        ] {
+            for id in ids {
+                match table.find(of, id) {
+                    Some(name) => parents.push(name),
+                    None => unnamed.push((of, id.as_str())),
+                }
+            }
+        }
+        let stored = name.and_then(|name| self.entities.named(name));
+        parents.extend(
+            stored
+                .iter()
+                .flat_map(|stored| stored.parents.iter().copied()),
+        );
+        Some(Located {
+            uid: &principal.uid,
+            name,
+            attributes: Entity::no_attributes(),
+            tags: Tags::Texts(&principal.attributes),
+            ancestors: ancestors(&self.entities, parents)?,
+            unnamed,
+        })
     }
 
     /// What the snapshot knows counts; the enforcement point speaks only for what it does not hold.
-    fn resource(&self, request: &Request) -> Result<Placed, Refusal> {
-        if let Some(stored) = self.stored(&request.resource) {
-            return Ok(stored);
+    fn located_resource<'a>(&'a self, table: &Table, request: &'a Request) -> Option<Located<'a>> {
+        let name = table.find_uid(&request.resource);
+        if let Some(stored) = name.and_then(|name| self.entities.named(name)) {
+            return Some(Located {
+                uid: &stored.entity.uid,
+                name,
+                attributes: &stored.entity.attributes,
+                tags: Tags::Values(&stored.entity.tags),
+                ancestors: ancestors(&self.entities, stored.parents.iter().copied())?,
+                unnamed: Vec::new(),
+            });
         }
-        let missing = || {
-            (
-                Reason::EntityMissing,
-                format!("{} is not known", request.resource),
-            )
-        };
-        let entity = request.resource_entity.clone().ok_or_else(missing)?;
-        if entity.uid != request.resource {
-            let detail = format!("{} was sent as {}", entity.uid, request.resource);
-            return Err((Reason::RequestInvalid, detail));
+        let entity = request.resource_entity.as_ref()?;
+        if entity.uid != request.resource || !self.policies.schema.shapes.accepts_entity(entity) {
+            return None;
         }
-        let placed = self.placed(Arc::new(entity));
-        let schema = self.schema_for(&placed)?;
-        check_entity(&placed.entity, schema.schema())
-            .map_err(|error| (Reason::RequestInvalid, error))?;
-        Ok(placed)
+        let mut parents = Vec::with_capacity(entity.parents.len());
+        let mut unnamed = Vec::new();
+        for parent in &entity.parents {
+            match table.find_uid(parent) {
+                Some(name) => parents.push(name),
+                None => unnamed.push((&parent.entity_type, parent.id.as_str())),
+            }
+        }
+        Some(Located {
+            uid: &entity.uid,
+            name,
+            attributes: &entity.attributes,
+            tags: Tags::Values(&entity.tags),
+            ancestors: ancestors(&self.entities, parents)?,
+            unnamed,
+        })
     }
 
-    /// The base schema, or for a row or cell the one of its dataset.
-    fn schema_for(&self, resource: &Placed) -> Result<Arc<Validator>, Refusal> {
-        let base = &self.policies.schema;
-        if !is_row(resource) {
-            return Ok(Arc::clone(base.plain()));
-        }
-        let columns = resource
-            .ancestors
-            .iter()
-            .filter(|uid| uid.entity_type == EntityType::DATASET)
-            .find_map(|uid| self.entities.get(uid)?.entity.schema.clone())
-            .ok_or_else(|| {
-                (
-                    Reason::EntityMissing,
-                    "a row of no known dataset".to_owned(),
-                )
-            })?;
-        base.specialised(&columns)
-            .map_err(|error| (Reason::PolicyNotTyped, error))
-    }
-
-    fn question(&self, request: &Request, schema: &Schema) -> Result<CedarRequest, Refusal> {
-        let invalid = |error: String| (Reason::RequestInvalid, error);
-        let action = self.policies.schema.action(request.action);
-        let action = action.ok_or_else(|| invalid(format!("no action `{}`", request.action)))?;
-        CedarRequest::new(
-            cedar_uid(&request.principal.uid).map_err(invalid)?,
-            action.uid.clone(),
-            cedar_uid(&request.resource).map_err(invalid)?,
-            cedar_context(&request.context).map_err(invalid)?,
-            Some(schema),
-        )
-        .map_err(|error| invalid(error.to_string()))
-    }
-
-    fn decision(&self, request: &Request, outcome: Outcome) -> Decision {
-        let determining: Vec<&Arc<LoadedPolicy>> = outcome
-            .determining
-            .iter()
-            .filter_map(|id| self.policies.get(id))
-            .collect();
-        let (effect, reason, detail) = match (outcome.is_allowed, determining.is_empty()) {
+    /// The answer, once it is known which policies determined it.
+    pub(crate) fn decision(
+        &self,
+        request: &Request,
+        is_allowed: bool,
+        determining: Vec<&Arc<LoadedPolicy>>,
+    ) -> Decision {
+        let (effect, reason, detail) = match (is_allowed, determining.is_empty()) {
             (true, _) => (Effect::Allow, Reason::Permitted, String::new()),
             (false, false) => (Effect::Deny, Reason::Forbidden, forbidden(&determining)),
             (false, true) => (
@@ -186,7 +216,6 @@ impl Version {
                 .into_iter()
                 .map(|policy| policy.reference.clone())
                 .collect(),
-            errors: outcome.errors,
             ..self.denied(reason, detail)
         }
     }
@@ -202,58 +231,4 @@ pub(crate) fn forbidden(policies: &[&Arc<LoadedPolicy>]) -> String {
             .unwrap_or_else(|| policy.id().to_owned())
     });
     format!("forbidden: {}", words.collect::<Vec<_>>().join("; "))
-}
-
-fn is_row(resource: &Placed) -> bool {
-    let entity_type = &resource.entity.uid.entity_type;
-    *entity_type == EntityType::ROW || *entity_type == EntityType::CELL
-}
-
-/// On a row, an ill-typed policy would fail at run time and a forbid among them be skipped.
-fn check_row_types(policies: &[&Arc<LoadedPolicy>], schema: &Validator) -> Result<(), Refusal> {
-    type_check(policies, schema).map_err(|(policy, message)| {
-        (
-            Reason::PolicyNotTyped,
-            format!("policy `{}`: {message}", policy.id()),
-        )
-    })
-}
-
-/// The first of the policies that does not type-check, and why.
-pub(crate) fn type_check<'a>(
-    policies: &[&'a Arc<LoadedPolicy>],
-    schema: &Validator,
-) -> Result<(), (&'a Arc<LoadedPolicy>, String)> {
-    for policy in policies {
-        let result = schema.validate(&cedar_set([*policy]), ValidationMode::Strict);
-        if let Some(message) = result.validation_errors().map(ToString::to_string).min() {
-            return Err((*policy, message));
-        }
-    }
-    Ok(())
-}
-
-struct Outcome {
-    is_allowed: bool,
-    determining: Vec<String>,
-    errors: Vec<(String, String)>,
-}
-
-fn evaluate(question: &CedarRequest, set: &CedarSet, entities: &cedar_policy::Entities) -> Outcome {
-    let response = Authorizer::new().is_authorized(question, set, entities);
-    let diagnostics = response.diagnostics();
-    let mut determining: Vec<String> = diagnostics.reason().map(ToString::to_string).collect();
-    determining.sort();
-    let mut errors: Vec<(String, String)> = diagnostics
-        .errors()
-        .map(|AuthorizationError::PolicyEvaluationError(error)| {
-            (error.policy_id().to_string(), error.inner().to_string())
-        })
-        .collect();
-    errors.sort();
-    Outcome {
-        is_allowed: response.decision() == cedar_policy::Decision::Allow,
-        determining,
-        errors,
-    }
 }

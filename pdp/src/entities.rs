@@ -1,11 +1,7 @@
 //! The entity snapshot: immutable versions that share what did not change.
-//!
-//! Entities are spread over shards by a fixed hash of their name; a change copies the shards that it
-//! touches. The snapshot's digest is a two-level hash tree over the shards, so it costs as much as
-//! the change, and two snapshots of the same entities have the same digest however they came about.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
 };
 
@@ -14,10 +10,13 @@ use dataos_model::{
     hash::Hash,
 };
 
-use crate::digest::entity_digest;
+use crate::{
+    digest::entity_digest,
+    digest_map::{DigestMap, Digested},
+    names::{Name, Names},
+    shards::Shards,
+};
 
-/// Number of shards; a part of how the digest is formed.
-const SHARDS: usize = 1024;
 /// Most ancestors of one entity.
 pub const ANCESTORS_MAX: usize = 10_000;
 /// Most entities in a snapshot.
@@ -28,21 +27,23 @@ pub const ENTITIES_MAX: usize = 10_000_000;
 pub(crate) struct Stored {
     /// As it was sent.
     pub entity: Arc<Entity>,
+    /// Numbers of its direct parents.
+    pub parents: Box<[Name]>,
     digest: Hash,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Shard {
-    entities: Arc<BTreeMap<EntityUid, Arc<Stored>>>,
-    digest: Hash,
+impl Digested for Stored {
+    fn digest(&self) -> Hash {
+        self.digest
+    }
 }
 
 /// One version of all entities.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
-    /// Digest of this version.
-    pub hash: Hash,
-    shards: Arc<Vec<Shard>>,
+    names: Arc<Names>,
+    entities: DigestMap<EntityUid, Stored>,
+    by_name: Shards<Name, Arc<Stored>>,
 }
 
 /// Why a list of changes is refused as a whole.
@@ -58,30 +59,34 @@ pub(crate) enum Refused {
     Entities,
 }
 
-impl Default for Snapshot {
-    fn default() -> Self {
-        let empty = Shard {
-            digest: digest_of(&BTreeMap::new()),
-            ..Shard::default()
-        };
-        let shards = vec![empty; SHARDS];
+impl Snapshot {
+    /// No entities yet.
+    pub(crate) fn empty(names: Arc<Names>) -> Self {
         Self {
-            hash: root(&shards),
-            shards: Arc::new(shards),
+            names,
+            entities: DigestMap::default(),
+            by_name: Shards::default(),
         }
     }
-}
 
-impl Snapshot {
+    /// Digest of this version.
+    pub(crate) fn hash(&self) -> Hash {
+        self.entities.hash
+    }
+
     /// An entity by name.
     pub(crate) fn get(&self, uid: &EntityUid) -> Option<&Arc<Stored>> {
-        self.shards.get(shard_of(uid))?.entities.get(uid)
+        self.entities.get(uid)
+    }
+
+    /// An entity by number.
+    pub(crate) fn named(&self, name: Name) -> Option<&Stored> {
+        self.by_name.get(&name).map(Arc::as_ref)
     }
 
     /// All entities.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Entity>> {
-        let stored = self.shards.iter().flat_map(|shard| shard.entities.values());
-        stored.map(|stored| &stored.entity)
+        self.entities.iter().map(|(_, stored)| &stored.entity)
     }
 
     /// All ancestors of an entity with these direct parents; those that the snapshot does not hold
@@ -104,97 +109,64 @@ impl Snapshot {
 
     /// The next version. Of several changes of one entity the last one counts.
     pub(crate) fn with(&self, changes: Vec<EntityChange>) -> Result<Self, Refused> {
-        let mut next: BTreeMap<EntityUid, Option<Entity>> = BTreeMap::new();
+        let mut next: BTreeMap<EntityUid, Option<Arc<Stored>>> = BTreeMap::new();
         for change in changes {
             match change {
-                EntityChange::Upsert(entity) => next.insert(entity.uid.clone(), Some(entity)),
+                EntityChange::Upsert(entity) => {
+                    next.insert(entity.uid.clone(), Some(self.stored(entity)?))
+                }
                 EntityChange::Remove(uid) => next.insert(uid, None),
             };
         }
-        let mut shards = self.shards.as_ref().clone();
-        let mut touched = BTreeSet::new();
-        let upserted: Vec<EntityUid> = next
-            .iter()
-            .filter(|(_, entity)| entity.is_some())
-            .map(|(uid, _)| uid.clone())
-            .collect();
-        for (uid, entity) in next {
-            if uid.entity_type == EntityType::ROW || uid.entity_type == EntityType::CELL {
-                return Err(Refused::Reserved(uid));
-            }
-            let number = shard_of(&uid);
-            let Some(shard) = shards.get_mut(number) else {
-                continue;
-            };
-            let entities = Arc::make_mut(&mut shard.entities);
-            match entity {
-                None => drop(entities.remove(&uid)),
-                Some(entity) => {
-                    let digest = entity_digest(&entity);
-                    entities.insert(
-                        uid,
-                        Arc::new(Stored {
-                            entity: Arc::new(entity),
-                            digest,
-                        }),
-                    );
+        let mut by_name = self.by_name.clone();
+        for (uid, stored) in &next {
+            match stored {
+                Some(stored) => {
+                    by_name.insert(self.names.name(uid), Arc::clone(stored));
                 }
-            }
-            touched.insert(number);
-        }
-        for number in touched {
-            if let Some(shard) = shards.get_mut(number) {
-                shard.digest = digest_of(&shard.entities);
+                None if self.get(uid).is_some() => {
+                    by_name.remove(&self.names.name(uid));
+                }
+                None => {}
             }
         }
-        let count: usize = shards.iter().map(|shard| shard.entities.len()).sum();
-        if count > ENTITIES_MAX {
+        let upserted: Vec<Arc<Stored>> = next.values().flatten().cloned().collect();
+        let next = Self {
+            names: Arc::clone(&self.names),
+            entities: self.entities.with(next),
+            by_name,
+        };
+        if next.entities.len() > ENTITIES_MAX {
             return Err(Refused::Entities);
         }
-        let next = Self {
-            hash: root(&shards),
-            shards: Arc::new(shards),
-        };
         upserted
             .iter()
-            .try_for_each(|uid| next.check_ancestors(uid))?;
+            .try_for_each(|stored| next.check_ancestors(&stored.entity))?;
         Ok(next)
     }
 
+    fn stored(&self, entity: Entity) -> Result<Arc<Stored>, Refused> {
+        let of = &entity.uid.entity_type;
+        if *of == EntityType::ROW || *of == EntityType::CELL {
+            return Err(Refused::Reserved(entity.uid));
+        }
+        let parents = entity.parents.iter().map(|uid| self.names.name(uid));
+        Ok(Arc::new(Stored {
+            parents: parents.collect(),
+            digest: entity_digest(&entity),
+            entity: Arc::new(entity),
+        }))
+    }
+
     /// Any new cycle runs through an entity that was upserted.
-    fn check_ancestors(&self, uid: &EntityUid) -> Result<(), Refused> {
-        let Some(stored) = self.get(uid) else {
-            return Ok(());
-        };
-        let ancestors = self.ancestors(&stored.entity.parents);
-        if ancestors.contains(uid) {
-            return Err(Refused::Cycle(uid.clone()));
+    fn check_ancestors(&self, entity: &Entity) -> Result<(), Refused> {
+        let ancestors = self.ancestors(&entity.parents);
+        if ancestors.contains(&entity.uid) {
+            return Err(Refused::Cycle(entity.uid.clone()));
         }
         if ancestors.len() > ANCESTORS_MAX {
-            return Err(Refused::Ancestors(uid.clone()));
+            return Err(Refused::Ancestors(entity.uid.clone()));
         }
         Ok(())
     }
-}
-
-fn root(shards: &[Shard]) -> Hash {
-    Hash::of_parts(shards.iter().map(|shard| shard.digest.0))
-}
-
-fn digest_of(entities: &BTreeMap<EntityUid, Arc<Stored>>) -> Hash {
-    Hash::of_parts(entities.values().map(|stored| stored.digest.0))
-}
-
-/// FNV-1a over type and id. Fixed for all time: the digest depends on it.
-fn shard_of(uid: &EntityUid) -> usize {
-    let bytes = uid
-        .entity_type
-        .name()
-        .bytes()
-        .chain([0])
-        .chain(uid.id.bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    usize::try_from((hash >> 32) % (SHARDS as u64)).unwrap_or(0)
 }

@@ -12,7 +12,7 @@ use dataos_model::entity::{EntityType, EntityUid};
 use crate::{conditions::entity, index::Key, version::Placed};
 
 /// Which of the two entities of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Side {
     Principal,
     Resource,
@@ -187,7 +187,8 @@ fn side(expression: &Expr) -> Option<Side> {
     }
 }
 
-fn literals(expression: &Expr) -> Option<Vec<EntityUid>> {
+/// The entities of a literal or a set of literals.
+pub(crate) fn literals(expression: &Expr) -> Option<Vec<EntityUid>> {
     let literal = |expression: &Expr| match expression {
         Expr::Literal(Literal::EntityUID(uid)) => Some(entity(uid)),
         _ => None,

@@ -1,16 +1,35 @@
 //! Which policies can apply to a request at all, found without looking at the others.
 //!
-//! Exact because a policy whose scope does not match is false, and a scope cannot fail: leaving such
-//! a policy out changes neither the decision nor what determined it nor the errors.
+//! Exact because what is left out is false and cannot fail: a scope that does not match, or a
+//! condition `place == value` that does not hold behind nothing but conditions that cannot fail.
+//! Leaving such a policy out changes neither the decision nor what determined it nor the errors.
+//! What is found may still not apply: whoever asked evaluates it.
 
-use std::collections::HashMap;
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use dataos_model::{
     action::Action,
     entity::{EntityType, EntityUid},
+    value::Value,
+};
+use foldhash::fast::RandomState;
+
+use crate::{
+    names::{Name, Names, Table, TypeName},
+    place::{Lifted, Place},
+    program::Located,
+    shards::{Keep, Shards},
+    source::LoadedPolicy,
 };
 
-/// What one side of a scope asks for. `is T in e` is filed under `e`; Cedar checks the type.
+/// Most places per action under which policies are filed; any others are filed by scope alone.
+const PLACES_MAX: usize = 32;
+
+/// What one side of a scope asks for. `is T in e` is filed under `e`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
     Any,
@@ -33,6 +52,13 @@ impl Scope {
             .iter()
             .any(|action| matches!(action, Action::ReadRow | Action::ReadCell))
     }
+
+    /// Whether it is about no entity in particular.
+    fn is_open(&self) -> bool {
+        ![&self.principal, &self.resource]
+            .iter()
+            .any(|key| matches!(key, Key::Entity(_)))
+    }
 }
 
 /// The keys under which an entity is found: any, its type, itself, its ancestors.
@@ -47,48 +73,232 @@ pub(crate) fn keys_of(uid: &EntityUid, ancestors: &[EntityUid]) -> Vec<Key> {
     .collect()
 }
 
-/// Action -> principal key -> resource key -> positions in the policy list.
-#[derive(Debug, Default)]
+/// A key as a number.
+type Slot = u64;
+const ANY: Slot = 0;
+
+fn type_slot(number: TypeName) -> Slot {
+    1 << 32 | Slot::from(number)
+}
+
+fn entity_slot(name: Name) -> Slot {
+    2 << 32 | Slot::from(name)
+}
+
+/// Whether a policy is put in or taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Filing {
+    In,
+    Out,
+}
+
+type List = Arc<Vec<Arc<LoadedPolicy>>>;
+
+/// Action, principal key, resource key -> policies. Copies share what did not change.
+#[derive(Clone, Debug)]
 pub(crate) struct Index {
-    by_action: HashMap<Action, HashMap<Key, HashMap<Key, Vec<usize>>>>,
+    names: Arc<Names>,
+    hasher: RandomState,
+    by_scope: Shards<(Action, Slot, Slot), List>,
+    /// How many policies each key of one side has, so that keys without any are not combined.
+    principals: Shards<(Action, Slot), u32>,
+    resources: Shards<(Action, Slot), u32>,
+    /// By the digest of action, place and value.
+    by_value: Shards<u64, List>,
+    /// The places that policies are filed under, with their number.
+    places: Shards<Action, Arc<Vec<(Place, u32)>>>,
 }
 
 impl Index {
-    /// An index over scopes; positions are those of the iterator.
-    pub(crate) fn new<'a>(scopes: impl IntoIterator<Item = &'a Scope>) -> Self {
-        let mut index = Self::default();
-        for (position, scope) in scopes.into_iter().enumerate() {
-            for action in &scope.actions {
-                index
-                    .by_action
-                    .entry(*action)
-                    .or_default()
-                    .entry(scope.principal.clone())
-                    .or_default()
-                    .entry(scope.resource.clone())
-                    .or_default()
-                    .push(position);
-            }
+    /// An index without policies.
+    pub(crate) fn empty(names: Arc<Names>) -> Self {
+        Self {
+            names,
+            hasher: RandomState::default(),
+            by_scope: Shards::default(),
+            principals: Shards::default(),
+            resources: Shards::default(),
+            by_value: Shards::default(),
+            places: Shards::default(),
         }
-        index
     }
 
-    /// Positions of the policies that can apply, ascending.
-    pub(crate) fn candidates(
-        &self,
-        action: Action,
-        principal: &[Key],
-        resource: &[Key],
-    ) -> Vec<usize> {
-        let Some(by_principal) = self.by_action.get(&action) else {
-            return Vec::new();
+    /// Files a policy.
+    pub(crate) fn add(&mut self, policy: &Arc<LoadedPolicy>) {
+        self.file(policy, Filing::In);
+    }
+
+    /// Takes a policy out.
+    pub(crate) fn remove(&mut self, policy: &Arc<LoadedPolicy>) {
+        self.file(policy, Filing::Out);
+    }
+
+    fn file(&mut self, policy: &Arc<LoadedPolicy>, filing: Filing) {
+        let (principal, resource) = (
+            self.slot(&policy.scope.principal),
+            self.slot(&policy.scope.resource),
+        );
+        let change = |list: &mut List| {
+            let list = Arc::make_mut(list);
+            match filing {
+                Filing::In => list.push(Arc::clone(policy)),
+                Filing::Out => list.retain(|kept| !Arc::ptr_eq(kept, policy)),
+            }
+            keep(list.is_empty())
         };
-        let mut found = Vec::new();
-        for by_resource in principal.iter().filter_map(|key| by_principal.get(key)) {
-            let matching = resource.iter().filter_map(|key| by_resource.get(key));
-            matching.for_each(|positions| found.extend(positions));
+        for action in policy.scope.actions.iter().copied() {
+            let lifted = policy.lifted.as_ref().filter(|_| policy.scope.is_open());
+            if let Some(lifted) = lifted
+                && self.is_filed_by_value(action, lifted, policy, filing)
+            {
+                for value in &lifted.values {
+                    let key = self.value_key(action, &lifted.place, value);
+                    self.by_value.update(key, change);
+                }
+                continue;
+            }
+            self.by_scope.update((action, principal, resource), change);
+            count(&mut self.principals, (action, principal), filing);
+            count(&mut self.resources, (action, resource), filing);
         }
-        found.sort_unstable();
+    }
+
+    fn slot(&self, key: &Key) -> Slot {
+        match key {
+            Key::Any => ANY,
+            Key::Type(of) => type_slot(self.names.type_name(of)),
+            Key::Entity(uid) => entity_slot(self.names.name(uid)),
+        }
+    }
+
+    /// Whether the policy goes or stands under values, and counts it under the place if so.
+    ///
+    /// When it was added there may have been no room for its place; where it stands tells.
+    fn is_filed_by_value(
+        &mut self,
+        action: Action,
+        lifted: &Lifted,
+        policy: &Arc<LoadedPolicy>,
+        filing: Filing,
+    ) -> bool {
+        let Some(value) = lifted.values.first() else {
+            return false;
+        };
+        if filing == Filing::Out {
+            let key = self.value_key(action, &lifted.place, value);
+            let list = self.by_value.get(&key);
+            if !list.is_some_and(|list| list.iter().any(|kept| Arc::ptr_eq(kept, policy))) {
+                return false;
+            }
+        }
+        let mut has_room = true;
+        self.places.update(action, |places| {
+            let places = Arc::make_mut(places);
+            let is_full = places.len() >= PLACES_MAX;
+            match places.iter_mut().find(|(known, _)| *known == lifted.place) {
+                Some((_, count)) => *count = counted(*count, filing),
+                None if is_full => has_room = false,
+                None => places.push((lifted.place.clone(), 1)),
+            }
+            places.retain(|(_, count)| *count > 0);
+            keep(places.is_empty())
+        });
+        has_room
+    }
+
+    fn value_key(&self, action: Action, place: &Place, value: &Value) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        (action, place).hash(&mut hasher);
+        match value {
+            Value::String(text) => hash_text(&mut hasher, text),
+            other => other.hash(&mut hasher),
+        }
+        hasher.finish()
+    }
+
+    fn text_key(&self, action: Action, place: &Place, text: &str) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        (action, place).hash(&mut hasher);
+        hash_text(&mut hasher, text);
+        hasher.finish()
+    }
+
+    /// The policies that can apply, in no order.
+    pub(crate) fn candidates<'a>(
+        &'a self,
+        table: &Table,
+        action: Action,
+        principal: &Located<'_>,
+        resource: &Located<'_>,
+        context: &BTreeMap<String, Value>,
+    ) -> Vec<&'a Arc<LoadedPolicy>> {
+        let principals = present(table, principal, |slot| {
+            self.principals.get(&(action, slot)).is_some()
+        });
+        let resources = present(table, resource, |slot| {
+            self.resources.get(&(action, slot)).is_some()
+        });
+        let mut found = Vec::new();
+        for principal in &principals {
+            for resource in &resources {
+                if let Some(list) = self.by_scope.get(&(action, *principal, *resource)) {
+                    found.extend(list.iter());
+                }
+            }
+        }
+        let places = self.places.get(&action);
+        for (place, _) in places.into_iter().flat_map(|places| places.iter()) {
+            let mut probe = |key: u64| {
+                if let Some(list) = self.by_value.get(&key) {
+                    found.extend(list.iter());
+                }
+            };
+            if let Some(text) = place.text(principal) {
+                probe(self.text_key(action, place, text));
+            } else {
+                match place.value(principal, resource, context) {
+                    None => {}
+                    Some(Value::Set(items)) => items
+                        .iter()
+                        .for_each(|item| probe(self.value_key(action, place, item))),
+                    Some(value) => probe(self.value_key(action, place, value)),
+                }
+            }
+        }
         found
     }
+}
+
+fn hash_text(hasher: &mut impl Hasher, text: &str) {
+    hasher.write_u8(0xff);
+    text.hash(hasher);
+}
+
+fn keep(is_empty: bool) -> Keep {
+    if is_empty { Keep::Nothing } else { Keep::Entry }
+}
+
+fn count(counts: &mut Shards<(Action, Slot), u32>, key: (Action, Slot), filing: Filing) {
+    counts.update(key, |count| {
+        *count = counted(*count, filing);
+        keep(*count == 0)
+    });
+}
+
+fn counted(count: u32, filing: Filing) -> u32 {
+    match filing {
+        Filing::In => count.saturating_add(1),
+        Filing::Out => count.saturating_sub(1),
+    }
+}
+
+/// The keys of an entity under which there are policies.
+fn present(table: &Table, located: &Located<'_>, has_policies: impl Fn(Slot) -> bool) -> Vec<Slot> {
+    let of_type = table.find_type(&located.uid.entity_type).map(type_slot);
+    let names = located.name.iter().chain(&located.ancestors);
+    std::iter::once(ANY)
+        .chain(of_type)
+        .chain(names.map(|name| entity_slot(*name)))
+        .filter(|slot| has_policies(*slot))
+        .collect()
 }

@@ -25,9 +25,17 @@ mod convert;
 mod digest;
 mod facts;
 
+mod digest_map;
+mod names;
+mod shards;
+
 mod folder;
 mod schema;
+mod shape;
 mod shipped;
+
+mod place;
+mod program;
 mod source;
 
 mod index;
@@ -37,6 +45,7 @@ mod entities;
 mod version;
 
 mod decide;
+mod stock;
 
 mod access;
 mod narrow;
@@ -45,6 +54,7 @@ mod totality;
 
 mod pdp;
 
+pub use decide::Engine;
 pub use entities::{ANCESTORS_MAX, ENTITIES_MAX};
 pub use folder::{FILES_MAX, FOLDER_DEPTH_MAX};
 pub use pdp::{Pdp, PdpConfig};

@@ -21,11 +21,12 @@ use dataos_model::{
 use crate::{
     access::this,
     convert::{cedar_context, cedar_uid},
-    decide::{Refusal, forbidden, type_check},
+    decide::forbidden,
     residual::{condition, satisfied, unsatisfied},
     set::cedar_set,
     source::LoadedPolicy,
     stack::on_fitting_stack,
+    stock::{Refusal, type_check},
     version::{Placed, Version, obligations},
 };
 
@@ -123,7 +124,8 @@ impl Narrowing<'_> {
     }
 
     fn cells(&self, decision: &mut Decision) -> Result<Vec<ColumnAccess>, Refusal> {
-        let mut shared: BTreeMap<(Vec<usize>, Vec<EntityUid>), Residuals> = BTreeMap::new();
+        let mut shared: BTreeMap<(Vec<*const LoadedPolicy>, Vec<EntityUid>), Residuals> =
+            BTreeMap::new();
         let mut columns = Vec::with_capacity(self.columns.columns.len());
         for column in &self.columns.columns {
             let Some(placed) = self.placed_column(column) else {
@@ -134,19 +136,15 @@ impl Narrowing<'_> {
             let cell = this(&EntityType::CELL, &self.dataset, Some(&placed));
             let slice = self.slice(Action::ReadCell, &cell);
             // Only ancestors that the policies name can make a difference.
-            let named: BTreeSet<&EntityUid> = self
-                .version
-                .policies
-                .at(&slice)
-                .into_iter()
-                .flat_map(|p| &p.named)
-                .collect();
+            let named: BTreeSet<&EntityUid> =
+                slice.iter().flat_map(|policy| &policy.named).collect();
             let mentioned = cell.ancestors.iter().filter(|uid| named.contains(uid));
-            let key = (slice, mentioned.cloned().collect());
+            let policies = slice.iter().map(|policy| Arc::as_ptr(policy)).collect();
+            let key = (policies, mentioned.cloned().collect());
             let residuals = match shared.get(&key) {
                 Some(known) => Arc::clone(known),
                 None => {
-                    let found = self.residuals(Action::ReadCell, &cell, &key.0)?;
+                    let found = self.residuals(Action::ReadCell, &cell, &slice)?;
                     note(decision, &found);
                     shared.insert(key, Arc::clone(&found));
                     found
@@ -219,22 +217,19 @@ impl Narrowing<'_> {
         required.map(|column| column.name.as_str()).collect()
     }
 
-    fn slice(&self, action: Action, this: &Placed) -> Vec<usize> {
-        self.version
-            .policies
-            .index
-            .candidates(action, &self.principal.keys(), &this.keys())
+    fn slice(&self, action: Action, this: &Placed) -> Vec<&Arc<LoadedPolicy>> {
+        let context = &self.request.context;
+        self.version.slice(action, &self.principal, this, context)
     }
 
     fn residuals(
         &self,
         action: Action,
         this: &Placed,
-        slice: &[usize],
+        policies: &[&Arc<LoadedPolicy>],
     ) -> Result<Residuals, Refusal> {
-        let policies = self.version.policies.at(slice);
         let is_deep = policies.iter().any(|policy| policy.is_deep);
-        let found = on_fitting_stack(is_deep, || self.evaluate(action, this, &policies));
+        let found = on_fitting_stack(is_deep, || self.evaluate(action, this, policies));
         found.unwrap_or_else(|| Err((Reason::Internal, "the decision failed".to_owned())))
     }
 

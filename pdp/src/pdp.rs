@@ -22,9 +22,10 @@ use dataos_model::{
 };
 
 use crate::{
-    decide::Selection,
+    decide::Engine,
     entities::{ANCESTORS_MAX, ENTITIES_MAX, Refused, Snapshot},
     folder::Folder,
+    names::Names,
     problem::Problem,
     schema::{BaseSchema, SCHEMA_FILE},
     set::{PolicySet, Source, Sources},
@@ -67,10 +68,11 @@ impl Pdp {
     /// # Errors
     /// The first problem, with file, line and column.
     pub fn open(config: PdpConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Fault> {
-        let (schema, sources) = read_folder(&config, None)?;
+        let names = Arc::default();
+        let (schema, sources) = read_folder(&config, None, &names)?;
         let policies = PolicySet::new(schema, sources, clock.now())?;
-        tracing::info!(policy_set = %policies.hash, count = policies.policies.len(), "policies loaded");
-        let version = Version::new(Arc::new(policies), Snapshot::default());
+        tracing::info!(policy_set = %policies.hash, count = policies.len(), "policies loaded");
+        let version = Version::new(Arc::new(policies), Snapshot::empty(names));
         Ok(Arc::new(Self {
             config,
             clock,
@@ -98,29 +100,34 @@ impl Pdp {
 
     fn reload_locked(&self) -> Result<Hash, Fault> {
         let version = self.active.load_full();
-        let (schema, mut sources) = read_folder(&self.config, Some(&version.policies))?;
+        let known = &version.policies;
+        let (schema, mut sources) = read_folder(&self.config, Some(known), &known.schema.names)?;
         if schema.hash != version.policies.schema.hash {
             version.check_entities(&schema)?;
         }
-        for (name, source) in &version.policies.sources {
+        for (name, source) in known.sources() {
             if !source.is_file() {
                 let source = source.recheck(&schema, name)?;
                 sources.insert(name.clone(), source);
             }
         }
-        let policies = PolicySet::new(schema, sources, self.clock.now())?;
+        let policies = if Arc::ptr_eq(&schema, &known.schema) {
+            known.with(changes(known, sources), self.clock.now())?
+        } else {
+            PolicySet::new(schema, sources, self.clock.now())?
+        };
         Ok(self.activate(&version, policies))
     }
 
     /// Decides by evaluating every policy, as stock Cedar does: the oracle for the index, and what
     /// benchmarks compare with.
     pub fn decide_stock(&self, request: &Request) -> Decision {
-        self.active.load().decide(request, Selection::Whole)
+        self.active.load().decide(request, Engine::Stock)
     }
 
     /// Decides at once; the seam's `decide` for callers that are not asynchronous.
     pub fn decide_now(&self, request: &Request) -> Decision {
-        self.active.load().decide(request, Selection::Indexed)
+        self.active.load().decide(request, Engine::Compiled)
     }
 
     fn write(&self) -> MutexGuard<'_, ()> {
@@ -131,7 +138,7 @@ impl Pdp {
     fn activate(&self, version: &Version, policies: PolicySet) -> Hash {
         let hash = policies.hash;
         if hash != version.policies.hash {
-            tracing::info!(policy_set = %hash, count = policies.policies.len(), "policies activated");
+            tracing::info!(policy_set = %hash, count = policies.len(), "policies activated");
         }
         self.active.store(Arc::new(Version::new(
             Arc::new(policies),
@@ -146,39 +153,57 @@ impl Pdp {
         version: &Version,
         changes: &[(&str, Option<&str>)],
     ) -> Result<PolicySet, Fault> {
-        let schema = Arc::clone(&version.policies.schema);
-        let mut sources = version.policies.sources.clone();
+        let policies = &version.policies;
+        let mut next = BTreeMap::new();
         for (name, text) in changes {
-            if sources.get(*name).is_some_and(|source| source.is_file()) {
+            let known = policies.source(name);
+            if known.is_some_and(|source| source.is_file()) {
                 return Err(Fault::new(
                     FaultKind::Conflict,
                     format!("`{name}` is a file of the policies folder"),
                 )
                 .with_hint("change the file and reload"));
             }
-            let known = sources.remove(*name);
-            if let Some(text) = text {
-                let source = Source::read(&schema, name, Origin::Applied, text, known.as_ref())?;
-                sources.insert((*name).to_owned(), source);
-            }
+            let read = |text| Source::read(&policies.schema, name, Origin::Applied, text, known);
+            next.insert((*name).to_owned(), text.map(read).transpose()?);
         }
-        Ok(PolicySet::new(schema, sources, self.clock.now())?)
+        Ok(policies.with(next, self.clock.now())?)
     }
+}
+
+/// The texts that differ from those of `known`.
+fn changes(known: &PolicySet, sources: Sources) -> BTreeMap<String, Option<Arc<Source>>> {
+    let gone = known.sources().map(|(name, _)| name);
+    let gone = gone.filter(|name| !sources.contains_key(*name));
+    let gone: Vec<String> = gone.cloned().collect();
+    let is_new = |name: &String, source: &Arc<Source>| {
+        !known
+            .source(name)
+            .is_some_and(|known| Arc::ptr_eq(known, source))
+    };
+    let changed = sources
+        .into_iter()
+        .filter(|(name, source)| is_new(name, source))
+        .map(|(name, source)| (name, Some(source)));
+    changed
+        .chain(gone.into_iter().map(|name| (name, None)))
+        .collect()
 }
 
 /// Reads the folder; texts that did not change are taken from `known`.
 fn read_folder(
     config: &PdpConfig,
     known: Option<&PolicySet>,
+    names: &Arc<Names>,
 ) -> Result<(Arc<BaseSchema>, Sources), Fault> {
     let folder = Folder::read(&config.policies_dir)?;
     let known_schema = known.map(|known| &known.schema);
     let schema = match known_schema {
         Some(known) if known.text_hash == Hash::of(&folder.schema) => Arc::clone(known),
-        _ => Arc::new(BaseSchema::parse(SCHEMA_FILE, &folder.schema)?),
+        _ => Arc::new(BaseSchema::parse(SCHEMA_FILE, &folder.schema, names)?),
     };
     let read = |name: &String, text: &String| {
-        let known = known.and_then(|known| known.sources.get(name));
+        let known = known.and_then(|known| known.source(name));
         let source = Source::read(&schema, name, Origin::File, text, known)?;
         Ok((name.clone(), source))
     };
@@ -224,7 +249,7 @@ impl Decide for Pdp {
         let version = self.active.load_full();
         requests
             .iter()
-            .map(|request| version.decide(request, Selection::Indexed))
+            .map(|request| version.decide(request, Engine::Compiled))
             .collect()
     }
 
@@ -245,8 +270,8 @@ impl EntitySink for Pdp {
             }
         }
         let entities = version.entities.with(changes).map_err(refused)?;
-        let hash = entities.hash;
-        if hash != version.entities.hash {
+        let hash = entities.hash();
+        if hash != version.entities.hash() {
             self.active.store(Arc::new(Version::new(
                 Arc::clone(&version.policies),
                 entities,
@@ -263,19 +288,20 @@ impl Policies for Pdp {
         PolicySetInfo {
             hash: version.policies.hash,
             activated_at: version.policies.activated_at,
-            count: version.policies.policies.len(),
+            count: version.policies.len(),
             load_error: self.load_error.load().as_deref().cloned(),
         }
     }
 
     fn list(&self) -> Vec<PolicyInfo> {
-        self.active
-            .load()
+        let version = self.active.load();
+        let mut list: Vec<PolicyInfo> = version
             .policies
-            .policies
-            .iter()
+            .policies()
             .map(|policy| policy.info())
-            .collect()
+            .collect();
+        list.sort_by(|left, right| left.id.cmp(&right.id));
+        list
     }
 
     async fn check(&self, texts: &[PolicyText]) -> Result<(), Fault> {

@@ -69,7 +69,7 @@ pub(crate) fn unsatisfied(condition: Expression, never_null: &BTreeSet<&str>) ->
 }
 
 /// `!e`, moved inwards where that is the same in every row, failures included.
-fn negated(expression: Expression) -> Expression {
+pub(crate) fn negated(expression: Expression) -> Expression {
     let boxed = |inner: Box<Expression>| Box::new(negated(*inner));
     match expression {
         Expression::Literal(Value::Bool(value)) => Expression::Literal(Value::Bool(!value)),
@@ -279,7 +279,7 @@ fn inexact(node: &Expr) -> Inexact {
     }
 }
 
-fn balanced(
+pub(crate) fn balanced(
     mut links: Vec<Expression>,
     build: fn(Box<Expression>, Box<Expression>) -> Expression,
 ) -> Expression {
@@ -312,7 +312,7 @@ fn set(items: Vec<Expression>) -> Expression {
     }
 }
 
-fn pieces(pattern: &[PatternElem]) -> Vec<LikePiece> {
+pub(crate) fn pieces(pattern: &[PatternElem]) -> Vec<LikePiece> {
     let mut pieces: Vec<LikePiece> = Vec::new();
     for element in pattern {
         match (element, pieces.last_mut()) {
@@ -328,7 +328,7 @@ fn pieces(pattern: &[PatternElem]) -> Vec<LikePiece> {
 }
 
 /// Cedar's canonical decimal: `-12.5000`.
-fn decimal(text: &str) -> Option<Value> {
+pub(crate) fn decimal(text: &str) -> Option<Value> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (-1, digits),
         None => (1, text),
@@ -348,7 +348,7 @@ fn duration(text: &str) -> Option<Value> {
 }
 
 /// Cedar's canonical address or range: `10.0.0.0/8`.
-fn ip(text: &str) -> Option<Value> {
+pub(crate) fn ip(text: &str) -> Option<Value> {
     let (address, prefix) = match text.split_once('/') {
         Some((address, prefix)) => (address, Some(prefix)),
         None => (text, None),

@@ -25,7 +25,9 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     convert::{action_uid, model_uid},
+    names::Names,
     problem::Problem,
+    shape::Shapes,
     stack::on_big_stack,
 };
 
@@ -49,6 +51,10 @@ pub(crate) struct BaseSchema {
     /// With rows and cells that have no attributes.
     plain: Arc<Validator>,
     document: Json,
+    /// Numbers of entities and types, the same for all schemas of a PDP.
+    pub names: Arc<Names>,
+    /// What values must look like.
+    pub shapes: Shapes,
     actions: HashMap<Action, ActionFacts>,
     /// By the actions that apply to anything.
     narrowed: Mutex<HashMap<Vec<Action>, Arc<Validator>>>,
@@ -68,7 +74,7 @@ pub(crate) struct ActionFacts {
 
 impl BaseSchema {
     /// Parses the text and compares it with [`Action::ALL`].
-    pub(crate) fn parse(file: &str, text: &str) -> Result<Self, Problem> {
+    pub(crate) fn parse(file: &str, text: &str, names: &Arc<Names>) -> Result<Self, Problem> {
         if text.len() > SCHEMA_BYTES_MAX {
             let message = format!("longer than {SCHEMA_BYTES_MAX} bytes (SCHEMA_BYTES_MAX)");
             return Err(Problem::whole(file, message));
@@ -81,7 +87,7 @@ impl BaseSchema {
                 crate::scan::Bound::Nesting.to_string(),
             ));
         }
-        let built = on_big_stack(|| Self::build(file, text))
+        let built = on_big_stack(|| Self::build(file, text, names))
             .ok_or_else(|| Problem::whole(file, "the schema could not be read"))?;
         let schema = built?;
         schema.compare_actions().map_err(|message| {
@@ -91,7 +97,7 @@ impl BaseSchema {
         Ok(schema)
     }
 
-    fn build(file: &str, text: &str) -> Result<Self, Problem> {
+    fn build(file: &str, text: &str, names: &Arc<Names>) -> Result<Self, Problem> {
         let (fragment, _warnings) = SchemaFragment::from_cedarschema_str(text)
             .map_err(|error| Problem::diagnosed(file, text, 0, &error))?;
         let document = fragment
@@ -104,6 +110,8 @@ impl BaseSchema {
             text_hash: Hash::of(text),
             actions: action_facts(&schema).map_err(|message| Problem::whole(file, message))?,
             plain: Arc::new(Validator::new(schema)),
+            names: Arc::clone(names),
+            shapes: Shapes::read(&document),
             document,
             narrowed: Mutex::default(),
             specialised: Mutex::default(),

@@ -1,7 +1,8 @@
-//! A policy set: all texts of the folder and all applied texts together, immutable once made.
+//! A policy set: all texts of the folder and all applied texts together, immutable once made. The
+//! next set shares with the one before what did not change.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, OnceLock},
 };
 
@@ -9,10 +10,12 @@ use cedar_policy::PolicySet as CedarSet;
 use dataos_model::{clock::Timestamp, entity::EntityUid, hash::Hash};
 
 use crate::{
+    digest_map::{DigestMap, Digested},
     index::Index,
     problem::Problem,
     scan::{Bound, POLICIES_MAX},
     schema::BaseSchema,
+    shards::Shards,
     source::{LoadedPolicy, Origin, load},
 };
 
@@ -28,7 +31,7 @@ pub(crate) struct Source {
     pub policies: Vec<Arc<LoadedPolicy>>,
 }
 
-/// All texts by name: paths within the folder, and ids of applied resources.
+/// Texts by name: paths within the folder, and ids of applied resources.
 pub(crate) type Sources = BTreeMap<String, Arc<Source>>;
 
 impl Source {
@@ -82,14 +85,17 @@ pub(crate) struct PolicySet {
     pub activated_at: Timestamp,
     /// The schema that it was checked against.
     pub schema: Arc<BaseSchema>,
-    /// All policies, by id.
-    pub policies: Vec<Arc<LoadedPolicy>>,
-    /// The texts.
-    pub sources: Sources,
     /// Which policies can apply to a request.
     pub index: Index,
-    positions: HashMap<String, usize>,
+    sources: Shards<String, Arc<Source>>,
+    by_id: DigestMap<String, LoadedPolicy>,
     whole: OnceLock<(CedarSet, Vec<EntityUid>)>,
+}
+
+impl Digested for LoadedPolicy {
+    fn digest(&self) -> Hash {
+        self.digest
+    }
 }
 
 impl PolicySet {
@@ -99,47 +105,111 @@ impl PolicySet {
         sources: Sources,
         activated_at: Timestamp,
     ) -> Result<Self, Problem> {
-        let mut policies: Vec<Arc<LoadedPolicy>> = sources
+        let empty = Self {
+            hash: Hash::default(),
+            activated_at,
+            index: Index::empty(Arc::clone(&schema.names)),
+            schema,
+            sources: Shards::default(),
+            by_id: DigestMap::default(),
+            whole: OnceLock::new(),
+        };
+        let added = sources
+            .into_iter()
+            .map(|(name, source)| (name, Some(source)));
+        empty.with(added.collect(), activated_at)
+    }
+
+    /// The next set under the same schema: texts are added or replaced, `None` removes.
+    pub(crate) fn with(
+        &self,
+        changes: BTreeMap<String, Option<Arc<Source>>>,
+        activated_at: Timestamp,
+    ) -> Result<Self, Problem> {
+        let mut sources = self.sources.clone();
+        let mut index = self.index.clone();
+        // Policies that stay as they are are neither taken out nor put in again.
+        let staying: HashSet<*const LoadedPolicy> = changes
             .values()
-            .flat_map(|source| source.policies.iter().cloned())
+            .flatten()
+            .flat_map(|source| source.policies.iter().map(Arc::as_ptr))
             .collect();
-        policies.sort_by(|left, right| left.id().cmp(right.id()));
-        for (left, right) in policies.iter().zip(policies.iter().skip(1)) {
-            if left.id() == right.id() {
-                return Err(duplicate(left, right));
+        let mut next: BTreeMap<String, Option<Arc<LoadedPolicy>>> = BTreeMap::new();
+        let mut gone: HashSet<*const LoadedPolicy> = HashSet::new();
+        for name in changes.keys() {
+            for policy in self
+                .sources
+                .get(name)
+                .iter()
+                .flat_map(|source| &source.policies)
+            {
+                if !staying.contains(&Arc::as_ptr(policy)) {
+                    index.remove(policy);
+                    next.insert(policy.id().to_owned(), None);
+                }
+                gone.insert(Arc::as_ptr(policy));
             }
         }
-        if policies.len() > POLICIES_MAX {
+        let mut added: HashMap<&str, &Arc<LoadedPolicy>> = HashMap::new();
+        for policy in changes
+            .values()
+            .flatten()
+            .flat_map(|source| &source.policies)
+        {
+            let kept = self.by_id.get(&policy.reference.id);
+            let kept = kept.filter(|kept| !gone.contains(&Arc::as_ptr(kept)));
+            if let Some(former) = added.insert(policy.id(), policy).or(kept) {
+                return Err(duplicate(former, policy));
+            }
+            if !gone.contains(&Arc::as_ptr(policy)) {
+                index.add(policy);
+                next.insert(policy.id().to_owned(), Some(Arc::clone(policy)));
+            }
+        }
+        for (name, source) in &changes {
+            match source {
+                Some(source) => sources.insert(name.clone(), Arc::clone(source)),
+                None => sources.remove(name),
+            };
+        }
+        let by_id = self.by_id.with(next);
+        if by_id.len() > POLICIES_MAX {
             return Err(Problem::whole("policies", Bound::Policies.to_string()));
         }
-        let digests = policies.iter().map(|policy| policy.digest.0);
         Ok(Self {
-            hash: Hash::of_parts(std::iter::once(schema.hash.0).chain(digests)),
+            hash: Hash::of_parts([self.schema.hash.0, by_id.hash.0]),
             activated_at,
-            index: Index::new(policies.iter().map(|policy| &policy.scope)),
-            positions: policies
-                .iter()
-                .enumerate()
-                .map(|(position, policy)| (policy.id().to_owned(), position))
-                .collect(),
-            schema,
-            policies,
+            schema: Arc::clone(&self.schema),
+            index,
             sources,
+            by_id,
             whole: OnceLock::new(),
         })
     }
 
-    /// A policy by id.
-    pub(crate) fn get(&self, id: &str) -> Option<&Arc<LoadedPolicy>> {
-        self.policies.get(*self.positions.get(id)?)
+    /// Number of policies.
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
     }
 
-    /// The policies at these positions.
-    pub(crate) fn at(&self, positions: &[usize]) -> Vec<&Arc<LoadedPolicy>> {
-        positions
-            .iter()
-            .filter_map(|position| self.policies.get(*position))
-            .collect()
+    /// All policies, in no order.
+    pub(crate) fn policies(&self) -> impl Iterator<Item = &Arc<LoadedPolicy>> {
+        self.by_id.iter().map(|(_, policy)| policy)
+    }
+
+    /// All texts by name, in no order.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (&String, &Arc<Source>)> {
+        self.sources.iter()
+    }
+
+    /// A text by name.
+    pub(crate) fn source(&self, name: &str) -> Option<&Arc<Source>> {
+        self.sources.get(name)
+    }
+
+    /// A policy by id.
+    pub(crate) fn get(&self, id: &str) -> Option<&Arc<LoadedPolicy>> {
+        self.by_id.get(&id.to_owned())
     }
 
     /// All policies as Cedar's own set, and the entities that any of them looks into; made when
@@ -147,10 +217,9 @@ impl PolicySet {
     pub(crate) fn whole(&self) -> &(CedarSet, Vec<EntityUid>) {
         self.whole.get_or_init(|| {
             let looked_into = self
-                .policies
-                .iter()
+                .policies()
                 .flat_map(|policy| policy.looked_into.iter().cloned());
-            (cedar_set(&self.policies), looked_into.collect())
+            (cedar_set(self.policies()), looked_into.collect())
         })
     }
 }

@@ -21,7 +21,9 @@ use crate::{
     convert::model_uid,
     facts::{self, Fact, Side},
     index::{Key, Scope},
+    place::Lifted,
     problem::Problem,
+    program::{Constraint, Program},
     scan::{Statement, statements},
     schema::{BaseSchema, canonical},
     stack::on_big_stack,
@@ -63,6 +65,10 @@ pub(crate) struct LoadedPolicy {
     pub named: Vec<EntityUid>,
     /// Whether its conditions nest so deeply that they need a big stack.
     pub is_deep: bool,
+    /// Scope and conditions as a program; without one, Cedar evaluates it.
+    pub program: Option<Program>,
+    /// A value that has to stand in a request.
+    pub lifted: Option<Lifted>,
 }
 
 impl Scope {
@@ -159,7 +165,8 @@ impl Loader<'_> {
             .map_err(|error| Problem::diagnosed(self.source, self.text, statement.start, &error))?;
         let id = self.id(statement, &parsed)?;
         let cedar = parsed.new_id(PolicyId::new(&id));
-        let mut scope = self.scope(statement, &cedar)?;
+        let constraints = constraints(&cedar);
+        let mut scope = self.scope(statement, &cedar, &constraints)?;
         self.validate(statement, &cedar, &scope)?;
         let document = cedar
             .to_json()
@@ -170,6 +177,11 @@ impl Loader<'_> {
         let named: Vec<EntityUid> = cedar.entity_literals().iter().map(model_uid).collect();
         self.refuse_row_literals(statement, &named)?;
         let annotation = |name: &str| cedar.annotation(name).map(str::to_owned);
+        let is_deep = conditions.iter().any(conditions::is_deep);
+        let (principal, resource) = &constraints;
+        let program = Program::compile(self.schema, principal, resource, &conditions);
+        let program = program.ok().filter(|_| !is_deep);
+        let is_on_rows = scope.is_on_rows();
         Ok(LoadedPolicy {
             reference: PolicyRef {
                 effect_is_permit: cedar.effect() == Effect::Permit,
@@ -190,7 +202,11 @@ impl Loader<'_> {
             mask: self.mask(statement, &cedar, &scope)?,
             priority: self.priority(statement, &cedar)?,
             obligation: self.obligation(statement, &cedar)?,
-            is_deep: conditions.iter().any(conditions::is_deep),
+            is_deep,
+            lifted: program
+                .as_ref()
+                .and_then(|program| Lifted::of(program, is_on_rows)),
+            program,
             looked_into: conditions
                 .iter()
                 .flat_map(conditions::looked_into)
@@ -271,7 +287,12 @@ impl Loader<'_> {
             .map_err(|error| self.at(at, error.to_string()))
     }
 
-    fn scope(&self, statement: &Statement<'_>, policy: &Policy) -> Result<Scope, Problem> {
+    fn scope(
+        &self,
+        statement: &Statement<'_>,
+        policy: &Policy,
+        constraints: &(Constraint, Constraint),
+    ) -> Result<Scope, Problem> {
         let named: Option<Vec<EntityUid>> = match policy.action_constraint() {
             ActionConstraint::Any => None,
             ActionConstraint::Eq(uid) => Some(vec![model_uid(&uid)]),
@@ -297,20 +318,8 @@ impl Loader<'_> {
         }
         Ok(Scope {
             actions,
-            principal: match policy.principal_constraint() {
-                PrincipalConstraint::Any => Key::Any,
-                PrincipalConstraint::Is(name) => Key::Type(EntityType::named(name.basename())),
-                PrincipalConstraint::In(uid)
-                | PrincipalConstraint::Eq(uid)
-                | PrincipalConstraint::IsIn(_, uid) => Key::Entity(model_uid(&uid)),
-            },
-            resource: match policy.resource_constraint() {
-                ResourceConstraint::Any => Key::Any,
-                ResourceConstraint::Is(name) => Key::Type(EntityType::named(name.basename())),
-                ResourceConstraint::In(uid)
-                | ResourceConstraint::Eq(uid)
-                | ResourceConstraint::IsIn(_, uid) => Key::Entity(model_uid(&uid)),
-            },
+            principal: constraints.0.key(),
+            resource: constraints.1.key(),
         })
     }
 
@@ -379,6 +388,26 @@ impl Loader<'_> {
                 .with_hint("name the dataset or column, and compare its columns in `when`")),
         }
     }
+}
+
+/// What the scope asks of principal and resource.
+fn constraints(policy: &Policy) -> (Constraint, Constraint) {
+    let of = |name: &cedar_policy::EntityTypeName| EntityType::named(name.basename());
+    let principal = match policy.principal_constraint() {
+        PrincipalConstraint::Any => Constraint::Any,
+        PrincipalConstraint::Is(name) => Constraint::Is(of(&name)),
+        PrincipalConstraint::In(uid) => Constraint::In(model_uid(&uid)),
+        PrincipalConstraint::Eq(uid) => Constraint::Eq(model_uid(&uid)),
+        PrincipalConstraint::IsIn(name, uid) => Constraint::IsIn(of(&name), model_uid(&uid)),
+    };
+    let resource = match policy.resource_constraint() {
+        ResourceConstraint::Any => Constraint::Any,
+        ResourceConstraint::Is(name) => Constraint::Is(of(&name)),
+        ResourceConstraint::In(uid) => Constraint::In(model_uid(&uid)),
+        ResourceConstraint::Eq(uid) => Constraint::Eq(model_uid(&uid)),
+        ResourceConstraint::IsIn(name, uid) => Constraint::IsIn(of(&name), model_uid(&uid)),
+    };
+    (principal, resource)
 }
 
 fn sorted_annotations(policy: &Policy) -> Vec<(String, String)> {

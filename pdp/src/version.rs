@@ -23,6 +23,8 @@ use crate::{
     entities::Snapshot,
     facts::may_hold,
     index::{Key, keys_of},
+    names::Table,
+    program::{Located, Tags},
     schema::{BaseSchema, SCHEMA_FILE},
     set::PolicySet,
     source::LoadedPolicy,
@@ -76,6 +78,26 @@ impl Placed {
             .map_err(|error| error.to_string())
     }
 
+    /// As programs see it.
+    pub(crate) fn located<'a>(&'a self, table: &Table) -> Located<'a> {
+        let mut ancestors = Vec::with_capacity(self.ancestors.len());
+        let mut unnamed = Vec::new();
+        for uid in &self.ancestors {
+            match table.find_uid(uid) {
+                Some(name) => ancestors.push(name),
+                None => unnamed.push((&uid.entity_type, uid.id.as_str())),
+            }
+        }
+        Located {
+            uid: &self.entity.uid,
+            name: table.find_uid(&self.entity.uid),
+            attributes: &self.entity.attributes,
+            tags: Tags::Values(&self.entity.tags),
+            ancestors,
+            unnamed,
+        }
+    }
+
     /// The keys under which policies on it are found.
     pub(crate) fn keys(&self) -> Vec<Key> {
         keys_of(&self.entity.uid, &self.ancestors)
@@ -113,21 +135,36 @@ impl Version {
         Some(self.placed(Arc::clone(&self.entities.get(uid)?.entity)))
     }
 
-    /// Positions of the policies that can apply.
+    /// The policies that can apply, by id.
     pub(crate) fn candidates(
         &self,
         action: Action,
         principal: &Placed,
         resource: &Placed,
-    ) -> Vec<usize> {
-        let mut found = self
-            .policies
-            .index
-            .candidates(action, &principal.keys(), &resource.keys());
-        found.retain(|position| {
-            let policy = self.policies.policies.get(*position);
-            policy.is_some_and(|policy| may_hold(&policy.facts, Some(principal), Some(resource)))
-        });
+        context: &BTreeMap<String, Value>,
+    ) -> Vec<&Arc<LoadedPolicy>> {
+        let mut found = self.slice(action, principal, resource, context);
+        found.retain(|policy| may_hold(&policy.facts, Some(principal), Some(resource)));
+        found
+    }
+
+    /// The policies that the index finds, by id.
+    pub(crate) fn slice(
+        &self,
+        action: Action,
+        principal: &Placed,
+        resource: &Placed,
+        context: &BTreeMap<String, Value>,
+    ) -> Vec<&Arc<LoadedPolicy>> {
+        let table = self.policies.schema.names.read();
+        let mut found = self.policies.index.candidates(
+            &table,
+            action,
+            &principal.located(&table),
+            &resource.located(&table),
+            context,
+        );
+        found.sort_by(|left, right| left.id().cmp(right.id()));
         found
     }
 
@@ -195,7 +232,7 @@ impl Version {
             errors: Vec::new(),
             obligations: Vec::new(),
             policy_set: self.policies.hash,
-            entities: self.entities.hash,
+            entities: self.entities.hash(),
             detail: detail.into(),
         }
     }

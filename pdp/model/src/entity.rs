@@ -126,6 +126,12 @@ impl Entity {
         }
     }
 
+    /// The attributes of an entity that has none.
+    pub fn no_attributes() -> &'static BTreeMap<String, Value> {
+        static NONE: BTreeMap<String, Value> = BTreeMap::new();
+        &NONE
+    }
+
     /// The same with these parents.
     #[must_use]
     pub fn with_parents(mut self, parents: impl IntoIterator<Item = EntityUid>) -> Self {

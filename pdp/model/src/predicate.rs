@@ -396,9 +396,11 @@ fn set_test(
     Ok(Value::Bool(result))
 }
 
+/// Whether the whole text matches.
+///
 /// Greedy match: the first piece is anchored at the start, the last at the end, those between are
 /// taken at their first occurrence. Linear in text times pieces.
-fn like(text: &str, pieces: &[LikePiece]) -> bool {
+pub fn like(text: &str, pieces: &[LikePiece]) -> bool {
     let mut rest = text;
     let mut is_anchored = true;
     let last_text = pieces
@@ -429,7 +431,8 @@ fn like(text: &str, pieces: &[LikePiece]) -> bool {
     ends_open || rest.is_empty()
 }
 
-fn contains_range(outer: IpRange, inner: IpRange) -> bool {
+/// Whether `inner` lies in `outer`; never between the two versions of IP.
+pub fn contains_range(outer: IpRange, inner: IpRange) -> bool {
     use std::net::IpAddr;
     let (outer_bits, inner_bits, width) = match (outer.address, inner.address) {
         (IpAddr::V4(outer), IpAddr::V4(inner)) => (

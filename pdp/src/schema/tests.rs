@@ -7,7 +7,7 @@ fn shipped() -> BaseSchema {
     let (file, text) = shipped_policies()
         .find(|(path, _)| *path == SCHEMA_FILE)
         .unwrap();
-    BaseSchema::parse(file, text).unwrap()
+    BaseSchema::parse(file, text, &Arc::default()).unwrap()
 }
 
 fn changed(from: &str, to: &str) -> String {
@@ -15,7 +15,7 @@ fn changed(from: &str, to: &str) -> String {
         .find(|(path, _)| *path == SCHEMA_FILE)
         .unwrap();
     assert!(text.contains(from));
-    BaseSchema::parse(file, &text.replace(from, to))
+    BaseSchema::parse(file, &text.replace(from, to), &Arc::default())
         .unwrap_err()
         .to_string()
 }
@@ -75,7 +75,9 @@ fn a_schema_that_differs_from_the_code_is_refused() {
         "Set<".repeat(500),
         ">".repeat(500)
     );
-    let shown = BaseSchema::parse("s", &deep).unwrap_err().to_string();
+    let shown = BaseSchema::parse("s", &deep, &Arc::default())
+        .unwrap_err()
+        .to_string();
     assert!(shown.contains("NESTING_MAX"), "{shown}");
 }
 
@@ -84,12 +86,19 @@ fn layout_does_not_change_the_digest() {
     let (file, text) = shipped_policies()
         .find(|(path, _)| *path == SCHEMA_FILE)
         .unwrap();
-    let spaced = BaseSchema::parse(file, &text.replace("    entity ", "// c\n entity ")).unwrap();
+    let spaced = BaseSchema::parse(
+        file,
+        &text.replace("    entity ", "// c\n entity "),
+        &Arc::default(),
+    )
+    .unwrap();
     assert_eq!(spaced.hash, shipped().hash);
     assert_ne!(spaced.text_hash, shipped().text_hash);
     let wider = text.replace("method?: String,", "method?: String, time?: Long,");
     assert_ne!(
-        BaseSchema::parse(file, &wider).unwrap().hash,
+        BaseSchema::parse(file, &wider, &Arc::default())
+            .unwrap()
+            .hash,
         shipped().hash
     );
 }
