@@ -20,7 +20,6 @@ use dataos_model::{
 
 use crate::{
     decide::Engine,
-    digest::caller_digest,
     facts::may_hold,
     narrow::Narrowing,
     source::LoadedPolicy,
@@ -31,31 +30,16 @@ use crate::{
 
 /// Id of the entity that stands for "this row" or "this cell". Policies cannot name it: rows and
 /// cells in a policy's text are refused.
-const THIS: &str = "this";
+pub(crate) const THIS: &str = "this";
 
 impl Version {
     /// Answers for each dataset, in order.
-    pub(crate) fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess> {
-        let caller = caller_digest(&request.principal, &request.context);
-        request
-            .datasets
-            .iter()
-            .map(|dataset| {
-                let question = Hash::of_parts([
-                    caller.0.as_slice(),
-                    request.action.name().as_bytes(),
-                    dataset.depot.as_bytes(),
-                    dataset.collection.as_bytes(),
-                    dataset.name.as_bytes(),
-                ]);
-                if let Some(known) = self.remembered(&question) {
-                    return known.as_ref().clone();
-                }
-                let answer = Arc::new(self.dataset(request, dataset));
-                self.remember(question, &answer);
-                answer.as_ref().clone()
-            })
-            .collect()
+    pub(crate) fn access(&self, request: &AccessRequest) -> Vec<Arc<DatasetAccess>> {
+        let answer = |dataset| {
+            self.answers
+                .get_or_insert(request, dataset, || self.dataset(request, dataset))
+        };
+        request.datasets.iter().map(answer).collect()
     }
 
     fn dataset(&self, request: &AccessRequest, dataset: &DatasetId) -> DatasetAccess {
@@ -91,25 +75,29 @@ impl Version {
         request: &AccessRequest,
         whole: &DatasetAccess,
     ) -> Result<DatasetAccess, Refusal> {
-        let placed = self.stored(&whole.dataset.uid());
-        let placed = placed.ok_or((Reason::EntityMissing, "not known".to_owned()))?;
-        let columns = placed.entity.schema.clone();
-        let columns = columns.ok_or((
+        let dataset = self.entities.get(&whole.dataset.uid());
+        let dataset = dataset.ok_or((Reason::EntityMissing, "not known".to_owned()))?;
+        let columns = dataset.entity.schema.as_ref().ok_or((
             Reason::EntityMissing,
             "its columns are not known; scan the depot".to_owned(),
         ))?;
-        let schema = self.policies.schema.specialised(&columns);
-        let schema = schema.map_err(|error| (Reason::PolicyNotTyped, error))?;
+        let schema_hash = columns.hash();
+        let table = self.policies.schema.names.read();
+        let principal = self.located_principal(&table, &request.principal).ok_or((
+            Reason::RequestInvalid,
+            "the principal has too many ancestors (ANCESTORS_MAX)".to_owned(),
+        ))?;
         let narrowing = Narrowing {
             version: self,
+            table: &table,
             request,
-            principal: self.principal(&request.principal),
-            dataset: placed,
-            columns: &columns,
-            schema,
+            principal,
+            dataset: &dataset.entity,
+            columns,
+            schema_hash,
         };
         narrowing.narrow(DatasetAccess {
-            schema_hash: columns.hash(),
+            schema_hash,
             ..whole.clone()
         })
     }

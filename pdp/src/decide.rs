@@ -42,9 +42,7 @@ impl Version {
     /// Decides. Never fails: a failure is a deny with its reason.
     pub(crate) fn decide(&self, request: &Request, engine: Engine) -> Decision {
         let compiled = match engine {
-            Engine::Compiled | Engine::CompiledWhole => {
-                caught(|| self.decide_compiled(request, engine)).flatten()
-            }
+            Engine::Compiled | Engine::CompiledWhole => self.decide_compiled(request, engine),
             Engine::IndexedStock | Engine::Stock => None,
         };
         if let Some(decision) = compiled {
@@ -62,8 +60,12 @@ impl Version {
         decided.unwrap_or_else(|(reason, detail)| self.denied(reason, detail))
     }
 
-    /// `None` where Cedar has to decide.
-    fn decide_compiled(&self, request: &Request, engine: Engine) -> Option<Decision> {
+    /// Decides by programs; `None` where Cedar has to decide, also after a panic.
+    pub(crate) fn decide_compiled(&self, request: &Request, engine: Engine) -> Option<Decision> {
+        caught(|| self.evaluate_programs(request, engine)).flatten()
+    }
+
+    fn evaluate_programs(&self, request: &Request, engine: Engine) -> Option<Decision> {
         let shapes = &self.policies.schema.shapes;
         let of = &request.resource.entity_type;
         if *of == EntityType::ROW
@@ -119,7 +121,7 @@ impl Version {
     }
 
     /// The principal as it was verified, with the parents that the snapshot adds.
-    fn located_principal<'a>(
+    pub(crate) fn located_principal<'a>(
         &'a self,
         table: &Table,
         principal: &'a Principal,

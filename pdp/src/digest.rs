@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use dataos_model::{
     entity::{Entity, EntityUid},
     hash::Hash,
-    principal::Principal,
     value::Value,
 };
 
@@ -25,16 +24,6 @@ pub(crate) fn entity_digest(entity: &Entity) -> Hash {
         Some(schema) => writer.text(&schema.hash().to_string()),
     }
     Hash::of(writer.bytes)
-}
-
-/// Digest of a principal and the facts of a call.
-pub(crate) fn caller_digest(principal: &Principal, context: &BTreeMap<String, Value>) -> Hash {
-    let mut writer = Writer::default();
-    writer.map(context);
-    Hash::of_parts([
-        entity_digest(&principal.entity()).0,
-        Hash::of(writer.bytes).0,
-    ])
 }
 
 /// Writes values so that no two differ and agree in bytes: each starts with its kind and each text

@@ -41,6 +41,7 @@ mod source;
 mod index;
 mod set;
 
+mod answers;
 mod entities;
 mod version;
 
@@ -51,9 +52,12 @@ mod access;
 mod narrow;
 mod residual;
 mod totality;
+mod tpe;
 
 mod pdp;
+mod shadow;
 
+pub use answers::RESIDUALS_MAX;
 pub use decide::Engine;
 pub use entities::{ANCESTORS_MAX, ENTITIES_MAX};
 pub use folder::{FILES_MAX, FOLDER_DEPTH_MAX};
@@ -62,6 +66,6 @@ pub use scan::{
     NESTING_MAX, OPERATORS_PER_POLICY_MAX, POLICIES_MAX, POLICY_BYTES_MAX, TEXT_BYTES_MAX,
 };
 pub use schema::{SCHEMA_BYTES_MAX, SCHEMA_FILE};
+pub use shadow::{DecisionCounts, Divergence, SHADOW_WHOLE_MAX};
 pub use shipped::{shipped_policies, write_shipped};
 pub use source::ID_BYTES_MAX;
-pub use version::RESIDUALS_MAX;

@@ -2,42 +2,45 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
-use cedar_policy::{
-    PartialEntities, PartialEntityUid, PartialRequest, PolicySet as CedarSet, Schema, Validator,
-};
 use dataos_model::{
     access::{AccessRequest, CellOutcome, CellRule, ColumnAccess, DatasetAccess},
     action::Action,
     dataset::{Column, DatasetSchema},
     decision::{Decision, Effect, Reason},
-    entity::{EntityType, EntityUid},
+    entity::{Entity, EntityType, EntityUid},
+    hash::Hash,
     mask::Mask,
     predicate::{Expression, Predicate},
 };
 
 use crate::{
-    access::this,
-    convert::{cedar_context, cedar_uid},
+    access::{THIS, this as placed_this},
     decide::forbidden,
-    residual::{condition, satisfied, unsatisfied},
-    set::cedar_set,
+    names::{Name, Table},
+    program::{Located, Tags, Unknown, World, ancestors},
+    residual::{satisfied, unsatisfied},
     source::LoadedPolicy,
-    stack::on_fitting_stack,
-    stock::{Refusal, type_check},
-    version::{Placed, Version, obligations},
+    stock::{Refusal, row_type_error},
+    tpe,
+    version::{Version, obligations},
 };
+
+static ROW: LazyLock<EntityUid> = LazyLock::new(|| EntityType::ROW.id(THIS));
+static COLUMN: EntityType = EntityType::COLUMN;
+static CELL: LazyLock<EntityUid> = LazyLock::new(|| EntityType::CELL.id(THIS));
 
 /// Everything that is known about a dataset and its caller.
 pub(crate) struct Narrowing<'a> {
     pub version: &'a Version,
+    pub table: &'a Table,
     pub request: &'a AccessRequest,
-    pub principal: Placed,
-    pub dataset: Placed,
+    pub principal: Located<'a>,
+    pub dataset: &'a Arc<Entity>,
     pub columns: &'a DatasetSchema,
-    pub schema: Arc<Validator>,
+    pub schema_hash: Hash,
 }
 
 /// What is left of one policy: it applies where the condition is true.
@@ -72,9 +75,9 @@ type Residuals = Arc<Vec<Residual>>;
 impl Narrowing<'_> {
     /// Adds rows and columns to the answer, or makes it a deny if no row can be seen.
     pub(crate) fn narrow(&self, mut answer: DatasetAccess) -> Result<DatasetAccess, Refusal> {
-        let row = this(&EntityType::ROW, &self.dataset, None);
+        let row = self.this(&ROW, None)?;
         let slice = self.slice(Action::ReadRow, &row);
-        let residuals = self.residuals(Action::ReadRow, &row, &slice)?;
+        let residuals = self.residuals(Action::ReadRow, &row, None, &slice)?;
         let rows = self.rows(&residuals);
         note(&mut answer.decision, &residuals);
         if rows == Predicate::NEVER {
@@ -115,7 +118,7 @@ impl Narrowing<'_> {
             decision.reason = Reason::NoPermit;
             decision.detail = format!(
                 "no policy permits {} to read any row of {}",
-                self.request.principal.uid, self.dataset.entity.uid
+                self.request.principal.uid, self.dataset.uid
             );
         } else {
             decision.reason = Reason::Forbidden;
@@ -124,27 +127,38 @@ impl Narrowing<'_> {
     }
 
     fn cells(&self, decision: &mut Decision) -> Result<Vec<ColumnAccess>, Refusal> {
-        let mut shared: BTreeMap<(Vec<*const LoadedPolicy>, Vec<EntityUid>), Residuals> =
+        let mut shared: BTreeMap<(Vec<*const LoadedPolicy>, Vec<Name>), Residuals> =
             BTreeMap::new();
         let mut columns = Vec::with_capacity(self.columns.columns.len());
         for column in &self.columns.columns {
-            let Some(placed) = self.placed_column(column) else {
+            let id = format!("{}/{}", self.dataset.uid.id, column.name);
+            let name = self.table.find(&COLUMN, &id);
+            let Some(name) = name.filter(|name| self.version.entities.named(*name).is_some())
+            else {
                 // Its tags are not known, so neither is what they forbid.
                 columns.push(unknown_column(column));
                 continue;
             };
-            let cell = this(&EntityType::CELL, &self.dataset, Some(&placed));
+            let cell = self.this(&CELL, Some(name))?;
             let slice = self.slice(Action::ReadCell, &cell);
             // Only ancestors that the policies name can make a difference.
-            let named: BTreeSet<&EntityUid> =
-                slice.iter().flat_map(|policy| &policy.named).collect();
-            let mentioned = cell.ancestors.iter().filter(|uid| named.contains(uid));
-            let policies = slice.iter().map(|policy| Arc::as_ptr(policy)).collect();
-            let key = (policies, mentioned.cloned().collect());
+            let named: BTreeSet<Name> =
+                slice.iter().flat_map(|p| p.named.iter().copied()).collect();
+            let mut mentioned: Vec<Name> = cell
+                .ancestors
+                .iter()
+                .copied()
+                .filter(|name| named.contains(name))
+                .collect();
+            mentioned.sort_unstable();
+            let key = (
+                slice.iter().map(|policy| Arc::as_ptr(policy)).collect(),
+                mentioned,
+            );
             let residuals = match shared.get(&key) {
                 Some(known) => Arc::clone(known),
                 None => {
-                    let found = self.residuals(Action::ReadCell, &cell, &slice)?;
+                    let found = self.residuals(Action::ReadCell, &cell, Some(name), &slice)?;
                     note(decision, &found);
                     shared.insert(key, Arc::clone(&found));
                     found
@@ -155,10 +169,21 @@ impl Narrowing<'_> {
         Ok(columns)
     }
 
-    fn placed_column(&self, column: &Column) -> Option<Placed> {
-        let dataset = &self.dataset.entity.uid.id;
-        self.version
-            .stored(&EntityType::COLUMN.id(format!("{dataset}/{}", column.name)))
+    /// The row or cell whose values are not known, with all its ancestors.
+    fn this(&self, uid: &'static EntityUid, column: Option<Name>) -> Result<Located<'_>, Refusal> {
+        let dataset = self.table.find_uid(&self.dataset.uid);
+        let ancestors = ancestors(&self.version.entities, column.into_iter().chain(dataset));
+        Ok(Located {
+            uid,
+            name: None,
+            attributes: Entity::no_attributes(),
+            tags: Tags::Values(Entity::no_attributes()),
+            ancestors: ancestors.ok_or((
+                Reason::RequestInvalid,
+                "the dataset has too many ancestors (ANCESTORS_MAX)".to_owned(),
+            ))?,
+            unnamed: Vec::new(),
+        })
     }
 
     /// Absent before masked before plain; the first rule that applies decides.
@@ -217,119 +242,82 @@ impl Narrowing<'_> {
         required.map(|column| column.name.as_str()).collect()
     }
 
-    fn slice(&self, action: Action, this: &Placed) -> Vec<&Arc<LoadedPolicy>> {
+    fn slice(&self, action: Action, this: &Located<'_>) -> Vec<&Arc<LoadedPolicy>> {
+        let index = &self.version.policies.index;
         let context = &self.request.context;
-        self.version.slice(action, &self.principal, this, context)
+        let mut found = index.candidates(self.table, action, &self.principal, this, context);
+        found.sort_unstable_by(|left, right| left.id().cmp(right.id()));
+        found
     }
 
+    /// What is left of each of the policies, by id. Programs say it; what they leave is put to Cedar.
     fn residuals(
         &self,
         action: Action,
-        this: &Placed,
+        this: &Located<'_>,
+        column: Option<Name>,
         policies: &[&Arc<LoadedPolicy>],
     ) -> Result<Residuals, Refusal> {
-        let is_deep = policies.iter().any(|policy| policy.is_deep);
-        let found = on_fitting_stack(is_deep, || self.evaluate(action, this, policies));
-        found.unwrap_or_else(|| Err((Reason::Internal, "the decision failed".to_owned())))
-    }
-
-    fn evaluate(
-        &self,
-        action: Action,
-        this: &Placed,
-        policies: &[&Arc<LoadedPolicy>],
-    ) -> Result<Residuals, Refusal> {
-        let schema = self.schema.schema();
-        let invalid = |error: String| (Reason::RequestInvalid, error);
-        let request = self.question(action, this, schema).map_err(invalid)?;
-        let entities = self.entities(this, policies, schema).map_err(invalid)?;
-        let set = cedar_set(policies.iter().copied());
-        let response = set
-            .tpe(&request, &entities, schema)
-            .map_err(|_| not_typed(policies, &request, &entities, &self.schema))?;
-        let mut residuals = Vec::new();
-        for left in response.policies() {
-            let Some(policy) = self.version.policies.get(left.id().as_ref()) else {
-                continue;
-            };
-            let condition = condition(&left, &this.entity.uid).map_err(|inexact| {
-                let detail = format!(
-                    "policy `{}` has no exact row condition: {}",
-                    policy.id(),
-                    inexact.node
-                );
-                (Reason::NotExact, detail)
-            })?;
-            residuals.push(Residual {
-                policy: Arc::clone(policy),
-                condition,
-            });
+        self.check_types(action, policies)?;
+        let world = World {
+            table: self.table,
+            entities: &self.version.entities,
+            principal: &self.principal,
+            resource: this,
+            action,
+            context: &self.request.context,
+        };
+        let unknown = Unknown {
+            world: &world,
+            columns: self.columns,
+        };
+        let mut residuals = Vec::with_capacity(policies.len());
+        let mut left = Vec::new();
+        for policy in policies {
+            let residual = policy
+                .program
+                .as_ref()
+                .map(|program| program.residual(&unknown));
+            match residual {
+                Some(Ok(condition)) => residuals.push(Residual {
+                    policy: Arc::clone(policy),
+                    condition,
+                }),
+                Some(Err(_)) | None => left.push(*policy),
+            }
         }
-        // Cedar's order is that of a hash table.
-        residuals.sort_by(|left, right| left.policy.id().cmp(right.policy.id()));
+        if !left.is_empty() {
+            let column = column.and_then(|name| self.version.entities.named(name));
+            let column = column.map(|stored| self.version.placed(Arc::clone(&stored.entity)));
+            let dataset = self.version.placed(Arc::clone(self.dataset));
+            let this = placed_this(&this.uid.entity_type, &dataset, column.as_ref());
+            let asked = tpe::Question::new(self.version, self.request, action, this);
+            for (policy, condition) in asked.conditions(self.columns, &left)? {
+                residuals.push(Residual { policy, condition });
+            }
+            residuals.sort_by(|left, right| left.policy.id().cmp(right.policy.id()));
+        }
         Ok(Arc::new(residuals))
     }
 
-    fn question(
-        &self,
-        action: Action,
-        this: &Placed,
-        schema: &Schema,
-    ) -> Result<PartialRequest, String> {
-        let facts = self.version.policies.schema.action(action);
-        let facts = facts.ok_or_else(|| format!("no action `{action}`"))?;
-        PartialRequest::new(
-            PartialEntityUid::from_concrete(cedar_uid(&self.principal.entity.uid)?),
-            facts.uid.clone(),
-            PartialEntityUid::from_concrete(cedar_uid(&this.entity.uid)?),
-            Some(cedar_context(&self.request.context)?),
-            schema,
-        )
-        .map_err(|error| error.to_string())
+    /// Every policy that can apply must type-check on the dataset: one that does not could fail at
+    /// run time, and a forbid that fails is skipped.
+    fn check_types(&self, action: Action, policies: &[&Arc<LoadedPolicy>]) -> Result<(), Refusal> {
+        let schema = &self.version.policies.schema;
+        let columns = (self.columns, self.schema_hash);
+        let principal = &self.request.principal.uid.entity_type;
+        for policy in policies {
+            row_type_error(schema, policy, columns, action, principal).map_err(|message| {
+                let detail = format!(
+                    "policy `{}` ({}): {message}",
+                    policy.id(),
+                    policy.reference.source
+                );
+                (Reason::PolicyNotTyped, detail)
+            })?;
+        }
+        Ok(())
     }
-
-    fn entities(
-        &self,
-        this: &Placed,
-        policies: &[&Arc<LoadedPolicy>],
-        schema: &Schema,
-    ) -> Result<PartialEntities, String> {
-        let looked_into = policies
-            .iter()
-            .flat_map(|policy| policy.looked_into.iter().cloned());
-        let known = self
-            .version
-            .surroundings([self.principal.clone()], looked_into);
-        let known = known.iter().map(|placed| placed.known(schema));
-        let all = known
-            .chain([this.unknown(schema)])
-            .collect::<Result<Vec<_>, _>>()?;
-        PartialEntities::from_partial_entities(all, schema).map_err(|error| error.to_string())
-    }
-}
-
-/// Which policy it was: Cedar only says that one of them does not type-check.
-fn not_typed(
-    policies: &[&Arc<LoadedPolicy>],
-    request: &PartialRequest,
-    entities: &PartialEntities,
-    schema: &Validator,
-) -> Refusal {
-    let failing = policies.iter().find_map(|policy| {
-        let alone: CedarSet = cedar_set([*policy]);
-        let error = alone.tpe(request, entities, schema.schema()).err()?;
-        let message = match type_check(&[*policy], schema) {
-            Err((_, message)) => message,
-            Ok(()) => error.to_string(),
-        };
-        Some(format!(
-            "policy `{}` ({}): {message}",
-            policy.id(),
-            policy.reference.source
-        ))
-    });
-    let detail = failing.unwrap_or_else(|| "a policy does not type-check".to_owned());
-    (Reason::PolicyNotTyped, detail)
 }
 
 /// Obligations of policies that can apply to some row bind the whole answer; policies that always

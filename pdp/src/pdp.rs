@@ -29,6 +29,7 @@ use crate::{
     problem::Problem,
     schema::{BaseSchema, SCHEMA_FILE},
     set::{PolicySet, Source, Sources},
+    shadow::{DecisionCounts, Divergence, Shadow},
     source::Origin,
     version::{Version, check_entity},
 };
@@ -38,12 +39,20 @@ use crate::{
 pub struct PdpConfig {
     /// The folder with `schema.cedarschema` and `*.cedar` files.
     pub policies_dir: PathBuf,
+    /// One in so many decisions is made again by stock Cedar and compared; 0 for none.
+    pub shadow_every: u64,
 }
+
+/// One in so many decisions is checked unless said otherwise.
+const SHADOW_EVERY: u64 = 1_024;
 
 impl PdpConfig {
     /// A PDP over this folder.
     pub fn new(policies_dir: PathBuf) -> Self {
-        Self { policies_dir }
+        Self {
+            policies_dir,
+            shadow_every: SHADOW_EVERY,
+        }
     }
 }
 
@@ -60,6 +69,7 @@ pub struct Pdp {
     writing: Mutex<()>,
     /// Why the newest reload failed, until one succeeds.
     load_error: ArcSwapOption<Fault>,
+    shadow: Shadow,
 }
 
 impl Pdp {
@@ -74,6 +84,7 @@ impl Pdp {
         tracing::info!(policy_set = %policies.hash, count = policies.len(), "policies loaded");
         let version = Version::new(Arc::new(policies), Snapshot::empty(names));
         Ok(Arc::new(Self {
+            shadow: Shadow::new(config.shadow_every),
             config,
             clock,
             active: ArcSwap::from_pointee(version),
@@ -122,12 +133,43 @@ impl Pdp {
     /// Decides by evaluating every policy, as stock Cedar does: the oracle for the index, and what
     /// benchmarks compare with.
     pub fn decide_stock(&self, request: &Request) -> Decision {
-        self.active.load().decide(request, Engine::Stock)
+        self.decide_with(request, Engine::Stock)
+    }
+
+    /// Decides in one of the ways that all give the same answer.
+    pub fn decide_with(&self, request: &Request, engine: Engine) -> Decision {
+        self.active.load().decide(request, engine)
     }
 
     /// Decides at once; the seam's `decide` for callers that are not asynchronous.
     pub fn decide_now(&self, request: &Request) -> Decision {
-        self.active.load().decide(request, Engine::Compiled)
+        self.decide_under(&self.active.load(), request)
+    }
+
+    fn decide_under(&self, version: &Arc<Version>, request: &Request) -> Decision {
+        if !self.shadow.allows_programs() {
+            return version.decide(request, Engine::Stock);
+        }
+        match version.decide_compiled(request, Engine::Compiled) {
+            Some(decision) => {
+                self.shadow.decided(version, request, &decision);
+                decision
+            }
+            None => {
+                self.shadow.fell_back();
+                version.decide(request, Engine::IndexedStock)
+            }
+        }
+    }
+
+    /// How decisions were made since the start.
+    pub fn decision_counts(&self) -> DecisionCounts {
+        self.shadow.counts()
+    }
+
+    /// Who is told when a live decision differs from stock Cedar's; set once.
+    pub fn on_divergence(&self, alarm: impl Fn(Divergence) + Send + Sync + 'static) {
+        self.shadow.on_divergence(Box::new(alarm));
     }
 
     fn write(&self) -> MutexGuard<'_, ()> {
@@ -138,6 +180,7 @@ impl Pdp {
     fn activate(&self, version: &Version, policies: PolicySet) -> Hash {
         let hash = policies.hash;
         if hash != version.policies.hash {
+            self.shadow.set_changed();
             tracing::info!(policy_set = %hash, count = policies.len(), "policies activated");
         }
         self.active.store(Arc::new(Version::new(
@@ -249,13 +292,13 @@ impl Decide for Pdp {
         let version = self.active.load_full();
         requests
             .iter()
-            .map(|request| version.decide(request, Engine::Compiled))
+            .map(|request| self.decide_under(&version, request))
             .collect()
     }
 
     async fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess> {
-        let version = self.active.load_full();
-        version.access(request)
+        let answers = self.active.load_full().access(request);
+        answers.into_iter().map(Arc::unwrap_or_clone).collect()
     }
 }
 

@@ -36,7 +36,7 @@ pub const SCHEMA_FILE: &str = "schema.cedarschema";
 /// Longest schema, in bytes.
 pub const SCHEMA_BYTES_MAX: usize = 1024 * 1024;
 /// Specialised schemas kept; when full, all are dropped and built again as needed.
-const SPECIALISED_MAX: usize = 256;
+const SPECIALISED_MAX: usize = 1_024;
 /// Schemas narrowed to some actions that are kept; when full, all are dropped.
 const NARROWED_MAX: usize = 64;
 /// Actions on rows and cells, whose attributes are those of one dataset.
@@ -60,7 +60,12 @@ pub(crate) struct BaseSchema {
     narrowed: Mutex<HashMap<Vec<Action>, Arc<Validator>>>,
     /// By the columns of rows and cells.
     specialised: Mutex<HashMap<Hash, Arc<Validator>>>,
+    /// What is wrong with a policy on the rows of a dataset.
+    pub row_types: Mutex<HashMap<RowTypes, Option<Arc<str>>>>,
 }
+
+/// A policy, the columns of rows, the action and the type of the principal.
+pub(crate) type RowTypes = (Hash, Hash, Action, EntityType);
 
 /// An action as the engine sees it.
 pub(crate) struct ActionFacts {
@@ -115,6 +120,7 @@ impl BaseSchema {
             document,
             narrowed: Mutex::default(),
             specialised: Mutex::default(),
+            row_types: Mutex::default(),
         })
     }
 
@@ -237,15 +243,40 @@ impl BaseSchema {
     /// and cells apply to anything.
     pub(crate) fn specialised(&self, columns: &DatasetSchema) -> Result<Arc<Validator>, String> {
         kept(&self.specialised, SPECIALISED_MAX, columns.hash(), || {
-            let mut document = self.applying(&ROW_ACTIONS)?;
-            for row_type in [EntityType::ROW, EntityType::CELL] {
-                let path = format!("/{NAMESPACE}/entityTypes/{}", row_type.name());
-                let facts = document.pointer_mut(&path).and_then(Json::as_object_mut);
-                let facts = facts.ok_or_else(|| format!("the schema has no type {path}"))?;
-                facts.insert("shape".to_owned(), shape(columns));
-            }
+            self.with_columns(&ROW_ACTIONS, columns)
+        })
+    }
+
+    /// The same for one action and one type of principal: a policy that is ill-typed for services
+    /// does not concern users.
+    pub(crate) fn environment(
+        &self,
+        columns: &DatasetSchema,
+        columns_hash: Hash,
+        action: Action,
+        principal: &EntityType,
+    ) -> Result<Arc<Validator>, String> {
+        let parts = [action.name(), "/", principal.name()];
+        let key = Hash::of_parts([columns_hash.0, Hash::of(parts.concat()).0]);
+        kept(&self.specialised, SPECIALISED_MAX, key, || {
+            let mut document = self.with_columns(&[action], columns)?;
+            let path = format!("/{NAMESPACE}/actions/{}/appliesTo", action.name());
+            let applies = document.pointer_mut(&path).and_then(Json::as_object_mut);
+            let applies = applies.ok_or_else(|| format!("the schema has no {path}"))?;
+            applies.insert("principalTypes".to_owned(), json!([principal.name()]));
             Ok(document)
         })
+    }
+
+    fn with_columns(&self, applying: &[Action], columns: &DatasetSchema) -> Result<Json, String> {
+        let mut document = self.applying(applying)?;
+        for row_type in [EntityType::ROW, EntityType::CELL] {
+            let path = format!("/{NAMESPACE}/entityTypes/{}", row_type.name());
+            let facts = document.pointer_mut(&path).and_then(Json::as_object_mut);
+            let facts = facts.ok_or_else(|| format!("the schema has no type {path}"))?;
+            facts.insert("shape".to_owned(), shape(columns));
+        }
+        Ok(document)
     }
 }
 

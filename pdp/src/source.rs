@@ -21,6 +21,7 @@ use crate::{
     convert::model_uid,
     facts::{self, Fact, Side},
     index::{Key, Scope},
+    names::Name,
     place::Lifted,
     problem::Problem,
     program::{Constraint, Program},
@@ -62,7 +63,7 @@ pub(crate) struct LoadedPolicy {
     /// Entities that its conditions may look into, besides those of the request.
     pub looked_into: Vec<EntityUid>,
     /// Entities that it names at all.
-    pub named: Vec<EntityUid>,
+    pub named: Vec<Name>,
     /// Whether its conditions nest so deeply that they need a big stack.
     pub is_deep: bool,
     /// Scope and conditions as a program; without one, Cedar evaluates it.
@@ -212,7 +213,10 @@ impl Loader<'_> {
                 .flat_map(conditions::looked_into)
                 .collect(),
             facts,
-            named,
+            named: named
+                .iter()
+                .map(|uid| self.schema.names.name(uid))
+                .collect(),
             scope,
             cedar,
         })

@@ -1,23 +1,33 @@
 //! A decision by Cedar itself: the oracle, and the fallback for whatever programs leave to it.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{Arc, PoisonError},
+};
 
 use cedar_policy::{
     AuthorizationError, Authorizer, PolicySet as CedarSet, Request as CedarRequest, Schema,
     ValidationMode, Validator,
 };
 use dataos_model::{
+    action::Action,
+    dataset::DatasetSchema,
     decision::{Decision, Reason, Request},
     entity::{EntityType, EntityUid},
+    hash::Hash,
 };
 
 use crate::{
     convert::{cedar_context, cedar_uid},
+    schema::BaseSchema,
     set::cedar_set,
     source::LoadedPolicy,
     stack::on_fitting_stack,
     version::{Placed, Version, check_entity},
 };
+
+/// Results of type checks that are kept; when full, all are dropped.
+const ROW_TYPES_MAX: usize = 1_000_000;
 
 /// Which policies Cedar evaluates. Both give the same answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,14 +63,13 @@ impl Version {
         let schema = self.schema_for(&resource)?;
         let question = self.question(request, schema.schema())?;
         let chosen = self.choose(request, selection, &principal, &resource);
-        let is_row = is_row(&resource);
+        if is_row(&resource) {
+            self.check_row_types(request, &resource, &chosen.candidates)?;
+        }
         let placed = self.surroundings([principal, resource], chosen.looked_into);
         let entities = self.cedar_entities(request.action, &placed);
         let entities = entities.map_err(|error| (Reason::RequestInvalid, error))?;
         let outcome = on_fitting_stack(chosen.is_deep, || {
-            if is_row {
-                check_row_types(&chosen.candidates, &schema)?;
-            }
             Ok(evaluate(&question, &chosen.set, &entities))
         });
         let failed = || Err((Reason::Internal, "the decision failed".to_owned()));
@@ -132,19 +141,44 @@ impl Version {
         if !is_row(resource) {
             return Ok(Arc::clone(base.plain()));
         }
-        let columns = resource
-            .ancestors
+        base.specialised(self.columns(resource)?)
+            .map_err(|error| (Reason::PolicyNotTyped, error))
+    }
+
+    /// The columns of the dataset that a row or cell is in.
+    fn columns(&self, row: &Placed) -> Result<&DatasetSchema, Refusal> {
+        row.ancestors
             .iter()
             .filter(|uid| uid.entity_type == EntityType::DATASET)
-            .find_map(|uid| self.entities.get(uid)?.entity.schema.clone())
+            .find_map(|uid| self.entities.get(uid)?.entity.schema.as_ref())
             .ok_or_else(|| {
                 (
                     Reason::EntityMissing,
                     "a row of no known dataset".to_owned(),
                 )
-            })?;
-        base.specialised(&columns)
-            .map_err(|error| (Reason::PolicyNotTyped, error))
+            })
+    }
+
+    /// On a row, an ill-typed policy would fail at run time and a forbid among them be skipped.
+    fn check_row_types(
+        &self,
+        request: &Request,
+        row: &Placed,
+        policies: &[&Arc<LoadedPolicy>],
+    ) -> Result<(), Refusal> {
+        let columns = self.columns(row)?;
+        let columns = (columns, columns.hash());
+        let principal = &request.principal.uid.entity_type;
+        let schema = &self.policies.schema;
+        for policy in policies {
+            row_type_error(schema, policy, columns, request.action, principal).map_err(
+                |message| {
+                    let detail = format!("policy `{}`: {message}", policy.id());
+                    (Reason::PolicyNotTyped, detail)
+                },
+            )?;
+        }
+        Ok(())
     }
 
     fn question(&self, request: &Request, schema: &Schema) -> Result<CedarRequest, Refusal> {
@@ -167,16 +201,6 @@ fn is_row(resource: &Placed) -> bool {
     *entity_type == EntityType::ROW || *entity_type == EntityType::CELL
 }
 
-/// On a row, an ill-typed policy would fail at run time and a forbid among them be skipped.
-fn check_row_types(policies: &[&Arc<LoadedPolicy>], schema: &Validator) -> Result<(), Refusal> {
-    type_check(policies, schema).map_err(|(policy, message)| {
-        (
-            Reason::PolicyNotTyped,
-            format!("policy `{}`: {message}", policy.id()),
-        )
-    })
-}
-
 /// The first of the policies that does not type-check, and why.
 pub(crate) fn type_check<'a>(
     policies: &[&'a Arc<LoadedPolicy>],
@@ -189,6 +213,44 @@ pub(crate) fn type_check<'a>(
         }
     }
     Ok(())
+}
+
+/// Whether a policy type-checks on rows with these columns for such a request; remembered for as long as the schema.
+pub(crate) fn row_type_error(
+    schema: &BaseSchema,
+    policy: &Arc<LoadedPolicy>,
+    columns: (&DatasetSchema, Hash),
+    action: Action,
+    principal: &EntityType,
+) -> Result<(), String> {
+    let locked = || {
+        schema
+            .row_types
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    };
+    let (columns, columns_hash) = columns;
+    let key = (policy.digest, columns_hash, action, principal.clone());
+    let known = locked().get(&key).cloned();
+    let error = match known {
+        Some(known) => known,
+        None => {
+            let validator = schema.environment(columns, columns_hash, action, principal)?;
+            let checked = on_fitting_stack(policy.is_deep, || type_check(&[policy], &validator));
+            let error = match checked {
+                Some(Ok(())) => None,
+                Some(Err((_, message))) => Some(Arc::from(message)),
+                None => return Err("it could not be type-checked".to_owned()),
+            };
+            let mut kept = locked();
+            if kept.len() >= ROW_TYPES_MAX {
+                kept.clear();
+            }
+            kept.insert(key, error.clone());
+            error
+        }
+    };
+    error.map_or(Ok(()), |error| Err(error.to_string()))
 }
 
 struct Outcome {

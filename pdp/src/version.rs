@@ -1,24 +1,23 @@
 //! One immutable version of policies and entities; every answer is made from one of these.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
 use cedar_policy::{Entities, PartialEntity, RestrictedExpression, Schema};
 use dataos_model::{
-    access::DatasetAccess,
     action::Action,
     annotation::Call,
     decision::{Decision, Effect, Reason},
     entity::{Entity, EntityUid},
     fault::Fault,
-    hash::Hash,
     principal::Principal,
     value::Value,
 };
 
 use crate::{
+    answers::Answers,
     convert::{Unrepresentable, cedar_entity, cedar_uid, pairs},
     entities::Snapshot,
     facts::may_hold,
@@ -30,9 +29,6 @@ use crate::{
     source::LoadedPolicy,
 };
 
-/// Answers about datasets kept per version; when full, all are dropped.
-pub const RESIDUALS_MAX: usize = 2_000;
-
 /// Policies and entities that belong together.
 #[derive(Debug)]
 pub(crate) struct Version {
@@ -40,7 +36,8 @@ pub(crate) struct Version {
     pub policies: Arc<PolicySet>,
     /// The entities.
     pub entities: Snapshot,
-    residuals: Mutex<HashMap<Hash, Arc<DatasetAccess>>>,
+    /// Answers about datasets.
+    pub answers: Answers,
 }
 
 /// An entity of a request with all its ancestors.
@@ -110,7 +107,7 @@ impl Version {
         Self {
             policies,
             entities,
-            residuals: Mutex::default(),
+            answers: Answers::default(),
         }
     }
 
@@ -236,27 +233,6 @@ impl Version {
             detail: detail.into(),
         }
     }
-
-    /// An answer given before, under the same version.
-    pub(crate) fn remembered(&self, question: &Hash) -> Option<Arc<DatasetAccess>> {
-        self.residuals
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(question)
-            .cloned()
-    }
-
-    /// Keeps an answer.
-    pub(crate) fn remember(&self, question: Hash, answer: &Arc<DatasetAccess>) {
-        let mut residuals = self
-            .residuals
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if residuals.len() >= RESIDUALS_MAX {
-            residuals.clear();
-        }
-        residuals.insert(question, Arc::clone(answer));
-    }
 }
 
 /// Whether an entity fits the schema.
@@ -297,4 +273,32 @@ fn references(entity: &Entity) -> Vec<EntityUid> {
     let values = entity.attributes.values().chain(entity.tags.values());
     values.for_each(|value| collect(value, &mut found));
     found
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::collections::BTreeMap;
+
+    use dataos_model::clock::Timestamp;
+
+    use super::*;
+    use crate::{set::Source, shipped::shipped_policies, source::Origin};
+
+    /// The shipped policies over no entities.
+    pub(crate) fn shipped() -> Version {
+        let names = Arc::default();
+        let (file, text) = shipped_policies()
+            .find(|(path, _)| *path == SCHEMA_FILE)
+            .unwrap();
+        let schema = Arc::new(BaseSchema::parse(file, text, &names).unwrap());
+        let sources: BTreeMap<_, _> = shipped_policies()
+            .filter(|(path, _)| *path != SCHEMA_FILE)
+            .map(|(path, text)| {
+                let source = Source::read(&schema, path, Origin::File, text, None).unwrap();
+                (path.to_owned(), source)
+            })
+            .collect();
+        let policies = PolicySet::new(schema, sources, Timestamp(0)).unwrap();
+        Version::new(Arc::new(policies), Snapshot::empty(names))
+    }
 }

@@ -15,9 +15,11 @@ use dataos_model::{
     value::Value,
 };
 
+use dataos_pdp::Engine;
+
 use crate::{fixture::World, spread::Spread};
 
-const WORLDS: usize = 20;
+const WORLDS: usize = 100;
 const CALLERS: usize = 20;
 /// Per caller.
 const TRIPLES: usize = 50;
@@ -271,6 +273,7 @@ struct Seen {
     allowed: usize,
     forbidden: usize,
     failing: usize,
+    compiled: usize,
 }
 
 #[test]
@@ -280,12 +283,13 @@ fn indexed_decisions_are_those_of_cedar() {
     for _ in 0..WORLDS {
         compare_world(&mut spread, &mut seen);
     }
-    assert!(seen.triples >= 20_000);
+    assert!(seen.triples >= 100_000);
     // The test says something only if all kinds of answers come.
     for (what, count) in [
         ("allowed", seen.allowed),
         ("forbidden", seen.forbidden),
         ("failing", seen.failing),
+        ("compiled", seen.compiled),
     ] {
         assert!(
             count > seen.triples / 50,
@@ -325,11 +329,11 @@ fn compare_world(spread: &mut Spread, seen: &mut Seen) {
                 (is_allowed, &determining, &errors),
                 "{request:?}\n{text}"
             );
-            if number % 20 == 0 {
+            for engine in engines(number) {
                 assert_eq!(
                     decision,
-                    world.pdp.decide_stock(&request),
-                    "{request:?}\n{text}"
+                    world.pdp.decide_with(&request, *engine),
+                    "{engine:?} {request:?}\n{text}"
                 );
             }
             seen.triples += 1;
@@ -337,6 +341,16 @@ fn compare_world(spread: &mut Spread, seen: &mut Seen) {
             seen.forbidden += usize::from(!is_allowed && !determining.is_empty());
             seen.failing += usize::from(!errors.is_empty());
         }
+    }
+    seen.compiled += usize::try_from(world.pdp.decision_counts().compiled).unwrap();
+}
+
+/// The other ways to decide: without the index always, through Cedar now and then.
+fn engines(number: usize) -> &'static [Engine] {
+    if number.is_multiple_of(20) {
+        &[Engine::CompiledWhole, Engine::IndexedStock, Engine::Stock]
+    } else {
+        &[Engine::CompiledWhole]
     }
 }
 
