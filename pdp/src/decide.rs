@@ -158,7 +158,11 @@ impl Version {
     }
 
     /// What the snapshot knows counts; the enforcement point speaks only for what it does not hold.
-    fn located_resource<'a>(&'a self, table: &Table, request: &'a Request) -> Option<Located<'a>> {
+    pub(crate) fn located_resource<'a>(
+        &'a self,
+        table: &Table,
+        request: &'a Request,
+    ) -> Option<Located<'a>> {
         let name = table.find_uid(&request.resource);
         if let Some(stored) = name.and_then(|name| self.entities.named(name)) {
             return Some(Located {

@@ -1,8 +1,8 @@
 //! The entity snapshot: immutable versions that share what did not change.
 
 use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, OnceLock},
 };
 
 use dataos_model::{
@@ -44,6 +44,8 @@ pub(crate) struct Snapshot {
     names: Arc<Names>,
     entities: DigestMap<EntityUid, Stored>,
     by_name: Shards<Name, Arc<Stored>>,
+    /// By type, in the order of their ids; made when first asked for.
+    by_type: Arc<OnceLock<HashMap<EntityType, Vec<Arc<Entity>>>>>,
 }
 
 /// Why a list of changes is refused as a whole.
@@ -66,6 +68,7 @@ impl Snapshot {
             names,
             entities: DigestMap::default(),
             by_name: Shards::default(),
+            by_type: Arc::default(),
         }
     }
 
@@ -82,6 +85,22 @@ impl Snapshot {
     /// An entity by number.
     pub(crate) fn named(&self, name: Name) -> Option<&Stored> {
         self.by_name.get(&name).map(Arc::as_ref)
+    }
+
+    /// All entities of a type, in the order of their ids.
+    pub(crate) fn of_type(&self, of: &EntityType) -> &[Arc<Entity>] {
+        let by_type = self.by_type.get_or_init(|| {
+            let mut by_type: HashMap<EntityType, Vec<Arc<Entity>>> = HashMap::new();
+            for entity in self.all() {
+                let of_type = by_type.entry(entity.uid.entity_type.clone()).or_default();
+                of_type.push(Arc::clone(entity));
+            }
+            for entities in by_type.values_mut() {
+                entities.sort_unstable_by(|left, right| left.uid.id.cmp(&right.uid.id));
+            }
+            by_type
+        });
+        by_type.get(of).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// All entities.
@@ -135,6 +154,7 @@ impl Snapshot {
             names: Arc::clone(&self.names),
             entities: self.entities.with(next),
             by_name,
+            by_type: Arc::default(),
         };
         if next.entities.len() > ENTITIES_MAX {
             return Err(Refused::Entities);

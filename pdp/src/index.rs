@@ -26,6 +26,8 @@ use crate::{
     source::LoadedPolicy,
 };
 
+/// Most permits that are kept for explanations, per action and key of one side.
+const NEAR_MAX: usize = 64;
 /// Most places per action under which policies are filed; any others are filed by scope alone.
 const PLACES_MAX: usize = 32;
 
@@ -92,6 +94,14 @@ enum Filing {
     Out,
 }
 
+/// The policies of one key of one side.
+#[derive(Clone, Debug, Default)]
+struct Side {
+    count: u32,
+    /// Some of the permits, for explanations.
+    near: List,
+}
+
 type List = Arc<Vec<Arc<LoadedPolicy>>>;
 
 /// Action, principal key, resource key -> policies. Copies share what did not change.
@@ -100,9 +110,11 @@ pub(crate) struct Index {
     names: Arc<Names>,
     hasher: RandomState,
     by_scope: Shards<(Action, Slot, Slot), List>,
-    /// How many policies each key of one side has, so that keys without any are not combined.
-    principals: Shards<(Action, Slot), u32>,
-    resources: Shards<(Action, Slot), u32>,
+    /// What each key of one side has, so that keys without any are not combined.
+    principals: Shards<(Action, Slot), Side>,
+    resources: Shards<(Action, Slot), Side>,
+    /// All that are filed by value, per action.
+    lifted: Shards<(Action, Slot), Side>,
     /// By the digest of action, place and value.
     by_value: Shards<u64, List>,
     /// The places that policies are filed under, with their number.
@@ -118,6 +130,7 @@ impl Index {
             by_scope: Shards::default(),
             principals: Shards::default(),
             resources: Shards::default(),
+            lifted: Shards::default(),
             by_value: Shards::default(),
             places: Shards::default(),
         }
@@ -151,6 +164,8 @@ impl Index {
             if let Some(lifted) = lifted
                 && self.is_filed_by_value(action, lifted, policy, filing)
             {
+                // Found by no key of a side, but near all.
+                count(&mut self.lifted, (action, ANY), policy, filing);
                 for value in &lifted.values {
                     let key = self.value_key(action, &lifted.place, value);
                     self.by_value.update(key, change);
@@ -158,8 +173,8 @@ impl Index {
                 continue;
             }
             self.by_scope.update((action, principal, resource), change);
-            count(&mut self.principals, (action, principal), filing);
-            count(&mut self.resources, (action, resource), filing);
+            count(&mut self.principals, (action, principal), policy, filing);
+            count(&mut self.resources, (action, resource), policy, filing);
         }
     }
 
@@ -278,10 +293,24 @@ fn keep(is_empty: bool) -> Keep {
     if is_empty { Keep::Nothing } else { Keep::Entry }
 }
 
-fn count(counts: &mut Shards<(Action, Slot), u32>, key: (Action, Slot), filing: Filing) {
-    counts.update(key, |count| {
-        *count = counted(*count, filing);
-        keep(*count == 0)
+fn count(
+    sides: &mut Shards<(Action, Slot), Side>,
+    key: (Action, Slot),
+    policy: &Arc<LoadedPolicy>,
+    filing: Filing,
+) {
+    sides.update(key, |side| {
+        side.count = counted(side.count, filing);
+        match filing {
+            Filing::In if policy.reference.effect_is_permit && side.near.len() < NEAR_MAX => {
+                Arc::make_mut(&mut side.near).push(Arc::clone(policy));
+            }
+            Filing::Out if side.near.iter().any(|kept| Arc::ptr_eq(kept, policy)) => {
+                Arc::make_mut(&mut side.near).retain(|kept| !Arc::ptr_eq(kept, policy));
+            }
+            Filing::In | Filing::Out => {}
+        }
+        keep(side.count == 0)
     });
 }
 
@@ -289,6 +318,31 @@ fn counted(count: u32, filing: Filing) -> u32 {
     match filing {
         Filing::In => count.saturating_add(1),
         Filing::Out => count.saturating_sub(1),
+    }
+}
+
+impl Index {
+    /// Permits that match the resource, then those that match the principal, then others; not all.
+    pub(crate) fn permits_near<'a>(
+        &'a self,
+        table: &Table,
+        action: Action,
+        principal: &Located<'_>,
+        resource: &Located<'_>,
+    ) -> impl Iterator<Item = &'a Arc<LoadedPolicy>> {
+        let resources = present(table, resource, |_| true);
+        let principals = present(table, principal, |_| true);
+        let of_resources = resources
+            .into_iter()
+            .filter_map(move |slot| self.resources.get(&(action, slot)));
+        let of_principals = principals
+            .into_iter()
+            .filter_map(move |slot| self.principals.get(&(action, slot)));
+        let lifted = self.lifted.get(&(action, ANY)).into_iter();
+        of_resources
+            .chain(of_principals)
+            .chain(lifted)
+            .flat_map(|side| side.near.iter())
     }
 }
 

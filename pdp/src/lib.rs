@@ -46,6 +46,8 @@ mod entities;
 mod version;
 
 mod decide;
+mod explain;
+mod search;
 mod stock;
 
 mod access;

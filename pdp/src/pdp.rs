@@ -14,11 +14,12 @@ use dataos_model::{
     access::{AccessRequest, DatasetAccess},
     clock::Clock,
     decision::{Decision, Request},
-    entity::EntityChange,
+    entity::{Entity, EntityChange, EntityUid},
+    explain::{Explanation, Search, SearchPage},
     fault::{Fault, FaultKind},
     hash::Hash,
     policy::{PolicyInfo, PolicySetInfo, PolicyText},
-    seams::{Decide, EntitySink, Policies},
+    seams::{Decide, EntitySink, Explore, Policies},
 };
 
 use crate::{
@@ -146,6 +147,14 @@ impl Pdp {
         self.decide_under(&self.active.load(), request)
     }
 
+    fn engine(&self) -> Engine {
+        if self.shadow.allows_programs() {
+            Engine::Compiled
+        } else {
+            Engine::Stock
+        }
+    }
+
     fn decide_under(&self, version: &Arc<Version>, request: &Request) -> Decision {
         if !self.shadow.allows_programs() {
             return version.decide(request, Engine::Stock);
@@ -160,6 +169,11 @@ impl Pdp {
                 version.decide(request, Engine::IndexedStock)
             }
         }
+    }
+
+    /// Rows and columns at once, shared with later callers that ask the same.
+    pub fn access_now(&self, request: &AccessRequest) -> Vec<Arc<DatasetAccess>> {
+        self.active.load().access(request)
     }
 
     /// How decisions were made since the start.
@@ -297,8 +311,24 @@ impl Decide for Pdp {
     }
 
     async fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess> {
-        let answers = self.active.load_full().access(request);
-        answers.into_iter().map(Arc::unwrap_or_clone).collect()
+        let answers = self.access_now(request).into_iter();
+        answers.map(Arc::unwrap_or_clone).collect()
+    }
+}
+
+#[async_trait]
+impl Explore for Pdp {
+    async fn explain(&self, request: &Request) -> Explanation {
+        self.active.load_full().explain(request, self.engine())
+    }
+
+    async fn search(&self, search: &Search) -> Result<SearchPage, Fault> {
+        self.active.load_full().search(search, self.engine())
+    }
+
+    fn entity(&self, uid: &EntityUid) -> Option<Arc<Entity>> {
+        let version = self.active.load();
+        Some(Arc::clone(&version.entities.get(uid)?.entity))
     }
 }
 

@@ -123,16 +123,22 @@ impl Program {
         }
         for clause in clauses {
             match clause {
-                Clause::When(expression) => match compiler.node(expression)? {
-                    Node::All(nodes) => conditions.extend(nodes),
-                    node => conditions.push(node),
-                },
+                Clause::When(expression) => {
+                    flatten(compiler.node(expression)?, &mut conditions);
+                }
                 Clause::Unless(expression) => {
                     conditions.push(Node::Not(Box::new(compiler.node(expression)?)));
                 }
             }
         }
         Ok(Self { conditions })
+    }
+}
+
+fn flatten(node: Node, conditions: &mut Vec<Node>) {
+    match node {
+        Node::All(nodes) => nodes.into_iter().for_each(|node| flatten(node, conditions)),
+        node => conditions.push(node),
     }
 }
 

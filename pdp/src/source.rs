@@ -1,6 +1,6 @@
 //! One policy text -> checked policies, each with what decisions need to know of it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::OnceLock};
 
 use cedar_policy::{
     ActionConstraint, Effect, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint,
@@ -19,6 +19,7 @@ use dataos_model::{
 use crate::{
     conditions,
     convert::model_uid,
+    explain::Conjunct,
     facts::{self, Fact, Side},
     index::{Key, Scope},
     names::Name,
@@ -70,6 +71,8 @@ pub(crate) struct LoadedPolicy {
     pub program: Option<Program>,
     /// A value that has to stand in a request.
     pub lifted: Option<Lifted>,
+    /// Its conditions as a person reads them; made when first asked for.
+    pub conjuncts: OnceLock<Vec<Conjunct>>,
 }
 
 impl Scope {
@@ -208,6 +211,7 @@ impl Loader<'_> {
                 .as_ref()
                 .and_then(|program| Lifted::of(program, is_on_rows)),
             program,
+            conjuncts: OnceLock::new(),
             looked_into: conditions
                 .iter()
                 .flat_map(conditions::looked_into)
@@ -395,7 +399,7 @@ impl Loader<'_> {
 }
 
 /// What the scope asks of principal and resource.
-fn constraints(policy: &Policy) -> (Constraint, Constraint) {
+pub(crate) fn constraints(policy: &Policy) -> (Constraint, Constraint) {
     let of = |name: &cedar_policy::EntityTypeName| EntityType::named(name.basename());
     let principal = match policy.principal_constraint() {
         PrincipalConstraint::Any => Constraint::Any,

@@ -155,7 +155,8 @@ impl<'a> World<'a> {
         }
     }
 
-    pub(super) fn boolean(&'a self, node: &'a Node) -> Result<bool, Stop> {
+    /// Whether a condition is true.
+    pub(crate) fn boolean(&'a self, node: &'a Node) -> Result<bool, Stop> {
         match node {
             Node::In(side, names) => {
                 let located = self.side(*side);

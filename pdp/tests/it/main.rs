@@ -6,6 +6,7 @@ mod access;
 mod differential;
 #[cfg(test)]
 mod entities;
+mod explore;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
