@@ -54,6 +54,8 @@ mod totality;
 
 mod pdp;
 
+pub mod analysis;
+
 pub use decide::Engine;
 pub use entities::{ANCESTORS_MAX, ENTITIES_MAX};
 pub use folder::{FILES_MAX, FOLDER_DEPTH_MAX};

@@ -1,5 +1,7 @@
 //! The PDP as others hold it: the active version, and the ways to change it.
 
+mod texts;
+
 use std::{
     collections::BTreeMap,
     num::NonZero,
