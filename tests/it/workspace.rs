@@ -39,6 +39,7 @@ fn rooms_depend_on_rooms_as_the_architecture_says() {
         ("dataos-proof", &[]),
         ("dataos-console", &[]),
         ("dataos-sql", &["dataos-model"]),
+        ("dataos-store", &["dataos-model"]),
         ("dataos-pdp", &["dataos-model"]),
         ("dataos-audit", &["dataos-model", "dataos-proof"]),
         ("dataos-catalog", &["dataos-model", "dataos-sql"]),
