@@ -52,6 +52,8 @@ mod narrow;
 mod residual;
 mod totality;
 
+pub mod authzen;
+
 mod pdp;
 
 pub mod analysis;
