@@ -100,8 +100,10 @@ impl App {
             .map_err(|error| Fault::unavailable(format!("no address to listen on: {error}")))?;
         let directory = DataDirectory::open(&config.data_dir)?;
         check_data_folder(&config, &directory)?;
+        directory.check_metadata(&config.metadata)?;
         let clock: Arc<dyn Clock> = Arc::new(clock::SystemClock);
         let rooms = Rooms::open(&config, directory.path(), clock).await?;
+        directory.note_metadata(&config.metadata)?;
         let certificates = open_certificates(&config, directory.path(), &rooms, address).await?;
         let tls = Arc::new(certificates.server_config()?);
         let gateway = Arc::new(rooms.gateway(&config)?);
@@ -201,7 +203,7 @@ impl Rooms {
     async fn open(config: &Config, folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
         let secrets = Arc::new(SealedSecrets::open(folder)?);
         let pepper = Pepper::new(&secrets.get_or_create(PEPPER).await?);
-        let store = Store::open(&folder.join("accounts.db")).await?;
+        let store = Store::open(&config.metadata, &folder.join("accounts.db")).await?;
         let accounts = Arc::new(Accounts::open(store, pepper, clock.now()).await?);
         if config.policies_dir.starts_with(&config.data_dir) && !config.policies_dir.exists() {
             dataos_pdp::write_shipped(&config.policies_dir)?;
@@ -217,6 +219,7 @@ impl Rooms {
         let catalog = Catalog::open(
             CatalogConfig {
                 directory: folder.join("catalog"),
+                metadata: config.metadata.clone(),
             },
             CatalogSeams {
                 sink: Arc::clone(&pdp) as _,
@@ -237,7 +240,10 @@ impl Rooms {
             },
         )?;
         let orchestrator = Orchestrator::open(
-            OrchestratorConfig::new(folder.join("orchestrator")),
+            OrchestratorConfig {
+                metadata: config.metadata.clone(),
+                ..OrchestratorConfig::new(folder.join("orchestrator"))
+            },
             OrchestratorSeams {
                 decide: Arc::clone(&pdp) as _,
                 record: Arc::clone(&log) as _,

@@ -66,7 +66,8 @@ impl Orchestrator {
         seams: OrchestratorSeams,
     ) -> Result<Arc<Self>, Fault> {
         create_private(&config.directory.join("runs"))?;
-        let store = Store::open(&config.directory.join("orchestrator.db")).await?;
+        let file = config.directory.join("orchestrator.db");
+        let store = Store::open(&config.metadata, &file).await?;
         let core = Arc::new(Core::new(Parts {
             config,
             governor: Governor {

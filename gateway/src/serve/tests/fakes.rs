@@ -449,9 +449,12 @@ pub(super) struct Scene {
 
 pub(super) async fn scene() -> Scene {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("accounts.db"))
-        .await
-        .unwrap();
+    let store = Store::open(
+        &dataos_store::Metadata::Embedded,
+        &folder.path().join("accounts.db"),
+    )
+    .await
+    .unwrap();
     let pepper = Pepper::new(&Secret::new([7; 32]));
     let clock: Arc<dyn Clock> = Arc::new(FixedClock);
     let accounts = Arc::new(Accounts::open(store, pepper, clock.now()).await.unwrap());
