@@ -9,6 +9,7 @@
 mod console;
 mod crash;
 mod demo;
+mod filters;
 mod journey;
 mod refusals;
 mod secrets;
