@@ -21,6 +21,7 @@ mod matrix;
 
 mod case;
 mod fixture;
+mod outcome;
 mod run;
 mod statement;
 

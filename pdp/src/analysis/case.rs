@@ -232,9 +232,14 @@ fn read(file: &str, text: &str) -> Result<FileWire, Problem> {
     };
     read.map_err(|error| {
         let place = error.location().map(|at| (at.line(), at.column()));
+        let message = error.to_string();
+        // The place is told with the file.
+        let message = message
+            .rsplit_once(" at line ")
+            .map_or(message.as_str(), |(message, _)| message);
         Problem {
             position: place,
-            ..Problem::whole(file, error.to_string())
+            ..Problem::whole(file, message)
         }
         .with_hint("docs/policy-as-code.md shows the form of a test file")
     })

@@ -6,13 +6,12 @@ use std::{
 };
 
 use dataos_model::{
-    access::{AccessRequest, CellOutcome, ColumnAccess, DatasetAccess},
+    access::{AccessRequest, DatasetAccess},
     action::Action,
     clock::{Clock, Timestamp},
-    decision::{Decision, Effect, PolicyRef, Request},
+    decision::{Effect, Request},
     entity::{Entity, EntityChange, EntityType, EntityUid},
     fault::{Fault, FaultKind, Location},
-    predicate::Predicate,
     seams::{Decide, EntitySink},
 };
 use serde_json::Value as Json;
@@ -25,6 +24,7 @@ use super::{
     case::{Case, Expect, Question, Resource, Rows, TestFile},
     finding::{Finding, Rule},
     fixture::{FixtureDataset, Fixtures},
+    outcome::{Outcome, column_text, consulted},
     statement::{Answer, RunStatements, Statement},
 };
 
@@ -145,16 +145,6 @@ struct World {
     fixtures: Fixtures,
     cases: Vec<Case>,
     held: BTreeSet<EntityUid>,
-}
-
-/// What came out of a case.
-struct Outcome {
-    effect: Effect,
-    reason: String,
-    detail: String,
-    policies: BTreeSet<String>,
-    tables: Vec<DatasetAccess>,
-    rows: Option<Vec<Vec<Json>>>,
 }
 
 impl World {
@@ -401,66 +391,4 @@ fn unequal(expected: &[Json], got: &[Json]) -> Option<String> {
             got.join(", ")
         )
     })
-}
-
-impl Outcome {
-    fn of(decision: &Decision) -> Self {
-        Self {
-            effect: decision.effect,
-            reason: decision.reason.code().to_owned(),
-            detail: decision.detail.clone(),
-            policies: ids(&decision.policies).collect(),
-            tables: Vec::new(),
-            rows: None,
-        }
-    }
-
-    fn failed(reason: &str, detail: &str) -> Self {
-        Self {
-            effect: Effect::Deny,
-            reason: reason.to_owned(),
-            detail: detail.to_owned(),
-            policies: BTreeSet::new(),
-            tables: Vec::new(),
-            rows: None,
-        }
-    }
-}
-
-fn ids(policies: &[PolicyRef]) -> impl Iterator<Item = String> {
-    policies.iter().map(|policy| policy.id.clone())
-}
-
-/// All policies that had a say about a dataset, its rows and its columns.
-fn consulted(access: &DatasetAccess) -> BTreeSet<String> {
-    let columns = access
-        .columns
-        .iter()
-        .flat_map(|column| ids(&column.policies));
-    ids(&access.decision.policies)
-        .chain(ids(&access.row_policies))
-        .chain(columns)
-        .collect()
-}
-
-/// What becomes of a column: `plain`, `absent`, a mask, or several with their conditions.
-fn column_text(tables: &[DatasetAccess], name: &str) -> String {
-    let columns = tables.iter().flat_map(|table| &table.columns);
-    let mut named = columns.filter(|column| column.name == name);
-    named.next().map_or_else(|| "absent".to_owned(), rules_text)
-}
-
-fn rules_text(column: &ColumnAccess) -> String {
-    let rules = column.rules.iter().map(|rule| {
-        let outcome = match &rule.outcome {
-            CellOutcome::Plain => "plain".to_owned(),
-            CellOutcome::Absent => "absent".to_owned(),
-            CellOutcome::Masked(mask) => mask.to_string(),
-        };
-        match &rule.when {
-            Predicate::Constant(_) => outcome,
-            when => format!("{outcome} where {when}"),
-        }
-    });
-    rules.collect::<Vec<_>>().join(", else ")
 }

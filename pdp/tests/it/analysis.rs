@@ -302,3 +302,105 @@ fn a_difference_ignores_layout_and_names_the_cells_that_flip() {
         ]
     );
 }
+
+#[test]
+fn a_test_file_that_is_wrong_says_where_and_what() {
+    let case = |fields: &str| {
+        format!(
+            "{CUSTOMERS}cases:\n  - name: x\n    principal: {{user: bob}}\n{fields}    expect: {{decision: allow}}\n"
+        )
+    };
+    let dataset = "    action: select\n    resource: Dataset::\"shop:crm/customers\"\n";
+    let request = "    action: query\n    resource: Workspace::\"public\"\n";
+    for (text, place, part) in [
+        (case(""), "16:5", "`action` and `resource`, or `sql`"),
+        (
+            case(&format!("{request}    sql: SELECT 1\n")),
+            "16:5",
+            "or `sql`",
+        ),
+        (
+            case(&dataset.replace("select", "selekt")),
+            "16:5",
+            "unknown action `selekt`",
+        ),
+        (
+            case(&dataset.replace("select", "read_row")),
+            "16:5",
+            "ask for `select`",
+        ),
+        (
+            case(&dataset.replace("Dataset::", "Dataset:")),
+            "16:5",
+            "write Type::",
+        ),
+        (
+            case(dataset).replace("user: bob", "roles: [x]"),
+            "16:5",
+            "`user` or `service`",
+        ),
+        (
+            case(dataset).replace("decision: allow", "decision: yes"),
+            "16:5",
+            "neither allow nor deny",
+        ),
+        (
+            case(request).replace("{decision: allow}", "{decision: allow, rows: [1]}"),
+            "16:5",
+            "of datasets alone",
+        ),
+        (
+            case(dataset).replace("integer", "int"),
+            "2:5",
+            "is not a column type",
+        ),
+        (
+            case(dataset).replace("age: 17", "age: old"),
+            "2:5",
+            "row 2: \"old\" is no integer (`age`)",
+        ),
+        (
+            case(dataset).replace("{id: 3}", "{id: 3, nope: 1}"),
+            "2:5",
+            "no column `nope`",
+        ),
+        (
+            case(dataset).replace("{id: 3}", "{region: EMEA}"),
+            "2:5",
+            "row 3: `id` has no value",
+        ),
+        (
+            case(dataset).replace("1990-01-02", "1990-13-02"),
+            "2:5",
+            "is no date (`born`)",
+        ),
+        (
+            case(dataset).replace("'99.99'", "'99.99999'"),
+            "2:5",
+            "is no decimal(10,2)",
+        ),
+        (
+            case(dataset).replace("shop.crm.customers", "customers"),
+            "2:5",
+            "is not a dataset address",
+        ),
+        (
+            case(dataset).replace("name: x\n", "name: x\n    nam: y\n"),
+            "17:5",
+            "nam",
+        ),
+        (
+            case(dataset).replace("name: x\n", "name: x\n    name: y\n"),
+            "17:5",
+            "name",
+        ),
+    ] {
+        let report = test_texts(&texts("", &text), &[], None);
+        let shown: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+        let start = format!("tests/own.yaml:{place}:");
+        assert!(
+            shown.len() == 1 && shown[0].starts_with(&start) && shown[0].contains(part),
+            "{part}: {shown:#?}"
+        );
+    }
+}
