@@ -16,7 +16,7 @@ use dataos_model::{
     access::{AccessRequest, DatasetAccess},
     clock::Clock,
     decision::{Decision, Request},
-    entity::EntityChange,
+    entity::{Entity, EntityChange},
     fault::{Fault, FaultKind},
     hash::Hash,
     policy::{PolicyInfo, PolicySetInfo, PolicyText},
@@ -304,6 +304,10 @@ impl Policies for Pdp {
             .collect();
         list.sort_by(|left, right| left.id.cmp(&right.id));
         list
+    }
+
+    fn entities(&self) -> Vec<Arc<Entity>> {
+        self.active.load().entities.all().cloned().collect()
     }
 
     async fn check(&self, texts: &[PolicyText]) -> Result<(), Fault> {

@@ -152,6 +152,10 @@ impl Policies for World {
         Vec::new()
     }
 
+    fn entities(&self) -> Vec<Arc<dataos_model::entity::Entity>> {
+        Vec::new()
+    }
+
     async fn check(&self, texts: &[PolicyText]) -> Result<(), Fault> {
         if texts
             .iter()

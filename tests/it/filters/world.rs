@@ -166,6 +166,10 @@ impl Policies for Watched {
         self.pdp.list()
     }
 
+    fn entities(&self) -> Vec<Arc<Entity>> {
+        self.pdp.entities()
+    }
+
     async fn check(&self, texts: &[PolicyText]) -> Result<(), Fault> {
         self.pdp.check(texts).await
     }

@@ -216,6 +216,10 @@ impl Policies for FakePolicies {
         }]
     }
 
+    fn entities(&self) -> Vec<Arc<dataos_model::entity::Entity>> {
+        Vec::new()
+    }
+
     async fn check(&self, _texts: &[PolicyText]) -> Result<(), Fault> {
         Ok(())
     }
