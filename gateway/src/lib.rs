@@ -34,3 +34,5 @@ mod reload;
 mod serve;
 
 pub mod demo;
+
+pub mod policy_code;
