@@ -31,6 +31,7 @@ pub use attach::Attached;
 use crate::{
     accept::{self, Acceptor},
     accounts::Accounts,
+    applied::{self, AppliedPolicies},
     authenticate::{Authenticator, api_key::Pepper, token::Tokens},
     certificates::{self, Certificates},
     config::Config,
@@ -72,6 +73,7 @@ pub struct RunningApp {
 struct Rooms {
     secrets: Arc<SealedSecrets>,
     accounts: Arc<Accounts>,
+    applied: Arc<AppliedPolicies>,
     pdp: Arc<Pdp>,
     log: Arc<AuditLog>,
     catalog: Arc<Catalog>,
@@ -212,6 +214,8 @@ impl Rooms {
             PdpConfig::new(config.policies_dir.clone()),
             Arc::clone(&clock),
         )?;
+        let applied = folder.join(applied::FOLDER);
+        let applied = Arc::new(AppliedPolicies::open(applied, Arc::clone(&pdp) as _).await?);
         let audit = AuditConfig::new(folder.join("audit"), config.audit_origin.clone());
         let audit_key = secrets.get_or_create(AUDIT_KEY).await?;
         let log = AuditLog::open(audit, audit_key, Arc::clone(&clock))?;
@@ -260,6 +264,7 @@ impl Rooms {
         Ok(Self {
             secrets,
             accounts,
+            applied,
             pdp,
             log,
             catalog,
@@ -287,6 +292,7 @@ impl Rooms {
         Ok(Gateway::new(
             seams,
             accounts,
+            Arc::clone(&self.applied),
             authenticator,
             GatewayConfig {
                 limits: config.limits.clone(),

@@ -18,6 +18,7 @@ mod accept;
 mod limits;
 
 mod accounts;
+mod applied;
 mod authenticate;
 
 mod route;

@@ -35,6 +35,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     accounts::{Accounts, User},
+    applied::AppliedPolicies,
     authenticate::{Authenticator, api_key::Pepper, token::Tokens},
     config::Limits,
     serve::{Gateway, GatewayConfig, Seams},
@@ -477,6 +478,8 @@ pub(super) async fn scene() -> Scene {
     });
     let decide = Arc::new(FakeDecide::default());
     let policies = Arc::new(FakePolicies::default());
+    let applied = AppliedPolicies::open(folder.path().join("applied"), Arc::clone(&policies) as _);
+    let applied = Arc::new(applied.await.unwrap());
     let query = Arc::new(FakeQuery {
         runs: AtomicUsize::new(0),
         started: Notify::new(),
@@ -507,7 +510,13 @@ pub(super) async fn scene() -> Scene {
         session_lifetime: Duration::from_secs(3600),
     };
     Scene {
-        gateway: Arc::new(Gateway::new(seams, accounts, authenticator, config)),
+        gateway: Arc::new(Gateway::new(
+            seams,
+            accounts,
+            applied,
+            authenticator,
+            config,
+        )),
         record,
         decide,
         policies,
