@@ -11,6 +11,7 @@ mod crash;
 mod demo;
 mod filters;
 mod journey;
+mod metadata;
 mod policy_code;
 mod refusals;
 mod secrets;
