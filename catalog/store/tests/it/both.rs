@@ -3,7 +3,7 @@
 use dataos_model::fault::{Fault, FaultKind};
 use dataos_store::{Metadata, Store, test_server::TestServer};
 
-use crate::{NEWER, SCHEMA, insert, open, users};
+use crate::fixtures::{NEWER, SCHEMA, insert, open, users};
 
 /// Both engines, each with nothing in it.
 struct Engines {

@@ -8,7 +8,7 @@ use dataos_store::{
     test_server::{PASSWORD, TestServer},
 };
 
-use crate::{SCHEMA, insert, open, users};
+use crate::fixtures::{SCHEMA, insert, open, users};
 
 async fn refused(metadata: &Metadata) -> Fault {
     let folder = tempfile::tempdir().unwrap();
