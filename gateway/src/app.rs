@@ -207,15 +207,7 @@ impl Rooms {
         let pepper = Pepper::new(&secrets.get_or_create(PEPPER).await?);
         let store = Store::open(&config.metadata, &folder.join("accounts.db")).await?;
         let accounts = Arc::new(Accounts::open(store, pepper, clock.now()).await?);
-        if config.policies_dir.starts_with(&config.data_dir) && !config.policies_dir.exists() {
-            dataos_pdp::write_shipped(&config.policies_dir)?;
-        }
-        let pdp = Pdp::open(
-            PdpConfig::new(config.policies_dir.clone()),
-            Arc::clone(&clock),
-        )?;
-        let applied = folder.join(applied::FOLDER);
-        let applied = Arc::new(AppliedPolicies::open(applied, Arc::clone(&pdp) as _).await?);
+        let (pdp, applied) = open_policies(config, folder, Arc::clone(&clock)).await?;
         let audit = AuditConfig::new(folder.join("audit"), config.audit_origin.clone());
         let audit_key = secrets.get_or_create(AUDIT_KEY).await?;
         let log = AuditLog::open(audit, audit_key, Arc::clone(&clock))?;
@@ -378,6 +370,21 @@ fn check_data_folder(config: &Config, directory: &DataDirectory) -> Result<(), F
         ));
     }
     Ok(())
+}
+
+/// The PDP over the policies folder, with the texts that were applied over REST in force.
+async fn open_policies(
+    config: &Config,
+    folder: &Path,
+    clock: Arc<dyn Clock>,
+) -> Result<(Arc<Pdp>, Arc<AppliedPolicies>), Fault> {
+    if config.policies_dir.starts_with(&config.data_dir) && !config.policies_dir.exists() {
+        dataos_pdp::write_shipped(&config.policies_dir)?;
+    }
+    let pdp = Pdp::open(PdpConfig::new(config.policies_dir.clone()), clock)?;
+    let texts = folder.join(applied::FOLDER);
+    let applied = AppliedPolicies::open(texts, Arc::clone(&pdp) as _).await?;
+    Ok((pdp, Arc::new(applied)))
 }
 
 async fn open_certificates(

@@ -37,7 +37,7 @@ pub enum PolicyCommand {
 
 /// Where the policies are and how the result is told.
 #[derive(Debug, Args)]
-pub struct Common {
+struct Common {
     /// The policies folder.
     #[arg(default_value = "policies")]
     folder: PathBuf,

@@ -452,6 +452,11 @@ pub(super) struct Scene {
     _folder: tempfile::TempDir,
 }
 
+async fn applied(folder: &std::path::Path, policies: Arc<FakePolicies>) -> Arc<AppliedPolicies> {
+    let folder = folder.join("applied");
+    Arc::new(AppliedPolicies::open(folder, policies).await.unwrap())
+}
+
 pub(super) async fn scene() -> Scene {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(
@@ -478,8 +483,7 @@ pub(super) async fn scene() -> Scene {
     });
     let decide = Arc::new(FakeDecide::default());
     let policies = Arc::new(FakePolicies::default());
-    let applied = AppliedPolicies::open(folder.path().join("applied"), Arc::clone(&policies) as _);
-    let applied = Arc::new(applied.await.unwrap());
+    let applied = applied(folder.path(), Arc::clone(&policies)).await;
     let query = Arc::new(FakeQuery {
         runs: AtomicUsize::new(0),
         started: Notify::new(),
@@ -509,14 +513,9 @@ pub(super) async fn scene() -> Scene {
         },
         session_lifetime: Duration::from_secs(3600),
     };
+    let gateway = Gateway::new(seams, accounts, applied, authenticator, config);
     Scene {
-        gateway: Arc::new(Gateway::new(
-            seams,
-            accounts,
-            applied,
-            authenticator,
-            config,
-        )),
+        gateway: Arc::new(gateway),
         record,
         decide,
         policies,
