@@ -15,6 +15,7 @@ use dataos_model::{
     lineage::WriteLineage,
     seams::{Assets, EntitySink, Lineage, ScanReport, Secrets},
 };
+use dataos_store::Metadata;
 
 use crate::{
     change::{Mutation, Target},
@@ -22,7 +23,7 @@ use crate::{
     scan::{self, diff},
     search,
     state::{Published, State},
-    store::SqliteStore,
+    store::Tables,
     transactions::{Planned, Transactions},
     writes,
 };
@@ -37,8 +38,21 @@ const DEPOTS_MAX: usize = 1000;
 /// Where the catalog keeps what it knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogConfig {
-    /// The catalog's own folder; created if it is not there. It holds `catalog.db`.
+    /// The catalog's own folder; created if it is not there. It holds `catalog.db`, if `metadata` is
+    /// embedded.
     pub directory: PathBuf,
+    /// Where the tables are.
+    pub metadata: Metadata,
+}
+
+impl CatalogConfig {
+    /// Everything in `directory`.
+    pub fn new(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            metadata: Metadata::default(),
+        }
+    }
 }
 
 /// What the catalog needs from other rooms.
@@ -69,7 +83,7 @@ impl Catalog {
     /// the stricter tags stay.
     ///
     /// # Errors
-    /// A store that is newer, damaged, foreign or in use; or a sink that refuses.
+    /// A store that is newer, damaged, foreign, in use or out of reach; or a sink that refuses.
     pub async fn open(config: CatalogConfig, seams: CatalogSeams) -> Result<Arc<Self>, Fault> {
         let directory = config.directory;
         tokio::fs::create_dir_all(&directory)
@@ -78,13 +92,13 @@ impl Catalog {
                 Fault::unavailable(format!("catalog folder {}: {error}", directory.display()))
                     .with_hint("check the path and its permissions")
             })?;
-        let store = SqliteStore::open(&directory.join(STORE_FILE)).await?;
+        let tables = Tables::open(&config.metadata, &directory.join(STORE_FILE)).await?;
         let CatalogSeams {
             sink,
             secrets,
             clock,
         } = seams;
-        let transactions = Transactions::open(store, sink, Arc::clone(&clock)).await?;
+        let transactions = Transactions::open(tables, sink, Arc::clone(&clock)).await?;
         let catalog = Arc::new(Self {
             transactions: Arc::new(transactions),
             directory,

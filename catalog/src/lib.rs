@@ -13,7 +13,7 @@
 //! # use dataos_model::{fault::Fault, seams::{Assets, EntitySink, Secrets}, clock::Clock};
 //! # async fn demo(sink: Arc<dyn EntitySink>, secrets: Arc<dyn Secrets>, clock: Arc<dyn Clock>)
 //! # -> Result<(), Fault> {
-//! let config = CatalogConfig { directory: "/var/lib/dataos/catalog".into() };
+//! let config = CatalogConfig::new("/var/lib/dataos/catalog".into());
 //! let catalog = Catalog::open(config, CatalogSeams { sink, secrets, clock }).await?;
 //! let report = catalog.scan("lake").await?;
 //! # Ok(()) }

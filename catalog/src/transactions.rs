@@ -11,7 +11,7 @@ use crate::{
     change::Mutation,
     entities::{Touched, difference},
     state::{Published, State},
-    store::SqliteStore,
+    store::Tables,
 };
 
 /// What a transaction decided on the state it found: its changes, and what to tell the caller.
@@ -29,17 +29,20 @@ pub(crate) struct Transactions {
 
 #[derive(Debug)]
 struct Writer {
-    store: SqliteStore,
+    store: Tables,
     state: State,
     /// Why no more changes are taken: state and store may differ. Set for as long as a transaction
     /// runs too, so that one that is torn out by a panic leaves it set.
     stopped: Option<Fault>,
+    /// Set after a failed transaction whose end is not known yet: what the PDP has seen, and where it
+    /// may differ from the store. The next change finds out first.
+    unsettled: Option<(Arc<AssetSnapshot>, Touched)>,
 }
 
 impl Transactions {
     /// Loads the store and hands all entities to the sink.
     pub(crate) async fn open(
-        mut store: SqliteStore,
+        store: Tables,
         sink: Arc<dyn EntitySink>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Fault> {
@@ -49,6 +52,7 @@ impl Transactions {
             store,
             state,
             stopped: None,
+            unsettled: None,
         });
         let transactions = Self {
             sink,
@@ -79,6 +83,7 @@ impl Transactions {
         plan: impl FnOnce(&State) -> Planned<T>,
     ) -> Result<T, Fault> {
         let mut writer = self.writer.lock().await;
+        self.settle(&mut writer).await;
         if let Some(fault) = &writer.stopped {
             return Err(fault.clone());
         }
@@ -86,7 +91,7 @@ impl Transactions {
         if mutations.is_empty() {
             return Ok(answer);
         }
-        writer.stopped = Some(stopped("a change was interrupted"));
+        writer.stopped = Some(stopped("a change was interrupted; restart to go on"));
         let outcome = self.commit(&mut writer, cause, &mutations).await;
         match outcome {
             Ok(()) => {
@@ -115,10 +120,10 @@ impl Transactions {
             .await
         {
             Ok(pending) => pending,
-            Err(error) => {
+            Err(fault) => {
                 // Nothing but the store has seen the change, and it rolls back what it has not committed.
                 writer.stopped = None;
-                return Err(error.into());
+                return Err(fault);
             }
         };
         let old = Arc::clone(&state.published().snapshot);
@@ -127,35 +132,47 @@ impl Transactions {
         let (seen, outcome) = match self.feed(difference(&old, &new, &touched)) {
             Err(fault) => {
                 let undone = pending.roll_back().await;
-                (old, Err(undone.err().map_or(fault, Fault::from)))
+                (old, Err(undone.err().unwrap_or(fault)))
             }
-            Ok(()) => (new, pending.commit().await.map_err(Fault::from)),
+            Ok(()) => (new, pending.commit().await),
         };
         match outcome {
             Ok(()) => self.published.store(Arc::new(state.published().clone())),
-            Err(_) => writer.stopped = self.recover(writer, &seen, &touched).await.err(),
+            Err(_) => {
+                writer.unsettled = Some((seen, touched));
+                self.settle(writer).await;
+            }
         }
         outcome
     }
 
-    /// After a failed transaction: what is durable counts, for us and for the PDP, which has `seen`.
+    /// After a failed transaction: what is durable counts, for us and for the PDP. A store that cannot
+    /// be read is asked again at the next change.
+    async fn settle(&self, writer: &mut Writer) {
+        let Some((seen, touched)) = writer.unsettled.take() else {
+            return;
+        };
+        match self.recover(writer, &seen, &touched).await {
+            Ok(()) => writer.stopped = None,
+            Err(fault) => {
+                writer.stopped = Some(stopped(&fault.message));
+                writer.unsettled = Some((seen, touched));
+            }
+        }
+    }
+
     async fn recover(
         &self,
         writer: &mut Writer,
         seen: &AssetSnapshot,
         touched: &Touched,
     ) -> Result<(), Fault> {
-        let stored = writer
-            .store
-            .load()
-            .await
-            .map_err(|error| stopped(&error.to_string()))?;
+        let stored = writer.store.load().await?;
         let written = std::mem::take(&mut writer.state.written);
         writer.state = State::load(stored);
         writer.state.written = written;
         let published = writer.state.published().clone();
-        self.feed(difference(seen, &published.snapshot, touched))
-            .map_err(|fault| stopped(&fault.message))?;
+        self.feed(difference(seen, &published.snapshot, touched))?;
         self.published.store(Arc::new(published));
         Ok(())
     }
@@ -171,5 +188,5 @@ impl Transactions {
 fn stopped(why: &str) -> Fault {
     Fault::unavailable(format!("the catalog takes no more changes: {why}"))
         .with_reason("catalog_stopped")
-        .with_hint("reads go on; mend the cause and restart")
+        .with_hint("reads go on; mend the cause and try again")
 }

@@ -31,6 +31,7 @@ pub use attach::Attached;
 use crate::{
     accept::{self, Acceptor},
     accounts::Accounts,
+    applied::{self, AppliedPolicies},
     authenticate::{Authenticator, api_key::Pepper, token::Tokens},
     certificates::{self, Certificates},
     config::Config,
@@ -72,6 +73,7 @@ pub struct RunningApp {
 struct Rooms {
     secrets: Arc<SealedSecrets>,
     accounts: Arc<Accounts>,
+    applied: Arc<AppliedPolicies>,
     pdp: Arc<Pdp>,
     log: Arc<AuditLog>,
     catalog: Arc<Catalog>,
@@ -100,8 +102,10 @@ impl App {
             .map_err(|error| Fault::unavailable(format!("no address to listen on: {error}")))?;
         let directory = DataDirectory::open(&config.data_dir)?;
         check_data_folder(&config, &directory)?;
+        directory.check_metadata(&config.metadata)?;
         let clock: Arc<dyn Clock> = Arc::new(clock::SystemClock);
         let rooms = Rooms::open(&config, directory.path(), clock).await?;
+        directory.note_metadata(&config.metadata)?;
         let certificates = open_certificates(&config, directory.path(), &rooms, address).await?;
         let tls = Arc::new(certificates.server_config()?);
         let gateway = Arc::new(rooms.gateway(&config)?);
@@ -201,15 +205,9 @@ impl Rooms {
     async fn open(config: &Config, folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
         let secrets = Arc::new(SealedSecrets::open(folder)?);
         let pepper = Pepper::new(&secrets.get_or_create(PEPPER).await?);
-        let store = Store::open(&folder.join("accounts.db")).await?;
+        let store = Store::open(&config.metadata, &folder.join("accounts.db")).await?;
         let accounts = Arc::new(Accounts::open(store, pepper, clock.now()).await?);
-        if config.policies_dir.starts_with(&config.data_dir) && !config.policies_dir.exists() {
-            dataos_pdp::write_shipped(&config.policies_dir)?;
-        }
-        let pdp = Pdp::open(
-            PdpConfig::new(config.policies_dir.clone()),
-            Arc::clone(&clock),
-        )?;
+        let (pdp, applied) = open_policies(config, folder, Arc::clone(&clock)).await?;
         let audit = AuditConfig::new(folder.join("audit"), config.audit_origin.clone());
         let audit_key = secrets.get_or_create(AUDIT_KEY).await?;
         let log = AuditLog::open(audit, audit_key, Arc::clone(&clock))?;
@@ -217,6 +215,7 @@ impl Rooms {
         let catalog = Catalog::open(
             CatalogConfig {
                 directory: folder.join("catalog"),
+                metadata: config.metadata.clone(),
             },
             CatalogSeams {
                 sink: Arc::clone(&pdp) as _,
@@ -237,7 +236,10 @@ impl Rooms {
             },
         )?;
         let orchestrator = Orchestrator::open(
-            OrchestratorConfig::new(folder.join("orchestrator")),
+            OrchestratorConfig {
+                metadata: config.metadata.clone(),
+                ..OrchestratorConfig::new(folder.join("orchestrator"))
+            },
             OrchestratorSeams {
                 decide: Arc::clone(&pdp) as _,
                 record: Arc::clone(&log) as _,
@@ -254,6 +256,7 @@ impl Rooms {
         Ok(Self {
             secrets,
             accounts,
+            applied,
             pdp,
             log,
             catalog,
@@ -281,6 +284,7 @@ impl Rooms {
         Ok(Gateway::new(
             seams,
             accounts,
+            Arc::clone(&self.applied),
             authenticator,
             GatewayConfig {
                 limits: config.limits.clone(),
@@ -366,6 +370,21 @@ fn check_data_folder(config: &Config, directory: &DataDirectory) -> Result<(), F
         ));
     }
     Ok(())
+}
+
+/// The PDP over the policies folder, with the texts that were applied over REST in force.
+async fn open_policies(
+    config: &Config,
+    folder: &Path,
+    clock: Arc<dyn Clock>,
+) -> Result<(Arc<Pdp>, Arc<AppliedPolicies>), Fault> {
+    if config.policies_dir.starts_with(&config.data_dir) && !config.policies_dir.exists() {
+        dataos_pdp::write_shipped(&config.policies_dir)?;
+    }
+    let pdp = Pdp::open(PdpConfig::new(config.policies_dir.clone()), clock)?;
+    let texts = folder.join(applied::FOLDER);
+    let applied = AppliedPolicies::open(texts, Arc::clone(&pdp) as _).await?;
+    Ok((pdp, Arc::new(applied)))
 }
 
 async fn open_certificates(

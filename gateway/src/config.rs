@@ -16,12 +16,14 @@ use std::{
 };
 
 use dataos_model::fault::Fault;
+use dataos_store::Metadata;
 
 pub use issuer::{ClaimNames, IssuerConfig, KeySource};
 
-use sources::{SETTINGS, Values, default_data_dir};
+use sources::{METADATA_URL, SETTINGS, Values, default_data_dir};
 use values::{
-    certificate_files, distinct_issuers, duration, host_names, limits, log_format, parsed, text,
+    certificate_files, distinct_issuers, duration, host_names, limits, log_format, metadata,
+    parsed, text,
 };
 
 /// Where the value of a setting came from.
@@ -107,6 +109,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Folder that holds everything.
     pub data_dir: PathBuf,
+    /// Where accounts, catalog and resources are kept.
+    pub metadata: Metadata,
     /// Folder of files to register as a depot.
     pub data: Option<PathBuf>,
     /// Further host names and addresses for the certificate.
@@ -178,6 +182,14 @@ impl Config {
         {
             *value = data_dir.join("policies").display().to_string();
         }
+        let metadata = metadata(&values)?;
+        if let (Metadata::Postgres(url), Some((value, _))) =
+            (&metadata, values.get_mut(METADATA_URL))
+            && !value.is_empty()
+        {
+            // From here on, nothing holds the text with the password.
+            *value = url.to_string();
+        }
         let explained = SETTINGS
             .iter()
             .filter_map(|setting| {
@@ -196,6 +208,7 @@ impl Config {
                 .filter(|t| !t.is_empty())
                 .map(PathBuf::from),
             data_dir,
+            metadata,
             host_names: host_names(&values)?,
             certificate: certificate_files(&values)?,
             limits: limits(&values)?,

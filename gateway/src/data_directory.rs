@@ -1,7 +1,8 @@
 //! The data directory: one folder holds everything, one process uses it at a time.
 //!
-//! `format` names the layout and its version, `lock` is held while a process runs. Whatever is not
-//! understood is left untouched and refused with what to do next.
+//! `format` names the layout and its version, `lock` is held while a process runs, `metadata` is there
+//! if accounts, catalog and resources are kept elsewhere. Whatever is not understood is left untouched
+//! and refused with what to do next.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -11,11 +12,17 @@ use std::{
 };
 
 use dataos_model::fault::{Fault, FaultKind};
+use dataos_store::Metadata;
 
 /// What `format` says before the version.
 const FORMAT_NAME: &str = "dataos-data";
 /// The version that this program reads and writes.
 const FORMAT_VERSION: u32 = 1;
+
+/// Names the engine that holds the metadata of this data directory, if it is not the embedded one.
+const METADATA_FILE: &str = "metadata";
+/// What that file says.
+const METADATA_POSTGRES: &str = "postgresql\n";
 
 /// A data directory that belongs to this process until it is dropped.
 #[derive(Debug)]
@@ -74,6 +81,57 @@ impl DataDirectory {
     /// The folder, absolute.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Refuses metadata elsewhere than where this directory's are: a start would find none, and let
+    /// in a new administrator without the policies of the old one.
+    ///
+    /// # Errors
+    /// They are elsewhere, or the mark is damaged.
+    pub(crate) fn check_metadata(&self, metadata: &Metadata) -> Result<(), Fault> {
+        let shown = self.path.display();
+        let conflict = |problem: &str, hint: &str| {
+            let message = format!("metadata of data directory {shown} {problem}");
+            Err(Fault::new(FaultKind::Conflict, message).with_hint(hint))
+        };
+        let mark = match fs::read_to_string(self.path.join(METADATA_FILE)) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => Some(error.to_string()),
+        };
+        let is_embedded = self.path.join("accounts.db").exists();
+        match (mark.as_deref(), metadata) {
+            (None, Metadata::Embedded) | (Some(METADATA_POSTGRES), Metadata::Postgres(_)) => Ok(()),
+            (None, Metadata::Postgres(_)) if !is_embedded => Ok(()),
+            (None, Metadata::Postgres(_)) => conflict(
+                "is in its SQLite files, and the setting `metadata_url` names a database",
+                "unset it, or start with a new data directory",
+            ),
+            (Some(METADATA_POSTGRES), Metadata::Embedded) => conflict(
+                "is in PostgreSQL, and the setting `metadata_url` is not set",
+                "set it to the database that was used before",
+            ),
+            (Some(text), _) => Err(Fault::new(
+                FaultKind::Damaged,
+                format!("data directory {shown}: file `{METADATA_FILE}` says {text:?}"),
+            )
+            .with_hint("nothing was changed; restore it from a backup")),
+        }
+    }
+
+    /// Remembers where metadata is, once it has been opened there.
+    ///
+    /// # Errors
+    /// The mark cannot be written.
+    pub(crate) fn note_metadata(&self, metadata: &Metadata) -> Result<(), Fault> {
+        let path = self.path.join(METADATA_FILE);
+        if *metadata == Metadata::Embedded || path.exists() {
+            return Ok(());
+        }
+        write_atomic(&path, METADATA_POSTGRES.as_bytes(), 0o600).map_err(|error| {
+            Fault::unavailable(format!("{} cannot be written: {error}", path.display()))
+                .with_hint("check space and permissions of the disk")
+        })
     }
 }
 
@@ -160,6 +218,7 @@ mod tests {
     use std::fs;
 
     use dataos_model::fault::FaultKind;
+    use dataos_store::Metadata;
 
     use super::{DataDirectory, touches_data_directory};
 
@@ -197,6 +256,28 @@ mod tests {
             );
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         }
+    }
+
+    #[test]
+    fn metadata_stays_where_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = Metadata::Postgres("postgresql://localhost/meta".parse().unwrap());
+        let old = DataDirectory::open(&folder.path().join("old")).unwrap();
+        fs::write(old.path().join("accounts.db"), "").unwrap();
+        assert!(old.check_metadata(&Metadata::Embedded).is_ok());
+        let fault = old.check_metadata(&elsewhere).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Conflict, "{fault}");
+
+        let new = DataDirectory::open(&folder.path().join("new")).unwrap();
+        new.note_metadata(&Metadata::Embedded).unwrap();
+        assert!(new.check_metadata(&elsewhere).is_ok());
+        new.note_metadata(&elsewhere).unwrap();
+        assert!(new.check_metadata(&elsewhere).is_ok());
+        let fault = new.check_metadata(&Metadata::Embedded).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Conflict, "{fault}");
+        fs::write(new.path().join("metadata"), "x").unwrap();
+        let fault = new.check_metadata(&elsewhere).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Damaged, "{fault}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod catalog;
 pub(crate) mod overview;
 pub(crate) mod policies;
+pub(crate) mod policy_texts;
 pub(crate) mod public;
 pub(crate) mod query;
 pub(crate) mod resources;

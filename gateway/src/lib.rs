@@ -18,6 +18,7 @@ mod accept;
 mod limits;
 
 mod accounts;
+mod applied;
 mod authenticate;
 
 mod route;
@@ -34,3 +35,5 @@ mod reload;
 mod serve;
 
 pub mod demo;
+
+pub mod policy_code;

@@ -88,6 +88,7 @@ pub(crate) struct Head {
     pub(crate) content_type: Option<String>,
     pub(crate) accept: String,
     pub(crate) accept_encoding: String,
+    pub(crate) if_match: Option<String>,
     pub(crate) if_none_match: Option<String>,
 }
 
@@ -120,6 +121,8 @@ const SINGLE: &[&str] = &[
     "expect",
     "dpop",
     "x-request-id",
+    "if-match",
+    "if-none-match",
     CSRF_HEADER,
 ];
 /// Headers that `Connection` must not nominate, so that no hop can remove them.
@@ -188,6 +191,7 @@ pub(crate) fn check(parts: &Parts, peer: &Peer) -> Result<Head, Refusal> {
         content_type: text(header::CONTENT_TYPE),
         accept: list(&parts.headers, header::ACCEPT),
         accept_encoding: list(&parts.headers, header::ACCEPT_ENCODING),
+        if_match: text(header::IF_MATCH),
         if_none_match: text(header::IF_NONE_MATCH),
     })
 }

@@ -8,6 +8,7 @@ use dataos_gateway::{
     config::{Config, Flags, LogFormat},
     demo::DemoOptions,
     observe,
+    policy_code::{self, PolicyCommand},
 };
 use dataos_model::fault::Fault;
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,6 +37,11 @@ enum Command {
     Serve(Settings),
     /// Show the whole path on generated data in a fresh temporary directory.
     Demo(Demo),
+    /// Check, test, compare and lay out policies; needs neither server nor data directory.
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Questions about the configuration.
     Config {
         #[command(subcommand)]
@@ -101,6 +107,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Serve(settings) => settings.load().and_then(serve),
         Command::Demo(options) => demo(&options),
+        Command::Policy { command } => policy_code::run(&command).map(show_done),
         Command::Config {
             command: ConfigCommand::Explain(settings),
         } => settings.load().map(|config| explain(&config)),
@@ -121,6 +128,14 @@ fn say(line: impl Display) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}");
     let _ = out.flush();
+}
+
+/// Prints what a command over policies has to say.
+fn show_done(done: policy_code::Done) -> ExitCode {
+    // A closed pipe ends quietly.
+    let _ = std::io::stdout().lock().write_all(done.output.as_bytes());
+    let _ = std::io::stderr().lock().write_all(done.notes.as_bytes());
+    ExitCode::from(done.code)
 }
 
 fn explain(config: &Config) -> ExitCode {

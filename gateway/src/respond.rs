@@ -132,6 +132,16 @@ pub(crate) fn problem_kind(kind: FaultKind) -> (&'static str, &'static str, Stat
         FaultKind::Denied => ("denied", "Denied by policy", StatusCode::FORBIDDEN),
         FaultKind::NotFound => ("not_found", "Not found", StatusCode::NOT_FOUND),
         FaultKind::Conflict => ("conflict", "Conflict", StatusCode::CONFLICT),
+        FaultKind::PreconditionFailed => (
+            "precondition_failed",
+            "Changed in the meantime",
+            StatusCode::PRECONDITION_FAILED,
+        ),
+        FaultKind::PreconditionRequired => (
+            "precondition_required",
+            "A condition is required",
+            StatusCode::PRECONDITION_REQUIRED,
+        ),
         FaultKind::TooLarge => ("too_large", "Too large", StatusCode::PAYLOAD_TOO_LARGE),
         FaultKind::Unsupported => (
             "unsupported",

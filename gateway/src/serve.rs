@@ -24,9 +24,11 @@ use dataos_model::{
 };
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Body;
+use tokio::sync::Semaphore;
 
 use crate::{
     accounts::Accounts,
+    applied::AppliedPolicies,
     authenticate::Authenticator,
     config::Limits,
     decide,
@@ -39,6 +41,9 @@ use crate::{
 };
 
 use refuse::{check_shape, denial_shown};
+
+/// Most candidate policy folders that are checked or tested at a time; each takes a core.
+pub(crate) const CANDIDATES_MAX: usize = 2;
 
 /// The rooms behind the edge.
 #[derive(Clone, Debug)]
@@ -66,6 +71,9 @@ pub(crate) struct Seams {
 pub(crate) struct Gateway {
     pub(crate) seams: Seams,
     pub(crate) accounts: Arc<Accounts>,
+    pub(crate) applied: Arc<AppliedPolicies>,
+    /// Places for candidates that are being checked or tested.
+    pub(crate) candidates: Arc<Semaphore>,
     pub(crate) authenticator: Authenticator,
     pub(crate) figures: Figures,
     pub(crate) refusals: Arc<Refusals>,
@@ -122,6 +130,7 @@ impl Gateway {
     pub(crate) fn new(
         seams: Seams,
         accounts: Arc<Accounts>,
+        applied: Arc<AppliedPolicies>,
         authenticator: Authenticator,
         config: GatewayConfig,
     ) -> Self {
@@ -130,6 +139,8 @@ impl Gateway {
             figures: Figures::new(),
             seams,
             accounts,
+            applied,
+            candidates: Arc::new(Semaphore::new(CANDIDATES_MAX)),
             authenticator,
             limits: config.limits,
             session_lifetime: config.session_lifetime,

@@ -1,42 +1,40 @@
-//! Accounts, API keys and sessions on disk: SQLite, one connection, every change durable.
+//! Accounts, API keys and sessions at rest; every change durable.
 //!
-//! The only module here that names sqlx. What is read on the request path lives in memory
-//! (`accounts`); this is its journal.
+//! What is read on the request path lives in memory (`accounts`); this is its journal.
 
 use std::path::Path;
 
-use dataos_model::fault::{Fault, FaultKind};
-use sqlx::{
-    Row, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
+use dataos_model::fault::Fault;
+use dataos_store::{Metadata, Row, Schema, StoreError};
 
 use crate::accounts::{Account, ApiKey, Session, User};
 
-/// Version of the tables.
-const SCHEMA_VERSION: i64 = 1;
-const SCHEMA: &str = "
+/// The tables. `user` is a word of SQL, hence the quotes.
+const SCHEMA: Schema = Schema {
+    name: "accounts",
+    application_id: 0,
+    migrations: &["
 CREATE TABLE users (
-    user TEXT PRIMARY KEY,
-    profile TEXT NOT NULL,
-    password_hash TEXT NOT NULL
-) STRICT;
+    \"user\" {text} PRIMARY KEY,
+    profile {text} NOT NULL,
+    password_hash {text} NOT NULL
+){strict};
 CREATE TABLE api_keys (
-    id TEXT PRIMARY KEY,
-    user TEXT NOT NULL REFERENCES users (user) ON DELETE CASCADE,
-    name TEXT NOT NULL,
-    digest BLOB NOT NULL,
-    created_at INTEGER NOT NULL,
-    expires_at INTEGER,
-    last_used_at INTEGER
-) STRICT;
+    id {text} PRIMARY KEY,
+    \"user\" {text} NOT NULL REFERENCES users (\"user\") ON DELETE CASCADE,
+    name {text} NOT NULL,
+    digest {bytes} NOT NULL,
+    created_at {integer} NOT NULL,
+    expires_at {integer},
+    last_used_at {integer}
+){strict};
 CREATE TABLE sessions (
-    digest TEXT PRIMARY KEY,
-    user TEXT NOT NULL REFERENCES users (user) ON DELETE CASCADE,
-    expires_at INTEGER NOT NULL
-) STRICT;
-PRAGMA user_version = 1;
-";
+    digest {text} PRIMARY KEY,
+    \"user\" {text} NOT NULL REFERENCES users (\"user\") ON DELETE CASCADE,
+    expires_at {integer} NOT NULL
+){strict};
+"],
+};
 
 /// Everything that is stored.
 #[derive(Debug, Default)]
@@ -47,56 +45,19 @@ pub(crate) struct Stored {
 }
 
 /// The tables.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Store {
-    pool: SqlitePool,
+    tables: dataos_store::Store,
 }
 
 impl Store {
-    /// Opens or creates the tables in `path`.
+    /// Opens or creates the tables, in `file` if `metadata` is embedded.
     ///
     /// # Errors
-    /// A file that cannot be opened, is damaged, or is of a newer version.
-    pub(crate) async fn open(path: &Path) -> Result<Self, Fault> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true);
-        let failed = |error: sqlx::Error| {
-            Fault::new(FaultKind::Damaged, format!("{}: {error}", path.display()))
-                .with_hint("nothing was changed; restore it from a backup")
-        };
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options)
-            .await
-            .map_err(failed)?;
-        let version: i64 = sqlx::query_scalar("PRAGMA user_version")
-            .fetch_one(&pool)
-            .await
-            .map_err(failed)?;
-        match version {
-            0 => {
-                let mut transaction = pool.begin().await.map_err(failed)?;
-                sqlx::raw_sql(SCHEMA)
-                    .execute(&mut *transaction)
-                    .await
-                    .map_err(failed)?;
-                transaction.commit().await.map_err(failed)?;
-            }
-            SCHEMA_VERSION => {}
-            newer => {
-                let message = format!(
-                    "{} has version {newer}, this program knows {SCHEMA_VERSION}",
-                    path.display()
-                );
-                return Err(Fault::new(FaultKind::Unsupported, message)
-                    .with_hint("nothing was changed; use the newer `dataos`"));
-            }
-        }
-        Ok(Self { pool })
+    /// What is there cannot be opened, is damaged, in use, or of a newer version.
+    pub(crate) async fn open(metadata: &Metadata, file: &Path) -> Result<Self, Fault> {
+        let tables = dataos_store::Store::open(&SCHEMA, metadata, file).await?;
+        Ok(Self { tables })
     }
 
     /// Reads everything; sessions that ended before `now_ms` are deleted.
@@ -104,62 +65,24 @@ impl Store {
     /// # Errors
     /// Damaged storage.
     pub(crate) async fn load(&self, now_ms: i64) -> Result<Stored, Fault> {
-        sqlx::query("DELETE FROM sessions WHERE expires_at <= ?")
-            .bind(now_ms)
-            .execute(&self.pool)
-            .await
-            .map_err(unavailable)?;
-        let mut stored = Stored::default();
-        let rows = sqlx::query("SELECT profile, password_hash FROM users")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(unavailable)?;
-        for row in rows {
-            let profile: String = row.try_get(0).map_err(unavailable)?;
-            let user: User = serde_json::from_str(&profile).map_err(|error| {
-                Fault::new(
-                    FaultKind::Damaged,
-                    format!("a stored user cannot be read: {error}"),
-                )
-            })?;
-            let password_hash = row.try_get(1).map_err(unavailable)?;
-            stored.accounts.push(Account {
-                user,
-                password_hash,
-            });
-        }
-        let rows = sqlx::query(
-            "SELECT id, user, name, digest, created_at, expires_at, last_used_at FROM api_keys",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(unavailable)?;
-        for row in rows {
-            stored.keys.push(ApiKey {
-                id: row.try_get(0).map_err(unavailable)?,
-                user: row.try_get(1).map_err(unavailable)?,
-                name: row.try_get(2).map_err(unavailable)?,
-                digest: row.try_get(3).map_err(unavailable)?,
-                created_at: row.try_get(4).map_err(unavailable)?,
-                expires_at: row.try_get(5).map_err(unavailable)?,
-                last_used_at: row
-                    .try_get::<Option<i64>, _>(6)
-                    .map_err(unavailable)?
-                    .unwrap_or(0),
-            });
-        }
-        let rows = sqlx::query("SELECT digest, user, expires_at FROM sessions")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(unavailable)?;
-        for row in rows {
-            stored.sessions.push(Session {
-                digest: row.try_get(0).map_err(unavailable)?,
-                user: row.try_get(1).map_err(unavailable)?,
-                expires_at: row.try_get(2).map_err(unavailable)?,
-            });
-        }
-        Ok(stored)
+        let tables = &self.tables;
+        tables
+            .execute(
+                "DELETE FROM sessions WHERE expires_at <= $1",
+                &[now_ms.into()],
+            )
+            .await?;
+        let users = tables
+            .query("SELECT profile, password_hash FROM users", &[])
+            .await?;
+        let keys = tables.query("SELECT * FROM api_keys", &[]).await?;
+        let sessions = tables.query("SELECT * FROM sessions", &[]).await?;
+        let damaged = |problem: String| tables.damaged(problem);
+        Ok(Stored {
+            accounts: every(&users, account).map_err(damaged)?,
+            keys: every(&keys, key).map_err(damaged)?,
+            sessions: every(&sessions, session).map_err(damaged)?,
+        })
     }
 
     /// Adds or replaces an account. With `ends_sessions` its sessions are deleted with it.
@@ -173,26 +96,29 @@ impl Store {
     ) -> Result<(), Fault> {
         let profile = serde_json::to_string(&account.user)
             .map_err(|error| Fault::internal(format!("a user cannot be encoded: {error}")))?;
-        let mut transaction = self.pool.begin().await.map_err(unavailable)?;
-        sqlx::query(
-            "INSERT INTO users (user, profile, password_hash) VALUES (?, ?, ?)
-             ON CONFLICT (user) DO UPDATE SET
-                 profile = excluded.profile, password_hash = excluded.password_hash",
-        )
-        .bind(&account.user.user)
-        .bind(profile)
-        .bind(&account.password_hash)
-        .execute(&mut *transaction)
-        .await
-        .map_err(unavailable)?;
-        if ends_sessions {
-            sqlx::query("DELETE FROM sessions WHERE user = ?")
-                .bind(&account.user.user)
-                .execute(&mut *transaction)
-                .await
-                .map_err(unavailable)?;
-        }
-        transaction.commit().await.map_err(unavailable)
+        let user = &account.user.user;
+        let write = async {
+            let mut transaction = self.tables.begin().await?;
+            transaction
+                .execute(
+                    "INSERT INTO users (\"user\", profile, password_hash) VALUES ($1, $2, $3)
+                     ON CONFLICT (\"user\") DO UPDATE SET
+                         profile = excluded.profile, password_hash = excluded.password_hash",
+                    &[
+                        user.into(),
+                        profile.into(),
+                        account.password_hash.as_str().into(),
+                    ],
+                )
+                .await?;
+            if ends_sessions {
+                transaction
+                    .execute("DELETE FROM sessions WHERE \"user\" = $1", &[user.into()])
+                    .await?;
+            }
+            transaction.commit().await
+        };
+        write.await.map_err(unavailable)
     }
 
     /// Deletes an account with its keys and sessions.
@@ -200,8 +126,10 @@ impl Store {
     /// # Errors
     /// The store cannot be written.
     pub(crate) async fn delete_account(&self, user: &str) -> Result<(), Fault> {
-        self.execute(sqlx::query("DELETE FROM users WHERE user = ?").bind(user))
+        self.tables
+            .execute("DELETE FROM users WHERE \"user\" = $1", &[user.into()])
             .await
+            .map_err(unavailable)
     }
 
     /// Adds a key.
@@ -209,20 +137,21 @@ impl Store {
     /// # Errors
     /// The store cannot be written.
     pub(crate) async fn put_key(&self, key: &ApiKey) -> Result<(), Fault> {
-        let query = sqlx::query(
-            "INSERT INTO api_keys (id, user, name, digest, created_at, expires_at)
-             VALUES (?, ?, ?, ?, ?, ?)",
-        );
-        self.execute(
-            query
-                .bind(&key.id)
-                .bind(&key.user)
-                .bind(&key.name)
-                .bind(&key.digest)
-                .bind(key.created_at)
-                .bind(key.expires_at),
-        )
-        .await
+        self.tables
+            .execute(
+                "INSERT INTO api_keys (id, \"user\", name, digest, created_at, expires_at)
+                 VALUES ($1, $2, $3, $4, $5, $6)",
+                &[
+                    (&key.id).into(),
+                    (&key.user).into(),
+                    (&key.name).into(),
+                    key.digest.as_slice().into(),
+                    key.created_at.into(),
+                    key.expires_at.into(),
+                ],
+            )
+            .await
+            .map_err(unavailable)
     }
 
     /// Notes when keys were last used.
@@ -230,16 +159,19 @@ impl Store {
     /// # Errors
     /// The store cannot be written.
     pub(crate) async fn touch_keys(&self, used: &[(String, i64)]) -> Result<(), Fault> {
-        let mut transaction = self.pool.begin().await.map_err(unavailable)?;
-        for (id, at) in used {
-            sqlx::query("UPDATE api_keys SET last_used_at = ? WHERE id = ?")
-                .bind(at)
-                .bind(id)
-                .execute(&mut *transaction)
-                .await
-                .map_err(unavailable)?;
-        }
-        transaction.commit().await.map_err(unavailable)
+        let write = async {
+            let mut transaction = self.tables.begin().await?;
+            for (id, at) in used {
+                transaction
+                    .execute(
+                        "UPDATE api_keys SET last_used_at = $1 WHERE id = $2",
+                        &[(*at).into(), id.into()],
+                    )
+                    .await?;
+            }
+            transaction.commit().await
+        };
+        write.await.map_err(unavailable)
     }
 
     /// Deletes a key.
@@ -247,8 +179,10 @@ impl Store {
     /// # Errors
     /// The store cannot be written.
     pub(crate) async fn delete_key(&self, id: &str) -> Result<(), Fault> {
-        self.execute(sqlx::query("DELETE FROM api_keys WHERE id = ?").bind(id))
+        self.tables
+            .execute("DELETE FROM api_keys WHERE id = $1", &[id.into()])
             .await
+            .map_err(unavailable)
     }
 
     /// Adds a session.
@@ -256,14 +190,17 @@ impl Store {
     /// # Errors
     /// The store cannot be written.
     pub(crate) async fn put_session(&self, session: &Session) -> Result<(), Fault> {
-        let query = sqlx::query("INSERT INTO sessions (digest, user, expires_at) VALUES (?, ?, ?)");
-        self.execute(
-            query
-                .bind(&session.digest)
-                .bind(&session.user)
-                .bind(session.expires_at),
-        )
-        .await
+        self.tables
+            .execute(
+                "INSERT INTO sessions (digest, \"user\", expires_at) VALUES ($1, $2, $3)",
+                &[
+                    (&session.digest).into(),
+                    (&session.user).into(),
+                    session.expires_at.into(),
+                ],
+            )
+            .await
+            .map_err(unavailable)
     }
 
     /// Deletes a session.
@@ -271,28 +208,56 @@ impl Store {
     /// # Errors
     /// The store cannot be written.
     pub(crate) async fn delete_session(&self, digest: &str) -> Result<(), Fault> {
-        self.execute(sqlx::query("DELETE FROM sessions WHERE digest = ?").bind(digest))
+        self.tables
+            .execute("DELETE FROM sessions WHERE digest = $1", &[digest.into()])
             .await
-    }
-
-    /// Closes the file.
-    pub(crate) async fn close(&self) {
-        self.pool.close().await;
-    }
-
-    async fn execute(
-        &self,
-        query: sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
-    ) -> Result<(), Fault> {
-        query
-            .execute(&self.pool)
-            .await
-            .map(drop)
             .map_err(unavailable)
+    }
+
+    /// Closes the tables.
+    pub(crate) async fn close(&self) {
+        self.tables.close().await;
     }
 }
 
-fn unavailable(error: sqlx::Error) -> Fault {
+fn every<T>(rows: &[Row], read: impl Fn(&Row) -> Result<T, String>) -> Result<Vec<T>, String> {
+    rows.iter().map(read).collect()
+}
+
+fn account(row: &Row) -> Result<Account, String> {
+    let user: User = serde_json::from_str(&row.text("profile")?)
+        .map_err(|error| format!("a user cannot be read: {error}"))?;
+    Ok(Account {
+        user,
+        password_hash: row.text("password_hash")?,
+    })
+}
+
+fn key(row: &Row) -> Result<ApiKey, String> {
+    Ok(ApiKey {
+        id: row.text("id")?,
+        user: row.text("user")?,
+        name: row.text("name")?,
+        digest: row.bytes("digest")?,
+        created_at: row.integer("created_at")?,
+        expires_at: row.integer_or_null("expires_at")?,
+        last_used_at: row.integer_or_null("last_used_at")?.unwrap_or(0),
+    })
+}
+
+fn session(row: &Row) -> Result<Session, String> {
+    Ok(Session {
+        digest: row.text("digest")?,
+        user: row.text("user")?,
+        expires_at: row.integer("expires_at")?,
+    })
+}
+
+/// Who logs in learns nothing about the store; the log says all.
+fn unavailable(error: StoreError) -> Fault {
     tracing::error!(%error, "the store of accounts failed");
     Fault::unavailable("the store of accounts cannot be used")
 }
+
+#[cfg(test)]
+mod tests;

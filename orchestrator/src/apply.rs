@@ -19,6 +19,7 @@ use crate::{
     govern::{Permission, Question},
     manifest::{self, Body, Document, Reference, is_same},
     plan,
+    policy::Compiled,
     store::{NewRevision, ResourceRow, Status},
     yaml,
 };
@@ -42,6 +43,18 @@ struct Item {
 impl Item {
     fn id(&self) -> &ResourceId {
         &self.document.id
+    }
+
+    /// Whether it is as declared already.
+    fn is_settled(&self) -> bool {
+        let is_active = |row: &ResourceRow| row.status == Status::Active;
+        self.change == Change::None && self.existing.as_ref().is_some_and(is_active)
+    }
+
+    /// Whether it is a row filter that is to be brought into force.
+    fn is_open_filter(&self) -> bool {
+        let is_filter = matches!(self.document.body, Body::Policy(Compiled::Filter(_)));
+        is_filter && !self.is_settled()
     }
 
     fn line(&self) -> plan::Line {
@@ -139,7 +152,9 @@ impl Core {
             .with_hint("plan again, review, and apply with the new hash"));
         }
         let permissions = self.permit_all(principal, request_id, &items).await?;
-        let _in_hand = self.take_in_hand(items.iter().map(Item::id));
+        let _in_hand = self
+            .in_hand
+            .mark(items.iter().map(|item| item.id().to_string()));
         let mut revisions = Vec::with_capacity(items.len());
         for (item, permission) in items.iter().zip(&permissions) {
             revisions.push(
@@ -149,14 +164,42 @@ impl Core {
         }
         drop(applying);
         let mut outcomes = Vec::with_capacity(items.len());
+        let filters: Vec<(ResourceId, u64)> = items
+            .iter()
+            .zip(&revisions)
+            .filter(|(item, _)| item.is_open_filter())
+            .map(|(item, revision)| (item.id().clone(), *revision))
+            .collect();
+        let ids = filters.iter().map(|(id, _)| id.to_string());
+        let mut held = Some(self.held_filters.mark(ids));
         for (item, revision) in items.into_iter().zip(revisions) {
+            let is_last_filter = filters.last().is_some_and(|(id, _)| id == item.id());
+            held = held.filter(|_| !is_last_filter);
             outcomes.push(
                 self.carry_out(principal, request_id, item, revision)
                     .await?,
             );
+            if is_last_filter {
+                self.settle_filters_of(&filters).await?;
+            }
         }
         outcomes.sort_by_key(|(number, _)| *number);
         Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
+    }
+
+    /// The filters of a stream come into force together: of two equal ones the first alone would show
+    /// more than both.
+    async fn settle_filters_of(&self, filters: &[(ResourceId, u64)]) -> Result<(), Fault> {
+        let done = self.settle_filters().await;
+        if let Err(fault) = &done {
+            // So that they are tried again.
+            for (id, revision) in filters {
+                self.store
+                    .set_status(id, *revision, Status::Error, &fault.to_string())
+                    .await?;
+            }
+        }
+        done
     }
 
     /// Parses and checks; the items come in order of execution.
@@ -170,8 +213,8 @@ impl Core {
         let rows = self.store.resources().await?;
         for document in &documents {
             refuse_blanked(document)?;
-            if let Body::Policy(text) = &document.body {
-                let check = self.policies.check(std::slice::from_ref(text)).await;
+            if let Body::Policy(compiled) = &document.body {
+                let check = self.check_policy(&document.id, compiled).await;
                 check.map_err(|fault| policy_refused(document, fault))?;
             }
             for reference in &document.references {
@@ -373,12 +416,8 @@ impl Core {
         revision: u64,
     ) -> Result<(usize, ApplyOutcome), Fault> {
         let number = item.document.number;
+        let is_settled = item.is_settled();
         let mut warnings = item.warnings;
-        let is_settled = item.change == Change::None
-            && item
-                .existing
-                .as_ref()
-                .is_some_and(|row| row.status == Status::Active);
         if !is_settled {
             let owner: &EntityUid = match (&item.existing, item.change) {
                 (Some(row), Change::None) => &row.owner,
@@ -416,9 +455,12 @@ impl Core {
 fn rank(document: &Document) -> (u8, usize) {
     let kind = match &document.body {
         Body::Secret => 0,
-        Body::Policy(text) if !text.cedar.contains("permit (principal") => 1,
+        Body::Policy(Compiled::Alone {
+            is_permitting: true,
+            ..
+        }) => 3,
+        Body::Policy(_) => 1,
         Body::Depot(_) => 2,
-        Body::Policy(_) => 3,
         Body::Workflow(_) => 4,
     };
     (kind, document.number)

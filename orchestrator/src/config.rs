@@ -2,11 +2,16 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use dataos_store::Metadata;
+
 /// Settings of the orchestrator; checked when it opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrchestratorConfig {
-    /// Where store (`orchestrator.db`) and run folders (`runs/`) live; created if absent.
+    /// Where the run folders (`runs/`) live, and `orchestrator.db` if `metadata` is embedded; created
+    /// if absent.
     pub directory: PathBuf,
+    /// Where the tables are.
+    pub metadata: Metadata,
     /// Most steps of all workflows that run at one time.
     pub steps_parallel_max: usize,
     /// Longest time of one attempt of a step; it is killed with its whole group after that.
@@ -32,6 +37,7 @@ impl OrchestratorConfig {
     pub fn new(directory: PathBuf) -> Self {
         Self {
             directory,
+            metadata: Metadata::default(),
             steps_parallel_max: 4,
             step_timeout: Duration::from_secs(24 * 60 * 60),
             stop_grace: Duration::from_secs(5),

@@ -22,7 +22,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::OrchestratorConfig,
     govern::Governor,
+    in_force::InForce,
     manifest::{self, Document},
+    marks::Marks,
     store::{ResourceRow, Store},
 };
 
@@ -33,25 +35,6 @@ pub(crate) struct ActiveRun {
     pub(crate) stop: CancellationToken,
     /// Cancelled once nothing of it is left.
     pub(crate) done: CancellationToken,
-}
-
-/// Resources that an apply is about to carry out.
-#[derive(Debug)]
-pub(crate) struct InHand {
-    core: Arc<Core>,
-    ids: Vec<String>,
-}
-
-impl Drop for InHand {
-    fn drop(&mut self) {
-        let mut in_hand = locked(&self.core.in_hand);
-        for id in &self.ids {
-            match in_hand.get_mut(id) {
-                Some(count) if *count > 1 => *count -= 1,
-                _ => drop(in_hand.remove(id)),
-            }
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -74,8 +57,12 @@ pub(crate) struct Core {
     pub(crate) closing: CancellationToken,
     /// Every task of ours; joined by `close`.
     tasks: Mutex<JoinSet<()>>,
-    /// Resources that an apply is about to carry out, with how many applies: the retry loop keeps off.
-    in_hand: Mutex<BTreeMap<String, usize>>,
+    /// Resources that an apply is about to carry out: the retry loop keeps off.
+    pub(crate) in_hand: Marks,
+    /// Row filters of a stream that is not through yet: they come into force with the last one.
+    pub(crate) held_filters: Marks,
+    /// The policies that the PDP was given. Held while they change, so that changes do not interleave.
+    pub(crate) in_force: tokio::sync::Mutex<InForce>,
     /// Runs under way by resource id; at most one each.
     runs: Mutex<BTreeMap<String, ActiveRun>>,
 }
@@ -113,7 +100,9 @@ impl Core {
             steps,
             closing: CancellationToken::new(),
             tasks: Mutex::default(),
-            in_hand: Mutex::default(),
+            in_hand: Marks::default(),
+            held_filters: Marks::default(),
+            in_force: tokio::sync::Mutex::default(),
             runs: Mutex::default(),
         }
     }
@@ -143,26 +132,6 @@ impl Core {
             }
             while tasks.join_next().await.is_some() {}
         }
-    }
-
-    /// Keeps the retry loop off these resources until the guard is dropped.
-    pub(crate) fn take_in_hand<'a>(
-        self: &Arc<Self>,
-        resources: impl IntoIterator<Item = &'a ResourceId>,
-    ) -> InHand {
-        let ids: Vec<String> = resources.into_iter().map(ToString::to_string).collect();
-        let mut in_hand = locked(&self.in_hand);
-        for id in &ids {
-            *in_hand.entry(id.clone()).or_default() += 1;
-        }
-        InHand {
-            core: Arc::clone(self),
-            ids,
-        }
-    }
-
-    pub(crate) fn is_in_hand(&self, id: &ResourceId) -> bool {
-        locked(&self.in_hand).contains_key(&id.to_string())
     }
 
     pub(crate) fn active_run(&self, id: &ResourceId) -> Option<ActiveRun> {
@@ -268,6 +237,6 @@ fn tag_hierarchy(tag: &str) -> Vec<Entity> {
 }
 
 /// The data behind our locks is whole after a panic: every change is one call.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

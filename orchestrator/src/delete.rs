@@ -106,9 +106,7 @@ impl Core {
     async fn take_out(&self, row: &ResourceRow, document: &Document) -> Result<(), Fault> {
         match &document.body {
             Body::Secret => {}
-            Body::Policy(text) => {
-                self.policies.remove(&text.source).await?;
-            }
+            Body::Policy(_) => self.remove_policy(&row.id).await?,
             Body::Depot(_) => match self.assets.remove_depot(&row.id.name).await {
                 // It was never registered, or a former try got this far.
                 Err(fault) if fault.kind == FaultKind::NotFound => {}

@@ -23,6 +23,7 @@ mod yaml;
 
 mod graph;
 mod manifest;
+mod marks;
 mod policy;
 
 mod store;
@@ -30,6 +31,7 @@ mod store;
 mod plan;
 
 mod govern;
+mod in_force;
 mod reconcile;
 
 mod engine;

@@ -8,7 +8,6 @@ mod workflow;
 
 use dataos_model::{
     fault::Fault,
-    policy::PolicyText,
     resource::ResourceId,
     secret::{Secret, SecretName},
 };
@@ -22,7 +21,7 @@ pub(crate) use self::{
 };
 use crate::{
     fields::{Fields, Unknown, Warnings, expected, nearest, not_supported, wrong},
-    policy,
+    policy::{self, Compiled},
     yaml::{self, Content, Node, Place},
 };
 
@@ -90,7 +89,7 @@ pub(crate) enum Body {
     /// A data source.
     Depot(DepotBody),
     /// A policy, compiled.
-    Policy(PolicyText),
+    Policy(Compiled),
     /// A DAG of jobs.
     Workflow(Workflow),
 }
@@ -271,11 +270,8 @@ fn body(
         "depot" => depot::read(&section(fields, "depot")?, id),
         "policy" => {
             let section = section(fields, "policy")?;
-            let cedar = policy::compile(&section, &id.name, description)?;
-            Ok(Parsed::plain(Body::Policy(PolicyText {
-                source: id.to_string(),
-                cedar,
-            })))
+            let compiled = policy::compile(&section, &id.name, description)?;
+            Ok(Parsed::plain(Body::Policy(compiled)))
         }
         _ => workflow::read(&section(fields, "workflow")?, workspace),
     }

@@ -22,6 +22,7 @@ use crate::{
     core::{Core, Parts, parse_stored},
     govern::Governor,
     manifest::Body,
+    policy::Compiled,
     store::{ResourceRow, Status, Store},
 };
 
@@ -66,7 +67,8 @@ impl Orchestrator {
         seams: OrchestratorSeams,
     ) -> Result<Arc<Self>, Fault> {
         create_private(&config.directory.join("runs"))?;
-        let store = Store::open(&config.directory.join("orchestrator.db")).await?;
+        let file = config.directory.join("orchestrator.db");
+        let store = Store::open(&config.metadata, &file).await?;
         let core = Arc::new(Core::new(Parts {
             config,
             governor: Governor {
@@ -120,10 +122,8 @@ async fn restore(core: &Core, rows: &[ResourceRow]) -> Result<(), Fault> {
             .map(|document| document.tags)
             .unwrap_or_default();
         resources.push((row, tags));
-        if row.id.resource_type == "policy" {
-            restore_policy(core, row).await?;
-        }
     }
+    restore_policies(core, rows).await?;
     core.publish(
         resources
             .iter()
@@ -131,22 +131,31 @@ async fn restore(core: &Core, rows: &[ResourceRow]) -> Result<(), Fault> {
     )
 }
 
-async fn restore_policy(core: &Core, row: &ResourceRow) -> Result<(), Fault> {
-    let Some(manifest) = core.store.installed(&row.id).await? else {
-        return Ok(());
-    };
-    let refused = |fault: Fault| {
-        let text = format!(
-            "{} was in force and cannot be put back: {}",
-            row.id, fault.message
-        );
-        Fault::new(FaultKind::Conflict, text)
-            .with_hint("take back the last change of the policies folder or of the program")
-    };
-    if let Body::Policy(text) = parse_stored(&manifest, &row.id).map_err(refused)?.body {
-        core.policies.put(text).await.map_err(refused)?;
+async fn restore_policies(core: &Core, rows: &[ResourceRow]) -> Result<(), Fault> {
+    let mut filters = Vec::new();
+    for row in rows.iter().filter(|row| row.id.resource_type == "policy") {
+        let refused = |fault| not_restored(&row.id.to_string(), &fault);
+        let Some(manifest) = core.store.installed(&row.id).await? else {
+            continue;
+        };
+        match parse_stored(&manifest, &row.id).map_err(refused)?.body {
+            Body::Policy(Compiled::Filter(filter)) => filters.push((row.id.to_string(), filter)),
+            Body::Policy(compiled) => core.put_policy(&row.id, &compiled).await.map_err(refused)?,
+            _ => {}
+        }
     }
-    Ok(())
+    core.put_all_filters(filters)
+        .await
+        .map_err(|fault| not_restored("a row filter", &fault))
+}
+
+fn not_restored(what: &str, fault: &Fault) -> Fault {
+    let text = format!(
+        "{what} was in force and cannot be put back: {}",
+        fault.message
+    );
+    Fault::new(FaultKind::Conflict, text)
+        .with_hint("take back the last change of the policies folder or of the program")
 }
 
 /// Tries resources that are not as declared again, each with a wait of its own that doubles.
@@ -186,7 +195,7 @@ async fn retry(
     if entry.0 != row.revision {
         *entry = (row.revision, first, now + first);
     }
-    if now < entry.2 || core.closing.is_cancelled() || core.is_in_hand(&row.id) {
+    if now < entry.2 || core.closing.is_cancelled() || core.in_hand.contains(&row.id.to_string()) {
         return;
     }
     entry.1 = (entry.1 * 2).min(core.config.retry_wait_max);

@@ -7,6 +7,7 @@ mod access;
 mod cedar;
 mod condition;
 mod data;
+mod filter;
 mod mask;
 mod object;
 mod rule;
@@ -14,15 +15,51 @@ mod subject;
 
 use dataos_model::fault::Fault;
 
+use self::cedar::Policy;
+pub(crate) use self::filter::{Filter, print_filters};
 use crate::fields::Fields;
 
+/// What a policy compiles to.
+#[derive(Clone, Debug)]
+pub(crate) enum Compiled {
+    /// Cedar text that means the same whatever else is in force.
+    Alone {
+        cedar: String,
+        /// Whether it opens anything.
+        is_permitting: bool,
+    },
+    /// A row filter: it hides nothing where one of a better priority applies.
+    Filter(Filter),
+}
+
+impl Compiled {
+    fn alone(policies: &[Policy]) -> Self {
+        Self::Alone {
+            cedar: cedar::print(policies),
+            is_permitting: policies.iter().any(|policy| policy.is_permit),
+        }
+    }
+
+    /// The Cedar text; of a filter, as if there were no other.
+    pub(crate) fn cedar(&self) -> String {
+        match self {
+            Self::Alone { cedar, .. } => cedar.clone(),
+            Self::Filter(filter) => filter.cedar(),
+        }
+    }
+}
+
 /// Compiles the `policy` section of the resource `name`.
-pub(crate) fn compile(fields: &Fields<'_>, name: &str, description: &str) -> Result<String, Fault> {
+pub(crate) fn compile(
+    fields: &Fields<'_>,
+    name: &str,
+    description: &str,
+) -> Result<Compiled, Fault> {
     let envelope = Envelope {
         name: name.to_owned(),
         description: description.to_owned(),
     };
-    let texts = match (
+    let compiled = match (
         fields.node("access"),
         fields.node("data"),
         fields.node("rules"),
@@ -31,7 +68,7 @@ pub(crate) fn compile(fields: &Fields<'_>, name: &str, description: &str) -> Res
             let section = fields
                 .fields("access")?
                 .ok_or_else(|| fields.missing("access"))?;
-            access::compile(&section, envelope)?
+            Compiled::alone(&access::compile(&section, envelope)?)
         }
         (None, Some(_), None) => {
             let section = fields
@@ -43,7 +80,7 @@ pub(crate) fn compile(fields: &Fields<'_>, name: &str, description: &str) -> Res
             if fields.text("type")?.is_some_and(|word| word != "data") {
                 return Err(fields.fault("type", "policies with `rules` are of type data"));
             }
-            rule::compile(fields, &envelope)?
+            Compiled::alone(&rule::compile(fields, &envelope)?)
         }
         _ => {
             return Err(fields
@@ -55,7 +92,7 @@ pub(crate) fn compile(fields: &Fields<'_>, name: &str, description: &str) -> Res
         }
     };
     fields.finish()?;
-    Ok(cedar::print(&texts))
+    Ok(compiled)
 }
 
 /// What identifies the policies of one manifest.
@@ -81,6 +118,12 @@ impl Envelope {
     /// The id of the only policy.
     fn id(&self) -> String {
         format!("policy:{}", self.name)
+    }
+
+    /// The id of a filter: another one than a policy of another kind would have, so that both can be
+    /// in force while one takes the place of the other.
+    fn filter(&self) -> String {
+        format!("policy:{}:filter", self.name)
     }
 
     /// The id of one of several, from 1.

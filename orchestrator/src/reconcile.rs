@@ -116,8 +116,8 @@ impl Core {
         };
         let message = match &document.body {
             Body::Secret => self.put_secrets(document, before).await?,
-            Body::Policy(text) => {
-                self.policies.put(text.clone()).await?;
+            Body::Policy(compiled) => {
+                self.put_policy(&document.id, compiled).await?;
                 String::new()
             }
             Body::Depot(depot) => {

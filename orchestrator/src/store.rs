@@ -1,51 +1,46 @@
-//! The resource store: SQLite with write-ahead log, every commit synced to disk.
+//! The resource store: every commit durable.
 //!
 //! The only place that knows SQL. Holds resources, their revisions, runs and attempts; never a
-//! secret value. One writer connection, so that a transaction never waits for another one of ours.
+//! secret value.
 
 mod run;
 
-use std::{path::Path, str::FromStr, time::Duration};
+use std::{path::Path, str::FromStr};
 
 use dataos_model::{
     clock::Timestamp,
     entity::{EntityType, EntityUid},
-    fault::{Fault, FaultKind},
+    fault::Fault,
     hash::Hash,
     resource::ResourceId,
 };
-use sqlx::{
-    Row, SqlitePool,
-    sqlite::{
-        SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-    },
-};
+use dataos_store::{Metadata, Row, Schema, Value};
 
 pub(crate) use run::AttemptRow;
 
-/// Version of the tables; a store of another one is refused.
-const FORMAT: i64 = 1;
-/// Wait for a lock that another process holds, before the store is said to be in use.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-
-const TABLES: &[&str] = &[
-    "CREATE TABLE resource (
-        id TEXT PRIMARY KEY, owner_type TEXT NOT NULL, owner TEXT NOT NULL, status TEXT NOT NULL,
-        message TEXT NOT NULL, revision INTEGER NOT NULL, installed INTEGER NOT NULL) STRICT",
-    "CREATE TABLE revision (
-        id TEXT NOT NULL, number INTEGER NOT NULL, author TEXT NOT NULL, request_id TEXT NOT NULL,
-        content TEXT NOT NULL, manifest TEXT NOT NULL, created_at INTEGER NOT NULL,
-        PRIMARY KEY (id, number)) STRICT, WITHOUT ROWID",
-    "CREATE TABLE run (
-        number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, revision INTEGER NOT NULL,
-        phase TEXT NOT NULL, started_at INTEGER NOT NULL, finished_at INTEGER) STRICT",
-    "CREATE INDEX run_by_id ON run (id, number)",
-    "CREATE TABLE attempt (
-        run INTEGER NOT NULL REFERENCES run (number) ON DELETE CASCADE, job TEXT NOT NULL,
-        number INTEGER NOT NULL, phase TEXT NOT NULL, failure TEXT NOT NULL, message TEXT NOT NULL,
-        process TEXT NOT NULL, started_at INTEGER NOT NULL, finished_at INTEGER,
-        PRIMARY KEY (run, job, number)) STRICT, WITHOUT ROWID",
-];
+const SCHEMA: Schema = Schema {
+    name: "orchestrator",
+    application_id: 0,
+    migrations: &["
+CREATE TABLE resource (
+    id {text} PRIMARY KEY, owner_type {text} NOT NULL, owner {text} NOT NULL,
+    status {text} NOT NULL, message {text} NOT NULL, revision {integer} NOT NULL,
+    installed {integer} NOT NULL){strict};
+CREATE TABLE revision (
+    id {text} NOT NULL, number {integer} NOT NULL, author {text} NOT NULL,
+    request_id {text} NOT NULL, content {text} NOT NULL, manifest {text} NOT NULL,
+    created_at {integer} NOT NULL, PRIMARY KEY (id, number)){strict};
+CREATE TABLE run (
+    number {serial}, id {text} NOT NULL, revision {integer} NOT NULL, phase {text} NOT NULL,
+    started_at {integer} NOT NULL, finished_at {integer}){strict};
+CREATE INDEX run_by_id ON run (id, number);
+CREATE TABLE attempt (
+    run {integer} NOT NULL REFERENCES run (number) ON DELETE CASCADE, job {text} NOT NULL,
+    number {integer} NOT NULL, phase {text} NOT NULL, failure {text} NOT NULL,
+    message {text} NOT NULL, process {text} NOT NULL, started_at {integer} NOT NULL,
+    finished_at {integer}, PRIMARY KEY (run, job, number)){strict};
+"],
+};
 
 /// A resource and its newest revision.
 #[derive(Clone, Debug)]
@@ -84,11 +79,11 @@ impl Status {
         }
     }
 
-    fn named(word: &str) -> Result<Self, Fault> {
+    fn named(word: &str) -> Result<Self, String> {
         [Self::Pending, Self::Active, Self::Error]
             .into_iter()
             .find(|status| status.name() == word)
-            .ok_or_else(|| damaged(format!("status `{word}`")))
+            .ok_or_else(|| format!("status `{word}`"))
     }
 }
 
@@ -106,131 +101,88 @@ pub(crate) struct NewRevision<'a> {
 /// The open store.
 #[derive(Debug)]
 pub(crate) struct Store {
-    pool: SqlitePool,
+    tables: dataos_store::Store,
 }
 
 impl Store {
-    /// Opens or creates the store.
-    pub(crate) async fn open(path: &Path) -> Result<Self, Fault> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options)
-            .await
-            .map_err(|error| opening(path, &error))?;
-        let store = Self { pool };
-        store.prepare(path).await?;
-        Ok(store)
-    }
-
-    async fn prepare(&self, path: &Path) -> Result<(), Fault> {
-        let found: i64 = sqlx::query_scalar("PRAGMA user_version")
-            .fetch_one(&self.pool)
-            .await
-            .map_err(|error| opening(path, &error))?;
-        match found {
-            FORMAT => Ok(()),
-            0 => self.create().await.map_err(|error| opening(path, &error)),
-            other => Err(Fault::new(
-                FaultKind::Conflict,
-                format!(
-                    "{} has format {other}, this program reads {FORMAT}",
-                    path.display()
-                ),
-            )
-            .with_hint("use the version of the program that wrote it")),
-        }
-    }
-
-    async fn create(&self) -> Result<(), sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
-        for table in TABLES {
-            sqlx::query(*table).execute(&mut *transaction).await?;
-        }
-        sqlx::query("PRAGMA user_version = 1")
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await
+    /// Opens or creates the tables, in `file` if `metadata` is embedded.
+    pub(crate) async fn open(metadata: &Metadata, file: &Path) -> Result<Self, Fault> {
+        let tables = dataos_store::Store::open(&SCHEMA, metadata, file).await?;
+        Ok(Self { tables })
     }
 
     pub(crate) async fn close(&self) {
-        self.pool.close().await;
+        self.tables.close().await;
     }
 
     /// All resources, in order of their ids.
     pub(crate) async fn resources(&self) -> Result<Vec<ResourceRow>, Fault> {
-        sqlx::query(
-            "SELECT r.*, v.content, v.manifest, v.created_at FROM resource r
-             JOIN revision v ON v.id = r.id AND v.number = r.revision ORDER BY r.id",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(|error| failed(&error))?
-        .iter()
-        .map(resource)
-        .collect()
+        let rows = self
+            .tables
+            .query(
+                "SELECT r.*, v.content, v.manifest, v.created_at FROM resource r
+                 JOIN revision v ON v.id = r.id AND v.number = r.revision ORDER BY r.id",
+                &[],
+            )
+            .await?;
+        self.every(&rows, resource)
     }
 
     pub(crate) async fn resource(&self, id: &ResourceId) -> Result<Option<ResourceRow>, Fault> {
-        sqlx::query(
-            "SELECT r.*, v.content, v.manifest, v.created_at FROM resource r
-             JOIN revision v ON v.id = r.id AND v.number = r.revision WHERE r.id = ?",
-        )
-        .bind(id.to_string())
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(|error| failed(&error))?
-        .as_ref()
-        .map(resource)
-        .transpose()
+        let rows = self
+            .tables
+            .query(
+                "SELECT r.*, v.content, v.manifest, v.created_at FROM resource r
+                 JOIN revision v ON v.id = r.id AND v.number = r.revision WHERE r.id = $1",
+                &[id.to_string().into()],
+            )
+            .await?;
+        self.every(&rows, resource).map(|mut rows| rows.pop())
     }
 
     /// Adds a revision; the resource is pending from here on. Gives the number.
     pub(crate) async fn add_revision(&self, new: NewRevision<'_>) -> Result<u64, Fault> {
-        self.try_add_revision(new)
-            .await
-            .map_err(|error| failed(&error))
-    }
-
-    async fn try_add_revision(&self, new: NewRevision<'_>) -> Result<u64, sqlx::Error> {
         let id = new.id.to_string();
-        let mut transaction = self.pool.begin().await?;
-        let number: i64 =
-            sqlx::query_scalar("SELECT coalesce(max(number), 0) + 1 FROM revision WHERE id = ?")
-                .bind(&id)
-                .fetch_one(&mut *transaction)
-                .await?;
-        sqlx::query(
-            "INSERT INTO revision (id, number, author, request_id, content, manifest, created_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(&id)
-        .bind(number)
-        .bind(new.owner.to_string())
-        .bind(new.request_id)
-        .bind(new.content.to_string())
-        .bind(new.manifest)
-        .bind(new.now.0)
-        .execute(&mut *transaction)
-        .await?;
-        sqlx::query(
-            "INSERT INTO resource (id, owner_type, owner, status, message, revision, installed)
-             VALUES (?, ?, ?, 'pending', '', ?, 0)
-             ON CONFLICT (id) DO UPDATE SET owner_type = excluded.owner_type,
-             owner = excluded.owner, status = 'pending', message = '', revision = excluded.revision",
-        )
-        .bind(&id)
-        .bind(new.owner.entity_type.name())
-        .bind(&new.owner.id)
-        .bind(number)
-        .execute(&mut *transaction)
-        .await?;
+        let mut transaction = self.tables.begin().await?;
+        let rows = transaction
+            .query(
+                "SELECT coalesce(max(number), 0) + 1 AS number FROM revision WHERE id = $1",
+                &[(&id).into()],
+            )
+            .await?;
+        let number = self.one(&rows, |row| row.integer("number"))?;
+        transaction
+            .execute(
+                "INSERT INTO revision
+                 (id, number, author, request_id, content, manifest, created_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                &[
+                    (&id).into(),
+                    number.into(),
+                    new.owner.to_string().into(),
+                    new.request_id.into(),
+                    new.content.to_string().into(),
+                    new.manifest.into(),
+                    new.now.0.into(),
+                ],
+            )
+            .await?;
+        transaction
+            .execute(
+                "INSERT INTO resource
+                 (id, owner_type, owner, status, message, revision, installed)
+                 VALUES ($1, $2, $3, 'pending', '', $4, 0)
+                 ON CONFLICT (id) DO UPDATE SET owner_type = excluded.owner_type,
+                 owner = excluded.owner, status = 'pending', message = '',
+                 revision = excluded.revision",
+                &[
+                    (&id).into(),
+                    new.owner.entity_type.name().into(),
+                    (&new.owner.id).into(),
+                    number.into(),
+                ],
+            )
+            .await?;
         transaction.commit().await?;
         Ok(u64::try_from(number).unwrap_or(0))
     }
@@ -243,108 +195,101 @@ impl Store {
         status: Status,
         message: &str,
     ) -> Result<(), Fault> {
-        sqlx::query("UPDATE resource SET status = ?, message = ? WHERE id = ? AND revision = ?")
-            .bind(status.name())
-            .bind(message)
-            .bind(id.to_string())
-            .bind(i64::try_from(revision).unwrap_or(i64::MAX))
-            .execute(&self.pool)
-            .await
-            .map(|_| ())
-            .map_err(|error| failed(&error))
+        self.execute(
+            "UPDATE resource SET status = $1, message = $2 WHERE id = $3 AND revision = $4",
+            &[
+                status.name().into(),
+                message.into(),
+                id.to_string().into(),
+                stored(revision).into(),
+            ],
+        )
+        .await
     }
 
     /// Notes that the revision is what the rest of the platform has been told.
     pub(crate) async fn set_installed(&self, id: &ResourceId, revision: u64) -> Result<(), Fault> {
-        sqlx::query("UPDATE resource SET installed = ? WHERE id = ?")
-            .bind(i64::try_from(revision).unwrap_or(i64::MAX))
-            .bind(id.to_string())
-            .execute(&self.pool)
-            .await
-            .map(|_| ())
-            .map_err(|error| failed(&error))
+        self.execute(
+            "UPDATE resource SET installed = $1 WHERE id = $2",
+            &[stored(revision).into(), id.to_string().into()],
+        )
+        .await
     }
 
     /// The manifest of the revision that is installed, if any is.
     pub(crate) async fn installed(&self, id: &ResourceId) -> Result<Option<String>, Fault> {
-        sqlx::query_scalar(
-            "SELECT v.manifest FROM resource r
-             JOIN revision v ON v.id = r.id AND v.number = r.installed WHERE r.id = ?",
-        )
-        .bind(id.to_string())
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(|error| failed(&error))
+        let rows = self
+            .tables
+            .query(
+                "SELECT v.manifest FROM resource r
+                 JOIN revision v ON v.id = r.id AND v.number = r.installed WHERE r.id = $1",
+                &[id.to_string().into()],
+            )
+            .await?;
+        self.every(&rows, |row| row.text("manifest"))
+            .map(|mut rows| rows.pop())
     }
 
     /// Removes the resource and its runs; its revisions stay, so that numbers are never used twice.
     pub(crate) async fn remove(&self, id: &ResourceId) -> Result<(), Fault> {
-        self.try_remove(&id.to_string())
-            .await
-            .map_err(|error| failed(&error))
+        let id = id.to_string();
+        let mut transaction = self.tables.begin().await?;
+        for statement in [
+            "DELETE FROM run WHERE id = $1",
+            "DELETE FROM resource WHERE id = $1",
+        ] {
+            transaction.execute(statement, &[(&id).into()]).await?;
+        }
+        transaction.commit().await.map_err(Fault::from)
     }
 
-    async fn try_remove(&self, id: &str) -> Result<(), sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
-        for statement in [
-            "DELETE FROM run WHERE id = ?",
-            "DELETE FROM resource WHERE id = ?",
-        ] {
-            sqlx::query(statement)
-                .bind(id)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        transaction.commit().await
+    async fn execute(&self, statement: &'static str, values: &[Value]) -> Result<(), Fault> {
+        self.tables
+            .execute(statement, values)
+            .await
+            .map_err(Fault::from)
+    }
+
+    fn every<T>(
+        &self,
+        rows: &[Row],
+        read: impl Fn(&Row) -> Result<T, String>,
+    ) -> Result<Vec<T>, Fault> {
+        let read: Result<_, String> = rows.iter().map(read).collect();
+        read.map_err(|problem| self.tables.damaged(problem).into())
+    }
+
+    fn one<T>(&self, rows: &[Row], read: impl Fn(&Row) -> Result<T, String>) -> Result<T, Fault> {
+        let read = rows
+            .first()
+            .ok_or_else(|| "no row".to_owned())
+            .and_then(read);
+        read.map_err(|problem| self.tables.damaged(problem).into())
     }
 }
 
-fn resource(row: &SqliteRow) -> Result<ResourceRow, Fault> {
-    let id: String = get(row, "id")?;
-    let content: String = get(row, "content")?;
-    let status: String = get(row, "status")?;
-    let owner_type: String = get(row, "owner_type")?;
-    let owner: String = get(row, "owner")?;
+fn resource(row: &Row) -> Result<ResourceRow, String> {
+    let (id, content) = (row.text("id")?, row.text("content")?);
+    let (revision, installed) = (number(row, "revision")?, number(row, "installed")?);
     Ok(ResourceRow {
-        id: ResourceId::from_str(&id).map_err(|_| damaged(format!("resource id `{id}`")))?,
-        owner: EntityType::named(owner_type).id(owner),
-        status: Status::named(&status)?,
-        message: get(row, "message")?,
-        revision: number(row, "revision")?,
-        is_installed: number(row, "installed")? == number(row, "revision")?,
-        content: Hash::from_str(&content).map_err(|_| damaged(format!("digest `{content}`")))?,
-        manifest: get(row, "manifest")?,
-        updated_at: Timestamp(get(row, "created_at")?),
+        id: ResourceId::from_str(&id).map_err(|_| format!("resource id `{id}`"))?,
+        owner: EntityType::named(row.text("owner_type")?).id(row.text("owner")?),
+        status: Status::named(&row.text("status")?)?,
+        message: row.text("message")?,
+        revision,
+        is_installed: installed == revision,
+        content: Hash::from_str(&content).map_err(|_| format!("digest `{content}`"))?,
+        manifest: row.text("manifest")?,
+        updated_at: Timestamp(row.integer("created_at")?),
     })
 }
 
-fn get<'r, T>(row: &'r SqliteRow, column: &str) -> Result<T, Fault>
-where
-    T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
-{
-    row.try_get(column)
-        .map_err(|error| damaged(format!("column {column}: {error}")))
+fn number(row: &Row, column: &str) -> Result<u64, String> {
+    let value = row.integer(column)?;
+    u64::try_from(value).map_err(|_| format!("column {column}: {value}"))
 }
 
-fn number(row: &SqliteRow, column: &str) -> Result<u64, Fault> {
-    let value: i64 = get(row, column)?;
-    u64::try_from(value).map_err(|_| damaged(format!("column {column}: {value}")))
-}
-
-fn damaged(what: String) -> Fault {
-    Fault::new(
-        FaultKind::Damaged,
-        format!("the resource store is damaged: {what}"),
-    )
-    .with_hint("restore the data directory from a backup")
-}
-
-fn failed(error: &sqlx::Error) -> Fault {
-    Fault::unavailable(format!("the resource store failed: {error}"))
-        .with_hint("look at free space and permissions of the data directory")
-}
-
-fn opening(path: &Path, error: &sqlx::Error) -> Fault {
-    Fault::unavailable(format!("{} cannot be opened: {error}", path.display()))
-        .with_hint("look at its permissions, and whether another process has it open")
+/// A number of ours as the tables have it.
+fn stored(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

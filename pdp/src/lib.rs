@@ -56,8 +56,12 @@ mod residual;
 mod totality;
 mod tpe;
 
+pub mod authzen;
+
 mod pdp;
 mod shadow;
+
+pub mod analysis;
 
 pub use answers::RESIDUALS_MAX;
 pub use decide::Engine;

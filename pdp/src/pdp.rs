@@ -1,5 +1,7 @@
 //! The PDP as others hold it: the active version, and the ways to change it.
 
+mod texts;
+
 use std::{
     collections::BTreeMap,
     num::NonZero,
@@ -375,6 +377,10 @@ impl Policies for Pdp {
             .collect();
         list.sort_by(|left, right| left.id.cmp(&right.id));
         list
+    }
+
+    fn entities(&self) -> Vec<Arc<Entity>> {
+        self.active.load().entities.all().cloned().collect()
     }
 
     async fn check(&self, texts: &[PolicyText]) -> Result<(), Fault> {

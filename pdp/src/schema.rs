@@ -169,6 +169,11 @@ impl BaseSchema {
         &self.plain
     }
 
+    /// The schema in Cedar's JSON form.
+    pub(crate) fn document(&self) -> &Json {
+        &self.document
+    }
+
     /// An action as the engine sees it; `None` never happens in a schema that was compared.
     pub(crate) fn action(&self, action: Action) -> Option<&ActionFacts> {
         self.actions.get(&action)

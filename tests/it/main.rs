@@ -9,7 +9,10 @@
 mod console;
 mod crash;
 mod demo;
+mod filters;
 mod journey;
+mod metadata;
+mod policy_code;
 mod refusals;
 mod secrets;
 mod workspace;

@@ -91,6 +91,17 @@ impl Postgres {
         Ok(server)
     }
 
+    /// Stops it; its data stay until it is dropped.
+    ///
+    /// # Errors
+    /// `pg_ctl` says why.
+    pub fn stop(&self) -> Result<()> {
+        let mut stop = as_postgres(&self.bin.join("pg_ctl"));
+        stop.args(["stop", "--wait", "--silent", "-m", "fast", "-D"])
+            .arg(self.folder.join("data"));
+        succeed(&mut stop).map(drop)
+    }
+
     /// Runs SQL in database `postgres` with psql.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use dataos_model::{
 use crate::fixtures::{House, lineage, main_id, parquet_bytes, written};
 
 #[tokio::test]
-async fn entities_form_the_hierarchy() {
+pub(crate) async fn entities_form_the_hierarchy() {
     let house = House::new().await;
     let mut depot = house.lake_depot();
     depot.tags.insert("branch.north".to_owned());
@@ -38,7 +38,7 @@ async fn entities_form_the_hierarchy() {
 }
 
 #[tokio::test]
-async fn a_new_start_feeds_the_same_entities() {
+pub(crate) async fn a_new_start_feeds_the_same_entities() {
     let house = House::with_lake().await;
     house.write("a.parquet", parquet_bytes(2));
     house.write("b/c.csv", "x\n1\n");
@@ -66,7 +66,7 @@ async fn a_new_start_feeds_the_same_entities() {
 }
 
 #[tokio::test]
-async fn what_the_pdp_refuses_is_undone() {
+pub(crate) async fn what_the_pdp_refuses_is_undone() {
     let house = House::with_lake().await;
     house.write("a.parquet", parquet_bytes(2));
     house.catalog.scan("lake").await.unwrap();
@@ -97,7 +97,7 @@ async fn what_the_pdp_refuses_is_undone() {
 }
 
 #[tokio::test]
-async fn a_change_torn_out_by_a_panic_stops_the_writer_and_not_the_readers() {
+pub(crate) async fn a_change_torn_out_by_a_panic_stops_the_writer_and_not_the_readers() {
     let house = House::with_lake().await;
     house.write("a.parquet", parquet_bytes(2));
     house.catalog.scan("lake").await.unwrap();

@@ -222,7 +222,7 @@ async fn every_cut_of_a_parquet_file_is_refused() {
 }
 
 #[tokio::test]
-async fn a_rescan_reports_what_differs() {
+pub(crate) async fn a_rescan_reports_what_differs() {
     let house = House::with_lake().await;
     house.write("a.csv", "x\n1\n");
     house.write("b.csv", "x\n1\n");
@@ -281,7 +281,7 @@ async fn nothing_is_dropped_when_the_source_is_not_seen_whole() {
 }
 
 #[tokio::test]
-async fn depots_are_checked_moved_and_removed() {
+pub(crate) async fn depots_are_checked_moved_and_removed() {
     let house = House::with_lake().await;
     house.write("a.csv", "x\n1\n");
     house.catalog.scan("lake").await.unwrap();

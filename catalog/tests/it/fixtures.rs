@@ -1,6 +1,7 @@
 //! A catalog in a temporary folder, with fakes of the other rooms and files to scan.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{
@@ -26,6 +27,7 @@ use dataos_model::{
     seams::{Assets, EntitySink, Secrets},
     secret::{Secret, SecretName},
 };
+use dataos_store::Metadata;
 use tempfile::TempDir;
 
 /// The PDP's side: keeps what it is told, or refuses.
@@ -34,11 +36,24 @@ pub(crate) struct FakeSink {
     entities: Mutex<BTreeMap<EntityUid, Entity>>,
     refuses: AtomicBool,
     panics: AtomicBool,
+    before_next: Mutex<Option<Deed>>,
+}
+
+/// What happens while a change is on its way.
+struct Deed(Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for Deed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Deed")
+    }
 }
 
 impl EntitySink for FakeSink {
     fn apply(&self, changes: Vec<EntityChange>) -> Result<Hash, Fault> {
         assert!(!self.panics.load(Ordering::SeqCst), "the sink panics");
+        if let Some(Deed(act)) = self.before_next.lock().unwrap().take() {
+            act();
+        }
         if self.refuses.load(Ordering::SeqCst) {
             return Err(Fault::internal("the sink refuses"));
         }
@@ -66,6 +81,11 @@ impl FakeSink {
     /// From now on, whether a change makes it panic.
     pub(crate) fn set_panicking(&self, panics: bool) {
         self.panics.store(panics, Ordering::SeqCst);
+    }
+
+    /// Acts before the next change is taken.
+    pub(crate) fn before_next(&self, act: impl FnOnce() + Send + 'static) {
+        *self.before_next.lock().unwrap() = Some(Deed(Box::new(act)));
     }
 
     /// All entities but tags, which stay when nothing carries them.
@@ -231,6 +251,18 @@ impl House {
     }
 }
 
+thread_local! {
+    /// Where catalogs that this thread opens have their tables; a test runs on one thread.
+    static METADATA: RefCell<Metadata> = RefCell::default();
+}
+
+/// Runs a test whose catalogs have their tables in `metadata`.
+pub(crate) fn keep_tables_in(metadata: Metadata, test: &dyn Fn()) {
+    METADATA.set(metadata);
+    test();
+    METADATA.take();
+}
+
 /// Opens a catalog in the `catalog` folder below `folder`.
 pub(crate) async fn open(
     folder: &Path,
@@ -244,7 +276,8 @@ pub(crate) async fn open(
     };
     Catalog::open(
         CatalogConfig {
-            directory: folder.join("catalog"),
+            metadata: METADATA.with_borrow(Clone::clone),
+            ..CatalogConfig::new(folder.join("catalog"))
         },
         seams,
     )

@@ -10,6 +10,8 @@ mod files;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]
+mod metadata;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod search;

@@ -1,7 +1,5 @@
 //! Scanning a real PostgreSQL server.
 
-mod server;
-
 use std::time::Instant;
 
 use dataos_model::{
@@ -11,9 +9,9 @@ use dataos_model::{
     seams::{Assets, ScanReport, Secrets},
     secret::{Secret, SecretName},
 };
+use dataos_store::test_server::{PASSWORD, TestServer};
 
 use crate::fixtures::House;
-use server::{PASSWORD, Server};
 
 fn depot(house: &House, port: u16) -> Depot {
     Depot {
@@ -21,8 +19,8 @@ fn depot(house: &House, port: u16) -> Depot {
         source: DepotSource::Postgres {
             host: "127.0.0.1".to_owned(),
             port,
-            database: "postgres".to_owned(),
-            user: "postgres".to_owned(),
+            database: "dataos".to_owned(),
+            user: "dataos".to_owned(),
             password: Some(SecretName("public/pg/password".to_owned())),
         },
         ..house.lake_depot()
@@ -109,8 +107,8 @@ fn id(schema: &str, table: &str) -> DatasetId {
 
 #[tokio::test]
 async fn a_database_is_catalogued() {
-    let server = Server::start();
-    server.psql(SCHEMA);
+    let server = TestServer::start();
+    server.psql("dataos", SCHEMA);
     let house = house_of(server.port, PASSWORD).await;
     let report = house.catalog.scan("pg").await.unwrap();
     let public = ["Odd name", "gone", "orders", "parted", "recent", "totals"];
@@ -152,8 +150,8 @@ async fn a_database_is_catalogued() {
 
 #[tokio::test]
 async fn a_database_is_followed() {
-    let server = Server::start();
-    server.psql(SCHEMA);
+    let server = TestServer::start();
+    server.psql("dataos", SCHEMA);
     let house = house_of(server.port, PASSWORD).await;
     house.catalog.scan("pg").await.unwrap();
     let report = house.catalog.scan("pg").await.unwrap();
@@ -165,7 +163,10 @@ async fn a_database_is_followed() {
     house
         .tag(&id("public", "orders"), Some("placed"), &["PII"])
         .await;
-    server.psql("ALTER TABLE orders ADD note text; DROP VIEW recent; CREATE TABLE late (a int);");
+    server.psql(
+        "dataos",
+        "ALTER TABLE orders ADD note text; DROP VIEW recent; CREATE TABLE late (a int);",
+    );
     let report = house.catalog.scan("pg").await.unwrap();
     let expected = ScanReport {
         added: vec![id("public", "late")],
@@ -195,8 +196,9 @@ async fn a_database_is_followed() {
 
 #[tokio::test]
 async fn views_carry_the_tags_of_what_they_read() {
-    let server = Server::start();
+    let server = TestServer::start();
     server.psql(
+        "dataos",
         "CREATE TABLE people (id int, email text, phone text);
          CREATE VIEW mails AS SELECT id AS n, lower(email) AS m FROM people;
          CREATE VIEW again AS SELECT m FROM mails;
@@ -234,7 +236,10 @@ async fn views_carry_the_tags_of_what_they_read() {
         );
     }
 
-    server.psql("CREATE OR REPLACE VIEW mails AS SELECT id AS n, 'none' AS m FROM people;");
+    server.psql(
+        "dataos",
+        "CREATE OR REPLACE VIEW mails AS SELECT id AS n, 'none' AS m FROM people;",
+    );
     house.catalog.scan("pg").await.unwrap();
     assert_eq!(house.tags(&id("public", "again"), "m"), "");
     let house = house.reopen().await;
@@ -244,7 +249,7 @@ async fn views_carry_the_tags_of_what_they_read() {
 
 #[tokio::test]
 async fn a_refused_login_names_the_depot_and_not_the_password() {
-    let server = Server::start();
+    let server = TestServer::start();
     let house = house_of(server.port, "wrong-horse").await;
     let fault = house.catalog.scan("pg").await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::Unavailable);

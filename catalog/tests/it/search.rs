@@ -28,7 +28,7 @@ async fn names(house: &House, text: &str, hidden: Option<&str>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn all_words_must_match_and_names_come_first() {
+pub(crate) async fn all_words_must_match_and_names_come_first() {
     let house = house().await;
     for (text, expected) in [
         ("customer", vec!["customer", "customerEmail2", "orders"]),
@@ -57,7 +57,7 @@ async fn all_words_must_match_and_names_come_first() {
 }
 
 #[tokio::test]
-async fn what_is_hidden_takes_no_place() {
+pub(crate) async fn what_is_hidden_takes_no_place() {
     let house = house().await;
     assert_eq!(
         names(&house, "customer", Some("customer")).await,
@@ -76,7 +76,7 @@ async fn what_is_hidden_takes_no_place() {
 }
 
 #[tokio::test]
-async fn removed_datasets_are_not_found() {
+pub(crate) async fn removed_datasets_are_not_found() {
     let house = house().await;
     std::fs::remove_file(house.lake().join("orders.csv")).unwrap();
     house.catalog.scan("lake").await.unwrap();

@@ -115,7 +115,7 @@ async fn a_catalog_in_use_is_refused() {
 }
 
 #[tokio::test]
-async fn each_change_is_one_transaction_and_no_change_is_none() {
+pub(crate) async fn each_change_is_one_transaction_and_no_change_is_none() {
     let house = House::with_lake().await;
     assert_eq!(house.catalog.snapshot().transaction, 1);
     house
@@ -142,7 +142,7 @@ async fn each_change_is_one_transaction_and_no_change_is_none() {
 }
 
 #[tokio::test]
-async fn a_caller_that_stops_waiting_leaves_no_half_change() {
+pub(crate) async fn a_caller_that_stops_waiting_leaves_no_half_change() {
     let house = House::with_lake().await;
     house.write("a.csv", "x\n1\n");
     house.catalog.scan("lake").await.unwrap();

@@ -13,7 +13,7 @@ use dataos_model::{
 use crate::fixtures::{House, lineage, main_id, written};
 
 #[tokio::test]
-async fn tags_are_checked() {
+pub(crate) async fn tags_are_checked() {
     let house = House::with_lake().await;
     house.write("a.csv", "x,y\n1,2\n");
     house.catalog.scan("lake").await.unwrap();
@@ -36,7 +36,7 @@ async fn tags_are_checked() {
 }
 
 #[tokio::test]
-async fn setting_replaces_and_the_pdp_sees_it_at_once() {
+pub(crate) async fn setting_replaces_and_the_pdp_sees_it_at_once() {
     let house = House::with_lake().await;
     house.write("a.csv", "x,y\n1,2\n");
     house.catalog.scan("lake").await.unwrap();
@@ -70,7 +70,7 @@ async fn setting_replaces_and_the_pdp_sees_it_at_once() {
 }
 
 #[tokio::test]
-async fn tags_outlive_the_absence_of_their_dataset() {
+pub(crate) async fn tags_outlive_the_absence_of_their_dataset() {
     let house = House::with_lake().await;
     let path = house.write("a.csv", "x\n1\n");
     house.catalog.scan("lake").await.unwrap();
@@ -147,7 +147,7 @@ impl Oracle {
 }
 
 #[tokio::test]
-async fn random_writes_and_edits_equal_a_derivation_from_nothing() {
+pub(crate) async fn random_writes_and_edits_equal_a_derivation_from_nothing() {
     let mut dice = 0x2545_f491_4f6c_dd1d_u64;
     let mut roll = move |sides: usize| {
         dice ^= dice << 13;

@@ -16,7 +16,7 @@ async fn house() -> House {
 }
 
 #[tokio::test]
-async fn a_copy_is_governed_before_it_exists() {
+pub(crate) async fn a_copy_is_governed_before_it_exists() {
     let house = house().await;
     let copy = written(&house, "copy", &["mail", "n"]);
     let edges = [("people", "email", "mail"), ("people", "id", "n")];
@@ -69,7 +69,7 @@ async fn a_copy_is_governed_before_it_exists() {
 }
 
 #[tokio::test]
-async fn a_retracted_write_leaves_nothing() {
+pub(crate) async fn a_retracted_write_leaves_nothing() {
     let house = house().await;
     let before = house.catalog.snapshot();
     let copy = written(&house, "copy", &["mail"]);
@@ -95,7 +95,7 @@ async fn a_retracted_write_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_replacement_carries_both_until_it_is_settled() {
+pub(crate) async fn a_replacement_carries_both_until_it_is_settled() {
     let house = house().await;
     let plain = written(&house, "plain", &["id", "email"]);
     let write = |creates: bool, source: &'static str| {
@@ -134,7 +134,7 @@ async fn a_replacement_carries_both_until_it_is_settled() {
 }
 
 #[tokio::test]
-async fn one_write_does_not_take_the_support_of_another() {
+pub(crate) async fn one_write_does_not_take_the_support_of_another() {
     let house = house().await;
     let plain = written(&house, "plain", &["id", "email"]);
     let edges = [("people", "email", "email")];
@@ -173,7 +173,7 @@ async fn one_write_does_not_take_the_support_of_another() {
 }
 
 #[tokio::test]
-async fn after_a_crash_what_left_a_file_stays_governed_and_the_rest_is_voided() {
+pub(crate) async fn after_a_crash_what_left_a_file_stays_governed_and_the_rest_is_voided() {
     let house = house().await;
     let before = house.catalog.snapshot();
     let edges = [("people", "email", "mail")];
@@ -219,7 +219,7 @@ async fn after_a_crash_what_left_a_file_stays_governed_and_the_rest_is_voided() 
 }
 
 #[tokio::test]
-async fn a_scan_leaves_alone_what_is_being_written() {
+pub(crate) async fn a_scan_leaves_alone_what_is_being_written() {
     let house = house().await;
     let copy = written(&house, "copy", &["mail"]);
     let edges = [("people", "email", "mail")];
@@ -250,7 +250,7 @@ async fn a_scan_leaves_alone_what_is_being_written() {
 }
 
 #[tokio::test]
-async fn malformed_writes_are_refused() {
+pub(crate) async fn malformed_writes_are_refused() {
     let house = house().await;
     let before = house.catalog.snapshot().transaction;
     let good = written(&house, "copy", &["a"]);

@@ -45,3 +45,12 @@ default
 {{- $own := list $name (printf "%s.%s" $name $space) (printf "%s.%s.svc" $name $space) (printf "%s.%s.svc.cluster.local" $name $space) -}}
 {{- join "," (concat $own .Values.hostNames | uniq) -}}
 {{- end -}}
+
+{{/* Name of the secret with the URL of the metadata's database; empty if metadata is embedded. */}}
+{{- define "dataos.metadataSecret" -}}
+{{- if .Values.metadata.existingSecret -}}
+{{ .Values.metadata.existingSecret }}
+{{- else if .Values.metadata.url -}}
+{{ include "dataos.name" . }}-metadata
+{{- end -}}
+{{- end -}}

@@ -69,7 +69,7 @@ pub(crate) enum Command {
     /// Search the catalog, scan depots, set tags, show lineage.
     #[command(subcommand)]
     Catalog(Catalog),
-    /// Show the policies in force.
+    /// Policies in force, applied texts, and policies as code.
     #[command(subcommand)]
     Policy(Policy),
     /// Manage local users.
@@ -319,6 +319,98 @@ pub(crate) enum Policy {
         /// Its id.
         id: String,
     },
+    /// List the texts that policies come from, or show one with its ETag (`--json`).
+    Get {
+        /// Its name: that of an applied text, a file or a resource.
+        name: Option<String>,
+    },
+    /// Apply a policy text: checked, in force at once, kept over restarts.
+    Put(PolicyPut),
+    /// Take an applied policy text away.
+    Delete {
+        /// Its name.
+        name: String,
+        /// Only if the text still has this ETag.
+        #[arg(long)]
+        etag: Option<String>,
+    },
+    /// Check a policies folder: syntax, types on each dataset, lints, layout.
+    Check(PolicyCheck),
+    /// Run the tests of a policies folder and say which policies no test covers.
+    Test(PolicyTest),
+    /// Print who may do what, or compare it with the committed snapshot.
+    Matrix {
+        /// The policies folder.
+        #[arg(default_value = "policies")]
+        folder: PathBuf,
+        /// Fail if the snapshot in the folder (`matrix.txt`) differs.
+        #[arg(long, conflicts_with = "write")]
+        check: bool,
+        /// Write the snapshot.
+        #[arg(long)]
+        write: bool,
+    },
+    /// Show which policies and which cells of the matrix differ between two git revisions.
+    Diff {
+        /// `BASE..HEAD`; `BASE..` compares with the files as they are.
+        revisions: String,
+        /// The policies folder.
+        #[arg(default_value = "policies")]
+        folder: PathBuf,
+    },
+    /// Lay policy files out.
+    Format {
+        /// The policies folder.
+        #[arg(default_value = "policies")]
+        folder: PathBuf,
+        /// Change nothing; fail if a file would change.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyPut {
+    /// Name of the text: a to z, 0 to 9, `.`, `_` and `-`.
+    pub(crate) name: String,
+    /// File with Cedar policies, or `-` for standard input.
+    #[arg(short, long)]
+    pub(crate) file: PathBuf,
+    /// Replace the text that has this ETag; without it the text must be new.
+    #[arg(long)]
+    pub(crate) etag: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyCheck {
+    /// The policies folder.
+    #[arg(default_value = "policies")]
+    pub(crate) folder: PathBuf,
+    /// Fail on warnings too.
+    #[arg(long)]
+    pub(crate) deny_warnings: bool,
+    /// Also write the findings as SARIF 2.1.0.
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
+    pub(crate) sarif: Option<PathBuf>,
+    /// Check in the server of the context, against its datasets.
+    #[arg(long)]
+    pub(crate) server: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyTest {
+    /// The policies folder.
+    #[arg(default_value = "policies")]
+    pub(crate) folder: PathBuf,
+    /// Fail if a policy decides no case.
+    #[arg(long)]
+    pub(crate) require_coverage: bool,
+    /// Also write the results as JUnit XML.
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Run in the server of the context, beside what is known there.
+    #[arg(long)]
+    pub(crate) server: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -73,6 +73,41 @@ impl Client {
         json(self.send(Method::PUT, path, &[], Body::Json(body)).await?).await
     }
 
+    /// Puts a text if a condition holds.
+    pub(crate) async fn put_text(
+        &self,
+        path: &str,
+        condition: (&'static str, String),
+        body: String,
+    ) -> Result<Value, Failure> {
+        let body = Body::Text(body);
+        json(self.send_if(Method::PUT, path, condition, body).await?).await
+    }
+
+    /// Deletes if a condition holds.
+    pub(crate) async fn delete_if(
+        &self,
+        path: &str,
+        condition: (&'static str, String),
+    ) -> Result<Value, Failure> {
+        json(
+            self.send_if(Method::DELETE, path, condition, Body::Empty)
+                .await?,
+        )
+        .await
+    }
+
+    async fn send_if(
+        &self,
+        method: Method,
+        path: &str,
+        (name, value): (&'static str, String),
+        body: Body<'_>,
+    ) -> Result<Response, Failure> {
+        let request = self.request(method, path).header(name, value);
+        self.dispatch(body.attach(request)).await
+    }
+
     pub(crate) async fn delete(&self, path: &str) -> Result<Value, Failure> {
         json(self.send(Method::DELETE, path, &[], Body::Empty).await?).await
     }
@@ -103,14 +138,17 @@ impl Client {
         query: &[(&str, String)],
         body: Body<'_>,
     ) -> Result<Response, Failure> {
-        let mut request = self
-            .http
-            .request(method, format!("{}{path}", self.url))
-            .query(query);
-        if !self.api_key.is_empty() {
-            request = request.bearer_auth(&self.api_key);
-        }
+        let request = self.request(method, path).query(query);
         self.dispatch(body.attach(request)).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        if self.api_key.is_empty() {
+            request
+        } else {
+            request.bearer_auth(&self.api_key)
+        }
     }
 
     async fn dispatch(&self, request: reqwest::RequestBuilder) -> Result<Response, Failure> {
@@ -186,6 +224,7 @@ enum Body<'a> {
     Empty,
     Json(&'a Value),
     Yaml(String),
+    Text(String),
 }
 
 impl Body<'_> {
@@ -195,6 +234,9 @@ impl Body<'_> {
             Self::Json(value) => request.json(value),
             Self::Yaml(text) => request
                 .header(header::CONTENT_TYPE, "application/yaml")
+                .body(text),
+            Self::Text(text) => request
+                .header(header::CONTENT_TYPE, "text/plain")
                 .body(text),
         }
     }

@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod catalog;
 mod identity;
+mod policy;
 mod query;
 mod resource;
 
@@ -17,8 +18,8 @@ use crate::{
     output::{Answer, Output},
 };
 
-/// Runs one command and writes its answer.
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+/// Runs one command, writes its answer and gives the exit code.
+pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<u8, Failure> {
     let context = arguments.global.context.as_deref();
     let answer = match arguments.command {
         Command::Login(login) => access::login(&login).await?,
@@ -26,12 +27,13 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<(),
         Command::Audit(crate::arguments::Audit::Verify(verify)) => {
             audit::verify(&verify, &Contexts::load()?, context)?
         }
+        Command::Policy(command) => return policy::run(&command, context, output).await,
         command => {
             let client = Client::new(&Contexts::load()?.choose(context)?)?;
             call(command, &client, output).await?
         }
     };
-    output.answer(&answer)
+    output.answer(&answer).map(|()| 0)
 }
 
 /// The commands that need the server.
@@ -46,11 +48,10 @@ async fn call(command: Command, client: &Client, output: &Output) -> Result<Answ
         Command::Query(query) => query::run(client, &query).await,
         Command::Audit(command) => audit::run(client, command).await,
         Command::Catalog(command) => catalog::run(client, command).await,
-        Command::Policy(command) => access::policy(client, &command).await,
         Command::User(command) => identity::user(client, command).await,
         Command::Apikey(command) => identity::apikey(client, &command).await,
         Command::Health => access::health(client).await,
-        Command::Login(_) | Command::Context(_) => {
+        Command::Login(_) | Command::Context(_) | Command::Policy(_) => {
             Err(Failure::failed("this command needs no server"))
         }
     }

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         }
     };
     match runtime.block_on(commands::run(arguments, &mut output)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(failure) => output.failure(&failure),
     }
 }

@@ -83,6 +83,11 @@ impl Output {
         }
     }
 
+    /// The form that was asked for.
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
     /// Writes a result. A closed pipe ends quietly.
     pub(crate) fn answer(&mut self, answer: &Answer) -> Result<(), Failure> {
         let text = match (self.format, &answer.human) {

@@ -11,9 +11,12 @@ use crate::store::Store;
 const HOUR_MS: i64 = 3_600_000;
 
 async fn open(folder: &tempfile::TempDir) -> Accounts {
-    let store = Store::open(&folder.path().join("accounts.sqlite"))
-        .await
-        .unwrap();
+    let store = Store::open(
+        &dataos_store::Metadata::Embedded,
+        &folder.path().join("accounts.sqlite"),
+    )
+    .await
+    .unwrap();
     Accounts::open(store, Pepper::new(&Secret::new(vec![7; 32])), Timestamp(0))
         .await
         .unwrap()

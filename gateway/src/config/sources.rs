@@ -31,6 +31,9 @@ const fn setting(key: &'static str, default: &'static str, meaning: &'static str
     }
 }
 
+/// Key of the one setting that may hold a password; it is shown without.
+pub(super) const METADATA_URL: &str = "metadata_url";
+
 /// All plain settings.
 pub(super) const SETTINGS: &[Setting] = &[
     setting("listen", "127.0.0.1:8443", "address and port to listen on"),
@@ -38,6 +41,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         "data_dir",
         "",
         "folder that holds everything; default depends on the user",
+    ),
+    setting(
+        METADATA_URL,
+        "",
+        "PostgreSQL database for accounts, catalog and resources; SQLite files in data_dir if empty",
+    ),
+    setting(
+        "metadata_url_file",
+        "",
+        "file that holds metadata_url, so that no variable does",
     ),
     setting(
         "data",

@@ -166,3 +166,46 @@ fn an_issuer_is_read_whole() {
     assert_eq!(issuer.claims.user, "sub");
     assert_eq!(issuer.claims.attributes, ["region"]);
 }
+
+#[test]
+fn the_url_of_the_metadata_is_shown_without_its_password() {
+    let url = "postgresql://ana:topsecret@db.example/meta";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("{url}\n")).unwrap();
+    let path = file.path().to_str().unwrap();
+    let toml = format!("metadata_url = \"{url}\"");
+    let configs = [
+        load(&toml, &[]),
+        load("", &[("DATAOS_METADATA_URL", url)]),
+        load("", &[("DATAOS_METADATA_URL_FILE", path)]),
+    ];
+    for config in configs {
+        let config = config.unwrap();
+        let dataos_store::Metadata::Postgres(shown) = &config.metadata else {
+            panic!("{:?}", config.metadata);
+        };
+        assert_eq!(shown.to_string(), "postgresql://db.example:5432/meta");
+        let lines: Vec<_> = config.explain().collect();
+        for text in [format!("{config:?}"), format!("{lines:?}")] {
+            assert!(!text.contains("topsecret"), "{text}");
+        }
+    }
+    for (toml, environment, expected) in [
+        (
+            "metadata_url = \"mysql://ana:topsecret@db/meta\"",
+            [("PATH", "x")],
+            "`metadata_url` (file FILE)",
+        ),
+        (
+            "",
+            [("DATAOS_METADATA_URL", "topsecret")],
+            "environment DATAOS_METADATA_URL",
+        ),
+        ("", [("DATAOS_METADATA_URL_FILE", "/nowhere")], "/nowhere"),
+        (&toml, [("DATAOS_METADATA_URL_FILE", path)], "both set"),
+    ] {
+        let error = load(toml, &environment).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+        assert!(!error.contains("topsecret"), "{error}");
+    }
+}

@@ -1,13 +1,20 @@
 //! From text to checked values; each error names the setting and where its value came from.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fs::File, io::Read, time::Duration};
 
 use dataos_model::fault::{Fault, Location};
+use dataos_store::{Metadata, PostgresUrl};
 
-use super::{CertificateFiles, IssuerConfig, Limits, LogFormat, Origin, sources::Values, units};
+use super::{
+    CertificateFiles, IssuerConfig, Limits, LogFormat, Origin,
+    sources::{METADATA_URL, Values},
+    units,
+};
 
 /// Most issuers: each costs a key set in memory and a background refresh.
 const ISSUERS_MAX: usize = 32;
+/// Longest file that holds one secret.
+const SECRET_BYTES_MAX: u64 = 64 << 10;
 
 pub(super) fn text(values: &Values, key: &'static str) -> String {
     values
@@ -140,6 +147,43 @@ pub(super) fn certificate_files(values: &Values) -> Result<Option<CertificateFil
             "set, but tls.certificate_file is",
         )),
     }
+}
+
+/// Where metadata lives. No error repeats the URL, for it may hold a password.
+pub(super) fn metadata(values: &Values) -> Result<Metadata, Fault> {
+    const FILE: &str = "metadata_url_file";
+    let (url, file) = (text(values, METADATA_URL), text(values, FILE));
+    let (key, url) = match (url.is_empty(), file.is_empty()) {
+        (true, true) => return Ok(Metadata::Embedded),
+        (false, false) => {
+            let message = format!("settings `{METADATA_URL}` and `{FILE}` are both set");
+            return Err(Fault::invalid(message).with_hint("keep one of them"));
+        }
+        (false, true) => (METADATA_URL, url),
+        (true, false) => (FILE, secret_of_file(FILE, &file)?),
+    };
+    let origin = values
+        .get(key)
+        .map_or(&Origin::Default, |(_, origin)| origin);
+    match url.trim_end().parse::<PostgresUrl>() {
+        Ok(url) => Ok(Metadata::Postgres(url)),
+        Err(error) => Err(
+            Fault::invalid(format!("setting `{key}` ({origin}) holds {error}")).at(Location {
+                field: Some(key.to_owned()),
+                ..Location::default()
+            }),
+        ),
+    }
+}
+
+fn secret_of_file(key: &str, path: &str) -> Result<String, Fault> {
+    let mut content = String::new();
+    let read =
+        File::open(path).and_then(|file| file.take(SECRET_BYTES_MAX).read_to_string(&mut content));
+    read.map(|_| content).map_err(|error| {
+        Fault::invalid(format!("setting `{key}`: {path}: {error}"))
+            .with_hint("name a file that holds the URL and nothing else")
+    })
 }
 
 pub(super) fn distinct_issuers(issuers: Vec<IssuerConfig>) -> Result<Vec<IssuerConfig>, Fault> {

@@ -20,6 +20,8 @@ fn the_table_of_problems_is_that_of_the_api_document() {
         FaultKind::Denied,
         FaultKind::NotFound,
         FaultKind::Conflict,
+        FaultKind::PreconditionFailed,
+        FaultKind::PreconditionRequired,
         FaultKind::TooLarge,
         FaultKind::Unsupported,
         FaultKind::Unavailable,

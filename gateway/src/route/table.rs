@@ -5,12 +5,15 @@ use dataos_model::action::Action;
 use super::{Handler, Hold, Route};
 use crate::{
     decide::Subject,
-    handlers::{audit, catalog, overview, policies, public, query, resources, session, users},
+    handlers::{
+        audit, catalog, overview, policies, policy_texts, public, query, resources, session, users,
+    },
     limits::Verb,
 };
 
 const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
+const TEXT: &str = "text/plain";
 
 const fn open(pattern: &'static str, summary: &'static str, handler: Handler) -> Route {
     Route {
@@ -195,6 +198,55 @@ pub(crate) static ROUTES: &[Route] = &[
         "The policies in force",
         |g, c| Box::pin(policies::list(g, c)),
     ),
+    read(
+        "/api/v1/policies/texts",
+        Action::ViewPolicy,
+        Subject::PolicySet,
+        "The texts that policies come from",
+        |g, c| Box::pin(policy_texts::list(g, c)),
+    ),
+    read(
+        "/api/v1/policies/texts/{path...}",
+        Action::ViewPolicy,
+        Subject::PolicySet,
+        "One text",
+        |g, c| Box::pin(policy_texts::get(g, c)),
+    ),
+    change(
+        Verb::Put,
+        "/api/v1/policies/texts/{path...}",
+        Action::ChangePolicy,
+        Subject::PolicySet,
+        "Apply a policy text",
+        |g, c| Box::pin(policy_texts::put(g, c)),
+    )
+    .taking(TEXT),
+    change(
+        Verb::Delete,
+        "/api/v1/policies/texts/{path...}",
+        Action::ChangePolicy,
+        Subject::PolicySet,
+        "Take an applied policy text away",
+        |g, c| Box::pin(policy_texts::delete(g, c)),
+    ),
+    change(
+        Verb::Post,
+        "/api/v1/policies/check",
+        Action::AskDecision,
+        Subject::PolicySet,
+        "Check the texts of a policies folder, without effect",
+        |g, c| Box::pin(policy_texts::check(g, c)),
+    )
+    .taking(JSON),
+    change(
+        Verb::Post,
+        "/api/v1/policies/test",
+        Action::AskDecision,
+        Subject::PolicySet,
+        "Run the tests of a policies folder, without effect",
+        |g, c| Box::pin(policy_texts::test(g, c)),
+    )
+    .taking(JSON),
     read(
         "/api/v1/catalog/depots",
         Action::SearchCatalog,

@@ -83,7 +83,7 @@ pub(super) fn compile(fields: &Fields<'_>, mut envelope: Envelope) -> Result<Vec
         is_permit,
         actions,
         when: [Some(who), objects].into_iter().flatten().collect(),
-        unless: None,
+        unless: Vec::new(),
     }])
 }
 

@@ -4,7 +4,11 @@ use std::fmt::Write;
 
 use dataos_model::{action::Action, entity::EntityUid};
 
+/// Most terms of [`any_of_many`] beside one another.
+const TERMS_IN_A_ROW: usize = 8;
+
 /// One policy.
+#[derive(Clone, Debug)]
 pub(super) struct Policy {
     pub(super) id: String,
     pub(super) description: String,
@@ -15,14 +19,14 @@ pub(super) struct Policy {
     pub(super) actions: Vec<Action>,
     /// Conditions that must all hold.
     pub(super) when: Vec<String>,
-    /// A condition that must not hold.
-    pub(super) unless: Option<String>,
+    /// Conditions of which none must hold.
+    pub(super) unless: Vec<String>,
 }
 
 /// All policies, one after the other.
-pub(super) fn print(policies: &[Policy]) -> String {
+pub(super) fn print<'a>(policies: impl IntoIterator<Item = &'a Policy>) -> String {
     policies
-        .iter()
+        .into_iter()
         .map(print_one)
         .collect::<Vec<_>>()
         .join("\n")
@@ -51,7 +55,7 @@ fn print_one(policy: &Policy) -> String {
     for condition in &policy.when {
         let _ = write!(text, "\nwhen {{ {condition} }}");
     }
-    if let Some(condition) = &policy.unless {
+    for condition in &policy.unless {
         let _ = write!(text, "\nunless {{ {condition} }}");
     }
     text.push_str(";\n");
@@ -102,6 +106,16 @@ pub(super) fn all(terms: &[String]) -> String {
 /// One must hold.
 pub(super) fn any(terms: &[String]) -> String {
     join(terms, " || ")
+}
+
+/// One of possibly many must hold: a tree as flat as it can be, since Cedar follows nesting by
+/// recursion.
+pub(super) fn any_of_many(terms: &[String]) -> String {
+    if terms.len() <= TERMS_IN_A_ROW {
+        return any(terms);
+    }
+    let (left, right) = terms.split_at(terms.len() / 2);
+    any(&[any_of_many(left), any_of_many(right)])
 }
 
 fn join(terms: &[String], operator: &str) -> String {

@@ -3,8 +3,9 @@
 use dataos_model::{action::Action, entity::EntityType, fault::Fault};
 
 use super::{
-    Envelope,
+    Compiled, Envelope,
     cedar::{self, Policy, attribute, has, quoted},
+    filter::Filter,
     mask,
     object::{self, Reach},
     subject::{self, Purpose},
@@ -18,16 +19,28 @@ use crate::{
 const PRIORITY_DEFAULT: i64 = 100;
 
 /// Compiles the `data` section.
-pub(super) fn compile(fields: &Fields<'_>, mut envelope: Envelope) -> Result<Vec<Policy>, Fault> {
+pub(super) fn compile(fields: &Fields<'_>, mut envelope: Envelope) -> Result<Compiled, Fault> {
     envelope.read_inner(fields)?;
     let kind = fields.required_text("type")?;
     let priority = fields
         .integer("priority", 1..=100)?
         .unwrap_or(PRIORITY_DEFAULT);
     let reach = object::envelope(fields)?;
-    let policy = match kind {
-        "mask" => masking(fields, &reach)?,
-        "filter" => filter(fields, &reach)?,
+    let compiled = match kind {
+        "mask" => Compiled::alone(&[Policy {
+            id: envelope.id(),
+            description: envelope.description,
+            priority: Some(priority),
+            ..masking(fields, &reach)?
+        }]),
+        "filter" => Compiled::Filter(Filter {
+            id: envelope.filter(),
+            description: envelope.description,
+            priority,
+            who: users_alone(fields)?,
+            reach,
+            keeps: filters(fields)?,
+        }),
         word => {
             return Err(fields
                 .fault("type", format!("unknown type of data policy `{word}`"))
@@ -35,25 +48,7 @@ pub(super) fn compile(fields: &Fields<'_>, mut envelope: Envelope) -> Result<Vec
         }
     };
     fields.finish()?;
-    Ok(vec![Policy {
-        id: envelope.id(),
-        description: envelope.description,
-        priority: Some(priority),
-        ..policy
-    }])
-}
-
-fn forbid(action: Action, when: Vec<String>) -> Policy {
-    Policy {
-        id: String::new(),
-        description: String::new(),
-        mask: None,
-        priority: None,
-        is_permit: false,
-        actions: vec![action],
-        when,
-        unless: None,
-    }
+    Ok(compiled)
 }
 
 fn masking(fields: &Fields<'_>, reach: &Reach) -> Result<Policy, Fault> {
@@ -81,8 +76,14 @@ fn masking(fields: &Fields<'_>, reach: &Reach) -> Result<Policy, Fault> {
         .flatten()
         .collect();
     Ok(Policy {
+        id: String::new(),
+        description: String::new(),
         mask: Some(mask.to_string()),
-        ..forbid(Action::ReadCell, when)
+        priority: None,
+        is_permit: false,
+        actions: vec![Action::ReadCell],
+        when,
+        unless: Vec::new(),
     })
 }
 
@@ -137,13 +138,19 @@ fn columns(fields: &Fields<'_>, reach: &Reach) -> Result<(String, bool), Fault> 
     Ok((cedar::any(&terms), true))
 }
 
-fn filter(fields: &Fields<'_>, reach: &Reach) -> Result<Policy, Fault> {
+/// The users of a selector that has nothing else.
+fn users_alone(fields: &Fields<'_>) -> Result<String, Fault> {
     fields.required("selector")?;
     let selector = fields
         .fields("selector")?
         .ok_or_else(|| fields.missing("selector"))?;
     let who = users(&selector)?;
     selector.finish()?;
+    Ok(who)
+}
+
+/// The condition that a row must meet.
+fn filters(fields: &Fields<'_>) -> Result<String, Fault> {
     fields.required("filters")?;
     let mut terms = Vec::new();
     for (path, node) in fields.list("filters")? {
@@ -159,14 +166,7 @@ fn filter(fields: &Fields<'_>, reach: &Reach) -> Result<Policy, Fault> {
     if terms.is_empty() {
         return Err(fields.fault("filters", "the list is empty"));
     }
-    let when = [Some(who), reach.condition()]
-        .into_iter()
-        .flatten()
-        .collect();
-    Ok(Policy {
-        unless: Some(cedar::all(&terms)),
-        ..forbid(Action::ReadRow, when)
-    })
+    Ok(cedar::all(&terms))
 }
 
 /// A row stays only if the column is there and compares as told: NULL is hidden either way.

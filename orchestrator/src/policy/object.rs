@@ -32,6 +32,21 @@ impl Reach {
         };
         Some(format!("resource in {}", cedar::entity(&uid)))
     }
+
+    /// Depot, collection and dataset, as far as they are named.
+    fn parts(&self) -> Vec<&str> {
+        match self {
+            Self::Everything => Vec::new(),
+            Self::Depot(depot) => vec![depot],
+            Self::Collection(depot, collection) => vec![depot, collection],
+            Self::Dataset(id) => vec![&id.depot, &id.collection, &id.name],
+        }
+    }
+
+    /// Whether every dataset of `other` is covered, too.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        other.parts().starts_with(&self.parts())
+    }
 }
 
 const HINT: &str = "write dataos://depot:**, dataos://depot:collection/* or \

@@ -33,7 +33,7 @@ pub(super) fn compile(fields: &Fields<'_>, envelope: &Envelope) -> Result<Vec<Po
                 is_permit: true,
                 actions,
                 when,
-                unless: None,
+                unless: Vec::new(),
             });
         }
         rule.finish()?;

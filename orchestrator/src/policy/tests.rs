@@ -1,3 +1,4 @@
+use super::{Compiled, Filter, print_filters};
 use crate::manifest::{Body, parse};
 
 fn compiled(section: &str) -> String {
@@ -5,7 +6,7 @@ fn compiled(section: &str) -> String {
     let text = format!("name: p\nversion: v1\ntype: policy\ndescription: d\npolicy:\n{indented}");
     match parse(&text, "public") {
         Ok(mut documents) => match documents.remove(0).body {
-            Body::Policy(text) => text.cedar,
+            Body::Policy(compiled) => compiled.cedar(),
             other => panic!("{other:?}"),
         },
         Err(fault) => fault.to_string(),
@@ -178,7 +179,7 @@ fn filter_by_value_and_by_attribute() {
     - {column: 'order no', operator: not_equals, value: 7}
     - {column: dept, operator: equals, valueFrom: {userAttribute: department}}",
         r#"
-@id("policy:p")
+@id("policy:p:filter")
 @description("d")
 @priority("5")
 forbid (principal, action == DataOS::Action::"read_row", resource)
@@ -187,6 +188,67 @@ when { resource in DataOS::Dataset::"lake:sales/orders" }
 unless { (resource has region && resource.region == "EMEA") && (resource has "order no" && resource["order no"] != 7) && (principal.hasTag("department") && resource has dept && resource.dept == principal.getTag("department")) };
 "#,
     );
+}
+
+fn filter(name: &str, priority: i64, place: &str, user: &str) -> Filter {
+    let text = format!(
+        "name: {name}\ntype: policy\npolicy: {{data: {{type: filter, priority: {priority}, {place}selector: {{user: \
+         {{tags: ['users:id:{user}']}}}}, filters: [{{column: c, operator: equals, value: {name}}}]}}}}\n"
+    );
+    match parse(&text, "public").unwrap().remove(0).body {
+        Body::Policy(Compiled::Filter(filter)) => filter,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_worse_filter_stands_aside_for_better_ones_that_it_can_meet() {
+    let filters = [
+        filter("worst", 9, "depot: lake, collection: sales, ", "ann"),
+        filter("wider", 2, "depot: lake, ", "bob"),
+        filter(
+            "narrower",
+            1,
+            "depot: lake, collection: sales, dataset: orders, ",
+            "cy",
+        ),
+        filter("elsewhere", 1, "depot: shop, ", "dee"),
+        filter("equal", 9, "", "eve"),
+    ];
+    let leading: Vec<&Filter> = filters.iter().collect();
+    let text = print_filters(&filters, &leading);
+    let aside: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("unless") && !line.contains("resource has c"))
+        .collect();
+    let bob = "principal == DataOS::User::\"bob\"";
+    let cy =
+        "principal == DataOS::User::\"cy\" && resource in DataOS::Dataset::\"lake:sales/orders\"";
+    let dee = "principal == DataOS::User::\"dee\" && resource in DataOS::Depot::\"shop\"";
+    let wider = "principal == DataOS::User::\"bob\" && resource in DataOS::Depot::\"lake\"";
+    assert_eq!(
+        aside,
+        [
+            format!("unless {{ {bob} || ({cy}) }}"),
+            format!("unless {{ {cy} }}"),
+            format!("unless {{ ({wider}) || ({cy}) || ({dee}) }}"),
+        ],
+        "{text}"
+    );
+    // Held back, they hide rows and nobody stands aside for them.
+    let held = print_filters(&filters, &[]);
+    assert_eq!(held.matches("\nunless").count(), filters.len(), "{held}");
+}
+
+#[test]
+fn many_better_filters_nest_little() {
+    let better: Vec<Filter> = (0..5000)
+        .map(|number| filter("better", 1, "", &format!("u{number}")))
+        .collect();
+    let leading: Vec<&Filter> = better.iter().collect();
+    let text = print_filters([&filter("worse", 2, "", "ann")], &leading);
+    assert_eq!(text.matches("principal == ").count(), 5001);
+    assert!(text.matches("((((").count() > 0 && !text.contains(&"(".repeat(20)));
 }
 
 #[test]

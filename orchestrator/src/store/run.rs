@@ -1,9 +1,9 @@
 //! Runs of workflows and the attempts of their jobs.
 
 use dataos_model::{clock::Timestamp, fault::Fault, resource::ResourceId};
-use sqlx::{Row, sqlite::SqliteRow};
+use dataos_store::Row;
 
-use super::{Store, failed, get, number};
+use super::{Store, number, stored};
 
 /// One run of a workflow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,28 +37,27 @@ impl Store {
         revision: u64,
         now: Timestamp,
     ) -> Result<u64, Fault> {
-        let done = sqlx::query(
-            "INSERT INTO run (id, revision, phase, started_at) VALUES (?, ?, 'running', ?)",
-        )
-        .bind(id.to_string())
-        .bind(i64::try_from(revision).unwrap_or(i64::MAX))
-        .bind(now.0)
-        .execute(&self.pool)
-        .await
-        .map_err(|error| failed(&error))?;
-        Ok(u64::try_from(done.last_insert_rowid()).unwrap_or(0))
+        let rows = self
+            .tables
+            .query(
+                "INSERT INTO run (id, revision, phase, started_at)
+                 VALUES ($1, $2, 'running', $3) RETURNING number",
+                &[id.to_string().into(), stored(revision).into(), now.0.into()],
+            )
+            .await?;
+        self.one(&rows, |row| number(row, "number"))
     }
 
     /// The newest runs of a resource, newest first.
     pub(crate) async fn runs(&self, id: &ResourceId) -> Result<Vec<RunRow>, Fault> {
-        sqlx::query("SELECT number, phase FROM run WHERE id = ? ORDER BY number DESC")
-            .bind(id.to_string())
-            .fetch_all(&self.pool)
-            .await
-            .map_err(|error| failed(&error))?
-            .iter()
-            .map(run)
-            .collect()
+        let rows = self
+            .tables
+            .query(
+                "SELECT number, phase FROM run WHERE id = $1 ORDER BY number DESC",
+                &[id.to_string().into()],
+            )
+            .await?;
+        self.every(&rows, run)
     }
 
     pub(crate) async fn finish_run(
@@ -67,87 +66,72 @@ impl Store {
         phase: &str,
         now: Timestamp,
     ) -> Result<(), Fault> {
-        sqlx::query("UPDATE run SET phase = ?, finished_at = ? WHERE number = ?")
-            .bind(phase)
-            .bind(now.0)
-            .bind(key(run))
-            .execute(&self.pool)
-            .await
-            .map(|_| ())
-            .map_err(|error| failed(&error))
+        self.execute(
+            "UPDATE run SET phase = $1, finished_at = $2 WHERE number = $3",
+            &[phase.into(), now.0.into(), stored(run).into()],
+        )
+        .await
     }
 
     pub(crate) async fn remove_run(&self, run: u64) -> Result<(), Fault> {
-        sqlx::query("DELETE FROM run WHERE number = ?")
-            .bind(key(run))
-            .execute(&self.pool)
+        self.execute("DELETE FROM run WHERE number = $1", &[stored(run).into()])
             .await
-            .map(|_| ())
-            .map_err(|error| failed(&error))
     }
 
     /// The attempts of a run, in order of job and number.
     pub(crate) async fn attempts(&self, run: u64) -> Result<Vec<AttemptRow>, Fault> {
-        sqlx::query("SELECT * FROM attempt WHERE run = ? ORDER BY job, number")
-            .bind(key(run))
-            .fetch_all(&self.pool)
-            .await
-            .map_err(|error| failed(&error))?
-            .iter()
-            .map(attempt)
-            .collect()
+        let rows = self
+            .tables
+            .query(
+                "SELECT * FROM attempt WHERE run = $1 ORDER BY job, number",
+                &[stored(run).into()],
+            )
+            .await?;
+        self.every(&rows, attempt)
     }
 
     /// Adds or replaces an attempt.
     pub(crate) async fn put_attempt(&self, run: u64, row: &AttemptRow) -> Result<(), Fault> {
-        sqlx::query(
-            "INSERT OR REPLACE INTO attempt
+        self.execute(
+            "INSERT INTO attempt
              (run, job, number, phase, failure, message, process, started_at, finished_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             ON CONFLICT (run, job, number) DO UPDATE SET phase = excluded.phase,
+             failure = excluded.failure, message = excluded.message,
+             process = excluded.process, started_at = excluded.started_at,
+             finished_at = excluded.finished_at",
+            &[
+                stored(run).into(),
+                (&row.job).into(),
+                i64::from(row.number).into(),
+                (&row.phase).into(),
+                (&row.failure).into(),
+                (&row.message).into(),
+                (&row.process).into(),
+                row.started_at.0.into(),
+                row.finished_at.map(|time| time.0).into(),
+            ],
         )
-        .bind(key(run))
-        .bind(&row.job)
-        .bind(i64::from(row.number))
-        .bind(&row.phase)
-        .bind(&row.failure)
-        .bind(&row.message)
-        .bind(&row.process)
-        .bind(row.started_at.0)
-        .bind(row.finished_at.map(|time| time.0))
-        .execute(&self.pool)
         .await
-        .map(|_| ())
-        .map_err(|error| failed(&error))
     }
 }
 
-fn key(run: u64) -> i64 {
-    i64::try_from(run).unwrap_or(i64::MAX)
-}
-
-fn run(row: &SqliteRow) -> Result<RunRow, Fault> {
+fn run(row: &Row) -> Result<RunRow, String> {
     Ok(RunRow {
         number: number(row, "number")?,
-        phase: get(row, "phase")?,
+        phase: row.text("phase")?,
     })
 }
 
-fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, Fault> {
-    let value: Option<i64> = row
-        .try_get(column)
-        .map_err(|error| super::damaged(format!("column {column}: {error}")))?;
-    Ok(value.map(Timestamp))
-}
-
-fn attempt(row: &SqliteRow) -> Result<AttemptRow, Fault> {
+fn attempt(row: &Row) -> Result<AttemptRow, String> {
     Ok(AttemptRow {
-        job: get(row, "job")?,
+        job: row.text("job")?,
         number: u32::try_from(number(row, "number")?).unwrap_or(u32::MAX),
-        phase: get(row, "phase")?,
-        failure: get(row, "failure")?,
-        message: get(row, "message")?,
-        process: get(row, "process")?,
-        started_at: Timestamp(get(row, "started_at")?),
-        finished_at: time(row, "finished_at")?,
+        phase: row.text("phase")?,
+        failure: row.text("failure")?,
+        message: row.text("message")?,
+        process: row.text("process")?,
+        started_at: Timestamp(row.integer("started_at")?),
+        finished_at: row.integer_or_null("finished_at")?.map(Timestamp),
     })
 }

@@ -16,7 +16,7 @@ fn stream(documents: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn everything_is_decided_and_recorded_before_it_is_done_and_in_order() {
+pub(crate) async fn everything_is_decided_and_recorded_before_it_is_done_and_in_order() {
     let bench = Bench::new().await;
     let outcomes = bench
         .apply(&stream(&[GRANT, DEPOT, MASK, SECRET]))
@@ -83,7 +83,7 @@ async fn everything_is_decided_and_recorded_before_it_is_done_and_in_order() {
 }
 
 #[tokio::test]
-async fn one_bad_document_applies_nothing() {
+pub(crate) async fn one_bad_document_applies_nothing() {
     let bench = Bench::new().await;
     let bad = "name: p\ntype: policy\npolicy: {access: {subjects: {tags: [unknown-to-the-schema]}, predicates: [read], objects: {tags: [x]}}}\n";
     for (text, line, message) in [
@@ -112,7 +112,7 @@ async fn one_bad_document_applies_nothing() {
 }
 
 #[tokio::test]
-async fn one_denied_document_applies_nothing() {
+pub(crate) async fn one_denied_document_applies_nothing() {
     let bench = Bench::new().await;
     bench.world.deny("apply_resource policy:v1:mask");
     let fault = bench.apply(&stream(&[FILES, MASK])).await.unwrap_err();
@@ -138,7 +138,7 @@ async fn one_denied_document_applies_nothing() {
 }
 
 #[tokio::test]
-async fn nothing_happens_without_a_record() {
+pub(crate) async fn nothing_happens_without_a_record() {
     let bench = Bench::new().await;
     *bench.world.is_record_down.lock().unwrap() = true;
     let fault = bench.apply(FILES).await.unwrap_err();
@@ -147,7 +147,7 @@ async fn nothing_happens_without_a_record() {
 }
 
 #[tokio::test]
-async fn a_denied_action_is_not_executed_and_is_tried_again() {
+pub(crate) async fn a_denied_action_is_not_executed_and_is_tried_again() {
     let bench = Bench::new().await;
     bench.world.deny("create_child");
     let outcomes = bench.apply(FILES).await.unwrap();
@@ -171,7 +171,7 @@ async fn a_denied_action_is_not_executed_and_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_dead_depot_does_not_stop_the_others_and_comes_back() {
+pub(crate) async fn a_dead_depot_does_not_stop_the_others_and_comes_back() {
     let bench = Bench::new().await;
     bench
         .world
@@ -193,7 +193,7 @@ async fn a_dead_depot_does_not_stop_the_others_and_comes_back() {
 }
 
 #[tokio::test]
-async fn what_waits_for_a_slow_scan_is_not_carried_out_twice() {
+pub(crate) async fn what_waits_for_a_slow_scan_is_not_carried_out_twice() {
     let bench = Bench::new().await;
     bench
         .world
@@ -222,7 +222,7 @@ async fn what_waits_for_a_slow_scan_is_not_carried_out_twice() {
 }
 
 #[tokio::test]
-async fn same_content_is_no_revision() {
+pub(crate) async fn same_content_is_no_revision() {
     let bench = Bench::new().await;
     bench.apply(&stream(&[SECRET, FILES])).await.unwrap();
     bench.world.forget();
@@ -260,7 +260,7 @@ async fn same_content_is_no_revision() {
 }
 
 #[tokio::test]
-async fn a_resource_belongs_to_who_applies_it() {
+pub(crate) async fn a_resource_belongs_to_who_applies_it() {
     let bench = Bench::new().await;
     let outcomes = bench.apply(&format!("{FILES}owner: root\n")).await.unwrap();
     assert_eq!(
@@ -275,7 +275,7 @@ async fn a_resource_belongs_to_who_applies_it() {
 }
 
 #[tokio::test]
-async fn a_plan_binds_the_apply() {
+pub(crate) async fn a_plan_binds_the_apply() {
     let bench = Bench::new().await;
     let alice = principal("alice");
     let text = stream(&[GRANT, FILES]);
@@ -350,7 +350,7 @@ async fn a_plan_binds_the_apply() {
 }
 
 #[tokio::test]
-async fn delete_reverses_and_is_refused_while_used() {
+pub(crate) async fn delete_reverses_and_is_refused_while_used() {
     let bench = Bench::new().await;
     bench.apply(&stream(&[SECRET, DEPOT, MASK])).await.unwrap();
     let fault = bench.delete("secret:v1:login:public").await.unwrap_err();
@@ -401,7 +401,7 @@ async fn delete_reverses_and_is_refused_while_used() {
 }
 
 #[tokio::test]
-async fn filters_of_a_list() {
+pub(crate) async fn filters_of_a_list() {
     let bench = Bench::new().await;
     bench.apply(&stream(&[SECRET, FILES])).await.unwrap();
     for (filter, expected) in [
@@ -440,7 +440,7 @@ async fn filters_of_a_list() {
 }
 
 #[tokio::test]
-async fn a_name_is_taken_whatever_the_version() {
+pub(crate) async fn a_name_is_taken_whatever_the_version() {
     let bench = Bench::new().await;
     bench.apply(FILES).await.unwrap();
     let other =

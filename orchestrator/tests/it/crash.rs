@@ -35,7 +35,7 @@ impl Crashed {
             notes.display()
         );
         let runtime = Runtime::new().unwrap();
-        runtime.block_on(async {
+        let orchestrator = runtime.block_on(async {
             let orchestrator = open(&world, folder.path()).await.unwrap();
             let alice = principal("alice");
             orchestrator
@@ -45,9 +45,11 @@ impl Crashed {
             wait(|| fs::read_to_string(&notes).is_ok_and(|text| text.ends_with('\n'))).await;
             // The identity of the process is stored right after it was started.
             tokio::time::sleep(Duration::from_millis(200)).await;
-            std::mem::forget(orchestrator);
+            orchestrator
         });
         runtime.shutdown_background();
+        // The system closes what a dead process had open, and so gives its locks back.
+        drop(orchestrator);
         Self { world, folder }
     }
 
@@ -91,7 +93,7 @@ fn is_alive(pid: &str) -> bool {
 }
 
 #[test]
-fn what_was_left_running_is_killed_and_tried_again() {
+pub(crate) fn what_was_left_running_is_killed_and_tried_again() {
     let crashed = Crashed::after_start("{count: 1, strategy: OnError}");
     let first = fs::read_to_string(crashed.path("notes")).unwrap();
     assert!(is_alive(first.trim()), "the process outlives the crash");
@@ -112,7 +114,7 @@ fn what_was_left_running_is_killed_and_tried_again() {
 }
 
 #[test]
-fn a_committed_step_is_never_run_again() {
+pub(crate) fn a_committed_step_is_never_run_again() {
     let crashed = Crashed::after_start("{count: 5}");
     // The step ended and was committed; the crash came before the store heard of it.
     let exit = crashed.path("runs/1/.state/a.1.exit");

@@ -1,6 +1,7 @@
 //! Fakes of the seams: each notes what it is asked, in one list, so that order can be checked.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, Mutex},
@@ -30,6 +31,7 @@ use dataos_model::{
     secret::{Secret, SecretName},
 };
 use dataos_orchestrator::{Orchestrator, OrchestratorConfig, OrchestratorSeams};
+use dataos_store::Metadata;
 
 /// All rooms in one, with switches for what fails.
 #[derive(Debug, Default)]
@@ -147,6 +149,10 @@ impl Policies for World {
     }
 
     fn list(&self) -> Vec<PolicyInfo> {
+        Vec::new()
+    }
+
+    fn entities(&self) -> Vec<Arc<dataos_model::entity::Entity>> {
         Vec::new()
     }
 
@@ -407,11 +413,24 @@ impl Bench {
     }
 }
 
+thread_local! {
+    /// Where orchestrators that this thread opens have their tables; a test runs on one thread.
+    static METADATA: RefCell<Metadata> = RefCell::default();
+}
+
+/// Runs a test whose orchestrators have their tables in `metadata`.
+pub(crate) fn keep_tables_in(metadata: Metadata, test: &dyn Fn()) {
+    METADATA.set(metadata);
+    test();
+    METADATA.take();
+}
+
 pub(crate) async fn open(world: &Arc<World>, folder: &Path) -> Result<Arc<Orchestrator>, Fault> {
     let config = OrchestratorConfig {
         retry_wait: Duration::from_millis(20),
         retry_wait_max: Duration::from_millis(100),
         stop_grace: Duration::from_millis(500),
+        metadata: METADATA.with_borrow(Clone::clone),
         ..OrchestratorConfig::new(folder.to_owned())
     };
     let seams = OrchestratorSeams {

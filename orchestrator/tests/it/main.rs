@@ -7,6 +7,8 @@ mod crash;
 #[cfg(test)]
 mod fakes;
 #[cfg(test)]
+mod metadata;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod restart;

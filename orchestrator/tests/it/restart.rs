@@ -28,7 +28,7 @@ async fn lines(path: &std::path::Path, wanted: usize) {
 }
 
 #[tokio::test]
-async fn a_run_goes_on_and_no_finished_step_runs_again() {
+pub(crate) async fn a_run_goes_on_and_no_finished_step_runs_again() {
     let mut bench = Bench::new().await;
     let folder = tempfile::tempdir().unwrap();
     let text = workflow(folder.path(), "{count: 3, strategy: OnError}");
@@ -63,7 +63,7 @@ async fn a_run_goes_on_and_no_finished_step_runs_again() {
 }
 
 #[tokio::test]
-async fn a_lost_step_without_retry_fails_the_run() {
+pub(crate) async fn a_lost_step_without_retry_fails_the_run() {
     let mut bench = Bench::new().await;
     let folder = tempfile::tempdir().unwrap();
     bench
@@ -78,7 +78,7 @@ async fn a_lost_step_without_retry_fails_the_run() {
 }
 
 #[tokio::test]
-async fn resources_survive() {
+pub(crate) async fn resources_survive() {
     let mut bench = Bench::new().await;
     bench
         .apply("name: d\ntype: depot\ntags: [a]\ndepot: {type: FILES, spec: {path: /data}}\n")

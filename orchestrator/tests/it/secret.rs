@@ -24,7 +24,7 @@ fn files_with(folder: &Path, text: &str, found: &mut Vec<String>) {
 }
 
 #[tokio::test]
-async fn a_step_reads_its_secret_from_a_file() {
+pub(crate) async fn a_step_reads_its_secret_from_a_file() {
     let bench = Bench::new().await;
     let text = format!(
         "name: s\ntype: secret\nsecret: {{type: key-value, data: {{key: {VALUE}, other: x}}}}\n---\n\
@@ -69,7 +69,7 @@ async fn a_step_reads_its_secret_from_a_file() {
 }
 
 #[tokio::test]
-async fn who_may_not_see_a_secret_may_not_use_it() {
+pub(crate) async fn who_may_not_see_a_secret_may_not_use_it() {
     let bench = Bench::new().await;
     bench.apply(&format!("name: s\ntype: secret\nsecret: {{type: key-value, data: {{username: u, key: {VALUE}}}}}\n")).await.unwrap();
     bench.world.deny("get_resource secret:v1:s:public");
@@ -94,7 +94,7 @@ async fn who_may_not_see_a_secret_may_not_use_it() {
 }
 
 #[tokio::test]
-async fn a_shown_manifest_does_not_wipe_out_the_values() {
+pub(crate) async fn a_shown_manifest_does_not_wipe_out_the_values() {
     let bench = Bench::new().await;
     bench
         .apply(&format!(

@@ -36,7 +36,7 @@ async fn log(bench: &Bench) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn jobs_run_in_order_of_their_dependencies() {
+pub(crate) async fn jobs_run_in_order_of_their_dependencies() {
     let bench = Bench::new().await;
     let text = workflow(&[
         job("last", "left, right", "", "echo last; echo oops >&2"),
@@ -68,7 +68,7 @@ async fn jobs_run_in_order_of_their_dependencies() {
 }
 
 #[tokio::test]
-async fn a_failed_job_is_tried_again_and_then_skips_the_rest() {
+pub(crate) async fn a_failed_job_is_tried_again_and_then_skips_the_rest() {
     let bench = Bench::new().await;
     let retry = "    retry: {count: 2, strategy: OnFailure, duration: 1ms}\n";
     let text = workflow(&[
@@ -102,7 +102,7 @@ async fn a_failed_job_is_tried_again_and_then_skips_the_rest() {
 }
 
 #[tokio::test]
-async fn a_denied_step_never_starts() {
+pub(crate) async fn a_denied_step_never_starts() {
     let bench = Bench::new().await;
     bench.world.deny("run_step");
     let witness = bench.folder.path().join("witness");
@@ -134,7 +134,7 @@ async fn a_denied_step_never_starts() {
 }
 
 #[tokio::test]
-async fn no_step_without_a_record_or_an_owner() {
+pub(crate) async fn no_step_without_a_record_or_an_owner() {
     let bench = Bench::new().await;
     let witness = bench.folder.path().join("witness");
     let script = format!("touch {}", witness.display());
@@ -153,7 +153,7 @@ async fn no_step_without_a_record_or_an_owner() {
 }
 
 #[tokio::test]
-async fn each_step_is_decided_recorded_run_recorded() {
+pub(crate) async fn each_step_is_decided_recorded_run_recorded() {
     let bench = Bench::new().await;
     let text = "name: w\ntype: workflow\nworkflow:\n  dag:\n  - {name: q, spec: {stack: sql, stackSpec: {sql: select 1}}}\n  - {name: s, dependencies: [q], spec: {stack: scanner, stackSpec: {depot: d}}}\n";
     let depot = "name: d\ntype: depot\ndepot: {type: FILES, spec: {path: /data}}\n";
@@ -192,7 +192,7 @@ async fn each_step_is_decided_recorded_run_recorded() {
 }
 
 #[tokio::test]
-async fn a_denied_query_fails_the_step() {
+pub(crate) async fn a_denied_query_fails_the_step() {
     let bench = Bench::new().await;
     let text = "name: w\ntype: workflow\nworkflow:\n  dag:\n  - {name: q, retry: {count: 2}, spec: {stack: sql, stackSpec: {sql: select forbidden}}}\n";
     bench.apply(text).await.unwrap();
@@ -204,7 +204,7 @@ async fn a_denied_query_fails_the_step() {
 }
 
 #[tokio::test]
-async fn a_missing_program_is_told() {
+pub(crate) async fn a_missing_program_is_told() {
     let bench = Bench::new().await;
     let text = "name: w\ntype: workflow\nworkflow:\n  dag:\n  - {name: q, spec: {stack: container, stackSpec: {command: [no-such-program]}}}\n";
     bench.apply(text).await.unwrap();
@@ -218,7 +218,7 @@ async fn a_missing_program_is_told() {
 }
 
 #[tokio::test]
-async fn a_new_revision_replaces_the_run_and_delete_ends_it() {
+pub(crate) async fn a_new_revision_replaces_the_run_and_delete_ends_it() {
     let bench = Bench::new().await;
     bench
         .apply(&workflow(&[job("a", "", "", "echo $$; sleep 600")]))
@@ -247,7 +247,7 @@ async fn a_new_revision_replaces_the_run_and_delete_ends_it() {
 }
 
 #[tokio::test]
-async fn what_a_job_writes_cannot_steer_a_terminal() {
+pub(crate) async fn what_a_job_writes_cannot_steer_a_terminal() {
     let bench = Bench::new().await;
     bench
         .apply(&workflow(&[job(

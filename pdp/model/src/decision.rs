@@ -82,6 +82,8 @@ pub enum Reason {
     PolicyNotTyped,
     /// A policy cannot be turned into an exact row condition.
     NotExact,
+    /// A policy permits under an obligation that the enforcement point does not know.
+    ObligationUnknown,
     /// No valid policy set is loaded.
     SetUnavailable,
     /// The PDP failed.
@@ -99,6 +101,7 @@ impl Reason {
             Self::RequestInvalid => "request_invalid",
             Self::PolicyNotTyped => "policy_not_typed",
             Self::NotExact => "not_exact",
+            Self::ObligationUnknown => "obligation_unknown",
             Self::SetUnavailable => "set_unavailable",
             Self::Internal => "internal",
         }

@@ -19,6 +19,10 @@ pub enum FaultKind {
     NotFound,
     /// The state has moved on, or the thing exists already.
     Conflict,
+    /// What a change was conditional on does not hold.
+    PreconditionFailed,
+    /// A change that must be conditional is not.
+    PreconditionRequired,
     /// A named bound was exceeded.
     TooLarge,
     /// A dependency (source, store, issuer) is down or refuses.

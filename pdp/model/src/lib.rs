@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod fault;
 pub mod hash;
+pub mod json;
 
 pub mod action;
 pub mod entity;

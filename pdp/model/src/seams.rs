@@ -75,6 +75,9 @@ pub trait Policies: Send + Sync + Debug {
     /// All policies in force, by id.
     fn list(&self) -> Vec<PolicyInfo>;
 
+    /// All entities of the snapshot: what candidates are checked and tested against.
+    fn entities(&self) -> Vec<Arc<Entity>>;
+
     /// Checks texts against the schema, without effect.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Log-in, contexts, who am I, policies in force, health.
+//! Log-in, contexts, who am I, health.
 
 use std::{env, io::IsTerminal};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{items, plain, rows, shown};
 use crate::{
-    arguments::{ContextCommand, Login, Policy},
+    arguments::{ContextCommand, Login},
     client::Client,
     context::{Context, Contexts, read_ca},
     failure::Failure,
@@ -128,28 +128,6 @@ pub(crate) async fn whoami(client: &Client) -> Result<Answer, Failure> {
         })
         .unwrap_or_default();
     Ok(Answer::lines(lines, session))
-}
-
-pub(crate) async fn policy(client: &Client, command: &Policy) -> Result<Answer, Failure> {
-    let set = client.get("/api/v1/policies", &[]).await?;
-    match command {
-        Policy::List => {
-            let table = rows(items(&set, "policies"), &["id", "effect", "source"]);
-            Ok(Answer::table(&["ID", "EFFECT", "SOURCE"], table, set))
-        }
-        Policy::Show { id } => {
-            let policy = items(&set, "policies")
-                .iter()
-                .find(|policy| shown(policy, "id") == *id)
-                .cloned()
-                .ok_or_else(|| Failure::failed(format!("no policy `{id}` is in force")))?;
-            let lines = vec![
-                format!("// from {}", shown(&policy, "source")),
-                shown(&policy, "text"),
-            ];
-            Ok(Answer::lines(lines, policy))
-        }
-    }
 }
 
 pub(crate) async fn health(client: &Client) -> Result<Answer, Failure> {

@@ -49,9 +49,12 @@ async fn scene(jwks: String) -> Scene {
     tokio::spawn(serve(listener, Arc::clone(&fetches), Arc::clone(&jwks)));
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("accounts.db"))
-        .await
-        .unwrap();
+    let store = Store::open(
+        &dataos_store::Metadata::Embedded,
+        &folder.path().join("accounts.db"),
+    )
+    .await
+    .unwrap();
     let pepper = Pepper::new(&Secret::new([7; 32]));
     let accounts = Arc::new(Accounts::open(store, pepper, START).await.unwrap());
     let issuer = IssuerConfig {

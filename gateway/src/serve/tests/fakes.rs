@@ -35,6 +35,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     accounts::{Accounts, User},
+    applied::AppliedPolicies,
     authenticate::{Authenticator, api_key::Pepper, token::Tokens},
     config::Limits,
     serve::{Gateway, GatewayConfig, Seams},
@@ -214,6 +215,10 @@ impl Policies for FakePolicies {
             annotations: Vec::new(),
             text: String::new(),
         }]
+    }
+
+    fn entities(&self) -> Vec<Arc<dataos_model::entity::Entity>> {
+        Vec::new()
     }
 
     async fn check(&self, _texts: &[PolicyText]) -> Result<(), Fault> {
@@ -447,11 +452,19 @@ pub(super) struct Scene {
     _folder: tempfile::TempDir,
 }
 
+async fn applied(folder: &std::path::Path, policies: Arc<FakePolicies>) -> Arc<AppliedPolicies> {
+    let folder = folder.join("applied");
+    Arc::new(AppliedPolicies::open(folder, policies).await.unwrap())
+}
+
 pub(super) async fn scene() -> Scene {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("accounts.db"))
-        .await
-        .unwrap();
+    let store = Store::open(
+        &dataos_store::Metadata::Embedded,
+        &folder.path().join("accounts.db"),
+    )
+    .await
+    .unwrap();
     let pepper = Pepper::new(&Secret::new([7; 32]));
     let clock: Arc<dyn Clock> = Arc::new(FixedClock);
     let accounts = Arc::new(Accounts::open(store, pepper, clock.now()).await.unwrap());
@@ -470,6 +483,7 @@ pub(super) async fn scene() -> Scene {
     });
     let decide = Arc::new(FakeDecide::default());
     let policies = Arc::new(FakePolicies::default());
+    let applied = applied(folder.path(), Arc::clone(&policies)).await;
     let query = Arc::new(FakeQuery {
         runs: AtomicUsize::new(0),
         started: Notify::new(),
@@ -499,8 +513,9 @@ pub(super) async fn scene() -> Scene {
         },
         session_lifetime: Duration::from_secs(3600),
     };
+    let gateway = Gateway::new(seams, accounts, applied, authenticator, config);
     Scene {
-        gateway: Arc::new(Gateway::new(seams, accounts, authenticator, config)),
+        gateway: Arc::new(gateway),
         record,
         decide,
         policies,

@@ -156,9 +156,7 @@ async fn contenders(
     let log = AuditConfig::new(folder.join("audit"), "bench");
     let log = AuditLog::open(log, Secret::new([7; 32]), clock.clone())?;
     let catalog = Catalog::open(
-        CatalogConfig {
-            directory: folder.join("catalog"),
-        },
+        CatalogConfig::new(folder.join("catalog")),
         CatalogSeams {
             sink: pdp.clone(),
             secrets: secrets.clone(),
