@@ -46,6 +46,7 @@ async fn delete(scene: &Scene, path: &str, etag: Option<&str>) -> u16 {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "the life of one text, told in order")]
 async fn a_text_is_put_changed_kept_over_a_restart_and_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
