@@ -1,7 +1,7 @@
 //! The composition root: opens every room, joins them by their seams, and starts to listen.
 //!
 //! This is the only file that knows all rooms. Order: what can refuse cheaply first (address, data
-//! directory), then keys and accounts, then the PDP and the log, then what stands on both.
+//! directory), then keys, the PDP, accounts and the log, then what stands on all of them.
 
 mod attach;
 mod clock;
@@ -205,12 +205,13 @@ impl Rooms {
     async fn open(config: &Config, folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
         let secrets = Arc::new(SealedSecrets::open(folder)?);
         let pepper = Pepper::new(&secrets.get_or_create(PEPPER).await?);
-        let store = Store::open(&config.metadata, &folder.join("accounts.db")).await?;
-        let accounts = Arc::new(Accounts::open(store, pepper, clock.now()).await?);
         let (pdp, applied) = open_policies(config, folder, Arc::clone(&clock)).await?;
         let audit = AuditConfig::new(folder.join("audit"), config.audit_origin.clone());
         let audit_key = secrets.get_or_create(AUDIT_KEY).await?;
         let log = AuditLog::open(audit, audit_key, Arc::clone(&clock))?;
+        let store = Store::open(&config.metadata, &folder.join("accounts.db")).await?;
+        let accounts =
+            Arc::new(Accounts::open(store, Arc::clone(&pdp) as _, pepper, clock.now()).await?);
         let shared_secrets = Arc::clone(&secrets) as Arc<dyn Secrets>;
         let catalog = Catalog::open(
             CatalogConfig {

@@ -34,7 +34,7 @@ use dataos_model::{
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    accounts::{Accounts, User},
+    accounts::{Accounts, User, fake_sink::FakeSink},
     applied::AppliedPolicies,
     authenticate::{Authenticator, api_key::Pepper, token::Tokens},
     config::Limits,
@@ -467,7 +467,10 @@ pub(super) async fn scene() -> Scene {
     .unwrap();
     let pepper = Pepper::new(&Secret::new([7; 32]));
     let clock: Arc<dyn Clock> = Arc::new(FixedClock);
-    let accounts = Arc::new(Accounts::open(store, pepper, clock.now()).await.unwrap());
+    let sink = Arc::new(FakeSink::default());
+    let entities = Arc::clone(&sink) as _;
+    let accounts = Accounts::open(store, entities, pepper, clock.now()).await;
+    let accounts = Arc::new(accounts.unwrap());
     let user = User {
         user: "admin".to_owned(),
         ..User::default()
