@@ -15,7 +15,7 @@ use dataos_model::{
     clock::Clock,
     fault::{Fault, FaultKind},
     record::{Entry, EntryKind},
-    seams::{Policies, Record, Secrets},
+    seams::{Explore, Policies, Record, Secrets},
 };
 use dataos_orchestrator::{Orchestrator, OrchestratorConfig, OrchestratorSeams};
 use dataos_pdp::{Pdp, PdpConfig};
@@ -33,12 +33,13 @@ use crate::{
     accounts::Accounts,
     applied::{self, AppliedPolicies},
     authenticate::{Authenticator, api_key::Pepper, token::Tokens},
+    authzen_keys::AuthzenKeys,
     certificates::{self, Certificates},
     config::Config,
     data_directory::{DataDirectory, touches_data_directory},
     reload,
     secrets::SealedSecrets,
-    serve::{Gateway, GatewayConfig, Seams},
+    serve::{Gateway, GatewayConfig, Seams, by_decision::ByDecision},
     store::Store,
 };
 
@@ -47,6 +48,8 @@ const KEY_USE_EVERY: Duration = Duration::from_secs(60);
 /// Names of the platform's own secrets.
 const PEPPER: &str = "dataos/api-key-pepper";
 const AUDIT_KEY: &str = "dataos/audit-key";
+const METADATA_KEY: &str = "dataos/authzen-metadata-key";
+const PAGE_KEY: &str = "dataos/authzen-page-key";
 
 /// Starts the platform.
 #[derive(Debug)]
@@ -108,7 +111,7 @@ impl App {
         directory.note_metadata(&config.metadata)?;
         let certificates = open_certificates(&config, directory.path(), &rooms, address).await?;
         let tls = Arc::new(certificates.server_config()?);
-        let gateway = Arc::new(rooms.gateway(&config)?);
+        let gateway = Arc::new(rooms.gateway(&config).await?);
         rooms.record_start(address).await?;
         let (stop, stopped) = watch::channel(false);
         let background = rooms.start_background(&config, &gateway, &certificates)?;
@@ -206,12 +209,12 @@ impl Rooms {
         let secrets = Arc::new(SealedSecrets::open(folder)?);
         let pepper = Pepper::new(&secrets.get_or_create(PEPPER).await?);
         let (pdp, applied) = open_policies(config, folder, Arc::clone(&clock)).await?;
-        let audit = AuditConfig::new(folder.join("audit"), config.audit_origin.clone());
-        let audit_key = secrets.get_or_create(AUDIT_KEY).await?;
-        let log = AuditLog::open(audit, audit_key, Arc::clone(&clock))?;
         let store = Store::open(&config.metadata, &folder.join("accounts.db")).await?;
         let accounts =
             Arc::new(Accounts::open(store, Arc::clone(&pdp) as _, pepper, clock.now()).await?);
+        let audit = AuditConfig::new(folder.join("audit"), config.audit_origin.clone());
+        let audit_key = secrets.get_or_create(AUDIT_KEY).await?;
+        let log = AuditLog::open(audit, audit_key, Arc::clone(&clock))?;
         let shared_secrets = Arc::clone(&secrets) as Arc<dyn Secrets>;
         let catalog = Catalog::open(
             CatalogConfig {
@@ -267,13 +270,14 @@ impl Rooms {
         })
     }
 
-    fn gateway(&self, config: &Config) -> Result<Gateway, Fault> {
+    async fn gateway(&self, config: &Config) -> Result<Gateway, Fault> {
         let accounts = Arc::clone(&self.accounts);
         let tokens = Tokens::open(&config.issuers, Arc::clone(&accounts), self.clock.now())?;
         let clock = Arc::clone(&self.clock);
         let authenticator = Authenticator::new(Arc::clone(&accounts), tokens, Arc::clone(&clock));
         let seams = Seams {
             decide: Arc::clone(&self.pdp) as _,
+            explore: self.explore(),
             policies: Arc::clone(&self.pdp) as _,
             record: Arc::clone(&self.log) as _,
             records: Arc::clone(&self.log) as _,
@@ -290,8 +294,22 @@ impl Rooms {
             GatewayConfig {
                 limits: config.limits.clone(),
                 session_lifetime: config.session_lifetime,
+                authzen: config.authzen.clone(),
+                authzen_keys: AuthzenKeys::new(
+                    &self.secrets.get_or_create(METADATA_KEY).await?,
+                    &self.secrets.get_or_create(PAGE_KEY).await?,
+                )?,
             },
         ))
+    }
+
+    /// Explanation and search, one decision after the other.
+    fn explore(&self) -> Arc<dyn Explore> {
+        let pdp = Arc::clone(&self.pdp);
+        Arc::new(ByDecision {
+            decide: Arc::clone(&self.pdp) as _,
+            entities: Box::new(move || pdp.entities()),
+        })
     }
 
     /// The log says when the platform started, and under which policies.
