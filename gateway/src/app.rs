@@ -15,7 +15,7 @@ use dataos_model::{
     clock::Clock,
     fault::{Fault, FaultKind},
     record::{Entry, EntryKind},
-    seams::{Explore, Policies, Record, Secrets},
+    seams::{Policies, Record, Secrets},
 };
 use dataos_orchestrator::{Orchestrator, OrchestratorConfig, OrchestratorSeams};
 use dataos_pdp::{Pdp, PdpConfig};
@@ -39,7 +39,7 @@ use crate::{
     data_directory::{DataDirectory, touches_data_directory},
     reload,
     secrets::SealedSecrets,
-    serve::{Gateway, GatewayConfig, Seams, by_decision::ByDecision},
+    serve::{Gateway, GatewayConfig, Seams},
     store::Store,
 };
 
@@ -277,7 +277,7 @@ impl Rooms {
         let authenticator = Authenticator::new(Arc::clone(&accounts), tokens, Arc::clone(&clock));
         let seams = Seams {
             decide: Arc::clone(&self.pdp) as _,
-            explore: self.explore(),
+            explore: Arc::clone(&self.pdp) as _,
             policies: Arc::clone(&self.pdp) as _,
             record: Arc::clone(&self.log) as _,
             records: Arc::clone(&self.log) as _,
@@ -301,15 +301,6 @@ impl Rooms {
                 )?,
             },
         ))
-    }
-
-    /// Explanation and search, one decision after the other.
-    fn explore(&self) -> Arc<dyn Explore> {
-        let pdp = Arc::clone(&self.pdp);
-        Arc::new(ByDecision {
-            decide: Arc::clone(&self.pdp) as _,
-            entities: Box::new(move || pdp.entities()),
-        })
     }
 
     /// The log says when the platform started, and under which policies.

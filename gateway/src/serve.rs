@@ -3,7 +3,8 @@
 //! [`Gateway`] holds the seams and knows no transport: `accept` feeds it from TLS, tests feed it
 //! directly. Whatever fails on the way, no byte of a governed answer leaves before its record.
 
-pub(crate) mod by_decision;
+#[cfg(test)]
+mod by_decision;
 mod refuse;
 
 use std::{
