@@ -4,6 +4,9 @@
 //! Passwords are checked with argon2id on the blocking pool, a few at a time; keys and sessions are
 //! compared by keyed or plain digest and cost microseconds.
 
+mod entities;
+#[cfg(test)]
+pub(crate) mod fake_sink;
 mod model;
 mod password;
 mod state;
@@ -20,7 +23,7 @@ use dataos_model::{
     fault::{Fault, FaultKind},
     hash::Hash,
     principal::{Authentication, Principal},
-    seams::Identities,
+    seams::{EntitySink, Identities},
 };
 
 pub(crate) use model::{Account, ApiKey, Session, User};
@@ -47,6 +50,8 @@ const USE_GRANULARITY_MS: i64 = 60_000;
 pub(crate) struct Accounts {
     state: RwLock<State>,
     store: Store,
+    /// Told of every account inside its change.
+    sink: Arc<dyn EntitySink>,
     pepper: Pepper,
     passwords: Passwords,
     /// Held over a whole change (check, store, memory), so that changes follow each other.
@@ -63,15 +68,22 @@ pub(crate) struct NewSession {
 }
 
 impl Accounts {
-    /// Loads everything from the store.
+    /// Loads everything from the store and hands the accounts to the sink.
     ///
     /// # Errors
-    /// Damaged storage.
-    pub(crate) async fn open(store: Store, pepper: Pepper, now: Timestamp) -> Result<Self, Fault> {
-        let stored = store.load(now.0).await?;
+    /// Damaged storage, or an account that does not fit the schema of the policies.
+    pub(crate) async fn open(
+        store: Store,
+        sink: Arc<dyn EntitySink>,
+        pepper: Pepper,
+        now: Timestamp,
+    ) -> Result<Self, Fault> {
+        let state = State::from(store.load(now.0).await?);
+        sink.apply(state.accounts.values().map(entities::change).collect())?;
         Ok(Self {
-            state: RwLock::new(State::from(stored)),
+            state: RwLock::new(state),
             store,
+            sink,
             pepper,
             passwords: Passwords::new(),
             changing: tokio::sync::Mutex::new(()),
@@ -232,7 +244,7 @@ impl Accounts {
     /// Adds a user.
     ///
     /// # Errors
-    /// A malformed user or password, or a name that is taken.
+    /// A malformed user or password, a name that is taken, or a user that does not fit the schema.
     pub(crate) async fn create(&self, user: User, password: &str) -> Result<(), Fault> {
         user.check()?;
         let password_hash = self.passwords.hash(password).await?;
@@ -252,10 +264,27 @@ impl Accounts {
             user,
             password_hash,
         };
+        let user = account.user.user.clone();
+        let change = entities::change(&account);
         self.store.put_account(&account, true).await?;
-        self.write()
-            .accounts
-            .insert(account.user.user.clone(), account);
+        // The name is reserved before the entity appears, so that no token's user of the same name
+        // is taken for it.
+        self.write().accounts.insert(user.clone(), account);
+        self.version.fetch_add(1, Ordering::AcqRel);
+        if let Err(fault) = self.sink.apply(vec![change]) {
+            self.forget(&user).await?;
+            return Err(fault);
+        }
+        Ok(())
+    }
+
+    /// Takes an account out of store and memory.
+    async fn forget(&self, user: &str) -> Result<(), Fault> {
+        self.store.delete_account(user).await?;
+        let mut state = self.write();
+        state.accounts.remove(user);
+        state.keys.retain(|_, held| held.key.user != user);
+        state.sessions.retain(|_, held| held.session.user != user);
         self.version.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
@@ -263,7 +292,7 @@ impl Accounts {
     /// Replaces a user; a new password or a disabled account ends its sessions.
     ///
     /// # Errors
-    /// No such user, or a malformed one.
+    /// No such user, a malformed one, or one that does not fit the schema.
     pub(crate) async fn replace(&self, user: User, password: Option<&str>) -> Result<(), Fault> {
         user.check()?;
         let new_hash = match password {
@@ -276,9 +305,13 @@ impl Accounts {
         let ends_sessions = new_hash.is_some() || user.disabled;
         let account = Account {
             user,
-            password_hash: new_hash.unwrap_or(old.password_hash),
+            password_hash: new_hash.unwrap_or_else(|| old.password_hash.clone()),
         };
-        self.store.put_account(&account, ends_sessions).await?;
+        self.sink.apply(vec![entities::change(&account)])?;
+        if let Err(fault) = self.store.put_account(&account, ends_sessions).await {
+            self.sink.apply(vec![entities::change(&old)])?;
+            return Err(fault);
+        }
         self.write().replace(account, ends_sessions);
         Ok(())
     }
@@ -289,15 +322,13 @@ impl Accounts {
     /// No such user.
     pub(crate) async fn remove(&self, user: &str) -> Result<(), Fault> {
         let _changing = self.changing.lock().await;
-        if !self.read().accounts.contains_key(user) {
-            return Err(no_user(user));
+        let old = self.read().accounts.get(user).cloned();
+        let old = old.ok_or_else(|| no_user(user))?;
+        self.sink.apply(vec![entities::removal(user)])?;
+        if let Err(fault) = self.forget(user).await {
+            self.sink.apply(vec![entities::change(&old)])?;
+            return Err(fault);
         }
-        self.store.delete_account(user).await?;
-        let mut state = self.write();
-        state.accounts.remove(user);
-        state.keys.retain(|_, held| held.key.user != user);
-        state.sessions.retain(|_, held| held.session.user != user);
-        self.version.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The composition root: opens every room, joins them by their seams, and starts to listen.
 //!
 //! This is the only file that knows all rooms. Order: what can refuse cheaply first (address, data
-//! directory), then keys and accounts, then the PDP and the log, then what stands on both.
+//! directory), then keys, the PDP, accounts and the log, then what stands on all of them.
 
 mod attach;
 mod clock;
@@ -33,6 +33,7 @@ use crate::{
     accounts::Accounts,
     applied::{self, AppliedPolicies},
     authenticate::{Authenticator, api_key::Pepper, token::Tokens},
+    authzen_keys::AuthzenKeys,
     certificates::{self, Certificates},
     config::Config,
     data_directory::{DataDirectory, touches_data_directory},
@@ -47,6 +48,8 @@ const KEY_USE_EVERY: Duration = Duration::from_secs(60);
 /// Names of the platform's own secrets.
 const PEPPER: &str = "dataos/api-key-pepper";
 const AUDIT_KEY: &str = "dataos/audit-key";
+const METADATA_KEY: &str = "dataos/authzen-metadata-key";
+const PAGE_KEY: &str = "dataos/authzen-page-key";
 
 /// Starts the platform.
 #[derive(Debug)]
@@ -108,7 +111,7 @@ impl App {
         directory.note_metadata(&config.metadata)?;
         let certificates = open_certificates(&config, directory.path(), &rooms, address).await?;
         let tls = Arc::new(certificates.server_config()?);
-        let gateway = Arc::new(rooms.gateway(&config)?);
+        let gateway = Arc::new(rooms.gateway(&config).await?);
         rooms.record_start(address).await?;
         let (stop, stopped) = watch::channel(false);
         let background = rooms.start_background(&config, &gateway, &certificates)?;
@@ -205,9 +208,10 @@ impl Rooms {
     async fn open(config: &Config, folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
         let secrets = Arc::new(SealedSecrets::open(folder)?);
         let pepper = Pepper::new(&secrets.get_or_create(PEPPER).await?);
-        let store = Store::open(&config.metadata, &folder.join("accounts.db")).await?;
-        let accounts = Arc::new(Accounts::open(store, pepper, clock.now()).await?);
         let (pdp, applied) = open_policies(config, folder, Arc::clone(&clock)).await?;
+        let store = Store::open(&config.metadata, &folder.join("accounts.db")).await?;
+        let accounts =
+            Arc::new(Accounts::open(store, Arc::clone(&pdp) as _, pepper, clock.now()).await?);
         let audit = AuditConfig::new(folder.join("audit"), config.audit_origin.clone());
         let audit_key = secrets.get_or_create(AUDIT_KEY).await?;
         let log = AuditLog::open(audit, audit_key, Arc::clone(&clock))?;
@@ -266,13 +270,14 @@ impl Rooms {
         })
     }
 
-    fn gateway(&self, config: &Config) -> Result<Gateway, Fault> {
+    async fn gateway(&self, config: &Config) -> Result<Gateway, Fault> {
         let accounts = Arc::clone(&self.accounts);
         let tokens = Tokens::open(&config.issuers, Arc::clone(&accounts), self.clock.now())?;
         let clock = Arc::clone(&self.clock);
         let authenticator = Authenticator::new(Arc::clone(&accounts), tokens, Arc::clone(&clock));
         let seams = Seams {
             decide: Arc::clone(&self.pdp) as _,
+            explore: Arc::clone(&self.pdp) as _,
             policies: Arc::clone(&self.pdp) as _,
             record: Arc::clone(&self.log) as _,
             records: Arc::clone(&self.log) as _,
@@ -289,6 +294,11 @@ impl Rooms {
             GatewayConfig {
                 limits: config.limits.clone(),
                 session_lifetime: config.session_lifetime,
+                authzen: config.authzen.clone(),
+                authzen_keys: AuthzenKeys::new(
+                    &self.secrets.get_or_create(METADATA_KEY).await?,
+                    &self.secrets.get_or_create(PAGE_KEY).await?,
+                )?,
             },
         ))
     }

@@ -6,7 +6,6 @@
 pub(crate) mod api_key;
 pub(crate) mod jwks;
 pub(crate) mod jws;
-pub(crate) mod strict_json;
 pub(crate) mod token;
 
 use std::sync::Arc;
@@ -73,13 +72,7 @@ impl Authenticator {
         if let Some(authorization) = &head.authorization {
             let credential = bearer(authorization)
                 .ok_or(AuthenticationFault::Invalid("authorization_scheme"))?;
-            if credential.starts_with(api_key::PREFIX) {
-                return self
-                    .accounts
-                    .principal_of_key(credential, self.clock.now())
-                    .map_err(AuthenticationFault::Invalid);
-            }
-            return self.tokens.principal(credential, self.clock.now()).await;
+            return self.bearer(credential).await;
         }
         if let Some(cookie) = &head.session_cookie {
             if head.verb != Verb::Get && !head.has_csrf_header {
@@ -91,6 +84,19 @@ impl Authenticator {
                 .map_err(AuthenticationFault::Invalid);
         }
         Ok(Arc::new(Principal::anonymous()))
+    }
+
+    /// Whose API key or token this is.
+    pub(crate) async fn bearer(
+        &self,
+        credential: &str,
+    ) -> Result<Arc<Principal>, AuthenticationFault> {
+        let now = self.clock.now();
+        if credential.starts_with(api_key::PREFIX) {
+            let principal = self.accounts.principal_of_key(credential, now);
+            return principal.map_err(AuthenticationFault::Invalid);
+        }
+        self.tokens.principal(credential, now).await
     }
 }
 

@@ -4,6 +4,7 @@
 //! the value in force and where it came from. Issuers of tokens are a list of tables and come from
 //! the file alone. An unknown key, in the file or in the environment, is an error.
 
+mod authzen;
 mod issuer;
 mod sources;
 mod units;
@@ -18,6 +19,7 @@ use std::{
 use dataos_model::fault::Fault;
 use dataos_store::Metadata;
 
+pub use authzen::AuthzenConfig;
 pub use issuer::{ClaimNames, IssuerConfig, KeySource};
 
 use sources::{METADATA_URL, SETTINGS, Values, default_data_dir};
@@ -129,6 +131,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Name of the audit log in its checkpoints.
     pub audit_origin: String,
+    /// How questions of external enforcement points are taken.
+    pub authzen: AuthzenConfig,
     /// Issuers of bearer tokens.
     pub issuers: Vec<IssuerConfig>,
     /// Key, value and origin of each plain setting, for `config explain`.
@@ -216,6 +220,7 @@ impl Config {
             log_level: text(&values, "log.level"),
             log_format: log_format(&values)?,
             audit_origin: text(&values, "audit.origin"),
+            authzen: AuthzenConfig::read(&values)?,
             issuers: distinct_issuers(issuers)?,
             explained,
         })

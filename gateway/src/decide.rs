@@ -79,7 +79,7 @@ pub(crate) async fn target(
             let name = workspace.unwrap_or(PUBLIC_WORKSPACE);
             Target::supplied(EntityType::WORKSPACE.id(name))
         }
-        Subject::PolicySet => Target::supplied(EntityType::POLICY_SET.id(POLICY_SET)),
+        Subject::PolicySet => policy_set(),
         Subject::AuditLog => audit_log(),
         Subject::Depot => Target {
             uid: EntityType::DEPOT.id(parameters.get("depot")?),
@@ -100,6 +100,51 @@ pub(crate) async fn target(
             }
         }
     })
+}
+
+/// The policies in force as a target.
+pub(crate) fn policy_set() -> Target {
+    Target::supplied(EntityType::POLICY_SET.id(POLICY_SET))
+}
+
+/// Ids of a type of which there are no others than these.
+pub(crate) fn singletons(entity_type: &EntityType) -> Option<&'static [&'static str]> {
+    if *entity_type == EntityType::POLICY_SET {
+        Some(&[POLICY_SET])
+    } else if *entity_type == EntityType::AUDIT_LOG {
+        Some(&[AUDIT_LOG])
+    } else {
+        None
+    }
+}
+
+/// The entity of a thing of which there is one.
+pub(crate) fn singleton(uid: &EntityUid) -> Option<Entity> {
+    let is_one = singletons(&uid.entity_type)?.contains(&uid.id.as_str());
+    is_one.then(|| Entity::new(uid.clone()))
+}
+
+/// The entity of a thing that the gateway decides on and the snapshot does not hold, as it would be
+/// supplied if it were called for.
+pub(crate) async fn known(
+    uid: &EntityUid,
+    resources: &dyn Resources,
+) -> Result<Option<Entity>, Fault> {
+    let entity_type = &uid.entity_type;
+    if *entity_type == EntityType::API_PATH || *entity_type == EntityType::WORKSPACE {
+        return Ok(Some(Entity::new(uid.clone())));
+    }
+    if *entity_type != EntityType::RESOURCE {
+        return Ok(singleton(uid));
+    }
+    let Ok(id) = uid.id.parse::<ResourceId>() else {
+        return Ok(None);
+    };
+    match resources.get(&id).await {
+        Ok(view) => Ok(resource(&id, &view.owner, &view.tags).entity),
+        Err(fault) if fault.kind == FaultKind::NotFound => Ok(None),
+        Err(fault) => Err(fault),
+    }
 }
 
 /// The audit log as a target.

@@ -1,6 +1,10 @@
 //! What is done on an allowed call: one file per family, each a thin call of one seam.
 
+pub(crate) mod access;
+mod asking;
 pub(crate) mod audit;
+pub(crate) mod authorize;
+pub(crate) mod authzen;
 pub(crate) mod catalog;
 pub(crate) mod overview;
 pub(crate) mod policies;

@@ -20,6 +20,7 @@ mod limits;
 mod accounts;
 mod applied;
 mod authenticate;
+mod authzen_keys;
 
 mod route;
 

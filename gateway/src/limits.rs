@@ -11,7 +11,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use dataos_model::hash::Hash;
-use http::{HeaderMap, HeaderName, Method, StatusCode, Version, header, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request::Parts,
+};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 
@@ -121,6 +123,7 @@ const SINGLE: &[&str] = &[
     "expect",
     "dpop",
     "x-request-id",
+    "dataos-correlation-id",
     "if-match",
     "if-none-match",
     CSRF_HEADER,
@@ -135,18 +138,36 @@ const END_TO_END: &[&str] = &[
     CSRF_HEADER,
 ];
 
+/// Headers by which clients name their requests: AuthZEN's, and the original product's.
+const REQUEST_NAMES: [HeaderName; 2] = [
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("dataos-correlation-id"),
+];
+
 /// The client's own request id, if it sent an acceptable one, else a new one.
 pub(crate) fn request_id(headers: &HeaderMap) -> String {
-    headers
-        .get("x-request-id")
-        .and_then(|value| value.to_str().ok())
-        .filter(|id| {
+    REQUEST_NAMES
+        .iter()
+        .filter_map(|name| headers.get(name)?.to_str().ok())
+        .find(|id| {
             (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
                 && id
                     .bytes()
                     .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         })
         .map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
+}
+
+/// The headers by which the client named its request, for the answer: any text comes back as it
+/// came, also one that we do not use as id.
+pub(crate) fn echoed(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    REQUEST_NAMES
+        .into_iter()
+        .filter_map(|name| {
+            let value = headers.get(&name)?.clone();
+            Some((name, value))
+        })
+        .collect()
 }
 
 /// Checks a head and makes it canonical.

@@ -3,6 +3,8 @@
 //! [`Gateway`] holds the seams and knows no transport: `accept` feeds it from TLS, tests feed it
 //! directly. Whatever fails on the way, no byte of a governed answer leaves before its record.
 
+#[cfg(test)]
+mod by_decision;
 mod refuse;
 
 use std::{
@@ -17,9 +19,10 @@ use dataos_model::{
     entity::EntityType,
     fault::{Fault, FaultKind},
     hash::Hash,
+    obligation::Obliged,
     principal::Principal,
     record::Receipt,
-    seams::{Assets, Decide, Policies, Record, Records, Resources, RunQuery},
+    seams::{Assets, Decide, Explore, Policies, Record, Records, Resources, RunQuery},
     value::Value,
 };
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -30,7 +33,8 @@ use crate::{
     accounts::Accounts,
     applied::AppliedPolicies,
     authenticate::Authenticator,
-    config::Limits,
+    authzen_keys::AuthzenKeys,
+    config::{AuthzenConfig, Limits},
     decide,
     handlers::session,
     limits::{self, Head, Peer, Refusal},
@@ -42,6 +46,10 @@ use crate::{
 
 use refuse::{check_shape, denial_shown};
 
+/// Operators of `@obligation` that the gateway carries out. A policy that permits under any other
+/// one does not permit here.
+const OBLIGATIONS: &[&str] = &[];
+
 /// Most candidate policy folders that are checked or tested at a time; each takes a core.
 pub(crate) const CANDIDATES_MAX: usize = 2;
 
@@ -50,6 +58,8 @@ pub(crate) const CANDIDATES_MAX: usize = 2;
 pub(crate) struct Seams {
     /// The PDP.
     pub(crate) decide: Arc<dyn Decide>,
+    /// Asks the PDP why, and who or what else.
+    pub(crate) explore: Arc<dyn Explore>,
     /// The policies in force.
     pub(crate) policies: Arc<dyn Policies>,
     /// Appends to the audit log.
@@ -69,7 +79,10 @@ pub(crate) struct Seams {
 /// The policy enforcement point.
 #[derive(Debug)]
 pub(crate) struct Gateway {
+    /// The rooms; what `decide` permits is without obligations that the gateway does not know.
     pub(crate) seams: Seams,
+    /// The PDP for questions of others, who carry out obligations themselves.
+    pub(crate) advice: Arc<dyn Decide>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) applied: Arc<AppliedPolicies>,
     /// Places for candidates that are being checked or tested.
@@ -79,6 +92,8 @@ pub(crate) struct Gateway {
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) limits: Limits,
     pub(crate) session_lifetime: Duration,
+    pub(crate) authzen: AuthzenConfig,
+    pub(crate) authzen_keys: AuthzenKeys,
 }
 
 /// An authenticated call on a known route.
@@ -120,10 +135,12 @@ impl Passed {
 }
 
 /// What the request path needs to know.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct GatewayConfig {
     pub(crate) limits: Limits,
     pub(crate) session_lifetime: Duration,
+    pub(crate) authzen: AuthzenConfig,
+    pub(crate) authzen_keys: AuthzenKeys,
 }
 
 impl Gateway {
@@ -137,13 +154,19 @@ impl Gateway {
         Self {
             refusals: Arc::new(Refusals::new(Arc::clone(&seams.record))),
             figures: Figures::new(),
-            seams,
+            advice: Arc::clone(&seams.decide),
+            seams: Seams {
+                decide: Arc::new(Obliged::new(Arc::clone(&seams.decide), OBLIGATIONS)),
+                ..seams
+            },
             accounts,
             applied,
             candidates: Arc::new(Semaphore::new(CANDIDATES_MAX)),
             authenticator,
             limits: config.limits,
             session_lifetime: config.session_lifetime,
+            authzen: config.authzen,
+            authzen_keys: config.authzen_keys,
         }
     }
 
@@ -159,6 +182,7 @@ impl Gateway {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
         let request_id = limits::request_id(&parts.headers);
+        let echoed = limits::echoed(&parts.headers);
         let passed = match limits::check(&parts, &peer) {
             Ok(head) => self.pass(head, body, &peer, &request_id).await,
             Err(refusal) => self.refuse(&refusal, None, &peer, &request_id),
@@ -175,6 +199,7 @@ impl Gateway {
             took,
         });
         let mut response = respond::response(passed.answer, &request_id, passed.receipt.as_ref());
+        response.headers_mut().extend(echoed);
         if passed.closes && parts.version != http::Version::HTTP_2 {
             response
                 .headers_mut()

@@ -9,6 +9,7 @@ use dataos_model::{
     clock::Clock,
     fault::{Fault, FaultKind},
     hash::Hash,
+    obligation::Obliged,
     principal::Principal,
     resource::{ApplyOutcome, Plan, ResourceFilter, ResourceId, ResourceView},
     seams::{
@@ -25,6 +26,10 @@ use crate::{
     policy::Compiled,
     store::{ResourceRow, Status, Store},
 };
+
+/// Operators of `@obligation` that the orchestrator carries out. A policy that permits under any other
+/// one does not permit here.
+const OBLIGATIONS: &[&str] = &[];
 
 /// The rooms that the orchestrator calls.
 #[derive(Clone, Debug)]
@@ -72,7 +77,7 @@ impl Orchestrator {
         let core = Arc::new(Core::new(Parts {
             config,
             governor: Governor {
-                decide: seams.decide,
+                decide: Arc::new(Obliged::new(seams.decide, OBLIGATIONS)),
                 record: seams.record,
             },
             policies: seams.policies,

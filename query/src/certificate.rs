@@ -105,6 +105,8 @@ pub(crate) fn refused(request: &QueryRequest, refusal: &Refusal) -> Entry {
             .iter()
             .map(|policy| policy.id.clone())
             .collect();
+        let obligations = decision.obligations.iter();
+        entry.obligations = obligations.map(ToString::to_string).collect();
     }
     // Parsing may have failed, so literals cannot be told from the rest: only the digest stays.
     entry

@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use dataos_model::{
     access::{CellOutcome, CellRule, DatasetAccess},
     dataset::ColumnType,
+    decision::{Decision, Reason},
     depot::Dataset,
     fault::{Fault, FaultKind},
     mask::Mask,
@@ -163,6 +164,14 @@ fn fitting(rules: &[CellRule], column_type: &ColumnType) -> Vec<CellRule> {
     fitting
 }
 
+/// What to do next about a deny of `action`.
+pub(crate) fn next(decision: &Decision, action: &str) -> String {
+    if decision.reason == Reason::ObligationUnknown {
+        return "ask for a policy without `@obligation`, or take it off".to_owned();
+    }
+    format!("ask the owner for a policy that permits `{action}`")
+}
+
 /// The refusal that a deny becomes.
 pub(crate) fn denied(access: &DatasetAccess) -> Fault {
     let decision = &access.decision;
@@ -175,7 +184,7 @@ pub(crate) fn denied(access: &DatasetAccess) -> Fault {
         decision.reason.code(),
         format!("reading `{}` is not permitted{detail}", access.dataset),
     )
-    .with_hint("ask the owner of the dataset for a policy that permits `select`");
+    .with_hint(next(decision, "select"));
     fault.policies = decision
         .policies
         .iter()

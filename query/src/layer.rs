@@ -20,6 +20,7 @@ use dataos_model::{
     depot::AssetSnapshot,
     entity::Entity,
     fault::Fault,
+    obligation::Obliged,
     query::{Certificate, QueryAnswer, QueryRequest, ResultColumn},
     seams::RunQuery,
 };
@@ -40,6 +41,10 @@ use crate::{
     source::Sources,
     write::{self, Writer},
 };
+
+/// Operators of `@obligation` that the layer carries out. A policy that permits under any other one
+/// does not permit here.
+const OBLIGATIONS: &[&str] = &[];
 
 /// The governed query layer.
 #[derive(Debug)]
@@ -80,6 +85,10 @@ impl QueryLayer {
     /// A limit of zero, or an engine that does not start.
     pub fn open(config: QueryConfig, seams: QuerySeams) -> Result<Arc<Self>, Fault> {
         config.check()?;
+        let seams = QuerySeams {
+            decide: Arc::new(Obliged::new(seams.decide, OBLIGATIONS)),
+            ..seams
+        };
         let sessions = Sessions::new(runtime(&config)?, config.partitions);
         let sources = Sources::new(
             Arc::clone(&seams.secrets),

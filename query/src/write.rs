@@ -28,6 +28,7 @@ use self::parquet_file::{Part, write_part};
 use crate::{
     column::{arrow_schema, column_type},
     execute::Planned,
+    grant::next,
 };
 
 /// Collection of the files at the top of a folder depot.
@@ -232,10 +233,7 @@ pub(crate) fn denied(asked: &Request, decision: &Decision) -> Fault {
             asked.action, asked.resource.id
         ),
     )
-    .with_hint(format!(
-        "ask the owner for a policy that permits `{}`",
-        asked.action
-    ));
+    .with_hint(next(decision, asked.action.name()));
     fault.policies = decision
         .policies
         .iter()

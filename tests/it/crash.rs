@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use dataos_tests::{
@@ -17,6 +17,10 @@ use dataos_tests::{
 };
 
 const KILLS: u64 = 6;
+/// Answers that a round waits for, so that each kill comes under load, however slow the machine is.
+const ANSWERS_PER_ROUND: usize = 10;
+/// Longest wait for them.
+const ROUND_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[test]
 fn no_acknowledged_record_is_lost_by_sigkill() {
@@ -89,6 +93,7 @@ fn load_and_kill(
     after: Duration,
 ) {
     let is_over = AtomicBool::new(false);
+    let wanted = receipts.lock().unwrap().len() + ANSWERS_PER_ROUND;
     std::thread::scope(|scope| {
         let (shared, is_over) = (&*server, &is_over);
         let workers: Vec<_> = (0..4)
@@ -108,7 +113,11 @@ fn load_and_kill(
                 })
             })
             .collect();
+        let started = Instant::now();
         std::thread::sleep(after);
+        while receipts.lock().unwrap().len() < wanted && started.elapsed() < ROUND_TIMEOUT {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         Command::new("kill")
             .args(["-KILL", &shared.pid().to_string()])
             .stderr(Stdio::null())

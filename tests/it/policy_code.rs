@@ -92,7 +92,7 @@ fn what_is_wrong_fails_and_says_where() {
     let own = folder.join("own.cedar");
     fs::write(
         &own,
-        "@id(\"own.open\")\npermit (principal, action == DataOS::Action::\"view_health\", resource);\n",
+        "@id(\"own.open\")\npermit (principal, action == DataOS::Action::\"scan_depot\", resource);\n",
     )
     .unwrap();
     let sarif = folder.join("out.sarif");
@@ -119,7 +119,7 @@ fn what_is_wrong_fails_and_says_where() {
     assert!(
         matrix
             .stdout
-            .contains("+ [anonymous] view_health ApiPath: allow by own.open"),
+            .contains("+ [anonymous] scan_depot Depot: allow by own.open"),
         "{}",
         matrix.stdout
     );
@@ -176,10 +176,7 @@ fn two_revisions_are_compared() {
     );
     fs::write(
         &access,
-        text.replace(
-            "Role::\"steward\"]\n};\n\n@id(\"platform.view-policy\")",
-            "Role::\"operator\"]\n};\n\n@id(\"platform.view-policy\")",
-        ),
+        text.replacen("Role::\"steward\"] }", "Role::\"operator\"] }", 1),
     )
     .unwrap();
     git(held.path(), &["commit", "-q", "-a", "-m", "second"]);

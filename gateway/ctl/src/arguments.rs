@@ -72,6 +72,17 @@ pub(crate) enum Command {
     /// Policies in force, applied texts, and policies as code.
     #[command(subcommand)]
     Policy(Policy),
+    /// May somebody do this? Exit code 3 if not.
+    Can(Can),
+    /// Who may do this?
+    WhoCan(WhoCan),
+    /// What may somebody do, and on what?
+    WhatCan(WhatCan),
+    /// Why a recorded decision came out so, and what was missing.
+    Why {
+        /// Index of an audit entry, or a request id.
+        id: String,
+    },
     /// Manage local users.
     #[command(subcommand)]
     User(User),
@@ -413,6 +424,60 @@ pub(crate) struct PolicyTest {
     pub(crate) server: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Can {
+    /// User id, `user:ID`, `service:ID`, or `me`.
+    pub(crate) principal: String,
+    /// Action, such as `select`.
+    pub(crate) action: String,
+    /// Resource: `dataos://depot:collection/dataset`, `depot.collection.dataset`,
+    /// `type:version:name`, `/api/path`, or `TYPE:ID`.
+    pub(crate) resource: String,
+    /// Purpose, for policies that ask for one.
+    #[arg(long)]
+    pub(crate) purpose: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhoCan {
+    /// Action, such as `select`.
+    pub(crate) action: String,
+    /// Resource, written as for `can`.
+    pub(crate) resource: String,
+    /// Type of principals.
+    #[arg(long = "type", default_value = "user")]
+    pub(crate) principal_type: String,
+    /// Purpose, for policies that ask for one.
+    #[arg(long)]
+    pub(crate) purpose: Option<String>,
+    /// Most results, at most 1000.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: u32,
+    /// Token of the next page.
+    #[arg(long)]
+    pub(crate) token: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhatCan {
+    /// User id, `user:ID`, `service:ID`, or `me`.
+    pub(crate) principal: String,
+    /// Action; all if left out.
+    pub(crate) action: Option<String>,
+    /// Only resources of this type, such as `dataset`.
+    #[arg(long = "type")]
+    pub(crate) resource_type: Option<String>,
+    /// Purpose, for policies that ask for one.
+    #[arg(long)]
+    pub(crate) purpose: Option<String>,
+    /// Most results of each type, at most 1000.
+    #[arg(long)]
+    pub(crate) limit: Option<u32>,
+    /// Token of the next page.
+    #[arg(long)]
+    pub(crate) token: Option<String>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum User {
     /// List users, or one.
@@ -500,6 +565,11 @@ mod tests {
             "logs -i workflow:v1:x:public",
             "delete -i depot:v1:x",
             "user get -i alice",
+            "can alice select dataos://crm:main/people",
+            "who-can select crm.main.people --type service",
+            "what-can me",
+            "what-can alice select --type dataset",
+            "why 17",
         ] {
             let words = std::iter::once("dataos-ctl").chain(line.split(' '));
             assert!(Arguments::try_parse_from(words).is_ok(), "{line}");

@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod catalog;
+mod decision;
 mod identity;
 mod policy;
 mod query;
@@ -28,6 +29,11 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<u8,
             audit::verify(&verify, &Contexts::load()?, context)?
         }
         Command::Policy(command) => return policy::run(&command, context, output).await,
+        Command::Can(can) => {
+            let client = Client::new(&Contexts::load()?.choose(context)?)?;
+            let (answer, code) = decision::can(&client, &can).await?;
+            return output.answer(&answer).map(|()| code);
+        }
         command => {
             let client = Client::new(&Contexts::load()?.choose(context)?)?;
             call(command, &client, output).await?
@@ -51,7 +57,10 @@ async fn call(command: Command, client: &Client, output: &Output) -> Result<Answ
         Command::User(command) => identity::user(client, command).await,
         Command::Apikey(command) => identity::apikey(client, &command).await,
         Command::Health => access::health(client).await,
-        Command::Login(_) | Command::Context(_) | Command::Policy(_) => {
+        Command::WhoCan(who) => decision::who_can(client, &who).await,
+        Command::WhatCan(what) => decision::what_can(client, &what).await,
+        Command::Why { id } => decision::why(client, &id).await,
+        Command::Login(_) | Command::Context(_) | Command::Policy(_) | Command::Can(_) => {
             Err(Failure::failed("this command needs no server"))
         }
     }

@@ -1,23 +1,28 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use dataos_model::{
-    clock::Timestamp, fault::FaultKind, principal::Authentication, seams::Identities,
-    secret::Secret,
+    clock::Timestamp, entity::EntityType, fault::FaultKind, principal::Authentication,
+    seams::Identities, secret::Secret,
 };
 
-use super::{Accounts, User, api_key::Pepper};
+use super::{Accounts, User, api_key::Pepper, fake_sink::FakeSink};
 use crate::store::Store;
 
 const HOUR_MS: i64 = 3_600_000;
 
 async fn open(folder: &tempfile::TempDir) -> Accounts {
+    open_with(folder, Arc::default()).await
+}
+
+async fn open_with(folder: &tempfile::TempDir, sink: Arc<FakeSink>) -> Accounts {
     let store = Store::open(
         &dataos_store::Metadata::Embedded,
         &folder.path().join("accounts.sqlite"),
     )
     .await
     .unwrap();
-    Accounts::open(store, Pepper::new(&Secret::new(vec![7; 32])), Timestamp(0))
+    let pepper = Pepper::new(&Secret::new(vec![7; 32]));
+    Accounts::open(store, sink, pepper, Timestamp(0))
         .await
         .unwrap()
 }
@@ -206,6 +211,72 @@ async fn a_disabled_or_removed_user_is_out_at_once() {
         accounts.remove("alice").await.unwrap_err().kind,
         FaultKind::NotFound
     );
+}
+
+#[tokio::test]
+async fn the_pdp_knows_every_account_that_can_act_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Arc::new(FakeSink::default());
+    let accounts = open_with(&folder, Arc::clone(&sink)).await;
+    accounts.create(alice(), "correct horse").await.unwrap();
+    let known = sink.user("alice").unwrap();
+    assert_eq!(known.parents, [EntityType::ROLE.id("analyst")]);
+    assert_eq!(known.tags["region"], "emea".into());
+    assert_eq!(known, accounts.principal("alice").await.unwrap().entity());
+
+    let plain = User {
+        roles: vec![],
+        ..alice()
+    };
+    accounts.replace(plain, None).await.unwrap();
+    assert!(sink.user("alice").unwrap().parents.is_empty());
+    let disabled = User {
+        disabled: true,
+        ..alice()
+    };
+    accounts.replace(disabled, None).await.unwrap();
+    assert_eq!(sink.user("alice"), None);
+    accounts.close().await;
+    drop(accounts);
+
+    let sink = Arc::new(FakeSink::default());
+    let accounts = open_with(&folder, Arc::clone(&sink)).await;
+    assert_eq!(sink.user("alice"), None, "disabled before the start");
+    accounts.replace(alice(), None).await.unwrap();
+    assert!(sink.user("alice").is_some());
+    accounts.close().await;
+    drop(accounts);
+
+    let sink = Arc::new(FakeSink::default());
+    let accounts = open_with(&folder, Arc::clone(&sink)).await;
+    assert!(sink.user("alice").is_some(), "known from the start");
+    accounts.remove("alice").await.unwrap();
+    assert_eq!(sink.user("alice"), None);
+}
+
+#[tokio::test]
+async fn an_account_that_the_pdp_refuses_is_not_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Arc::new(FakeSink::default());
+    let accounts = open_with(&folder, Arc::clone(&sink)).await;
+    sink.refuse(true);
+    assert!(accounts.create(alice(), "correct horse").await.is_err());
+    assert!(accounts.users().is_empty());
+    sink.refuse(false);
+    let (key, _) = alice_with_key_and_session(&accounts).await;
+    sink.refuse(true);
+    let plain = User {
+        roles: vec![],
+        ..alice()
+    };
+    assert!(accounts.replace(plain, None).await.is_err());
+    assert!(accounts.remove("alice").await.is_err());
+    let principal = accounts.principal_of_key(&key, Timestamp(1)).unwrap();
+    assert_eq!(principal.roles, ["analyst"]);
+    accounts.close().await;
+    drop(accounts);
+    let accounts = open(&folder).await;
+    assert_eq!(accounts.users(), [alice()], "nothing reached the store");
 }
 
 /// Makes alice; gives her API key and her session's cookie.

@@ -7,9 +7,8 @@ use aws_lc_rs::{
     signature::{self, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use dataos_model::json::{self, Bounds};
 use serde_json::Value;
-
-use super::strict_json;
 
 /// Largest JWKS document.
 pub(crate) const JWKS_BYTES_MAX: usize = 256 << 10;
@@ -77,7 +76,7 @@ impl KeySet {
         if document.len() > JWKS_BYTES_MAX {
             return Err(format!("the key set is above {JWKS_BYTES_MAX} bytes"));
         }
-        let value = strict_json::parse(document)
+        let value = json::parse(document, &Bounds::SMALL)
             .map_err(|error| format!("the key set is not strict JSON: {error}"))?;
         let list = value
             .get("keys")

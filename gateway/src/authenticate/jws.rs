@@ -4,9 +4,10 @@
 //! key from outside the configured set, and no claim is read before the signature holds.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use dataos_model::json::{self, Bounds};
 use serde_json::{Map, Value};
 
-use super::{jwks::KeySet, strict_json};
+use super::jwks::KeySet;
 use crate::config::IssuerConfig;
 
 /// Longest token.
@@ -232,7 +233,7 @@ fn decode(part: &str) -> Result<Vec<u8>, TokenFault> {
 }
 
 fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
-    match strict_json::parse(bytes) {
+    match json::parse(bytes, &Bounds::SMALL) {
         Ok(Value::Object(map)) => Some(map),
         _ => None,
     }

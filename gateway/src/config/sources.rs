@@ -116,6 +116,21 @@ pub(super) const SETTINGS: &[Setting] = &[
         "dataos",
         "name of the log in its checkpoints",
     ),
+    setting(
+        "authzen.url",
+        "",
+        "https:// address of the decision point in its metadata; that of the request if empty",
+    ),
+    setting(
+        "authzen.context",
+        "purpose, network, method",
+        "names of an AuthZEN context that policies may read; others are ignored",
+    ),
+    setting(
+        "authzen.properties",
+        "",
+        "ENFORCEMENT_POINT/TYPE=ignore|fill|override, comma-separated; ignore if not given",
+    ),
 ];
 
 /// Environment variables of the client `dataos-ctl`, which the server does not read but tolerates.

@@ -6,7 +6,8 @@ use super::{Handler, Hold, Route};
 use crate::{
     decide::Subject,
     handlers::{
-        audit, catalog, overview, policies, policy_texts, public, query, resources, session, users,
+        access, audit, authorize, authzen, catalog, overview, policies, policy_texts, public,
+        query, resources, session, users,
     },
     limits::Verb,
 };
@@ -56,6 +57,15 @@ const fn change(
         hold: Hold::Change,
         ..read(pattern, action, subject, summary, handler)
     }
+}
+
+/// A question with a body: nothing changes, so it runs while its record is written.
+const fn ask(pattern: &'static str, summary: &'static str, handler: Handler) -> Route {
+    Route {
+        verb: Verb::Post,
+        ..read(pattern, Action::Call, Subject::ApiPath, summary, handler)
+    }
+    .taking(JSON)
 }
 
 impl Route {
@@ -387,6 +397,71 @@ pub(crate) static ROUTES: &[Route] = &[
         Subject::AuditLog,
         "Figures about the log",
         |g, c| Box::pin(audit::status(g, c)),
+    ),
+    open(
+        "/.well-known/authzen-configuration",
+        "Metadata of the decision point (AuthZEN)",
+        |g, c| Box::pin(authzen::configuration(g, c)),
+    ),
+    open(
+        "/.well-known/jwks.json",
+        "The key that signs the metadata",
+        |g, c| Box::pin(authzen::key_set(g, c)),
+    ),
+    ask(
+        "/access/v1/evaluation",
+        "One access evaluation (AuthZEN)",
+        |g, c| Box::pin(authzen::evaluation(g, c)),
+    ),
+    ask(
+        "/access/v1/evaluations",
+        "Several access evaluations (AuthZEN)",
+        |g, c| Box::pin(authzen::evaluations(g, c)),
+    ),
+    ask("/access/v1/search/subject", "Who may (AuthZEN)", |g, c| {
+        Box::pin(authzen::subjects(g, c))
+    }),
+    ask("/access/v1/search/resource", "On what (AuthZEN)", |g, c| {
+        Box::pin(authzen::resources(g, c))
+    }),
+    ask("/access/v1/search/action", "What (AuthZEN)", |g, c| {
+        Box::pin(authzen::actions(g, c))
+    }),
+    ask(
+        "/heimdall/api/v1/authorize",
+        "May the user of a token do this (the original product's form)",
+        |g, c| Box::pin(authorize::authorize(g, c)),
+    ),
+    read(
+        "/api/v1/access/can",
+        Action::Call,
+        Subject::ApiPath,
+        "May somebody do this, and why",
+        |g, c| Box::pin(access::can(g, c)),
+    )
+    .with_query(&["principal", "action", "resource", "purpose"]),
+    read(
+        "/api/v1/access/who-can",
+        Action::Call,
+        Subject::ApiPath,
+        "Who may do this",
+        |g, c| Box::pin(access::who_can(g, c)),
+    )
+    .with_query(&["action", "resource", "type", "purpose", "limit", "token"]),
+    read(
+        "/api/v1/access/what-can",
+        Action::Call,
+        Subject::ApiPath,
+        "What somebody may do, and on what",
+        |g, c| Box::pin(access::what_can(g, c)),
+    )
+    .with_query(&["principal", "action", "type", "purpose", "limit", "token"]),
+    read(
+        "/api/v1/access/why/{id}",
+        Action::Call,
+        Subject::ApiPath,
+        "Why a recorded decision came out so",
+        |g, c| Box::pin(access::why(g, c)),
     ),
     read(
         "/api/v1/overview",

@@ -1,5 +1,6 @@
 //! What may leave when, with fakes behind every seam.
 
+mod asking;
 mod fakes;
 
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};

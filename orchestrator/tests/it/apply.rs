@@ -138,6 +138,22 @@ pub(crate) async fn one_denied_document_applies_nothing() {
 }
 
 #[tokio::test]
+pub(crate) async fn an_obligation_that_is_not_known_is_a_refusal() {
+    let bench = Bench::new().await;
+    let obligation = dataos_model::annotation::Call::parse("watermark()").unwrap();
+    bench.world.obligations.lock().unwrap().push(obligation);
+    let fault = bench.apply(SECRET).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Denied, "{fault}");
+    assert_eq!(fault.reason, "obligation_unknown", "{fault}");
+    let events = bench.world.events();
+    assert!(
+        events[0].starts_with("decision deny apply_resource"),
+        "{events:?}"
+    );
+    assert!(bench.world.secrets.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 pub(crate) async fn nothing_happens_without_a_record() {
     let bench = Bench::new().await;
     *bench.world.is_record_down.lock().unwrap() = true;

@@ -11,6 +11,7 @@ use std::{
 use async_trait::async_trait;
 use dataos_model::{
     access::{AccessRequest, DatasetAccess},
+    annotation::Call,
     clock::{Clock, Timestamp},
     dataset::DatasetId,
     decision::{Decision, Effect, Reason, Request},
@@ -40,6 +41,8 @@ pub(crate) struct World {
     pub(crate) events: Mutex<Vec<String>>,
     /// `action id` pairs, or `action` alone, that are denied.
     pub(crate) denied: Mutex<BTreeSet<String>>,
+    /// Obligations of every permit.
+    pub(crate) obligations: Mutex<Vec<Call>>,
     pub(crate) is_record_down: Mutex<bool>,
     /// Depots whose scan takes a while.
     pub(crate) slow_depots: Mutex<BTreeSet<String>>,
@@ -93,7 +96,7 @@ impl Decide for World {
             },
             policies: Vec::new(),
             errors: Vec::new(),
-            obligations: Vec::new(),
+            obligations: self.obligations.lock().unwrap().clone(),
             policy_set: Hash::default(),
             entities: Hash::default(),
             detail: String::new(),

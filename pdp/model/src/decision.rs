@@ -78,6 +78,8 @@ pub enum Reason {
     EntityMissing,
     /// The request does not fit the schema (context, resource type).
     RequestInvalid,
+    /// There is no such action.
+    ActionUnknown,
     /// A policy names a column that this dataset lacks or has with another type.
     PolicyNotTyped,
     /// A policy cannot be turned into an exact row condition.
@@ -99,6 +101,7 @@ impl Reason {
             Self::Forbidden => "forbidden",
             Self::EntityMissing => "entity_missing",
             Self::RequestInvalid => "request_invalid",
+            Self::ActionUnknown => "action_unknown",
             Self::PolicyNotTyped => "policy_not_typed",
             Self::NotExact => "not_exact",
             Self::ObligationUnknown => "obligation_unknown",

@@ -31,5 +31,6 @@ pub mod record;
 pub mod resource;
 pub mod secret;
 
+pub mod obligation;
 pub mod query;
 pub mod seams;

@@ -120,8 +120,20 @@ pub fn principal(text: &str) -> Result<EntityUid, Fault> {
 /// # Errors
 /// Anything else.
 pub fn resource(text: &str) -> Result<EntityUid, Fault> {
+    let refused = || {
+        Fault::invalid(format!("`{text}` names no resource"))
+            .at(at("resource"))
+            .with_hint(
+                "write dataos://depot:collection/dataset, depot.collection.dataset, \
+                 type:version:name, /api/path, TYPE:ID such as depot:shop, or \
+                 DataOS::Dataset::\"ID\"",
+            )
+    };
     if let Some(uid) = exact(text) {
         return Ok(uid);
+    }
+    if text.contains("::") {
+        return Err(refused());
     }
     if text.starts_with('/') {
         return Ok(EntityType::API_PATH.id(text));
@@ -137,12 +149,7 @@ pub fn resource(text: &str) -> Result<EntityUid, Fault> {
     if let Ok(id) = text.parse::<DatasetId>() {
         return Ok(id.uid());
     }
-    Err(Fault::invalid(format!("`{text}` names no resource"))
-        .at(at("resource"))
-        .with_hint(
-            "write dataos://depot:collection/dataset, depot.collection.dataset, type:version:name, \
-             /api/path, TYPE:ID such as depot:shop, or DataOS::Dataset::\"ID\"",
-        ))
+    Err(refused())
 }
 
 fn is_version(text: &str) -> bool {

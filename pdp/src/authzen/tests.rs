@@ -427,7 +427,13 @@ fn types_and_references_are_written_in_several_ways() {
             "round trip"
         );
     }
-    for wrong in ["", "x", "DataOS::Tag::\"a\"b\"", "DataOS::Tag::x"] {
+    for wrong in [
+        "",
+        "x",
+        "DataOS::Tag::\"a\"b\"",
+        "DataOS::Tag::x",
+        "DataOS::Tag::\"a:b/c\", DataOS::Tag::\"d:e/f\"",
+    ] {
         assert!(resource_named(wrong).unwrap_err().hint.is_some(), "{wrong}");
     }
     assert!(principal_named("").is_err());

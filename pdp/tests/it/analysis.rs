@@ -304,6 +304,7 @@ fn a_difference_ignores_layout_and_names_the_cells_that_flip() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of mistakes")]
 fn a_test_file_that_is_wrong_says_where_and_what() {
     let case = |fields: &str| {
         format!(

@@ -69,6 +69,33 @@ async fn the_record_says_what_was_enforced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_obligation_that_the_layer_does_not_know_is_a_refusal() {
+    for sql in [
+        "SELECT name FROM lake.main.people",
+        "INSERT INTO lake.main.people SELECT * FROM lake.main.people",
+    ] {
+        let world = world();
+        world.desk.oblige("min_group(size = 5, key = 'id')");
+        let fault = world.run(sql).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Denied, "{sql}: {fault}");
+        assert_eq!(fault.reason, "obligation_unknown", "{sql}");
+        assert!(fault.message.contains("min_group"), "{sql}: {fault}");
+        assert!(fault.hint.unwrap().contains("@obligation"), "{sql}");
+        let entries = world.log.entries();
+        let [refusal] = entries.as_slice() else {
+            panic!("{sql}: {entries:#?}")
+        };
+        assert_eq!(refusal.effect, Some(Effect::Deny), "{sql}");
+        assert_eq!(refusal.reason, "obligation_unknown", "{sql}");
+        assert_eq!(
+            refusal.obligations,
+            ["min_group(key = 'id', size = 5)"],
+            "{sql}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn refusals_are_recorded_with_their_reason() {
     let world = world();
     world.csv("closed", &[("id", "bigint")], "1\n");

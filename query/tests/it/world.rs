@@ -15,6 +15,7 @@ use datafusion::arrow::{array::ArrayRef, record_batch::RecordBatch};
 use dataos_model::{
     access::{AccessRequest, CellOutcome, CellRule, ColumnAccess, DatasetAccess},
     action::Action,
+    annotation::Call,
     clock::{Clock, Timestamp},
     dataset::{Column, DatasetId, DatasetSchema},
     decision::{Decision, Effect, PolicyRef, Reason, Request},
@@ -240,6 +241,7 @@ struct Orders {
     rows: BTreeMap<DatasetId, Predicate>,
     cells: BTreeMap<(DatasetId, String), Vec<CellRule>>,
     denied: BTreeSet<(Action, String)>,
+    obligations: Vec<Call>,
     accesses: usize,
     is_stale: bool,
 }
@@ -274,6 +276,12 @@ impl Desk {
             .insert((action, resource.to_owned()));
     }
 
+    /// From now on everything is permitted under this obligation.
+    pub(crate) fn oblige(&self, obligation: &str) {
+        let call = Call::parse(obligation).unwrap();
+        self.0.lock().unwrap().obligations.push(call);
+    }
+
     /// How often the PDP was asked about datasets.
     pub(crate) fn accesses(&self) -> usize {
         self.0.lock().unwrap().accesses
@@ -301,15 +309,16 @@ pub(crate) fn when(when: Predicate, outcome: CellOutcome) -> CellRule {
 impl Decide for Desk {
     async fn decide(&self, request: &Request) -> Decision {
         let asked = (request.action, request.resource.id.clone());
-        let is_denied = self.0.lock().unwrap().denied.contains(&asked);
-        decision(
-            if is_denied {
-                Effect::Deny
-            } else {
-                Effect::Allow
-            },
-            "desk",
-        )
+        let orders = self.0.lock().unwrap();
+        let effect = if orders.denied.contains(&asked) {
+            Effect::Deny
+        } else {
+            Effect::Allow
+        };
+        Decision {
+            obligations: orders.obligations.clone(),
+            ..decision(effect, "desk")
+        }
     }
 
     async fn decide_all(&self, requests: &[Request]) -> Vec<Decision> {
@@ -343,7 +352,10 @@ impl Decide for Desk {
             });
             DatasetAccess {
                 dataset: id.clone(),
-                decision: decision(effect, "select"),
+                decision: Decision {
+                    obligations: orders.obligations.clone(),
+                    ..decision(effect, "select")
+                },
                 schema_hash: if orders.is_stale {
                     Hash::of("old")
                 } else {

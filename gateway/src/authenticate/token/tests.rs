@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{AuthenticationFault, Tokens};
 use crate::{
-    accounts::{Accounts, User},
+    accounts::{Accounts, User, fake_sink::FakeSink},
     authenticate::api_key::Pepper,
     config::{ClaimNames, IssuerConfig, KeySource},
     store::Store,
@@ -56,7 +56,9 @@ async fn scene(jwks: String) -> Scene {
     .await
     .unwrap();
     let pepper = Pepper::new(&Secret::new([7; 32]));
-    let accounts = Arc::new(Accounts::open(store, pepper, START).await.unwrap());
+    let sink = Arc::new(FakeSink::default());
+    let accounts = Accounts::open(store, sink, pepper, START).await.unwrap();
+    let accounts = Arc::new(accounts);
     let issuer = IssuerConfig {
         issuer: "https://idp.example".to_owned(),
         audience: "dataos".to_owned(),

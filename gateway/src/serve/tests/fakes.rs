@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dataos_model::{
     access::{AccessRequest, DatasetAccess},
+    annotation::Call as AnnotationCall,
     clock::{Clock, Timestamp},
     dataset::{DatasetId, DatasetSchema},
     decision::{Decision, Effect, PolicyRef, Reason, Request},
@@ -34,11 +35,12 @@ use dataos_model::{
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    accounts::{Accounts, User},
+    accounts::{Accounts, User, fake_sink::FakeSink},
     applied::AppliedPolicies,
     authenticate::{Authenticator, api_key::Pepper, token::Tokens},
-    config::Limits,
-    serve::{Gateway, GatewayConfig, Seams},
+    authzen_keys::AuthzenKeys,
+    config::{AuthzenConfig, Limits},
+    serve::{Gateway, GatewayConfig, Seams, by_decision::ByDecision},
     store::Store,
 };
 
@@ -125,11 +127,19 @@ impl Records for FakeRecord {
 #[derive(Debug, Default)]
 pub(super) struct FakeDecide {
     denied: Mutex<(Vec<String>, String)>,
+    obligations: Mutex<(Vec<String>, Vec<AnnotationCall>)>,
 }
 
 impl FakeDecide {
     pub(super) fn deny(&self, actions: &[&str]) {
         self.deny_on(actions, "");
+    }
+
+    /// Permits actions under an obligation.
+    pub(super) fn oblige(&self, actions: &[&str], obligation: &str) {
+        let actions = actions.iter().map(|action| (*action).to_owned()).collect();
+        let call = AnnotationCall::parse(obligation).unwrap();
+        *self.obligations.lock().unwrap() = (actions, vec![call]);
     }
 
     /// Denies actions on resources whose id contains `part`.
@@ -159,12 +169,14 @@ impl FakeDecide {
         } else {
             Vec::new()
         };
+        let (actions, calls) = &*self.obligations.lock().unwrap();
+        let is_bound = actions.iter().any(|action| action == request.action.name());
         Decision {
             effect,
             reason,
             policies,
             errors: Vec::new(),
-            obligations: Vec::new(),
+            obligations: if is_bound { calls.clone() } else { Vec::new() },
             policy_set: Hash::of("set"),
             entities: Hash::of("entities"),
             detail: String::new(),
@@ -447,6 +459,8 @@ pub(super) struct Scene {
     pub(super) decide: Arc<FakeDecide>,
     pub(super) policies: Arc<FakePolicies>,
     pub(super) query: Arc<FakeQuery>,
+    /// The entities that the PDP knows.
+    pub(super) sink: Arc<FakeSink>,
     /// Value of `Authorization`.
     pub(super) bearer: String,
     _folder: tempfile::TempDir,
@@ -455,6 +469,26 @@ pub(super) struct Scene {
 async fn applied(folder: &std::path::Path, policies: Arc<FakePolicies>) -> Arc<AppliedPolicies> {
     let folder = folder.join("applied");
     Arc::new(AppliedPolicies::open(folder, policies).await.unwrap())
+}
+
+fn config() -> GatewayConfig {
+    GatewayConfig {
+        limits: Limits {
+            connections_max: 10,
+            body_bytes_max: 1 << 20,
+            handshake_timeout: Duration::from_secs(5),
+            head_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(1),
+        },
+        session_lifetime: Duration::from_secs(3600),
+        authzen: AuthzenConfig {
+            context: vec!["purpose".to_owned()],
+            ..AuthzenConfig::default()
+        },
+        authzen_keys: AuthzenKeys::new(&Secret::new([1; 32]), &Secret::new([2; 32])).unwrap(),
+    }
 }
 
 pub(super) async fn scene() -> Scene {
@@ -467,7 +501,10 @@ pub(super) async fn scene() -> Scene {
     .unwrap();
     let pepper = Pepper::new(&Secret::new([7; 32]));
     let clock: Arc<dyn Clock> = Arc::new(FixedClock);
-    let accounts = Arc::new(Accounts::open(store, pepper, clock.now()).await.unwrap());
+    let sink = Arc::new(FakeSink::default());
+    let entities = Arc::clone(&sink) as _;
+    let accounts = Accounts::open(store, entities, pepper, clock.now()).await;
+    let accounts = Arc::new(accounts.unwrap());
     let user = User {
         user: "admin".to_owned(),
         ..User::default()
@@ -489,8 +526,13 @@ pub(super) async fn scene() -> Scene {
         started: Notify::new(),
         held: watch::Sender::new(false),
     });
+    let known = Arc::clone(&sink);
     let seams = Seams {
         decide: Arc::clone(&decide) as _,
+        explore: Arc::new(ByDecision {
+            decide: Arc::clone(&decide) as _,
+            entities: Box::new(move || known.all()),
+        }),
         policies: Arc::clone(&policies) as _,
         record: Arc::clone(&record) as _,
         records: Arc::clone(&record) as _,
@@ -501,25 +543,14 @@ pub(super) async fn scene() -> Scene {
     };
     let tokens = Tokens::open(&[], Arc::clone(&accounts), clock.now()).unwrap();
     let authenticator = Authenticator::new(Arc::clone(&accounts), tokens, clock);
-    let config = GatewayConfig {
-        limits: Limits {
-            connections_max: 10,
-            body_bytes_max: 1 << 20,
-            handshake_timeout: Duration::from_secs(5),
-            head_timeout: Duration::from_secs(5),
-            body_timeout: Duration::from_secs(5),
-            answer_timeout: Duration::from_secs(60),
-            drain_timeout: Duration::from_secs(1),
-        },
-        session_lifetime: Duration::from_secs(3600),
-    };
-    let gateway = Gateway::new(seams, accounts, applied, authenticator, config);
+    let gateway = Gateway::new(seams, accounts, applied, authenticator, config());
     Scene {
         gateway: Arc::new(gateway),
         record,
         decide,
         policies,
         query,
+        sink,
         bearer: format!("Bearer {}", key.text),
         _folder: folder,
     }

@@ -1,0 +1,78 @@
+//! Obligations bind the enforcement point: one that it does not know is a refusal, never a shrug.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{
+    access::{AccessRequest, DatasetAccess},
+    decision::{Decision, Effect, Reason, Request},
+    predicate::Predicate,
+    seams::Decide,
+};
+
+/// A decision point as an enforcement point may use it: a permit under an obligation that the
+/// enforcement point does not know comes out as a deny with the reason `obligation_unknown`.
+#[derive(Clone, Debug)]
+pub struct Obliged {
+    decide: Arc<dyn Decide>,
+    known: &'static [&'static str],
+}
+
+impl Obliged {
+    /// For an enforcement point that carries out obligations with these operators.
+    pub fn new(decide: Arc<dyn Decide>, known: &'static [&'static str]) -> Self {
+        Self { decide, known }
+    }
+
+    fn checked(&self, mut decision: Decision) -> Decision {
+        if !decision.is_allowed() {
+            return decision;
+        }
+        let is_known = |operator: &str| self.known.contains(&operator);
+        let unknown = decision.obligations.iter();
+        let unknown = unknown.filter(|call| !is_known(&call.operator));
+        let unknown: Vec<String> = unknown.map(|call| format!("`{call}`")).collect();
+        if !unknown.is_empty() {
+            decision.effect = Effect::Deny;
+            decision.reason = Reason::ObligationUnknown;
+            decision.detail = format!(
+                "a policy permits this under the obligation {}, which this enforcement point does \
+                 not know",
+                unknown.join(", ")
+            );
+        }
+        decision
+    }
+}
+
+#[async_trait]
+impl Decide for Obliged {
+    async fn decide(&self, request: &Request) -> Decision {
+        self.checked(self.decide.decide(request).await)
+    }
+
+    async fn decide_all(&self, requests: &[Request]) -> Vec<Decision> {
+        let decisions = self.decide.decide_all(requests).await;
+        decisions.into_iter().map(|d| self.checked(d)).collect()
+    }
+
+    async fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess> {
+        let answers = self.decide.access(request).await;
+        let checked = answers.into_iter().map(|answer| {
+            let decision = self.checked(answer.decision);
+            if decision.is_allowed() {
+                return DatasetAccess { decision, ..answer };
+            }
+            DatasetAccess {
+                dataset: answer.dataset,
+                decision,
+                schema_hash: answer.schema_hash,
+                rows: Predicate::NEVER,
+                row_policies: Vec::new(),
+                columns: Vec::new(),
+            }
+        });
+        checked.collect()
+    }
+}
