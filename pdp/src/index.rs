@@ -19,6 +19,7 @@ use dataos_model::{
 use foldhash::fast::RandomState;
 
 use crate::{
+    filter::Filter,
     names::{Name, Names, Table, TypeName},
     place::{Lifted, Place},
     program::Located,
@@ -109,14 +110,15 @@ type List = Arc<Vec<Arc<LoadedPolicy>>>;
 pub(crate) struct Index {
     names: Arc<Names>,
     hasher: RandomState,
-    by_scope: Shards<(Action, Slot, Slot), List>,
-    /// What each key of one side has, so that keys without any are not combined.
+    /// By the digest of action and both keys, or of action, place and value.
+    lists: Shards<u64, List>,
+    /// Which digests have a list.
+    filter: Filter,
+    /// What each key of one side has, for explanations.
     principals: Shards<(Action, Slot), Side>,
     resources: Shards<(Action, Slot), Side>,
     /// All that are filed by value, per action.
     lifted: Shards<(Action, Slot), Side>,
-    /// By the digest of action, place and value.
-    by_value: Shards<u64, List>,
     /// The places that policies are filed under, with their number.
     places: Shards<Action, Arc<Vec<(Place, u32)>>>,
 }
@@ -127,11 +129,11 @@ impl Index {
         Self {
             names,
             hasher: RandomState::default(),
-            by_scope: Shards::default(),
+            lists: Shards::default(),
+            filter: Filter::for_keys(0),
             principals: Shards::default(),
             resources: Shards::default(),
             lifted: Shards::default(),
-            by_value: Shards::default(),
             places: Shards::default(),
         }
     }
@@ -151,14 +153,6 @@ impl Index {
             self.slot(&policy.scope.principal),
             self.slot(&policy.scope.resource),
         );
-        let change = |list: &mut List| {
-            let list = Arc::make_mut(list);
-            match filing {
-                Filing::In => list.push(Arc::clone(policy)),
-                Filing::Out => list.retain(|kept| !Arc::ptr_eq(kept, policy)),
-            }
-            keep(list.is_empty())
-        };
         for action in policy.scope.actions.iter().copied() {
             let lifted = policy.lifted.as_ref().filter(|_| policy.scope.is_open());
             if let Some(lifted) = lifted
@@ -168,13 +162,32 @@ impl Index {
                 count(&mut self.lifted, (action, ANY), policy, filing);
                 for value in &lifted.values {
                     let key = self.value_key(action, &lifted.place, value);
-                    self.by_value.update(key, change);
+                    self.change(key, policy, filing);
                 }
                 continue;
             }
-            self.by_scope.update((action, principal, resource), change);
+            let key = self.hasher.hash_one((action, principal, resource));
+            self.change(key, policy, filing);
             count(&mut self.principals, (action, principal), policy, filing);
             count(&mut self.resources, (action, resource), policy, filing);
+        }
+    }
+
+    fn change(&mut self, key: u64, policy: &Arc<LoadedPolicy>, filing: Filing) {
+        self.lists.update(key, |list| {
+            let list = Arc::make_mut(list);
+            match filing {
+                Filing::In => list.push(Arc::clone(policy)),
+                Filing::Out => list.retain(|kept| !Arc::ptr_eq(kept, policy)),
+            }
+            keep(list.is_empty())
+        });
+        if filing == Filing::In && !self.filter.add(key) {
+            let keys: Vec<u64> = self.lists.iter().map(|(key, _)| *key).collect();
+            self.filter = Filter::for_keys(keys.len());
+            for key in keys {
+                self.filter.add(key);
+            }
         }
     }
 
@@ -201,7 +214,7 @@ impl Index {
         };
         if filing == Filing::Out {
             let key = self.value_key(action, &lifted.place, value);
-            let list = self.by_value.get(&key);
+            let list = self.lists.get(&key);
             if !list.is_some_and(|list| list.iter().any(|kept| Arc::ptr_eq(kept, policy))) {
                 return false;
             }
@@ -247,27 +260,22 @@ impl Index {
         resource: &Located<'_>,
         context: &BTreeMap<String, Value>,
     ) -> Vec<&'a Arc<LoadedPolicy>> {
-        let principals = present(table, principal, |slot| {
-            self.principals.get(&(action, slot)).is_some()
-        });
-        let resources = present(table, resource, |slot| {
-            self.resources.get(&(action, slot)).is_some()
-        });
+        let (principals, resources) = (slots(table, principal), slots(table, resource));
         let mut found = Vec::new();
+        let mut probe = |key: u64| {
+            if self.filter.may_have(key)
+                && let Some(list) = self.lists.get(&key)
+            {
+                found.extend(list.iter());
+            }
+        };
         for principal in &principals {
             for resource in &resources {
-                if let Some(list) = self.by_scope.get(&(action, *principal, *resource)) {
-                    found.extend(list.iter());
-                }
+                probe(self.hasher.hash_one((action, *principal, *resource)));
             }
         }
         let places = self.places.get(&action);
         for (place, _) in places.into_iter().flat_map(|places| places.iter()) {
-            let mut probe = |key: u64| {
-                if let Some(list) = self.by_value.get(&key) {
-                    found.extend(list.iter());
-                }
-            };
             if let Some(text) = place.text(principal) {
                 probe(self.text_key(action, place, text));
             } else {
@@ -330,8 +338,8 @@ impl Index {
         principal: &Located<'_>,
         resource: &Located<'_>,
     ) -> impl Iterator<Item = &'a Arc<LoadedPolicy>> {
-        let resources = present(table, resource, |_| true);
-        let principals = present(table, principal, |_| true);
+        let resources = slots(table, resource);
+        let principals = slots(table, principal);
         let of_resources = resources
             .into_iter()
             .filter_map(move |slot| self.resources.get(&(action, slot)));
@@ -346,13 +354,12 @@ impl Index {
     }
 }
 
-/// The keys of an entity under which there are policies.
-fn present(table: &Table, located: &Located<'_>, has_policies: impl Fn(Slot) -> bool) -> Vec<Slot> {
+/// The keys of an entity under which there may be policies.
+fn slots(table: &Table, located: &Located<'_>) -> Vec<Slot> {
     let of_type = table.find_type(&located.uid.entity_type).map(type_slot);
     let names = located.name.iter().chain(&located.ancestors);
     std::iter::once(ANY)
         .chain(of_type)
         .chain(names.map(|name| entity_slot(*name)))
-        .filter(|slot| has_policies(*slot))
         .collect()
 }

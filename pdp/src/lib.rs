@@ -38,6 +38,7 @@ mod place;
 mod program;
 mod source;
 
+mod filter;
 mod index;
 mod set;
 
