@@ -22,8 +22,10 @@ pub const RESIDUALS_MAX: usize = 20_000;
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     hasher: RandomState,
-    kept: Mutex<HashMap<u64, Vec<(Question, Arc<DatasetAccess>)>>>,
+    kept: Mutex<HashMap<u64, Vec<Kept>>>,
 }
+
+type Kept = (Question, Arc<DatasetAccess>);
 
 /// All of a request that can make a difference.
 #[derive(Debug)]
@@ -48,7 +50,7 @@ impl Answers {
     ) -> Arc<DatasetAccess> {
         let hash = self.hash(request, dataset);
         let locked = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_asked = |(question, _): &&(Question, _)| question.is(request, dataset);
+        let is_asked = |(question, _): &&Kept| question.is(request, dataset);
         let known = locked()
             .get(&hash)
             .and_then(|kept| kept.iter().find(is_asked))

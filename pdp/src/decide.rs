@@ -120,7 +120,7 @@ impl Version {
         Some(self.decision(request, is_allowed, determining))
     }
 
-    /// The principal as it was verified, with the parents that the snapshot adds.
+    /// The principal as it was verified.
     pub(crate) fn located_principal<'a>(
         &'a self,
         table: &Table,
@@ -141,12 +141,6 @@ impl Version {
                 }
             }
         }
-        let stored = name.and_then(|name| self.entities.named(name));
-        parents.extend(
-            stored
-                .iter()
-                .flat_map(|stored| stored.parents.iter().copied()),
-        );
         Some(Located {
             uid: &principal.uid,
             name,

@@ -23,69 +23,45 @@ impl Version {
                     .with_hint(format!("ask for 1 to {PAGE_MAX} (PAGE_MAX)")),
             );
         }
-        let asked = |principal: &Principal, action, resource: &EntityUid, sent: &Option<Entity>| {
-            let request = Request {
-                principal: principal.clone(),
-                action,
-                resource: resource.clone(),
-                resource_entity: sent.clone(),
-                context: search.context.clone(),
-            };
-            self.decide(&request, engine).is_allowed()
-        };
-        let found: Box<dyn Iterator<Item = String> + '_> = match &search.sought {
+        let mut found = match &search.sought {
             Sought::Principals {
                 of,
                 action,
                 resource,
                 resource_entity,
-            } => Box::new(
-                self.of_type(of, search.after.as_deref())
-                    .filter(move |entity| {
-                        asked(
-                            &Principal::stored(entity),
-                            *action,
-                            resource,
-                            resource_entity,
-                        )
-                    })
-                    .map(|entity| entity.uid.id.clone()),
-            ),
+            } => {
+                let asked = |entity: &&Arc<Entity>| {
+                    let principal = Principal::stored(entity);
+                    let request = request(search, &principal, *action, resource, resource_entity);
+                    self.decide(&request, engine).is_allowed()
+                };
+                ids(self.of_type(of, search).filter(asked), search)
+            }
             Sought::Resources {
                 of,
                 principal,
                 action,
-            } => Box::new(
-                self.of_type(of, search.after.as_deref())
-                    .filter(move |entity| asked(principal, *action, &entity.uid, &None))
-                    .map(|entity| entity.uid.id.clone()),
-            ),
+            } => {
+                let asked = |entity: &&Arc<Entity>| {
+                    let request = request(search, principal, *action, &entity.uid, &None);
+                    self.decide(&request, engine).is_allowed()
+                };
+                ids(self.of_type(of, search).filter(asked), search)
+            }
             Sought::Actions {
                 principal,
                 resource,
                 resource_entity,
             } => {
-                let applies =
-                    |action: &&Action| action.resource_types().contains(&resource.entity_type);
-                let is_after = |name: &&str| {
-                    search
-                        .after
-                        .as_ref()
-                        .is_none_or(|after| *name > after.as_str())
+                let asked = |action: &Action| {
+                    let request = request(search, principal, *action, resource, resource_entity);
+                    self.decide(&request, engine).is_allowed()
                 };
-                let mut actions: Vec<Action> =
-                    Action::ALL.iter().filter(applies).copied().collect();
-                actions.sort_unstable_by_key(|action| action.name());
-                actions.retain(|action| is_after(&action.name()));
-                Box::new(
-                    actions
-                        .into_iter()
-                        .filter(move |action| asked(principal, *action, resource, resource_entity))
-                        .map(|action| action.name().to_owned()),
-                )
+                let actions = actions(&resource.entity_type, search).into_iter();
+                let names = actions.filter(asked).map(|action| action.name().to_owned());
+                names.take(search.limit + 1).collect()
             }
         };
-        let mut found: Vec<String> = found.take(search.limit + 1).collect();
         let has_more = found.len() > search.limit;
         found.truncate(search.limit);
         Ok(SearchPage {
@@ -96,11 +72,47 @@ impl Version {
         })
     }
 
-    /// Stored entities of a type, by id, behind an id.
-    fn of_type(&self, of: &EntityType, after: Option<&str>) -> impl Iterator<Item = &Arc<Entity>> {
+    /// Stored entities of a type, by id, behind the page before.
+    fn of_type(&self, of: &EntityType, search: &Search) -> impl Iterator<Item = &Arc<Entity>> {
         let entities = self.entities.of_type(of);
+        let after = search.after.as_deref();
         let first = entities
             .partition_point(|entity| after.is_some_and(|after| entity.uid.id.as_str() <= after));
         entities.get(first..).unwrap_or_default().iter()
     }
+}
+
+fn request(
+    search: &Search,
+    principal: &Principal,
+    action: Action,
+    resource: &EntityUid,
+    sent: &Option<Entity>,
+) -> Request {
+    Request {
+        principal: principal.clone(),
+        action,
+        resource: resource.clone(),
+        resource_entity: sent.clone(),
+        context: search.context.clone(),
+    }
+}
+
+/// Ids of a page, and one more if there is one.
+fn ids<'a>(found: impl Iterator<Item = &'a Arc<Entity>>, search: &Search) -> Vec<String> {
+    let found = found.take(search.limit + 1);
+    found.map(|entity| entity.uid.id.clone()).collect()
+}
+
+/// Actions that apply to a type, by name, behind the page before.
+fn actions(of: &EntityType, search: &Search) -> Vec<Action> {
+    let after = search.after.as_deref();
+    let mut actions: Vec<Action> = Action::ALL
+        .iter()
+        .copied()
+        .filter(|action| action.resource_types().contains(of))
+        .filter(|action| after.is_none_or(|after| action.name() > after))
+        .collect();
+    actions.sort_unstable_by_key(|action| action.name());
+    actions
 }

@@ -117,14 +117,11 @@ impl Version {
         Placed { entity, ancestors }
     }
 
-    /// The principal as it was verified. What the snapshot holds of it adds parents, such as groups
-    /// of a directory, and takes nothing away.
+    /// The principal as it was verified, and nothing else: what the snapshot holds of one with the
+    /// same name is for questions about somebody who is not calling, and could be more than the
+    /// credential of this call was given.
     pub(crate) fn principal(&self, principal: &Principal) -> Placed {
-        let mut entity = principal.entity();
-        if let Some(stored) = self.entities.get(&entity.uid) {
-            entity.parents.extend(stored.entity.parents.iter().cloned());
-        }
-        self.placed(Arc::new(entity))
+        self.placed(Arc::new(principal.entity()))
     }
 
     /// A stored entity with its ancestors.

@@ -264,6 +264,29 @@ impl<'a> World<'a> {
                     .collect();
                 Ok(View::Record(Cow::Owned(fields?)))
             }
+            Node::Offset(..) | Node::DurationSince(..) | Node::Units(..) => self.calendar(node),
+            Node::Has(..)
+            | Node::HasTag(..)
+            | Node::All(_)
+            | Node::Any(_)
+            | Node::Not(_)
+            | Node::Compare(..)
+            | Node::Like(..)
+            | Node::Sets(..)
+            | Node::IsEmpty(_)
+            | Node::InRange(..)
+            | Node::Action(_)
+            | Node::Is(..)
+            | Node::In(..)
+            | Node::OfType(..)
+            | Node::Under(..)
+            | Node::TypeOf(..) => self.boolean(node).map(View::Bool),
+        }
+    }
+
+    /// Arithmetic on instants and durations.
+    fn calendar(&'a self, node: &'a Node) -> Result<View<'a>, Stop> {
+        match node {
             Node::Offset(instant, by) => match (self.evaluate(instant)?, self.evaluate(by)?) {
                 (View::DateTime(instant), View::Duration(by)) => {
                     instant.checked_add(by).map(View::DateTime).ok_or(Stop)
@@ -285,22 +308,7 @@ impl<'a> World<'a> {
                     .ok_or(Stop),
                 _ => Err(Stop),
             },
-            Node::Has(..)
-            | Node::HasTag(..)
-            | Node::All(_)
-            | Node::Any(_)
-            | Node::Not(_)
-            | Node::Compare(..)
-            | Node::Like(..)
-            | Node::Sets(..)
-            | Node::IsEmpty(_)
-            | Node::InRange(..)
-            | Node::Action(_)
-            | Node::Is(..)
-            | Node::In(..)
-            | Node::OfType(..)
-            | Node::Under(..)
-            | Node::TypeOf(..) => self.boolean(node).map(View::Bool),
+            _ => Err(Stop),
         }
     }
 

@@ -236,13 +236,10 @@ impl Oracle {
     }
 }
 
-/// All entities with this caller among them. The snapshot's own entity of the caller adds parents;
-/// its tags are those that were verified.
+/// All entities with this caller among them, as it was verified: what the snapshot holds of it is for
+/// others.
 fn with_caller(stored: &[Entity], caller: &Principal, schema: &Schema) -> Entities {
-    let mut caller = caller.entity();
-    for known in stored.iter().filter(|known| known.uid == caller.uid) {
-        caller.parents.extend(known.parents.iter().cloned());
-    }
+    let caller = caller.entity();
     let others = stored.iter().filter(|known| known.uid != caller.uid);
     let all = others.chain([&caller]).map(cedar_entity);
     Entities::from_entities(all, Some(schema)).unwrap()
