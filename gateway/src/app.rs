@@ -37,7 +37,7 @@ use crate::{
     certificates::{self, Certificates},
     config::Config,
     data_directory::{DataDirectory, touches_data_directory},
-    reload,
+    record, reload,
     secrets::SealedSecrets,
     serve::{Gateway, GatewayConfig, Seams},
     store::Store,
@@ -215,6 +215,9 @@ impl Rooms {
         let audit = AuditConfig::new(folder.join("audit"), config.audit_origin.clone());
         let audit_key = secrets.get_or_create(AUDIT_KEY).await?;
         let log = AuditLog::open(audit, audit_key, Arc::clone(&clock))?;
+        let alarm = Arc::clone(&log);
+        // The entry is queued at once; nobody waits for it.
+        pdp.on_divergence(move |divergence| drop(alarm.append(record::diverged(&divergence))));
         let shared_secrets = Arc::clone(&secrets) as Arc<dyn Secrets>;
         let catalog = Catalog::open(
             CatalogConfig {

@@ -20,6 +20,7 @@ use dataos_model::{
     record::{Entry, EntryKind},
     seams::Record,
 };
+use dataos_pdp::Divergence;
 
 use crate::{
     limits::{Head, Peer},
@@ -122,6 +123,19 @@ pub(crate) fn outcome(
     for (name, value) in &answer.facts {
         entry.facts.insert((*name).to_owned(), value.clone());
     }
+    entry
+}
+
+/// The entry of a live decision that stock Cedar, asked again, decided otherwise.
+pub(crate) fn diverged(divergence: &Divergence) -> Entry {
+    let mut entry = Entry::new(EntryKind::Config, uuid::Uuid::now_v7().to_string())
+        .with_fact("ours", divergence.ours.effect)
+        .with_fact("stock", divergence.stock.effect)
+        .with_fact("asked_action", divergence.request.action)
+        .with_fact("asked_principal", &divergence.request.principal.uid);
+    entry.action = "decision_diverged".to_owned();
+    entry.resource = divergence.request.resource.to_string();
+    entry.policy_set = divergence.stock.policy_set;
     entry
 }
 
