@@ -56,6 +56,11 @@ impl Client {
         json(self.send(Method::POST, path, &[], Body::Json(body)).await?).await
     }
 
+    /// Posts to an endpoint that takes no body.
+    pub(crate) async fn post_nothing(&self, path: &str) -> Result<Value, Failure> {
+        json(self.send(Method::POST, path, &[], Body::Empty).await?).await
+    }
+
     pub(crate) async fn post_yaml(
         &self,
         path: &str,

@@ -86,7 +86,7 @@ async fn search(
 
 async fn scan(client: &Client, depot: &str) -> Result<Answer, Failure> {
     let path = format!("/api/v1/catalog/depots/{}/scan", segment(depot));
-    let report = client.post(&path, &json!({})).await?;
+    let report = client.post_nothing(&path).await?;
     let mut table = Vec::new();
     for change in ["added", "changed", "dropped"] {
         for address in items(&report, change) {
