@@ -102,6 +102,13 @@ pub(crate) fn open_with(file: &str, text: &str) -> Result<Arc<Pdp>, Fault> {
     Pdp::open(PdpConfig::new(folder.path().to_owned()), Arc::new(Noon))
 }
 
+/// Opens a folder that holds this schema alone.
+pub(crate) fn open_with_schema(text: &str) -> Result<Arc<Pdp>, Fault> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("schema.cedarschema"), text).unwrap();
+    Pdp::open(PdpConfig::new(folder.path().to_owned()), Arc::new(Noon))
+}
+
 fn write_schema(folder: &Path) {
     let schema = shipped_policies()
         .find(|(path, _)| *path == "schema.cedarschema")

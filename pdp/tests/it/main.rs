@@ -8,9 +8,12 @@ mod analysis;
 mod differential;
 #[cfg(test)]
 mod entities;
+#[cfg(test)]
 mod explore;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
