@@ -26,6 +26,22 @@ pub(crate) fn entity(uid: &EntityUID) -> EntityUid {
     EntityType::named(uid.ty.0.id.as_str()).id(uid.eid.as_str())
 }
 
+/// The links of a chain of one operator, left to right: of `a && b && c` the three.
+pub(crate) fn links(expression: &Expr, wanted: BinaryOp) -> Vec<&Expr> {
+    let mut links = Vec::new();
+    let mut waiting = vec![expression];
+    while let Some(expression) = waiting.pop() {
+        match expression {
+            Expr::BinaryOp { op, left, right } if *op == wanted => {
+                waiting.push(right);
+                waiting.push(left);
+            }
+            link => links.push(link),
+        }
+    }
+    links
+}
+
 fn expression(clause: &Clause) -> &Expr {
     match clause {
         Clause::When(expression) | Clause::Unless(expression) => expression,

@@ -16,7 +16,7 @@ use crate::{
     program::{Located, Tags, World, ancestors},
     source::LoadedPolicy,
     stack::caught,
-    stock::Selection,
+    stock::{Selection, is_row},
     version::{Version, obligations},
 };
 
@@ -67,9 +67,7 @@ impl Version {
 
     fn evaluate_programs(&self, request: &Request, engine: Engine) -> Option<Decision> {
         let shapes = &self.policies.schema.shapes;
-        let of = &request.resource.entity_type;
-        if *of == EntityType::ROW
-            || *of == EntityType::CELL
+        if is_row(&request.resource.entity_type)
             || !shapes.accepts(
                 request.action,
                 &request.principal.uid,

@@ -11,7 +11,7 @@ use dataos_model::{
 };
 
 use crate::{
-    conditions::entity,
+    conditions::{entity, links},
     decide::Engine,
     facts::Side,
     program::{Constraint, Node, World},
@@ -185,17 +185,8 @@ fn conjuncts(policy: &LoadedPolicy) -> Vec<Conjunct> {
     for clause in tree.body().clauses() {
         match clause {
             Clause::When(expression) => {
-                let mut waiting: Vec<&Expr> = vec![expression];
-                while let Some(expression) = waiting.pop() {
-                    match expression {
-                        Expr::BinaryOp {
-                            op: BinaryOp::And,
-                            left,
-                            right,
-                        } => {
-                            waiting.push(right);
-                            waiting.push(left);
-                        }
+                for link in links(expression, BinaryOp::And) {
+                    match link {
                         // The program has type and place of `is .. in` apart.
                         Expr::Is {
                             expr,

@@ -9,7 +9,11 @@
 use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, UnaryOp, Var};
 use dataos_model::entity::{EntityType, EntityUid};
 
-use crate::{conditions::entity, index::Key, version::Placed};
+use crate::{
+    conditions::{entity, links},
+    index::Key,
+    version::Placed,
+};
 
 /// Which of the two entities of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -158,18 +162,7 @@ fn fact(expression: &Expr) -> Option<Fact> {
 
 /// The facts of a chain of one operator; `None` if one link is no fact.
 fn chain(expression: &Expr, wanted: BinaryOp) -> Option<Vec<Fact>> {
-    let mut facts = Vec::new();
-    let mut waiting = vec![expression];
-    while let Some(expression) = waiting.pop() {
-        match expression {
-            Expr::BinaryOp { op, left, right } if *op == wanted => {
-                waiting.push(right);
-                waiting.push(left);
-            }
-            other => facts.push(fact(other)?),
-        }
-    }
-    Some(facts)
+    links(expression, wanted).into_iter().map(fact).collect()
 }
 
 fn is(variable: &Expr, literal: &Expr) -> Option<Fact> {

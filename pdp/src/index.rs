@@ -5,11 +5,7 @@
 //! Leaving such a policy out changes neither the decision nor what determined it nor the errors.
 //! What is found may still not apply: whoever asked evaluates it.
 
-use std::{
-    collections::BTreeMap,
-    hash::{BuildHasher, Hash, Hasher},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
 
 use dataos_model::{
     action::Action,
@@ -95,14 +91,6 @@ enum Filing {
     Out,
 }
 
-/// The policies of one key of one side.
-#[derive(Clone, Debug, Default)]
-struct Side {
-    count: u32,
-    /// Some of the permits, for explanations.
-    near: List,
-}
-
 type List = Arc<Vec<Arc<LoadedPolicy>>>;
 
 /// Action, principal key, resource key -> policies. Copies share what did not change.
@@ -114,11 +102,11 @@ pub(crate) struct Index {
     lists: Shards<u64, List>,
     /// Which digests have a list.
     filter: Filter,
-    /// What each key of one side has, for explanations.
-    principals: Shards<(Action, Slot), Side>,
-    resources: Shards<(Action, Slot), Side>,
-    /// All that are filed by value, per action.
-    lifted: Shards<(Action, Slot), Side>,
+    /// Some of the permits of each key of one side, for explanations.
+    principals: Shards<(Action, Slot), List>,
+    resources: Shards<(Action, Slot), List>,
+    /// Some of the permits that are filed by value.
+    lifted: Shards<(Action, Slot), List>,
     /// The places that policies are filed under, with their number.
     places: Shards<Action, Arc<Vec<(Place, u32)>>>,
 }
@@ -159,7 +147,7 @@ impl Index {
                 && self.is_filed_by_value(action, lifted, policy, filing)
             {
                 // Found by no key of a side, but near all.
-                count(&mut self.lifted, (action, ANY), policy, filing);
+                near(&mut self.lifted, (action, ANY), policy, filing);
                 for value in &lifted.values {
                     let key = self.value_key(action, &lifted.place, value);
                     self.change(key, policy, filing);
@@ -168,8 +156,8 @@ impl Index {
             }
             let key = self.hasher.hash_one((action, principal, resource));
             self.change(key, policy, filing);
-            count(&mut self.principals, (action, principal), policy, filing);
-            count(&mut self.resources, (action, resource), policy, filing);
+            near(&mut self.principals, (action, principal), policy, filing);
+            near(&mut self.resources, (action, resource), policy, filing);
         }
     }
 
@@ -235,20 +223,14 @@ impl Index {
     }
 
     fn value_key(&self, action: Action, place: &Place, value: &Value) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        (action, place).hash(&mut hasher);
-        match value {
-            Value::String(text) => hash_text(&mut hasher, text),
-            other => other.hash(&mut hasher),
+        if let Value::String(text) = value {
+            return self.text_key(action, place, text);
         }
-        hasher.finish()
+        self.hasher.hash_one((action, place, value))
     }
 
     fn text_key(&self, action: Action, place: &Place, text: &str) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        (action, place).hash(&mut hasher);
-        hash_text(&mut hasher, text);
-        hasher.finish()
+        self.hasher.hash_one((action, place, text))
     }
 
     /// The policies that can apply, in no order.
@@ -292,33 +274,29 @@ impl Index {
     }
 }
 
-fn hash_text(hasher: &mut impl Hasher, text: &str) {
-    hasher.write_u8(0xff);
-    text.hash(hasher);
-}
-
 fn keep(is_empty: bool) -> Keep {
     if is_empty { Keep::Nothing } else { Keep::Entry }
 }
 
-fn count(
-    sides: &mut Shards<(Action, Slot), Side>,
+/// Keeps a permit for explanations, or no longer.
+fn near(
+    lists: &mut Shards<(Action, Slot), List>,
     key: (Action, Slot),
     policy: &Arc<LoadedPolicy>,
     filing: Filing,
 ) {
-    sides.update(key, |side| {
-        side.count = counted(side.count, filing);
+    if !policy.reference.effect_is_permit {
+        return;
+    }
+    lists.update(key, |list| {
         match filing {
-            Filing::In if policy.reference.effect_is_permit && side.near.len() < NEAR_MAX => {
-                Arc::make_mut(&mut side.near).push(Arc::clone(policy));
-            }
-            Filing::Out if side.near.iter().any(|kept| Arc::ptr_eq(kept, policy)) => {
-                Arc::make_mut(&mut side.near).retain(|kept| !Arc::ptr_eq(kept, policy));
+            Filing::In if list.len() < NEAR_MAX => Arc::make_mut(list).push(Arc::clone(policy)),
+            Filing::Out if list.iter().any(|kept| Arc::ptr_eq(kept, policy)) => {
+                Arc::make_mut(list).retain(|kept| !Arc::ptr_eq(kept, policy));
             }
             Filing::In | Filing::Out => {}
         }
-        keep(side.count == 0)
+        keep(list.is_empty())
     });
 }
 
@@ -350,7 +328,7 @@ impl Index {
         of_resources
             .chain(of_principals)
             .chain(lifted)
-            .flat_map(|side| side.near.iter())
+            .flat_map(|permits| permits.iter())
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) use evaluate::{Located, Stop, Tags, World, ancestors};
 pub(crate) use partial::{Unknown, touches_row};
 
 use crate::{
-    conditions::entity,
+    conditions::{entity, links},
     facts::{Side, literals},
     index::Key,
     names::{Name, Names},
@@ -288,18 +288,8 @@ impl Compiler<'_> {
     }
 
     fn chain(&self, expression: &Expr, wanted: BinaryOp) -> Result<Vec<Node>, NotCompiled> {
-        let mut links = Vec::new();
-        let mut waiting = vec![expression];
-        while let Some(expression) = waiting.pop() {
-            match expression {
-                Expr::BinaryOp { op, left, right } if *op == wanted => {
-                    waiting.push(right);
-                    waiting.push(left);
-                }
-                other => links.push(self.node(other)?),
-            }
-        }
-        Ok(links)
+        let links = links(expression, wanted).into_iter();
+        links.map(|link| self.node(link)).collect()
     }
 
     fn equal(&self, left: &Expr, right: &Expr) -> Compiled {

@@ -13,7 +13,10 @@ use dataos_model::{
     value::{IpRange, Value},
 };
 
-use crate::{conditions::entity, totality::cannot_fail};
+use crate::{
+    conditions::{entity, links},
+    totality::cannot_fail,
+};
 
 /// Deepest nesting of an expression, after chains of `&&` and `||` are balanced.
 const EXPRESSION_DEPTH_MAX: usize = 120;
@@ -188,17 +191,9 @@ impl Translator<'_> {
         build: fn(Box<Expression>, Box<Expression>) -> Expression,
         depth: usize,
     ) -> Translated {
-        let mut links = Vec::new();
-        let mut waiting = vec![node];
-        while let Some(node) = waiting.pop() {
-            match node {
-                Expr::BinaryOp { op, left, right } if *op == wanted => {
-                    waiting.push(right);
-                    waiting.push(left);
-                }
-                other => links.push(self.expression(other, depth + 1)?),
-            }
-        }
+        let links = links(node, wanted).into_iter();
+        let links = links.map(|link| self.expression(link, depth + 1));
+        let links = links.collect::<Result<Vec<_>, _>>()?;
         Ok(balanced(links, build))
     }
 

@@ -63,7 +63,7 @@ impl Version {
         let schema = self.schema_for(&resource)?;
         let question = self.question(request, schema.schema())?;
         let chosen = self.choose(request, selection, &principal, &resource);
-        if is_row(&resource) {
+        if is_row(&request.resource.entity_type) {
             self.check_row_types(request, &resource, &chosen.candidates)?;
         }
         let placed = self.surroundings([principal, resource], chosen.looked_into);
@@ -138,7 +138,7 @@ impl Version {
     /// The base schema, or for a row or cell the one of its dataset.
     fn schema_for(&self, resource: &Placed) -> Result<Arc<Validator>, Refusal> {
         let base = &self.policies.schema;
-        if !is_row(resource) {
+        if !is_row(&resource.entity.uid.entity_type) {
             return Ok(Arc::clone(base.plain()));
         }
         base.specialised(self.columns(resource)?)
@@ -196,8 +196,8 @@ impl Version {
     }
 }
 
-fn is_row(resource: &Placed) -> bool {
-    let entity_type = &resource.entity.uid.entity_type;
+/// Whether entities of the type are rows or cells, which are typed by their dataset.
+pub(crate) fn is_row(entity_type: &EntityType) -> bool {
     *entity_type == EntityType::ROW || *entity_type == EntityType::CELL
 }
 
