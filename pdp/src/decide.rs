@@ -6,13 +6,17 @@
 use std::sync::Arc;
 
 use dataos_model::{
-    decision::{Decision, Effect, Reason, Request},
+    annotation::Call,
+    decision::{Decision, Effect, PolicyRef, Reason, Request},
     entity::{Entity, EntityType},
     principal::Principal,
 };
 
+use smallvec::SmallVec;
+
 use crate::{
-    names::Table,
+    index::Candidates,
+    names::{Name, Table},
     program::{Located, Tags, World, ancestors},
     source::LoadedPolicy,
     stack::caught,
@@ -32,6 +36,14 @@ pub enum Engine {
     IndexedStock,
     /// Stock Cedar on all policies: the oracle.
     Stock,
+}
+
+/// What is known of the policies once each was evaluated.
+pub(crate) struct Determined {
+    pub is_allowed: bool,
+    /// The permits, or the forbids if there are any, by id.
+    pub policies: Vec<Arc<PolicyRef>>,
+    pub obligations: Vec<Call>,
 }
 
 static GROUP: EntityType = EntityType::GROUP;
@@ -80,20 +92,6 @@ impl Version {
         let table = self.policies.schema.names.read();
         let principal = self.located_principal(&table, &request.principal)?;
         let resource = self.located_resource(&table, request)?;
-        let candidates = match engine {
-            Engine::CompiledWhole => self
-                .policies
-                .policies()
-                .filter(|policy| policy.scope.actions.contains(&request.action))
-                .collect(),
-            _ => self.policies.index.candidates(
-                &table,
-                request.action,
-                &principal,
-                &resource,
-                &request.context,
-            ),
-        };
         let world = World {
             table: &table,
             entities: &self.entities,
@@ -102,20 +100,59 @@ impl Version {
             action: request.action,
             context: &request.context,
         };
-        let (mut permits, mut forbids) = (Vec::new(), Vec::new());
-        for policy in candidates {
-            if policy.program.as_ref()?.holds(&world).ok()? {
-                if policy.reference.effect_is_permit {
-                    permits.push(policy);
+        let determined = match engine {
+            Engine::CompiledWhole => self.evaluate_all(&world),
+            _ => self.evaluate_found(&world),
+        };
+        Some(self.decision(request, determined?))
+    }
+
+    fn evaluate_found<'a>(&'a self, world: &'a World<'a>) -> Option<Determined> {
+        let found = self.policies.index.candidates(
+            world.table,
+            world.action,
+            world.principal,
+            world.resource,
+            world.context,
+        );
+        let (mut permits, mut forbids) = (Candidates::new(), Candidates::new());
+        for filed in found {
+            if filed.holds(world).ok()? {
+                if filed.is_permit {
+                    permits.push(filed);
                 } else {
-                    forbids.push(policy);
+                    forbids.push(filed);
                 }
             }
         }
         let is_allowed = forbids.is_empty() && !permits.is_empty();
-        let mut determining = if forbids.is_empty() { permits } else { forbids };
-        determining.sort_unstable_by(|left, right| left.id().cmp(right.id()));
-        Some(self.decision(request, is_allowed, determining))
+        let mut policies = if forbids.is_empty() { permits } else { forbids };
+        policies.sort_unstable_by(|left, right| left.compare(right));
+        let with_obligation = policies.iter().filter(|filed| filed.has_obligation);
+        Some(Determined {
+            is_allowed,
+            obligations: obligations(with_obligation.map(|filed| &filed.policy)),
+            policies: policies
+                .into_iter()
+                .map(|filed| Arc::clone(&filed.reference))
+                .collect(),
+        })
+    }
+
+    fn evaluate_all<'a>(&'a self, world: &'a World<'a>) -> Option<Determined> {
+        let mut applying = Vec::new();
+        for policy in self.policies.policies() {
+            if policy.scope.actions.contains(&world.action)
+                && policy.program.as_ref()?.holds(world).ok()?
+            {
+                applying.push(policy);
+            }
+        }
+        let is_forbid = |policy: &&Arc<LoadedPolicy>| !policy.reference.effect_is_permit;
+        let is_forbidden = applying.iter().any(is_forbid);
+        applying.retain(|policy| is_forbid(&policy) == is_forbidden);
+        let is_allowed = !is_forbidden && !applying.is_empty();
+        Some(Determined::by(is_allowed, applying))
     }
 
     /// The principal as it was verified.
@@ -125,7 +162,7 @@ impl Version {
         principal: &'a Principal,
     ) -> Option<Located<'a>> {
         let name = table.find_uid(&principal.uid);
-        let mut parents = Vec::with_capacity(8);
+        let mut parents = SmallVec::<[Name; 16]>::new();
         let mut unnamed = Vec::new();
         for (of, ids) in [
             (&GROUP, &principal.groups),
@@ -189,44 +226,47 @@ impl Version {
     }
 
     /// The answer, once it is known which policies determined it.
-    pub(crate) fn decision(
-        &self,
-        request: &Request,
-        is_allowed: bool,
-        determining: Vec<&Arc<LoadedPolicy>>,
-    ) -> Decision {
-        let (effect, reason, detail) = match (is_allowed, determining.is_empty()) {
-            (true, _) => (Effect::Allow, Reason::Permitted, String::new()),
-            (false, false) => (Effect::Deny, Reason::Forbidden, forbidden(&determining)),
-            (false, true) => (
-                Effect::Deny,
-                Reason::NoPermit,
-                format!(
-                    "no policy permits {} to {} {}",
-                    request.principal.uid, request.action, request.resource
-                ),
-            ),
+    pub(crate) fn decision(&self, request: &Request, determined: Determined) -> Decision {
+        let (effect, reason, detail) = if determined.is_allowed {
+            (Effect::Allow, Reason::Permitted, String::new())
+        } else if determined.policies.is_empty() {
+            let detail = format!(
+                "no policy permits {} to {} {}",
+                request.principal.uid, request.action, request.resource
+            );
+            (Effect::Deny, Reason::NoPermit, detail)
+        } else {
+            let detail = forbidden(&determined.policies);
+            (Effect::Deny, Reason::Forbidden, detail)
         };
         Decision {
             effect,
-            obligations: obligations(determining.iter().copied()),
-            policies: determining
-                .into_iter()
-                .map(|policy| policy.reference.clone())
-                .collect(),
+            obligations: determined.obligations,
+            policies: determined.policies,
             ..self.denied(reason, detail)
         }
     }
 }
 
+impl Determined {
+    /// By these policies, in no order.
+    pub(crate) fn by(is_allowed: bool, mut policies: Vec<&Arc<LoadedPolicy>>) -> Self {
+        policies.sort_unstable_by(|left, right| left.id().cmp(right.id()));
+        Self {
+            is_allowed,
+            obligations: obligations(policies.iter().copied()),
+            policies: policies
+                .into_iter()
+                .map(|policy| Arc::clone(&policy.reference))
+                .collect(),
+        }
+    }
+}
+
 /// Why it is forbidden, in the words of the policies.
-pub(crate) fn forbidden(policies: &[&Arc<LoadedPolicy>]) -> String {
-    let words = policies.iter().map(|policy| {
-        policy
-            .reference
-            .description
-            .clone()
-            .unwrap_or_else(|| policy.id().to_owned())
-    });
+pub(crate) fn forbidden(policies: &[Arc<PolicyRef>]) -> String {
+    let words = policies
+        .iter()
+        .map(|policy| policy.description.as_ref().unwrap_or(&policy.id).as_str());
     format!("forbidden: {}", words.collect::<Vec<_>>().join("; "))
 }

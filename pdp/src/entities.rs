@@ -14,8 +14,9 @@ use crate::{
     digest::entity_digest,
     digest_map::{DigestMap, Digested},
     names::{Name, Names},
-    shards::Shards,
+    pages::Pages,
 };
+use smallvec::SmallVec;
 
 /// Most ancestors of one entity.
 pub const ANCESTORS_MAX: usize = 10_000;
@@ -27,8 +28,6 @@ pub const ENTITIES_MAX: usize = 10_000_000;
 pub(crate) struct Stored {
     /// As it was sent.
     pub entity: Arc<Entity>,
-    /// Numbers of its direct parents.
-    pub parents: Box<[Name]>,
     digest: Hash,
 }
 
@@ -38,12 +37,21 @@ impl Digested for Stored {
     }
 }
 
+/// A stored entity, with what a walk up the hierarchy needs beside it.
+#[derive(Clone, Debug)]
+pub(crate) struct Numbered {
+    /// Numbers of its direct parents.
+    pub parents: SmallVec<[Name; 4]>,
+    /// The entity.
+    pub entity: Arc<Entity>,
+}
+
 /// One version of all entities.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     names: Arc<Names>,
     entities: DigestMap<EntityUid, Stored>,
-    by_name: Shards<Name, Arc<Stored>>,
+    by_name: Pages<Numbered>,
     /// By type, in the order of their ids; made when first asked for.
     by_type: Arc<OnceLock<HashMap<EntityType, Vec<Arc<Entity>>>>>,
 }
@@ -67,7 +75,7 @@ impl Snapshot {
         Self {
             names,
             entities: DigestMap::default(),
-            by_name: Shards::default(),
+            by_name: Pages::default(),
             by_type: Arc::default(),
         }
     }
@@ -83,8 +91,8 @@ impl Snapshot {
     }
 
     /// An entity by number.
-    pub(crate) fn named(&self, name: Name) -> Option<&Stored> {
-        self.by_name.get(&name).map(Arc::as_ref)
+    pub(crate) fn named(&self, name: Name) -> Option<&Numbered> {
+        self.by_name.get(name)
     }
 
     /// All entities of a type, in the order of their ids.
@@ -132,23 +140,19 @@ impl Snapshot {
         for change in changes {
             match change {
                 EntityChange::Upsert(entity) => {
-                    next.insert(entity.uid.clone(), Some(self.stored(entity)?))
+                    next.insert(entity.uid.clone(), Some(stored(entity)?))
                 }
                 EntityChange::Remove(uid) => next.insert(uid, None),
             };
         }
-        let mut by_name = self.by_name.clone();
-        for (uid, stored) in &next {
-            match stored {
-                Some(stored) => {
-                    by_name.insert(self.names.name(uid), Arc::clone(stored));
-                }
-                None if self.get(uid).is_some() => {
-                    by_name.remove(&self.names.name(uid));
-                }
-                None => {}
-            }
-        }
+        let is_known = |(uid, stored): &(&EntityUid, &Option<Arc<Stored>>)| {
+            stored.is_some() || self.get(uid).is_some()
+        };
+        let by_name = next.iter().filter(is_known).map(|(uid, stored)| {
+            let numbered = stored.as_ref().map(|stored| self.numbered(&stored.entity));
+            (self.names.name(uid), numbered)
+        });
+        let by_name = self.by_name.with(by_name);
         let upserted: Vec<Arc<Stored>> = next.values().flatten().cloned().collect();
         let next = Self {
             names: Arc::clone(&self.names),
@@ -165,17 +169,12 @@ impl Snapshot {
         Ok(next)
     }
 
-    fn stored(&self, entity: Entity) -> Result<Arc<Stored>, Refused> {
-        let of = &entity.uid.entity_type;
-        if *of == EntityType::ROW || *of == EntityType::CELL {
-            return Err(Refused::Reserved(entity.uid));
-        }
+    fn numbered(&self, entity: &Arc<Entity>) -> Numbered {
         let parents = entity.parents.iter().map(|uid| self.names.name(uid));
-        Ok(Arc::new(Stored {
+        Numbered {
             parents: parents.collect(),
-            digest: entity_digest(&entity),
-            entity: Arc::new(entity),
-        }))
+            entity: Arc::clone(entity),
+        }
     }
 
     /// Any new cycle runs through an entity that was upserted.
@@ -189,4 +188,15 @@ impl Snapshot {
         }
         Ok(())
     }
+}
+
+fn stored(entity: Entity) -> Result<Arc<Stored>, Refused> {
+    let of = &entity.uid.entity_type;
+    if *of == EntityType::ROW || *of == EntityType::CELL {
+        return Err(Refused::Reserved(entity.uid));
+    }
+    Ok(Arc::new(Stored {
+        digest: entity_digest(&entity),
+        entity: Arc::new(entity),
+    }))
 }

@@ -128,7 +128,7 @@ impl Version {
             .collect();
         let line = policy.reference.source.rsplit_once(':');
         NearMiss {
-            policy: policy.reference.clone(),
+            policy: Arc::clone(&policy.reference),
             position: line.and_then(|(_, line)| Some((line.parse().ok()?, 1))),
             failed: failing
                 .first()

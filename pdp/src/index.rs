@@ -13,8 +13,11 @@ use dataos_model::{
     value::Value,
 };
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 
 use crate::{
+    facts::Side,
+    filed::{Filed, Proof, Shared},
     filter::Filter,
     names::{Name, Names, Table, TypeName},
     place::{Lifted, Place},
@@ -91,38 +94,123 @@ enum Filing {
     Out,
 }
 
-type List = Arc<Vec<Arc<LoadedPolicy>>>;
+/// Policies of one key that stand in the table itself, so that they are found with the key.
+const INLINE: usize = 2;
+/// Longer lists are shared by versions and not copied.
+const FEW_MAX: usize = 16;
+
+/// The policies of one key.
+#[derive(Clone, Debug)]
+enum List {
+    Few(SmallVec<[Filed; INLINE]>),
+    Many(Arc<Vec<Filed>>),
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self::Few(SmallVec::new())
+    }
+}
+
+impl List {
+    fn as_slice(&self) -> &[Filed] {
+        match self {
+            Self::Few(list) => list,
+            Self::Many(list) => list,
+        }
+    }
+
+    fn add(&mut self, filed: Filed) -> Keep {
+        match self {
+            Self::Few(list) if list.len() < FEW_MAX => list.push(filed),
+            Self::Few(list) => {
+                let mut list = std::mem::take(list).into_vec();
+                list.push(filed);
+                *self = Self::Many(Arc::new(list));
+            }
+            Self::Many(list) => Arc::make_mut(list).push(filed),
+        }
+        Keep::Entry
+    }
+
+    fn remove(&mut self, policy: &Arc<LoadedPolicy>) -> Keep {
+        let is_other = |filed: &Filed| !Arc::ptr_eq(&filed.policy, policy);
+        match self {
+            Self::Few(list) => list.retain(|filed| is_other(filed)),
+            Self::Many(list) => Arc::make_mut(list).retain(is_other),
+        }
+        keep(self.as_slice().is_empty())
+    }
+
+    fn has(&self, policy: &Arc<LoadedPolicy>) -> bool {
+        let is_it = |filed: &Filed| Arc::ptr_eq(&filed.policy, policy);
+        self.as_slice().iter().any(is_it)
+    }
+}
+
+/// Some of the permits of a key, for explanations.
+type Near = Arc<Vec<Arc<LoadedPolicy>>>;
+
+/// Policies that are filed under the value of one place.
+#[derive(Clone, Debug)]
+struct AtPlace {
+    place: Place,
+    /// Number of policies.
+    count: u32,
+    texts: Shards<String, List>,
+    values: Shards<Value, List>,
+}
+
+impl AtPlace {
+    fn list(&self, value: &Value) -> Option<&List> {
+        match value {
+            Value::String(text) => self.texts.get(text.as_str()),
+            value => self.values.get(value),
+        }
+    }
+
+    fn change(&mut self, value: &Value, change: impl FnOnce(&mut List) -> Keep) {
+        match value {
+            Value::String(text) => self.texts.update(text.clone(), change),
+            value => self.values.update(value.clone(), change),
+        }
+    }
+}
 
 /// Action, principal key, resource key -> policies. Copies share what did not change.
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
     names: Arc<Names>,
+    shared: Arc<Shared>,
     hasher: RandomState,
-    /// By the digest of action and both keys, or of action, place and value.
-    lists: Shards<u64, List>,
-    /// Which digests have a list.
+    scopes: Shards<(Action, Slot, Slot), List>,
+    /// By the places that policies of an action are filed under.
+    places: Shards<Action, Arc<Vec<AtPlace>>>,
+    /// Which keys have policies.
     filter: Filter,
     /// Some of the permits of each key of one side, for explanations.
-    principals: Shards<(Action, Slot), List>,
-    resources: Shards<(Action, Slot), List>,
+    principals: Shards<(Action, Slot), Near>,
+    resources: Shards<(Action, Slot), Near>,
     /// Some of the permits that are filed by value.
-    lifted: Shards<(Action, Slot), List>,
-    /// The places that policies are filed under, with their number.
-    places: Shards<Action, Arc<Vec<(Place, u32)>>>,
+    lifted: Shards<Action, Near>,
 }
+
+/// The policies that a request may be decided by.
+pub(crate) type Candidates<'a> = SmallVec<[&'a Filed; 16]>;
 
 impl Index {
     /// An index without policies.
     pub(crate) fn empty(names: Arc<Names>) -> Self {
         Self {
             names,
+            shared: Arc::default(),
             hasher: RandomState::default(),
-            lists: Shards::default(),
+            scopes: Shards::default(),
+            places: Shards::default(),
             filter: Filter::for_keys(0),
             principals: Shards::default(),
             resources: Shards::default(),
             lifted: Shards::default(),
-            places: Shards::default(),
         }
     }
 
@@ -137,45 +225,88 @@ impl Index {
     }
 
     fn file(&mut self, policy: &Arc<LoadedPolicy>, filing: Filing) {
-        let (principal, resource) = (
-            self.slot(&policy.scope.principal),
-            self.slot(&policy.scope.resource),
-        );
-        for action in policy.scope.actions.iter().copied() {
-            let lifted = policy.lifted.as_ref().filter(|_| policy.scope.is_open());
+        let scope = &policy.scope;
+        let (principal, resource) = (self.slot(&scope.principal), self.slot(&scope.resource));
+        for action in scope.actions.iter().copied() {
+            let lifted = policy.lifted.as_ref().filter(|_| scope.is_open());
             if let Some(lifted) = lifted
-                && self.is_filed_by_value(action, lifted, policy, filing)
+                && self.file_by_value(action, lifted, policy, filing)
             {
                 // Found by no key of a side, but near all.
-                near(&mut self.lifted, (action, ANY), policy, filing);
-                for value in &lifted.values {
-                    let key = self.value_key(action, &lifted.place, value);
-                    self.change(key, policy, filing);
-                }
+                near(&mut self.lifted, action, policy, filing);
                 continue;
             }
-            let key = self.hasher.hash_one((action, principal, resource));
-            self.change(key, policy, filing);
+            let proof = Proof::Scope(&scope.principal, &scope.resource);
+            let change = self.change(policy, &proof, filing);
+            self.scopes.update((action, principal, resource), change);
+            if filing == Filing::In {
+                self.note(self.scope_digests(action, principal, resource));
+            }
             near(&mut self.principals, (action, principal), policy, filing);
             near(&mut self.resources, (action, resource), policy, filing);
         }
     }
 
-    fn change(&mut self, key: u64, policy: &Arc<LoadedPolicy>, filing: Filing) {
-        self.lists.update(key, |list| {
-            let list = Arc::make_mut(list);
-            match filing {
-                Filing::In => list.push(Arc::clone(policy)),
-                Filing::Out => list.retain(|kept| !Arc::ptr_eq(kept, policy)),
+    /// Files a policy under values, unless there is no room for another place.
+    fn file_by_value(
+        &mut self,
+        action: Action,
+        lifted: &Lifted,
+        policy: &Arc<LoadedPolicy>,
+        filing: Filing,
+    ) -> bool {
+        let mut places = self.places.remove(&action).unwrap_or_default();
+        let position = places.iter().position(|at| at.place == lifted.place);
+        // When it was added there may have been no room; where it stands tells.
+        let is_there = match (filing, position.and_then(|position| places.get(position))) {
+            (Filing::In, Some(_)) => true,
+            (Filing::In, None) => places.len() < PLACES_MAX,
+            (Filing::Out, at) => at
+                .zip(lifted.values.first())
+                .and_then(|(at, value)| at.list(value))
+                .is_some_and(|list| list.has(policy)),
+        };
+        if is_there {
+            let list = Arc::make_mut(&mut places);
+            if position.is_none() {
+                list.push(AtPlace {
+                    place: lifted.place.clone(),
+                    count: 0,
+                    texts: Shards::default(),
+                    values: Shards::default(),
+                });
             }
-            keep(list.is_empty())
-        });
-        if filing == Filing::In && !self.filter.add(key) {
-            let keys: Vec<u64> = self.lists.iter().map(|(key, _)| *key).collect();
-            self.filter = Filter::for_keys(keys.len());
-            for key in keys {
-                self.filter.add(key);
+            let position = position.unwrap_or(list.len() - 1);
+            if let Some(at) = list.get_mut(position) {
+                at.count = counted(at.count, filing);
+                for value in &lifted.values {
+                    at.change(value, self.change(policy, &Proof::Value(lifted), filing));
+                }
             }
+            list.retain(|at| at.count > 0);
+        }
+        if !places.is_empty() {
+            self.places.insert(action, places);
+        }
+        if is_there && filing == Filing::In {
+            let values = lifted.values.iter();
+            let digests = values.map(|value| self.value_digest(action, &lifted.place, value));
+            self.note(digests.collect::<Vec<_>>());
+        }
+        is_there
+    }
+
+    fn change<'a>(
+        &self,
+        policy: &'a Arc<LoadedPolicy>,
+        proof: &Proof<'_>,
+        filing: Filing,
+    ) -> impl FnOnce(&mut List) -> Keep + use<'a> {
+        let filed =
+            (filing == Filing::In).then(|| Filed::new(policy, proof, &self.names, &self.shared));
+        move |list| match filed {
+            Some(filed) => list.add(filed),
+            None => list.remove(policy),
         }
     }
 
@@ -187,49 +318,61 @@ impl Index {
         }
     }
 
-    /// Whether the policy goes or stands under values, and counts it under the place if so.
-    ///
-    /// When it was added there may have been no room for its place; where it stands tells.
-    fn is_filed_by_value(
-        &mut self,
-        action: Action,
-        lifted: &Lifted,
-        policy: &Arc<LoadedPolicy>,
-        filing: Filing,
-    ) -> bool {
-        let Some(value) = lifted.values.first() else {
-            return false;
-        };
-        if filing == Filing::Out {
-            let key = self.value_key(action, &lifted.place, value);
-            let list = self.lists.get(&key);
-            if !list.is_some_and(|list| list.iter().any(|kept| Arc::ptr_eq(kept, policy))) {
-                return false;
+    /// Puts keys into the filter.
+    fn note(&mut self, digests: impl IntoIterator<Item = u64>) {
+        let mut is_full = false;
+        for digest in digests {
+            if !self.filter.may_have(digest) {
+                is_full |= !self.filter.add(digest);
             }
         }
-        let mut has_room = true;
-        self.places.update(action, |places| {
-            let places = Arc::make_mut(places);
-            let is_full = places.len() >= PLACES_MAX;
-            match places.iter_mut().find(|(known, _)| *known == lifted.place) {
-                Some((_, count)) => *count = counted(*count, filing),
-                None if is_full => has_room = false,
-                None => places.push((lifted.place.clone(), 1)),
+        if is_full {
+            let digests = self.digests();
+            let filter = Filter::for_keys(digests.len());
+            for digest in digests {
+                filter.add(digest);
             }
-            places.retain(|(_, count)| *count > 0);
-            keep(places.is_empty())
-        });
-        has_room
-    }
-
-    fn value_key(&self, action: Action, place: &Place, value: &Value) -> u64 {
-        if let Value::String(text) = value {
-            return self.text_key(action, place, text);
+            self.filter = filter;
         }
-        self.hasher.hash_one((action, place, value))
     }
 
-    fn text_key(&self, action: Action, place: &Place, text: &str) -> u64 {
+    /// Of all keys.
+    fn digests(&self) -> Vec<u64> {
+        let mut digests = Vec::new();
+        for ((action, principal, resource), _) in self.scopes.iter() {
+            digests.extend(self.scope_digests(*action, *principal, *resource));
+        }
+        for (action, places) in self.places.iter() {
+            for at in places.iter() {
+                let texts = at.texts.iter();
+                digests.extend(texts.map(|(text, _)| self.text_digest(*action, &at.place, text)));
+                let values = at.values.iter();
+                digests
+                    .extend(values.map(|(value, _)| self.value_digest(*action, &at.place, value)));
+            }
+        }
+        digests
+    }
+
+    /// Of a key, and of each of its sides alone.
+    fn scope_digests(&self, action: Action, principal: Slot, resource: Slot) -> [u64; 3] {
+        let principal = self.side_digest(action, Side::Principal, principal);
+        let resource = self.side_digest(action, Side::Resource, resource);
+        [principal, resource, joined(principal, resource)]
+    }
+
+    fn side_digest(&self, action: Action, side: Side, slot: Slot) -> u64 {
+        self.hasher.hash_one((action, side, slot))
+    }
+
+    fn value_digest(&self, action: Action, place: &Place, value: &Value) -> u64 {
+        match value {
+            Value::String(text) => self.text_digest(action, place, text),
+            value => self.hasher.hash_one((action, place, value)),
+        }
+    }
+
+    fn text_digest(&self, action: Action, place: &Place, text: &str) -> u64 {
         self.hasher.hash_one((action, place, text))
     }
 
@@ -241,37 +384,114 @@ impl Index {
         principal: &Located<'_>,
         resource: &Located<'_>,
         context: &BTreeMap<String, Value>,
-    ) -> Vec<&'a Arc<LoadedPolicy>> {
-        let (principals, resources) = (slots(table, principal), slots(table, resource));
-        let mut found = Vec::new();
-        let mut probe = |key: u64| {
-            if self.filter.may_have(key)
-                && let Some(list) = self.lists.get(&key)
-            {
-                found.extend(list.iter());
-            }
-        };
-        for principal in &principals {
-            for resource in &resources {
-                probe(self.hasher.hash_one((action, *principal, *resource)));
-            }
-        }
-        let places = self.places.get(&action);
-        for (place, _) in places.into_iter().flat_map(|places| places.iter()) {
-            if let Some(text) = place.text(principal) {
-                probe(self.text_key(action, place, text));
-            } else {
-                match place.value(principal, resource, context) {
-                    None => {}
-                    Some(Value::Set(items)) => items
-                        .iter()
-                        .for_each(|item| probe(self.value_key(action, place, item))),
-                    Some(value) => probe(self.value_key(action, place, value)),
+    ) -> Candidates<'a> {
+        let principals = self.probes(table, action, Side::Principal, principal);
+        let resources = self.probes(table, action, Side::Resource, resource);
+        // All keys first, then all lists: so the looks at memory that is far away overlap.
+        let mut keys = SmallVec::<[(Slot, Slot); 16]>::new();
+        for (principal, principal_digest) in &principals.slots {
+            for (resource, resource_digest) in &resources.slots {
+                let digest = joined(*principal_digest, *resource_digest);
+                if self.filter.may_have(digest) {
+                    keys.push((*principal, *resource));
                 }
             }
         }
+        let mut found = Candidates::new();
+        for (principal, resource) in keys {
+            let list = self.scopes.get(&(action, principal, resource));
+            for filed in list.map(List::as_slice).unwrap_or_default() {
+                if (!filed.is_principal || Some(principal) == principals.own)
+                    && (!filed.is_resource || Some(resource) == resources.own)
+                {
+                    filed.touch();
+                    found.push(filed);
+                }
+            }
+        }
+        let places = self.places.get(&action);
+        for at in places.into_iter().flat_map(|places| places.iter()) {
+            self.at_place(at, action, (principal, resource), context, &mut found);
+        }
         found
     }
+
+    /// The same as policies, by id.
+    pub(crate) fn slice(
+        &self,
+        table: &Table,
+        action: Action,
+        principal: &Located<'_>,
+        resource: &Located<'_>,
+        context: &BTreeMap<String, Value>,
+    ) -> Vec<&Arc<LoadedPolicy>> {
+        let mut found = self.candidates(table, action, principal, resource, context);
+        found.sort_unstable_by(|left, right| left.compare(right));
+        found.into_iter().map(|filed| &filed.policy).collect()
+    }
+
+    fn at_place<'a>(
+        &'a self,
+        at: &'a AtPlace,
+        action: Action,
+        (principal, resource): (&Located<'_>, &Located<'_>),
+        context: &BTreeMap<String, Value>,
+        found: &mut Candidates<'a>,
+    ) {
+        let mut add = |list: Option<&'a List>| {
+            for filed in list.map(List::as_slice).unwrap_or_default() {
+                filed.touch();
+                found.push(filed);
+            }
+        };
+        if let Some(text) = at.place.text(principal) {
+            if self
+                .filter
+                .may_have(self.text_digest(action, &at.place, text))
+            {
+                add(at.texts.get(text));
+            }
+            return;
+        }
+        let mut probe = |value: &Value| {
+            if self
+                .filter
+                .may_have(self.value_digest(action, &at.place, value))
+            {
+                add(at.list(value));
+            }
+        };
+        match at.place.value(principal, resource, context) {
+            None => {}
+            Some(Value::Set(items)) => items.iter().for_each(probe),
+            Some(value) => probe(value),
+        }
+    }
+
+    /// The keys of an entity under which there may be policies for the action.
+    fn probes(&self, table: &Table, action: Action, side: Side, located: &Located<'_>) -> Probes {
+        let with_digest = |slot| (slot, self.side_digest(action, side, slot));
+        Probes {
+            own: located.name.map(entity_slot),
+            slots: slots(table, located)
+                .map(with_digest)
+                .filter(|(_, digest)| self.filter.may_have(*digest))
+                .collect(),
+        }
+    }
+}
+
+/// Keys of one side, each with its digest.
+struct Probes {
+    slots: SmallVec<[(Slot, u64); 16]>,
+    /// The key of the entity itself.
+    own: Option<Slot>,
+}
+
+/// The digest of a pair of keys. Only the filter uses it: two pairs with one digest cost a look.
+fn joined(principal: u64, resource: u64) -> u64 {
+    let mixed = (principal ^ resource.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed ^ mixed >> 29
 }
 
 fn keep(is_empty: bool) -> Keep {
@@ -279,9 +499,9 @@ fn keep(is_empty: bool) -> Keep {
 }
 
 /// Keeps a permit for explanations, or no longer.
-fn near(
-    lists: &mut Shards<(Action, Slot), List>,
-    key: (Action, Slot),
+fn near<K: Clone + Eq + std::hash::Hash>(
+    lists: &mut Shards<K, Near>,
+    key: K,
     policy: &Arc<LoadedPolicy>,
     filing: Filing,
 ) {
@@ -316,28 +536,26 @@ impl Index {
         principal: &Located<'_>,
         resource: &Located<'_>,
     ) -> impl Iterator<Item = &'a Arc<LoadedPolicy>> {
-        let resources = slots(table, resource);
-        let principals = slots(table, principal);
-        let of_resources = resources
-            .into_iter()
-            .filter_map(move |slot| self.resources.get(&(action, slot)));
-        let of_principals = principals
-            .into_iter()
-            .filter_map(move |slot| self.principals.get(&(action, slot)));
-        let lifted = self.lifted.get(&(action, ANY)).into_iter();
+        let of_resources = slots(table, resource)
+            .filter_map(move |slot| self.resources.get(&(action, slot)))
+            .collect::<Vec<_>>();
+        let of_principals = slots(table, principal)
+            .filter_map(move |slot| self.principals.get(&(action, slot)))
+            .collect::<Vec<_>>();
+        let lifted = self.lifted.get(&action).into_iter();
         of_resources
+            .into_iter()
             .chain(of_principals)
             .chain(lifted)
             .flat_map(|permits| permits.iter())
     }
 }
 
-/// The keys of an entity under which there may be policies.
-fn slots(table: &Table, located: &Located<'_>) -> Vec<Slot> {
+/// The keys of an entity.
+fn slots(table: &Table, located: &Located<'_>) -> impl Iterator<Item = Slot> {
     let of_type = table.find_type(&located.uid.entity_type).map(type_slot);
     let names = located.name.iter().chain(&located.ancestors);
     std::iter::once(ANY)
         .chain(of_type)
         .chain(names.map(|name| entity_slot(*name)))
-        .collect()
 }

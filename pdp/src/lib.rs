@@ -27,6 +27,7 @@ mod facts;
 
 mod digest_map;
 mod names;
+mod pages;
 mod shards;
 
 mod folder;
@@ -38,6 +39,7 @@ mod place;
 mod program;
 mod source;
 
+mod filed;
 mod filter;
 mod index;
 mod set;

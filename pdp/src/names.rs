@@ -9,6 +9,8 @@ use std::{
 };
 
 use dataos_model::entity::{EntityType, EntityUid};
+use foldhash::quality::RandomState;
+use smol_str::SmolStr;
 
 /// The number of an entity.
 pub(crate) type Name = u32;
@@ -24,14 +26,15 @@ pub(crate) struct Names {
 /// Numbers as a reader sees them.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    types: HashMap<EntityType, Type>,
+    types: HashMap<EntityType, Type, RandomState>,
     count: Name,
 }
 
 #[derive(Debug)]
 struct Type {
     number: TypeName,
-    names: HashMap<String, Name>,
+    /// Most ids are short enough to stand in the table itself.
+    names: HashMap<SmolStr, Name, RandomState>,
 }
 
 impl Names {
@@ -48,10 +51,10 @@ impl Names {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         let next = table.count;
         let of_type = table.of_type(&uid.entity_type);
-        if let Some(name) = of_type.names.get(&uid.id) {
+        if let Some(name) = of_type.names.get(uid.id.as_str()) {
             return *name;
         }
-        of_type.names.insert(uid.id.clone(), next);
+        of_type.names.insert(SmolStr::new(&uid.id), next);
         table.count += 1;
         next
     }
@@ -89,7 +92,7 @@ impl Table {
             .entry(entity_type.clone())
             .or_insert_with(|| Type {
                 number,
-                names: HashMap::new(),
+                names: HashMap::default(),
             })
     }
 }

@@ -9,7 +9,7 @@ use dataos_model::{
     access::{AccessRequest, CellOutcome, CellRule, ColumnAccess, DatasetAccess},
     action::Action,
     dataset::{Column, DatasetSchema},
-    decision::{Decision, Effect, Reason},
+    decision::{Decision, Effect, PolicyRef, Reason},
     entity::{Entity, EntityType, EntityUid},
     hash::Hash,
     mask::Mask,
@@ -112,7 +112,7 @@ impl Narrowing<'_> {
         decision.obligations = obligations(always.iter().copied());
         decision.policies = always
             .iter()
-            .map(|policy| policy.reference.clone())
+            .map(|policy| Arc::clone(&policy.reference))
             .collect();
         if always.is_empty() {
             decision.reason = Reason::NoPermit;
@@ -122,7 +122,7 @@ impl Narrowing<'_> {
             );
         } else {
             decision.reason = Reason::Forbidden;
-            decision.detail = forbidden(&always);
+            decision.detail = forbidden(&decision.policies);
         }
     }
 
@@ -245,9 +245,7 @@ impl Narrowing<'_> {
     fn slice(&self, action: Action, this: &Located<'_>) -> Vec<&Arc<LoadedPolicy>> {
         let index = &self.version.policies.index;
         let context = &self.request.context;
-        let mut found = index.candidates(self.table, action, &self.principal, this, context);
-        found.sort_unstable_by(|left, right| left.id().cmp(right.id()));
-        found
+        index.slice(self.table, action, &self.principal, this, context)
     }
 
     /// What is left of each of the policies, by id. Programs say it; what they leave is put to Cedar.
@@ -343,10 +341,10 @@ fn note(decision: &mut Decision, residuals: &[Residual]) {
     }
 }
 
-fn references(residuals: &[Residual]) -> Vec<dataos_model::decision::PolicyRef> {
+fn references(residuals: &[Residual]) -> Vec<Arc<PolicyRef>> {
     let applying = residuals.iter().filter(|residual| residual.can_apply());
     applying
-        .map(|residual| residual.policy.reference.clone())
+        .map(|residual| Arc::clone(&residual.policy.reference))
         .collect()
 }
 

@@ -45,7 +45,7 @@ impl Lifted {
             if is_on_rows && touches_row(node) {
                 return None;
             }
-            if let Some(lifted) = lifted(node) {
+            if let Some(lifted) = Self::of_node(node) {
                 return Some(lifted);
             }
             if can_fail(node) {
@@ -54,25 +54,26 @@ impl Lifted {
         }
         None
     }
-}
 
-fn lifted(node: &Node) -> Option<Lifted> {
-    match node {
-        Node::Compare(Comparison::Equal, left, right) => {
-            equal(left, right).or_else(|| equal(right, left))
-        }
-        Node::Sets(SetTest::Contains, left, right) => match (left.as_ref(), right.as_ref()) {
-            (Node::Literal(Value::Set(values)), of) => one_of(of, values.iter().cloned()),
-            (of, Node::Literal(value)) => one_of(of, [value.clone()]),
+    /// What one condition asks of one place.
+    pub(crate) fn of_node(node: &Node) -> Option<Self> {
+        match node {
+            Node::Compare(Comparison::Equal, left, right) => {
+                equal(left, right).or_else(|| equal(right, left))
+            }
+            Node::Sets(SetTest::Contains, left, right) => match (left.as_ref(), right.as_ref()) {
+                (Node::Literal(Value::Set(values)), of) => one_of(of, values.iter().cloned()),
+                (of, Node::Literal(value)) => one_of(of, [value.clone()]),
+                _ => None,
+            },
             _ => None,
-        },
-        _ => None,
+        }
     }
 }
 
 fn equal(of: &Node, literal: &Node) -> Option<Lifted> {
     match literal {
-        Node::Literal(value) if !matches!(value, Value::Set(_)) => one_of(of, [value.clone()]),
+        Node::Literal(value) => one_of(of, [value.clone()]),
         _ => None,
     }
 }
@@ -80,7 +81,9 @@ fn equal(of: &Node, literal: &Node) -> Option<Lifted> {
 fn one_of(of: &Node, values: impl IntoIterator<Item = Value>) -> Option<Lifted> {
     let place = place(of)?;
     let values: Vec<Value> = values.into_iter().collect();
-    (values.len() <= VALUES_MAX).then_some(Lifted { place, values })
+    // A set that stands in a place is looked up by what is in it.
+    let is_set = |value: &Value| matches!(value, Value::Set(_));
+    (values.len() <= VALUES_MAX && !values.iter().any(is_set)).then_some(Lifted { place, values })
 }
 
 fn place(node: &Node) -> Option<Place> {
@@ -162,5 +165,27 @@ impl Place {
             },
             Self::Context(name) => context.get(name),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn purposes_contain(literal: Value) -> Program {
+        let place = Node::Attribute(Box::new(Node::Context), "purposes".to_owned());
+        let literal = Box::new(Node::Literal(Value::Set([literal].into())));
+        Program {
+            conditions: vec![Node::Sets(SetTest::Contains, literal, Box::new(place))],
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_a_set_is_not_lifted() {
+        // It would be looked up by its elements, and not be found.
+        let set = Value::Set([Value::from("audit")].into());
+        assert_eq!(Lifted::of(&purposes_contain(set), false), None);
+        let lifted = Lifted::of(&purposes_contain(Value::from("audit")), false).unwrap();
+        assert_eq!(lifted.place, Place::Context("purposes".to_owned()));
     }
 }

@@ -16,7 +16,7 @@ use dataos_model::{
     value::Value,
 };
 
-pub(crate) use evaluate::{Located, Stop, Tags, World, ancestors};
+pub(crate) use evaluate::{Ancestors, Located, Stop, Tags, World, ancestors};
 pub(crate) use partial::{Unknown, touches_row};
 
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// A part of a condition.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Node {
     Literal(Value),
     /// The principal or the resource.
@@ -75,7 +75,7 @@ pub(crate) enum Node {
 }
 
 /// The conditions of a policy; all must be true.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Program {
     /// Scope first, then the clauses, conjunctions flattened.
     pub conditions: Vec<Node>,

@@ -10,6 +10,7 @@ use dataos_model::{
     entity::{Entity, EntityType, EntityUid, NAMESPACE},
     value::Value,
 };
+use foldhash::fast::RandomState;
 use serde_json::Value as Json;
 
 /// Types nested deeper than this are left to Cedar.
@@ -18,8 +19,8 @@ const DEPTH_MAX: usize = 16;
 /// Shapes of all actions and entity types.
 #[derive(Debug, Default)]
 pub(crate) struct Shapes {
-    actions: HashMap<Action, ActionShape>,
-    entities: HashMap<EntityType, EntityShape>,
+    actions: HashMap<Action, ActionShape, RandomState>,
+    entities: HashMap<EntityType, EntityShape, RandomState>,
 }
 
 #[derive(Debug)]

@@ -28,9 +28,9 @@ type Shard<K, V> = Arc<HashMap<K, V, RandomState>>;
 impl<K: Clone + Eq + Hash, V: Clone> Default for Shards<K, V> {
     fn default() -> Self {
         let hasher = RandomState::default();
-        let shards = (0..SHARDS).map(|_| Arc::new(HashMap::with_hasher(hasher.clone())));
+        let empty = Arc::new(HashMap::with_hasher(hasher.clone()));
         Self {
-            shards: Arc::new(shards.collect()),
+            shards: Arc::new(vec![empty; SHARDS]),
             hasher,
         }
     }

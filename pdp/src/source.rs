@@ -1,6 +1,9 @@
 //! One policy text -> checked policies, each with what decisions need to know of it.
 
-use std::{collections::BTreeSet, sync::OnceLock};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+};
 
 use cedar_policy::{
     ActionConstraint, Effect, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint,
@@ -42,7 +45,7 @@ const ANNOTATIONS: [&str; 5] = ["id", "description", "mask", "priority", "obliga
 #[derive(Debug)]
 pub(crate) struct LoadedPolicy {
     /// As decisions name it.
-    pub reference: PolicyRef,
+    pub reference: Arc<PolicyRef>,
     /// As Cedar evaluates it.
     pub cedar: Policy,
     /// Its text, without what stands before it.
@@ -187,7 +190,7 @@ impl Loader<'_> {
         let program = program.ok().filter(|_| !is_deep);
         let is_on_rows = scope.is_on_rows();
         Ok(LoadedPolicy {
-            reference: PolicyRef {
+            reference: Arc::new(PolicyRef {
                 effect_is_permit: cedar.effect() == Effect::Permit,
                 source: match self.origin {
                     Origin::File => format!("{}:{}", self.source, statement.line),
@@ -195,7 +198,7 @@ impl Loader<'_> {
                 },
                 description: annotation("description"),
                 id: id.clone(),
-            },
+            }),
             text: statement
                 .text
                 .get(statement.head.saturating_sub(statement.start)..)

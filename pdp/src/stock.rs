@@ -19,6 +19,7 @@ use dataos_model::{
 
 use crate::{
     convert::{cedar_context, cedar_uid},
+    decide::Determined,
     schema::BaseSchema,
     set::cedar_set,
     source::LoadedPolicy,
@@ -76,9 +77,10 @@ impl Version {
         let outcome = outcome.unwrap_or_else(failed)?;
         let determining = outcome.determining.iter();
         let determining = determining.filter_map(|id| self.policies.get(id)).collect();
+        let determined = Determined::by(outcome.is_allowed, determining);
         Ok(Decision {
             errors: outcome.errors,
-            ..self.decision(request, outcome.is_allowed, determining)
+            ..self.decision(request, determined)
         })
     }
 

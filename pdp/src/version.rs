@@ -23,7 +23,7 @@ use crate::{
     facts::may_hold,
     index::{Key, keys_of},
     names::Table,
-    program::{Located, Tags},
+    program::{Ancestors, Located, Tags},
     schema::{BaseSchema, SCHEMA_FILE},
     set::PolicySet,
     source::LoadedPolicy,
@@ -77,7 +77,7 @@ impl Placed {
 
     /// As programs see it.
     pub(crate) fn located<'a>(&'a self, table: &Table) -> Located<'a> {
-        let mut ancestors = Vec::with_capacity(self.ancestors.len());
+        let mut ancestors = Ancestors::new();
         let mut unnamed = Vec::new();
         for uid in &self.ancestors {
             match table.find_uid(uid) {
@@ -151,15 +151,9 @@ impl Version {
         context: &BTreeMap<String, Value>,
     ) -> Vec<&Arc<LoadedPolicy>> {
         let table = self.policies.schema.names.read();
-        let mut found = self.policies.index.candidates(
-            &table,
-            action,
-            &principal.located(&table),
-            &resource.located(&table),
-            context,
-        );
-        found.sort_by(|left, right| left.id().cmp(right.id()));
-        found
+        let index = &self.policies.index;
+        let (principal, resource) = (principal.located(&table), resource.located(&table));
+        index.slice(&table, action, &principal, &resource, context)
     }
 
     /// All that Cedar may look at: the given entities, and what their attributes and the policies'

@@ -9,6 +9,7 @@ use datafusion::arrow::{
 use dataos_model::{
     access::{CellOutcome, CellRule, ColumnAccess},
     dataset::DatasetId,
+    decision::PolicyRef,
     fault::Fault,
     predicate::Predicate,
 };
@@ -20,7 +21,7 @@ pub(crate) fn policy(grants: &[Grant]) -> Result<RecordBatch, Fault> {
     let mut rows = Vec::new();
     for grant in grants {
         let access = &grant.access;
-        let policies = |of: &[dataos_model::decision::PolicyRef]| {
+        let policies = |of: &[Arc<PolicyRef>]| {
             of.iter()
                 .map(|policy| policy.id.as_str())
                 .collect::<Vec<_>>()
@@ -118,7 +119,7 @@ fn cells(grant: &Grant, column: &ColumnAccess, policies: &str) -> Vec<[String; 6
     enforced.iter().map(row).collect()
 }
 
-fn described(policies: &[dataos_model::decision::PolicyRef]) -> Option<String> {
+fn described(policies: &[Arc<PolicyRef>]) -> Option<String> {
     let texts: Vec<&str> = policies
         .iter()
         .filter_map(|policy| policy.description.as_deref())

@@ -1,6 +1,6 @@
 //! Requests to the PDP and its answers.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use crate::{
     action::Action,
@@ -132,7 +132,7 @@ pub struct Decision {
     /// Why.
     pub reason: Reason,
     /// The policies that determined the answer, by id.
-    pub policies: Vec<PolicyRef>,
+    pub policies: Vec<Arc<PolicyRef>>,
     /// Policies that were skipped because they failed: id and message.
     pub errors: Vec<(String, String)>,
     /// `@obligation(...)` of the determining policies.

@@ -1,6 +1,6 @@
 //! Why a decision came out as it did, and what else would come out.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     action::Action,
@@ -27,7 +27,7 @@ pub struct Explanation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NearMiss {
     /// The permit.
-    pub policy: PolicyRef,
+    pub policy: Arc<PolicyRef>,
     /// Line and column of the policy in its text, both from 1, if it comes from a file.
     pub position: Option<(u64, u64)>,
     /// The first of its conditions that did not hold, as Cedar text; a part of the scope counts.

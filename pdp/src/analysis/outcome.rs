@@ -1,6 +1,6 @@
 //! What came out of a case, and how it is told.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use dataos_model::{
     access::{CellOutcome, ColumnAccess, DatasetAccess},
@@ -43,7 +43,7 @@ impl Outcome {
     }
 }
 
-fn ids(policies: &[PolicyRef]) -> impl Iterator<Item = String> {
+fn ids(policies: &[Arc<PolicyRef>]) -> impl Iterator<Item = String> {
     policies.iter().map(|policy| policy.id.clone())
 }
 

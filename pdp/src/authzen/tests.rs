@@ -1,6 +1,6 @@
 //! Table-driven: bodies in, domain or faults out, decisions in, answers out.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use dataos_model::{
     annotation::Call,
@@ -569,12 +569,12 @@ fn decision(effect: Effect, obligations: &[&str]) -> Decision {
         } else {
             Reason::NoPermit
         },
-        policies: vec![PolicyRef {
+        policies: vec![Arc::new(PolicyRef {
             id: "p".to_owned(),
             effect_is_permit: true,
             source: "a.cedar:1".to_owned(),
             description: None,
-        }],
+        })],
         errors: Vec::new(),
         obligations: obligations
             .iter()

@@ -12,6 +12,8 @@ use dataos_model::{
     value::{IpRange, Value},
 };
 
+use smallvec::SmallVec;
+
 use super::{Node, Program};
 use crate::{
     entities::{ANCESTORS_MAX, Snapshot},
@@ -33,6 +35,9 @@ pub(crate) struct World<'a> {
     pub context: &'a BTreeMap<String, Value>,
 }
 
+/// Numbers of ancestors, in no order.
+pub(crate) type Ancestors = SmallVec<[Name; 16]>;
+
 /// The principal or resource of a request.
 #[derive(Debug)]
 pub(crate) struct Located<'a> {
@@ -41,7 +46,7 @@ pub(crate) struct Located<'a> {
     pub attributes: &'a BTreeMap<String, Value>,
     pub tags: Tags<'a>,
     /// All ancestors that have a number.
-    pub ancestors: Vec<Name>,
+    pub ancestors: Ancestors,
     /// Ancestors that no policy and no stored entity names.
     pub unnamed: Vec<(&'a EntityType, &'a str)>,
 }
@@ -76,19 +81,14 @@ pub(crate) enum View<'a> {
 /// Where an entity is found.
 enum Found<'a> {
     Located(&'a Located<'a>),
-    Stored(&'a crate::entities::Stored),
+    Stored(&'a crate::entities::Numbered),
     Missing,
 }
 
 impl Program {
     /// Whether all conditions are true.
     pub(crate) fn holds<'a>(&'a self, world: &'a World<'a>) -> Result<bool, Stop> {
-        for condition in &self.conditions {
-            if !world.boolean(condition)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        world.all(&self.conditions)
     }
 }
 
@@ -96,10 +96,10 @@ impl Program {
 pub(crate) fn ancestors(
     entities: &Snapshot,
     parents: impl IntoIterator<Item = Name>,
-) -> Option<Vec<Name>> {
-    let mut found: Vec<Name> = Vec::with_capacity(16);
+) -> Option<Ancestors> {
+    let mut found = Ancestors::new();
     let mut seen: HashSet<Name> = HashSet::new();
-    let mut add = |found: &mut Vec<Name>, name: Name| {
+    let mut add = |found: &mut Ancestors, name: Name| {
         if found.len() < LISTED_MAX {
             if !found.contains(&name) {
                 found.push(name);
@@ -155,6 +155,16 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Whether all conditions are true; ends with the first that is not.
+    pub(crate) fn all(&'a self, nodes: &'a [Node]) -> Result<bool, Stop> {
+        for node in nodes {
+            if !self.boolean(node)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Whether a condition is true.
     pub(crate) fn boolean(&'a self, node: &'a Node) -> Result<bool, Stop> {
         match node {
@@ -165,14 +175,7 @@ impl<'a> World<'a> {
             Node::Is(side, name) => Ok(self.side(*side).name == Some(*name)),
             Node::OfType(side, of) => Ok(self.side(*side).uid.entity_type == *of),
             Node::Action(actions) => Ok(actions.contains(&self.action)),
-            Node::All(nodes) => {
-                for node in nodes {
-                    if !self.boolean(node)? {
-                        return Ok(false);
-                    }
-                }
-                Ok(true)
-            }
+            Node::All(nodes) => self.all(nodes),
             Node::Any(nodes) => {
                 for node in nodes {
                     if self.boolean(node)? {

@@ -25,7 +25,7 @@ fn nearest(policies: &str, request: &Request) -> Vec<(String, String, Option<boo
     assert_eq!(explanation.decision, world.pdp.decide_stock(request));
     let misses = explanation.nearest.into_iter();
     misses
-        .map(|miss| (miss.policy.id, miss.failed, miss.suffices))
+        .map(|miss| (miss.policy.id.clone(), miss.failed, miss.suffices))
         .collect()
 }
 

@@ -200,13 +200,13 @@ pub(crate) fn equals(column: &str, value: impl Into<Value>) -> Predicate {
     Predicate::Satisfied(Expression::And(Box::new(present), Box::new(equal)))
 }
 
-pub(crate) fn policy(id: &str) -> PolicyRef {
-    PolicyRef {
+pub(crate) fn policy(id: &str) -> Arc<PolicyRef> {
+    Arc::new(PolicyRef {
         id: id.to_owned(),
         effect_is_permit: true,
         source: "test.cedar:1".to_owned(),
         description: Some(format!("what {id} is for")),
-    }
+    })
 }
 
 fn decision(effect: Effect, id: &str) -> Decision {

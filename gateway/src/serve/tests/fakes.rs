@@ -160,12 +160,12 @@ impl FakeDecide {
             (Effect::Allow, Reason::Permitted)
         };
         let policies = if is_denied {
-            vec![PolicyRef {
+            vec![Arc::new(PolicyRef {
                 id: "test.forbid".to_owned(),
                 effect_is_permit: false,
                 source: "test".to_owned(),
                 description: None,
-            }]
+            })]
         } else {
             Vec::new()
         };

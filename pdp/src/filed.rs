@@ -1,0 +1,212 @@
+//! A policy where the index files it, and what is left to evaluate once it was found there.
+//!
+//! A decision looks at hundreds of thousands of policies' worth of memory at random places, so what
+//! it needs of a policy stands in one piece: a policy that is found and has nothing left to evaluate
+//! is counted without a look at the policy itself. What is left is shared by all policies that have
+//! the same left.
+
+use std::{
+    cmp::Ordering,
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use dataos_model::decision::PolicyRef;
+use foldhash::fast::RandomState;
+
+use crate::{
+    facts::Side,
+    index::Key,
+    names::Names,
+    place::{Lifted, Place},
+    program::{Node, Program, Stop, World},
+    source::LoadedPolicy,
+};
+
+/// What is left to evaluate.
+#[derive(Clone, Debug)]
+pub(crate) enum Rest {
+    /// Nothing: where it is found it applies.
+    Nothing,
+    /// These, all of which must be true.
+    Conditions(Arc<[Node]>),
+    /// It was not compiled: Cedar has to evaluate it.
+    Cedar,
+}
+
+/// A policy in a list of the index.
+#[derive(Clone, Debug)]
+pub(crate) struct Filed {
+    pub order: Order,
+    pub is_permit: bool,
+    pub has_obligation: bool,
+    /// Whether the scope asks for the entity that it is filed under and not for what is in it.
+    pub is_principal: bool,
+    pub is_resource: bool,
+    pub rest: Rest,
+    pub reference: Arc<PolicyRef>,
+    pub policy: Arc<LoadedPolicy>,
+}
+
+/// The first bytes of an id, which sort most ids without a look at them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Order(u64);
+
+impl Order {
+    /// Of an id.
+    pub(crate) fn of(id: &str) -> Self {
+        let mut bytes = [0; 8];
+        bytes
+            .iter_mut()
+            .zip(id.bytes())
+            .for_each(|(place, byte)| *place = byte);
+        Self(u64::from_be_bytes(bytes))
+    }
+}
+
+/// What the place where a policy is filed says about every request that finds it there.
+pub(crate) enum Proof<'a> {
+    /// The keys of both sides.
+    Scope(&'a Key, &'a Key),
+    /// The value of a place.
+    Value(&'a Lifted),
+}
+
+impl Filed {
+    /// Files a policy where its place proves this much.
+    pub(crate) fn new(
+        policy: &Arc<LoadedPolicy>,
+        proof: &Proof<'_>,
+        names: &Names,
+        shared: &Shared,
+    ) -> Self {
+        let mut filed = Self {
+            order: Order::of(policy.id()),
+            is_permit: policy.reference.effect_is_permit,
+            has_obligation: policy.obligation.is_some(),
+            is_principal: false,
+            is_resource: false,
+            rest: Rest::Cedar,
+            reference: Arc::clone(&policy.reference),
+            policy: Arc::clone(policy),
+        };
+        if let Some(program) = &policy.program {
+            let left = filed.left(program, proof, names);
+            filed.rest = match left.as_slice() {
+                [] => Rest::Nothing,
+                _ => Rest::Conditions(shared.conditions(left)),
+            };
+        }
+        filed
+    }
+
+    fn left(&mut self, program: &Program, proof: &Proof<'_>, names: &Names) -> Vec<Node> {
+        let mut left = Vec::new();
+        for node in &program.conditions {
+            match proof {
+                Proof::Scope(principal, resource) => match (node, *principal, *resource) {
+                    (Node::Is(Side::Principal, name), Key::Entity(uid), _)
+                        if names.name(uid) == *name =>
+                    {
+                        self.is_principal = true;
+                    }
+                    (Node::Is(Side::Resource, name), _, Key::Entity(uid))
+                        if names.name(uid) == *name =>
+                    {
+                        self.is_resource = true;
+                    }
+                    (Node::In(side, targets), ..) => {
+                        let key = match side {
+                            Side::Principal => principal,
+                            Side::Resource => resource,
+                        };
+                        let is_proved =
+                            matches!(key, Key::Entity(uid) if targets.contains(&names.name(uid)));
+                        if !is_proved {
+                            left.push(node.clone());
+                        }
+                    }
+                    (Node::OfType(Side::Principal, of), Key::Type(key), _)
+                    | (Node::OfType(Side::Resource, of), _, Key::Type(key))
+                        if of == key => {}
+                    _ => left.push(node.clone()),
+                },
+                Proof::Value(lifted) if lifted.proves(node) => {}
+                Proof::Value(_) => left.push(node.clone()),
+            }
+        }
+        left
+    }
+
+    /// Has the processor fetch what a decision is going to need of it, while others are looked up.
+    pub(crate) fn touch(&self) {
+        std::hint::black_box(Arc::strong_count(&self.reference));
+    }
+
+    /// Whether it applies.
+    pub(crate) fn holds<'a>(&'a self, world: &'a World<'a>) -> Result<bool, Stop> {
+        match &self.rest {
+            Rest::Nothing => Ok(true),
+            Rest::Conditions(nodes) => world.all(nodes),
+            Rest::Cedar => Err(Stop),
+        }
+    }
+
+    /// The order of ids.
+    pub(crate) fn compare(&self, other: &Self) -> Ordering {
+        self.order
+            .cmp(&other.order)
+            .then_with(|| self.reference.id.cmp(&other.reference.id))
+    }
+}
+
+impl Lifted {
+    /// Whether a condition is true wherever the value stands.
+    fn proves(&self, node: &Node) -> bool {
+        match (node, &self.place) {
+            (Node::HasTag(of, key), Place::Tag(side, wanted)) => {
+                matches!(of.as_ref(), Node::Entity(of) if of == side)
+                    && matches!(key.as_ref(), Node::Literal(dataos_model::value::Value::String(key)) if key == wanted)
+            }
+            (Node::Has(of, names), Place::Attribute(side, name)) => {
+                matches!(of.as_ref(), Node::Entity(of) if of == side) && *names == [name.as_str()]
+            }
+            (Node::Has(of, names), Place::Context(name)) => {
+                matches!(of.as_ref(), Node::Context) && *names == [name.as_str()]
+            }
+            _ => Self::of_node(node).as_ref() == Some(self),
+        }
+    }
+}
+
+/// One copy of each list of conditions.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    lists: HashSet<Arc<[Node]>, RandomState>,
+    /// At so many, those that nobody else holds are dropped.
+    swept_at: usize,
+}
+
+/// Lists that are kept before any is looked at again.
+const SWEPT_MIN: usize = 1_024;
+
+impl Shared {
+    fn conditions(&self, nodes: Vec<Node>) -> Arc<[Node]> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(list) = known.lists.get(nodes.as_slice()) {
+            return Arc::clone(list);
+        }
+        if known.lists.len() >= known.swept_at {
+            known.lists.retain(|list| Arc::strong_count(list) > 1);
+            known.swept_at = (known.lists.len() * 2).max(SWEPT_MIN);
+        }
+        let list: Arc<[Node]> = nodes.into();
+        known.lists.insert(Arc::clone(&list));
+        list
+    }
+}
