@@ -14,6 +14,7 @@ mod explore;
 mod fixture;
 #[cfg(test)]
 mod fuzz;
+mod generate;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]

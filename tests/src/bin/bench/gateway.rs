@@ -20,7 +20,10 @@ use dataos_tests::{
     server::{Options as ServerOptions, Server},
 };
 
-use crate::report::{Figure, Goal, quantile};
+use crate::{
+    load::{Load, Sample, require},
+    report::{Figure, Goal, quantile},
+};
 
 /// How long and how wide.
 #[derive(Debug, Args)]
@@ -36,36 +39,29 @@ pub(crate) struct Options {
     connections: u32,
 }
 
-/// One measurement.
-#[derive(Clone, Copy, Debug)]
-struct Sample {
-    requests_per_second: f64,
-    cpu_us_per_request: f64,
-}
-
 pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
-    for (program, package) in [
+    require(&[
         ("wrk", "wrk"),
         ("nginx", "nginx-light"),
         ("openssl", "openssl"),
-    ] {
-        succeed(Command::new("which").arg(program)).map_err(|_| {
-            Error::other(format!(
-                "{program} is not installed; run: apt-get install -y {package}"
-            ))
-        })?;
-    }
+    ])?;
     let server = Server::start(&ServerOptions::default())?;
     let admin = Ctl::login(&server, "admin", &server.first_password()?)?;
     let key = format!("Authorization: Bearer {}", admin.key()?);
     let nginx = Nginx::start()?;
+    let load = Load {
+        connections: options.connections,
+        seconds: options.seconds,
+        headers: &[&key],
+        script: None,
+    };
     let ours_url = format!("{}/api/v1/session", server.url);
     let nginx_url = format!("https://127.0.0.1:{}/", nginx.port);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     // ABBA order: drift of the machine falls on both alike.
     for round in 0..options.rounds {
-        let measure_ours = || measure(options, &ours_url, &key, &[server.pid()]);
-        let measure_nginx = || measure(options, &nginx_url, &key, &nginx.workers()?);
+        let measure_ours = || load.measure(&ours_url, &[server.pid()]);
+        let measure_nginx = || load.measure(&nginx_url, &nginx.workers()?);
         if round % 2 == 0 {
             ours.push(measure_ours()?);
             theirs.push(measure_nginx()?);
@@ -97,53 +93,6 @@ fn figures(ours: &[Sample], theirs: &[Sample], resident_mib: f64) -> Vec<Figure>
         Figure::ratio("requests to nginx", rate(ours) / rate(theirs), "nginx"),
         Figure::new("dataos resident after the load", resident_mib, "MiB"),
     ]
-}
-
-fn measure(options: &Options, url: &str, header: &str, pids: &[u32]) -> Result<Sample> {
-    let before = cpu_ticks(pids)?;
-    let printed = succeed(Command::new("wrk").args([
-        "-t",
-        "1",
-        "-c",
-        &options.connections.to_string(),
-        "-d",
-        &format!("{}s", options.seconds),
-        "-H",
-        header,
-        url,
-    ]))?;
-    let ticks = cpu_ticks(pids)?.saturating_sub(before);
-    if printed.contains("Non-2xx") {
-        return Err(Error::other(format!(
-            "{url} answered with errors:\n{printed}"
-        )));
-    }
-    let count: f64 = printed
-        .lines()
-        .find_map(|line| line.trim().split_once(" requests in "))
-        .and_then(|(count, _)| count.parse().ok())
-        .ok_or_else(|| Error::other(format!("wrk said:\n{printed}")))?;
-    let tick_us = 10_000.0;
-    Ok(Sample {
-        requests_per_second: count / options.seconds as f64,
-        cpu_us_per_request: ticks as f64 * tick_us / count,
-    })
-}
-
-/// User + system time of the processes, in clock ticks of 10 ms.
-fn cpu_ticks(pids: &[u32]) -> Result<u64> {
-    pids.iter().try_fold(0, |sum, pid| {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let fields: Vec<&str> = text
-            .rsplit_once(')')
-            .map(|(_, rest)| rest.split_whitespace().collect())
-            .unwrap_or_default();
-        let ticks: u64 = [11, 12]
-            .iter()
-            .filter_map(|position| fields.get(*position)?.parse::<u64>().ok())
-            .sum();
-        Ok(sum + ticks)
-    })
 }
 
 fn resident_mib(pid: u32) -> Result<f64> {

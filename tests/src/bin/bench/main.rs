@@ -6,6 +6,7 @@
 
 mod audit;
 mod gateway;
+mod load;
 mod pdp;
 mod query;
 mod report;

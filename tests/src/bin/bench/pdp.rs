@@ -1,9 +1,29 @@
 //! The policy decision point: decisions, reloads and residuals over growing policy sets.
 
+mod cerbos;
 mod decide;
+mod differential;
+mod explore;
 mod reload;
 mod residual;
 mod workload;
+
+/// The generator of the differential test of `pdp`, and its numbers.
+#[expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "shared with tests, which stop at the first surprise"
+)]
+#[path = "../../../../pdp/tests/it/generate.rs"]
+mod generate;
+#[expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    dead_code,
+    reason = "shared with tests, which stop at the first surprise"
+)]
+#[path = "../../../../pdp/tests/it/spread.rs"]
+mod spread;
 
 use std::{io::Result, time::Instant};
 
@@ -26,6 +46,12 @@ pub(crate) struct Options {
     /// Stock decisions per size; each walks the whole set.
     #[arg(long, default_value_t = 20)]
     stock: usize,
+    /// Compares decisions of generated worlds with stock Cedar's, instead of measuring.
+    #[arg(long)]
+    differential: bool,
+    /// Requests to compare.
+    #[arg(long, default_value_t = 10_000_000, requires = "differential")]
+    triples: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -38,9 +64,16 @@ enum Case {
     Reload,
     /// Rows and columns of a dataset.
     Residual,
+    /// Denials explained; who can, what can.
+    Explore,
+    /// AuthZEN over HTTP beside Cerbos.
+    Cerbos,
 }
 
 pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
+    if options.differential {
+        return differential::run(options.triples);
+    }
     let is_wanted = |case| options.case.is_none_or(|wanted| wanted == case);
     let mut figures = Vec::new();
     if is_wanted(Case::Decide) {
@@ -54,6 +87,12 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
     }
     if is_wanted(Case::Residual) {
         figures.extend(residual::run(options)?);
+    }
+    if is_wanted(Case::Explore) {
+        figures.extend(explore::run(options)?);
+    }
+    if is_wanted(Case::Cerbos) {
+        figures.extend(cerbos::run()?);
     }
     Ok(figures)
 }

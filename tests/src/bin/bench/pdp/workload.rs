@@ -46,8 +46,9 @@ pub(super) enum Kind {
     Unscoped,
 }
 
+/// Time that stands still.
 #[derive(Debug)]
-struct FixedClock;
+pub(super) struct FixedClock;
 
 impl Clock for FixedClock {
     fn now(&self) -> Timestamp {
