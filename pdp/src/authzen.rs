@@ -18,7 +18,8 @@ mod wire;
 pub use answer::{answer, enforceable, item_error};
 pub use batch::{Evaluations, Semantic};
 pub use names::{
-    entity, entity_type, principal as principal_named, resource as resource_named, type_name,
+    action_name, action_named, entity, entity_type, principal as principal_named,
+    resource as resource_named, type_name, type_named,
 };
 pub use obligation::{OBLIGATION_TYPES, obligations};
 pub use page::PageRequest;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use cedar_policy::pst::{BinaryOp, Clause, EntityUID, Expr, Literal};
-use dataos_model::entity::{EntityType, EntityUid};
+use dataos_model::entity::EntityUid;
+
+use crate::convert::tree_type;
 
 /// Conditions nested deeper than this are evaluated on a big stack. Up to here they fit any thread's,
 /// with the large frames of an unoptimised build; a test holds them to 1 MiB.
@@ -23,7 +25,7 @@ pub(crate) fn looked_into(clause: &Clause) -> Vec<EntityUid> {
 
 /// A Cedar uid of the syntax tree as the domain names it.
 pub(crate) fn entity(uid: &EntityUID) -> EntityUid {
-    EntityType::named(uid.ty.0.id.as_str()).id(uid.eid.as_str())
+    tree_type(&uid.ty).id(uid.eid.as_str())
 }
 
 /// The links of a chain of one operator, left to right: of `a && b && c` the three.

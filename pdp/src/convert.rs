@@ -7,11 +7,11 @@ use std::{
 
 use cedar_policy::{
     Context, Entities, Entity as CedarEntity, EntityId, EntityTypeName, EntityUid as CedarUid,
-    EvalResult, Request, RestrictedExpression, eval_expression,
+    EvalResult, Request, RestrictedExpression, eval_expression, pst,
 };
 use dataos_model::{
     action::Action,
-    entity::{Entity, EntityType, EntityUid, NAMESPACE},
+    entity::{Entity, EntityType, EntityUid},
     value::Value,
 };
 
@@ -37,7 +37,8 @@ static TYPE_NAMES: LazyLock<HashMap<String, EntityTypeName>> = LazyLock::new(|| 
 });
 
 fn parse_type(name: &str) -> Result<EntityTypeName, Unrepresentable> {
-    format!("{NAMESPACE}::{name}")
+    EntityType::named(name)
+        .whole_name()
         .parse()
         .map_err(|_| format!("`{name}` is not an entity type"))
 }
@@ -62,17 +63,20 @@ pub(crate) fn cedar_uid(uid: &EntityUid) -> Result<CedarUid, Unrepresentable> {
     ))
 }
 
-/// The uid of an action, or of an action group by name.
-pub(crate) fn action_uid(name: &str) -> Result<CedarUid, Unrepresentable> {
-    Ok(CedarUid::from_type_name_and_id(
-        type_name("Action")?,
-        EntityId::new(name),
-    ))
+/// The type as the domain names it.
+pub(crate) fn model_type(name: &EntityTypeName) -> EntityType {
+    EntityType::within(&name.namespace(), name.basename())
 }
 
-/// The uid as the domain names it. All types of the schema are in one namespace.
+/// The uid as the domain names it.
 pub(crate) fn model_uid(uid: &CedarUid) -> EntityUid {
-    EntityType::named(uid.type_name().basename()).id(uid.id().unescaped())
+    model_type(uid.type_name()).id(uid.id().unescaped())
+}
+
+/// The type of a syntax tree as the domain names it.
+pub(crate) fn tree_type(name: &pst::EntityType) -> EntityType {
+    let parts: Vec<&str> = name.0.namespace.iter().map(pst::Id::as_str).collect();
+    EntityType::within(&parts.join("::"), name.0.id.as_str())
 }
 
 /// A value as Cedar takes it.

@@ -242,11 +242,7 @@ fn scope(variable: &str, constraint: &Constraint, found: &mut Vec<Conjunct>) {
 }
 
 fn is(variable: &str, of: &EntityType) -> Conjunct {
-    let text = format!(
-        "{variable} is {}::{}",
-        dataos_model::entity::NAMESPACE,
-        of.name()
-    );
+    let text = format!("{variable} is {}", of.whole_name());
     known(text, Supposed::Nothing)
 }
 

@@ -11,6 +11,7 @@ use dataos_model::entity::{EntityType, EntityUid};
 
 use crate::{
     conditions::{entity, links},
+    convert::tree_type,
     index::Key,
     version::Placed,
 };
@@ -136,7 +137,7 @@ fn fact(expression: &Expr) -> Option<Fact> {
             in_expr,
         } => {
             let side = side(expr)?;
-            let is_type = Fact::Type(side, EntityType::named(entity_type.0.id.as_str()));
+            let is_type = Fact::Type(side, tree_type(entity_type));
             match in_expr {
                 None => Some(is_type),
                 Some(uids) => Some(Fact::All(vec![is_type, Fact::In(side, literals(uids)?)])),

@@ -1,4 +1,5 @@
-//! The policies folder: `schema.cedarschema` and `*.cedar` files in folders by subject.
+//! The policies folder: `schema.cedarschema`, other `*.cedarschema` files with types and actions of
+//! one's own, and `*.cedar` files in folders by subject.
 
 use std::{
     collections::BTreeMap,
@@ -6,7 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{problem::Problem, scan::TEXT_BYTES_MAX, schema::SCHEMA_FILE};
+use crate::{
+    problem::Problem,
+    scan::TEXT_BYTES_MAX,
+    schema::{SCHEMA_FILE, SchemaTexts},
+};
 
 /// Most `.cedar` files in a folder.
 pub const FILES_MAX: usize = 10_000;
@@ -18,6 +23,8 @@ pub const FOLDER_DEPTH_MAX: usize = 8;
 pub(crate) struct Folder {
     /// Text of the schema.
     pub schema: String,
+    /// Texts of the other `.cedarschema` files by path within the folder, with `/`.
+    pub fragments: BTreeMap<String, String>,
     /// Texts of the `.cedar` files by path within the folder, with `/`.
     pub files: BTreeMap<String, String>,
 }
@@ -30,7 +37,7 @@ impl Folder {
             message: format!("{} in {}", problem.message, folder.display()),
             ..problem.with_hint("every policies folder holds a schema; copy the shipped one")
         })?;
-        let mut files = BTreeMap::new();
+        let (mut fragments, mut files) = (BTreeMap::new(), BTreeMap::new());
         let mut waiting: Vec<(PathBuf, String, usize)> =
             vec![(folder.to_owned(), String::new(), 0)];
         while let Some((path, prefix, depth)) = waiting.pop() {
@@ -54,15 +61,35 @@ impl Folder {
                 } else if name.ends_with(".cedar") {
                     let text = read(&entry.path(), &inner)?;
                     files.insert(inner, text);
+                } else if is_fragment(&inner) {
+                    let text = read(&entry.path(), &inner)?;
+                    fragments.insert(inner, text);
                 }
-                if files.len() > FILES_MAX {
+                if files.len() + fragments.len() > FILES_MAX {
                     let message = format!("more than {FILES_MAX} files (FILES_MAX)");
                     return Err(Problem::whole(&shown(&prefix), message));
                 }
             }
         }
-        Ok(Self { schema, files })
+        Ok(Self {
+            schema,
+            fragments,
+            files,
+        })
     }
+
+    /// The texts of the schema.
+    pub(crate) fn schema_texts(&self) -> SchemaTexts<'_> {
+        SchemaTexts {
+            schema: &self.schema,
+            fragments: &self.fragments,
+        }
+    }
+}
+
+/// Whether a path within the folder is that of a schema beside ours.
+pub(crate) fn is_fragment(path: &str) -> bool {
+    path.ends_with(".cedarschema") && path != SCHEMA_FILE
 }
 
 fn shown(prefix: &str) -> String {

@@ -74,7 +74,9 @@ pub use pdp::{Pdp, PdpConfig};
 pub use scan::{
     NESTING_MAX, OPERATORS_PER_POLICY_MAX, POLICIES_MAX, POLICY_BYTES_MAX, TEXT_BYTES_MAX,
 };
-pub use schema::{SCHEMA_BYTES_MAX, SCHEMA_FILE};
+pub use schema::{
+    OWN_ACTIONS_MAX, OWN_TYPES_MAX, SCHEMA_BYTES_MAX, SCHEMA_FILE, SCHEMA_FRAGMENTS_MAX,
+};
 pub use shadow::{DecisionCounts, Divergence, SHADOW_WHOLE_MAX};
 pub use shipped::{shipped_policies, write_shipped};
 pub use source::ID_BYTES_MAX;

@@ -22,6 +22,7 @@ use dataos_model::{
     hash::Hash,
     policy::{PolicyInfo, PolicySetInfo, PolicyText},
     seams::{Decide, EntitySink, Explore, Policies},
+    vocabulary::Vocabulary,
 };
 
 use crate::{
@@ -30,7 +31,7 @@ use crate::{
     folder::Folder,
     names::Names,
     problem::Problem,
-    schema::{BaseSchema, SCHEMA_FILE},
+    schema::BaseSchema,
     set::{PolicySet, Source, Sources},
     shadow::{DecisionCounts, Divergence, Shadow},
     source::Origin,
@@ -40,7 +41,7 @@ use crate::{
 /// What a PDP needs to start.
 #[derive(Clone, Debug)]
 pub struct PdpConfig {
-    /// The folder with `schema.cedarschema` and `*.cedar` files.
+    /// The folder with `schema.cedarschema`, schemas of one's own, and `*.cedar` files.
     pub policies_dir: PathBuf,
     /// One in so many decisions is made again by stock Cedar and compared; 0 for none.
     pub shadow_every: u64,
@@ -258,8 +259,8 @@ fn read_folder(
     let folder = Folder::read(&config.policies_dir)?;
     let known_schema = known.map(|known| &known.schema);
     let schema = match known_schema {
-        Some(known) if known.text_hash == Hash::of(&folder.schema) => Arc::clone(known),
-        _ => Arc::new(BaseSchema::parse(SCHEMA_FILE, &folder.schema, names)?),
+        Some(known) if known.text_hash == folder.schema_texts().hash() => Arc::clone(known),
+        _ => Arc::new(BaseSchema::read(folder.schema_texts(), names)?),
     };
     let read = |name: &String, text: &String| {
         let known = known.and_then(|known| known.source(name));
@@ -331,6 +332,10 @@ impl Explore for Pdp {
     fn entity(&self, uid: &EntityUid) -> Option<Arc<Entity>> {
         let version = self.active.load();
         Some(Arc::clone(&version.entities.get(uid)?.entity))
+    }
+
+    fn vocabulary(&self) -> Arc<Vocabulary> {
+        Arc::clone(&self.active.load().policies.schema.vocabulary)
     }
 }
 

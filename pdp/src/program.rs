@@ -21,11 +21,12 @@ pub(crate) use partial::{Unknown, touches_row};
 
 use crate::{
     conditions::{entity, links},
+    convert::tree_type,
     facts::{Side, literals},
     index::Key,
     names::{Name, Names},
     residual::{decimal, ip, pieces},
-    schema::BaseSchema,
+    schema::{ActionFacts, BaseSchema},
 };
 
 /// A part of a condition.
@@ -189,7 +190,7 @@ impl Compiler<'_> {
                 entity_type,
                 in_expr,
             } => {
-                let of = EntityType::named(entity_type.0.id.as_str());
+                let of = tree_type(entity_type);
                 let is_type = match self.node(expr)? {
                     Node::Entity(side) => Node::OfType(side, of),
                     node => Node::TypeOf(Box::new(node), of),
@@ -313,27 +314,25 @@ impl Compiler<'_> {
     fn action_is(&self, variable: &Expr, literal: &Expr) -> Option<Node> {
         match (variable, literal) {
             (Expr::Var(Var::Action), Expr::Literal(Literal::EntityUID(uid))) => {
-                let named = entity(uid).id;
-                let is_named = |action: &Action| action.name() == named;
-                Some(Node::Action(self.actions(is_named)))
+                let named = entity(uid);
+                Some(Node::Action(self.actions(|facts| facts.named == named)))
             }
             _ => None,
         }
     }
 
-    fn actions(&self, holds: impl Fn(&Action) -> bool) -> Vec<Action> {
-        Action::ALL.iter().copied().filter(holds).collect()
+    fn actions(&self, holds: impl Fn(&ActionFacts) -> bool) -> Vec<Action> {
+        let actions = self.schema.vocabulary.actions();
+        let holds = |action: &Action| self.schema.action(*action).is_some_and(&holds);
+        actions.filter(holds).collect()
     }
 
     fn under(&self, left: &Expr, right: &Expr) -> Compiled {
         if matches!(left, Expr::Var(Var::Action)) {
             let targets = literals(right).ok_or(NotCompiled)?;
-            return Ok(Node::Action(self.actions(|action| {
-                let facts = self.schema.action(*action);
-                targets.iter().any(|uid| {
-                    uid.id == action.name()
-                        || facts.is_some_and(|facts| facts.groups.contains(&uid.id))
-                })
+            return Ok(Node::Action(self.actions(|facts| {
+                let mut targets = targets.iter();
+                targets.any(|uid| facts.named == *uid || facts.groups.contains(uid))
             })));
         }
         match (self.node(left)?, literals(right)) {

@@ -1,8 +1,13 @@
 //! The Cedar schema: what the folder declares, compared with the actions that the code knows, and
 //! the schema specialised for one dataset.
 //!
+//! Files beside ours declare types and actions in namespaces of their own; all are one schema.
+//!
 //! The base schema has one entity type for all rows; a row's attributes are added for one dataset at
 //! a time. A type per dataset would make every parse and every validation grow with the catalog.
+
+mod declared;
+mod fragments;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -12,24 +17,23 @@ use std::{
 };
 
 use cedar_policy::{
-    Entity as CedarEntity, PolicySet, Schema, SchemaFragment, ValidationError, ValidationMode,
-    Validator,
+    Entity as CedarEntity, PolicySet, Schema, ValidationError, ValidationMode, Validator,
 };
 use dataos_model::{
     action::Action,
     dataset::{AttributeType, DatasetSchema},
-    entity::{EntityType, NAMESPACE},
+    entity::{EntityType, EntityUid, NAMESPACE},
     hash::Hash,
+    vocabulary::Vocabulary,
 };
 use serde_json::{Value as Json, json};
 
-use crate::{
-    convert::{action_uid, model_uid},
-    names::Names,
-    problem::Problem,
-    shape::Shapes,
-    stack::on_big_stack,
-};
+use crate::{names::Names, problem::Problem, shape::Shapes, stack::on_big_stack};
+
+use declared::Declared;
+pub use declared::{OWN_ACTIONS_MAX, OWN_TYPES_MAX};
+pub use fragments::SCHEMA_FRAGMENTS_MAX;
+pub(crate) use fragments::SchemaTexts;
 
 /// File name of the schema in the policies folder.
 pub const SCHEMA_FILE: &str = "schema.cedarschema";
@@ -46,13 +50,15 @@ const ROW_ACTIONS: [Action; 2] = [Action::ReadRow, Action::ReadCell];
 pub(crate) struct BaseSchema {
     /// Digest of its canonical form.
     pub hash: Hash,
-    /// Digest of its text.
+    /// Digest of its texts.
     pub text_hash: Hash,
     /// With rows and cells that have no attributes.
     plain: Arc<Validator>,
     document: Json,
     /// Numbers of entities and types, the same for all schemas of a PDP.
     pub names: Arc<Names>,
+    /// What can be asked about beside our own types and actions.
+    pub vocabulary: Arc<Vocabulary>,
     /// What values must look like.
     pub shapes: Shapes,
     actions: HashMap<Action, ActionFacts>,
@@ -73,51 +79,51 @@ pub(crate) struct ActionFacts {
     pub uid: cedar_policy::EntityUid,
     /// The action and its groups, as entities.
     pub entities: Vec<CedarEntity>,
-    /// All groups it is in, by name.
-    pub groups: BTreeSet<String>,
+    /// As policies name it.
+    pub named: EntityUid,
+    /// All groups it is in.
+    pub groups: BTreeSet<EntityUid>,
+    /// Types of resources that it applies to.
+    pub resources: Vec<EntityType>,
 }
 
 impl BaseSchema {
-    /// Parses the text and compares it with [`Action::ALL`].
-    pub(crate) fn parse(file: &str, text: &str, names: &Arc<Names>) -> Result<Self, Problem> {
-        if text.len() > SCHEMA_BYTES_MAX {
-            let message = format!("longer than {SCHEMA_BYTES_MAX} bytes (SCHEMA_BYTES_MAX)");
-            return Err(Problem::whole(file, message));
-        }
-        if let Some(at) = too_deep(text) {
-            return Err(Problem::at(
-                file,
-                text,
-                at,
-                crate::scan::Bound::Nesting.to_string(),
-            ));
-        }
-        let built = on_big_stack(|| Self::build(file, text, names))
-            .ok_or_else(|| Problem::whole(file, "the schema could not be read"))?;
+    /// Reads our text alone.
+    #[cfg(test)]
+    pub(crate) fn parse(text: &str, names: &Arc<Names>) -> Result<Self, Problem> {
+        let texts = SchemaTexts {
+            schema: text,
+            fragments: &std::collections::BTreeMap::new(),
+        };
+        Self::read(texts, names)
+    }
+
+    /// Reads the texts and compares them with [`Action::ALL`].
+    pub(crate) fn read(texts: SchemaTexts<'_>, names: &Arc<Names>) -> Result<Self, Problem> {
+        texts.check_bounds()?;
+        let built = on_big_stack(|| Self::build(texts, names))
+            .ok_or_else(|| Problem::whole(SCHEMA_FILE, "the schema could not be read"))?;
         let schema = built?;
         schema.compare_actions().map_err(|message| {
-            Problem::whole(file, message)
+            Problem::whole(SCHEMA_FILE, message)
                 .with_hint("the shipped schema.cedarschema declares every action; extend that one")
         })?;
         Ok(schema)
     }
 
-    fn build(file: &str, text: &str, names: &Arc<Names>) -> Result<Self, Problem> {
-        let (fragment, _warnings) = SchemaFragment::from_cedarschema_str(text)
-            .map_err(|error| Problem::diagnosed(file, text, 0, &error))?;
-        let document = fragment
-            .to_json_value()
-            .map_err(|error| Problem::diagnosed(file, text, 0, &error))?;
-        let schema = Schema::from_json_value(document.clone())
-            .map_err(|error| Problem::diagnosed(file, text, 0, &error))?;
+    fn build(texts: SchemaTexts<'_>, names: &Arc<Names>) -> Result<Self, Problem> {
+        let joined = texts.join()?;
+        let declared = Declared::read(&joined)?;
+        let vocabulary = Arc::new(declared.vocabulary);
         Ok(Self {
-            hash: Hash::of(canonical(&document)),
-            text_hash: Hash::of(text),
-            actions: action_facts(&schema).map_err(|message| Problem::whole(file, message))?,
-            plain: Arc::new(Validator::new(schema)),
+            hash: Hash::of(canonical(&joined.document)),
+            text_hash: texts.hash(),
+            actions: declared.actions,
+            plain: Arc::new(Validator::new(joined.schema)),
             names: Arc::clone(names),
-            shapes: Shapes::read(&document),
-            document,
+            shapes: Shapes::read(&joined.document, &vocabulary),
+            vocabulary,
+            document: joined.document,
             narrowed: Mutex::default(),
             specialised: Mutex::default(),
             row_types: Mutex::default(),
@@ -130,21 +136,14 @@ impl BaseSchema {
                 .action(*action)
                 .ok_or_else(|| format!("action `{action}` is missing"))?;
             let groups = self.direct_groups(*action);
-            let expected: BTreeSet<&str> = action.groups().iter().copied().collect();
+            let expected: BTreeSet<String> = action.groups().iter().map(|g| (*g).into()).collect();
             if groups != expected {
                 return Err(format!(
                     "action `{action}` must be in {expected:?}, not {groups:?}"
                 ));
             }
-            let types: BTreeSet<EntityType> = self
-                .plain()
-                .schema()
-                .resources_for_action(&facts.uid)
-                .into_iter()
-                .flatten()
-                .map(|name| EntityType::named(name.basename()))
-                .collect();
-            let expected: BTreeSet<EntityType> = action.resource_types().iter().cloned().collect();
+            let types: BTreeSet<&EntityType> = facts.resources.iter().collect();
+            let expected: BTreeSet<&EntityType> = action.resource_types().iter().collect();
             if types != expected {
                 return Err(format!(
                     "action `{action}` applies to other types than in the code"
@@ -154,13 +153,19 @@ impl BaseSchema {
         Ok(())
     }
 
-    fn direct_groups(&self, action: Action) -> BTreeSet<&str> {
+    fn direct_groups(&self, action: Action) -> BTreeSet<String> {
         let path = format!("/{NAMESPACE}/actions/{}/memberOf", action.name());
         let members = self.document.pointer(&path).and_then(Json::as_array);
+        let text = |member: &Json, name: &str| member.get(name)?.as_str().map(str::to_owned);
         members
             .into_iter()
             .flatten()
-            .filter_map(|member| member.get("id")?.as_str())
+            .filter_map(|member| {
+                let id = text(member, "id")?;
+                let of = text(member, "type");
+                let of = of.filter(|of| !["Action", "DataOS::Action"].contains(&of.as_str()));
+                Some(of.map_or(id.clone(), |of| format!("{of}::{id}")))
+            })
             .collect()
     }
 
@@ -232,13 +237,16 @@ impl BaseSchema {
     /// The document in which only these actions apply to anything.
     fn applying(&self, applying: &[Action]) -> Result<Json, String> {
         let mut document = self.document.clone();
-        for action in Action::ALL
-            .iter()
-            .filter(|action| !applying.contains(action))
-        {
-            let path = format!("/{NAMESPACE}/actions/{}", action.name());
-            let facts = document.pointer_mut(&path).and_then(Json::as_object_mut);
-            let facts = facts.ok_or_else(|| format!("the schema has no action {path}"))?;
+        let actions = self.vocabulary.actions();
+        for action in actions.filter(|action| !applying.contains(action)) {
+            let (namespace, id) = match action {
+                Action::Own(own) => own.parts(),
+                ours => (NAMESPACE, ours.name()),
+            };
+            let facts = document
+                .get_mut(namespace)
+                .and_then(|declared| declared.get_mut("actions")?.get_mut(id)?.as_object_mut());
+            let facts = facts.ok_or_else(|| format!("the schema has no action `{action}`"))?;
             facts.remove("appliesTo");
         }
         Ok(document)
@@ -312,39 +320,6 @@ impl fmt::Debug for BaseSchema {
             .field("hash", &self.hash)
             .finish_non_exhaustive()
     }
-}
-
-fn action_facts(schema: &Schema) -> Result<HashMap<Action, ActionFacts>, String> {
-    let entities = schema
-        .action_entities()
-        .map_err(|error| error.to_string())?;
-    let mut facts = HashMap::new();
-    for action in Action::ALL {
-        let uid = action_uid(action.name())?;
-        let Some(entity) = entities.get(&uid) else {
-            continue;
-        };
-        let groups: Vec<_> = entities
-            .ancestors(&uid)
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect();
-        let members = groups
-            .iter()
-            .filter_map(|group| entities.get(group).cloned());
-        let entities = std::iter::once(entity.clone()).chain(members).collect();
-        let groups = groups.iter().map(|group| model_uid(group).id).collect();
-        facts.insert(
-            *action,
-            ActionFacts {
-                uid,
-                entities,
-                groups,
-            },
-        );
-    }
-    Ok(facts)
 }
 
 /// The columns that have a policy attribute, as the shape of an entity type.

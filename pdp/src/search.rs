@@ -10,6 +10,7 @@ use dataos_model::{
     explain::{PAGE_MAX, Search, SearchPage, Sought},
     fault::Fault,
     principal::Principal,
+    vocabulary::Vocabulary,
 };
 
 use crate::{decide::Engine, version::Version};
@@ -57,7 +58,8 @@ impl Version {
                     let request = request(search, principal, *action, resource, resource_entity);
                     self.decide(&request, engine).is_allowed()
                 };
-                let actions = actions(&resource.entity_type, search).into_iter();
+                let vocabulary = &self.policies.schema.vocabulary;
+                let actions = actions(vocabulary, &resource.entity_type, search).into_iter();
                 let names = actions.filter(asked).map(|action| action.name().to_owned());
                 names.take(search.limit + 1).collect()
             }
@@ -105,12 +107,11 @@ fn ids<'a>(found: impl Iterator<Item = &'a Arc<Entity>>, search: &Search) -> Vec
 }
 
 /// Actions that apply to a type, by name, behind the page before.
-fn actions(of: &EntityType, search: &Search) -> Vec<Action> {
+fn actions(vocabulary: &Vocabulary, of: &EntityType, search: &Search) -> Vec<Action> {
     let after = search.after.as_deref();
-    let mut actions: Vec<Action> = Action::ALL
-        .iter()
-        .copied()
-        .filter(|action| action.resource_types().contains(of))
+    let mut actions: Vec<Action> = vocabulary
+        .actions()
+        .filter(|action| vocabulary.resource_types(*action).contains(of))
         .filter(|action| after.is_none_or(|after| action.name() > after))
         .collect();
     actions.sort_unstable_by_key(|action| action.name());

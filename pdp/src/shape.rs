@@ -9,6 +9,7 @@ use dataos_model::{
     action::Action,
     entity::{Entity, EntityType, EntityUid, NAMESPACE},
     value::Value,
+    vocabulary::Vocabulary,
 };
 use foldhash::fast::RandomState;
 use serde_json::Value as Json;
@@ -61,17 +62,33 @@ struct RecordShape {
 
 impl Shapes {
     /// Reads the JSON form of a schema; what is not understood has no shape.
-    pub(crate) fn read(document: &Json) -> Self {
-        let reader = Reader { document };
+    pub(crate) fn read(document: &Json, vocabulary: &Vocabulary) -> Self {
+        let actions = vocabulary.actions().filter_map(|action| {
+            let (namespace, id) = match action {
+                Action::Own(own) => own.parts(),
+                ours => (NAMESPACE, ours.name()),
+            };
+            let reader = Reader {
+                document,
+                namespace,
+            };
+            Some((action, reader.action(id)?))
+        });
+        let namespaces = document.as_object().into_iter().flat_map(|all| all.keys());
+        let readers = namespaces.map(|namespace| Reader {
+            document,
+            namespace,
+        });
+        let entities = readers.flat_map(|reader| {
+            let declared = reader.section("entityTypes");
+            declared.filter_map(move |(name, json)| {
+                let of = EntityType::within(reader.namespace, name);
+                Some((of, reader.entity(json)?))
+            })
+        });
         Self {
-            actions: Action::ALL
-                .iter()
-                .filter_map(|action| Some((*action, reader.action(action.name())?)))
-                .collect(),
-            entities: reader
-                .section("entityTypes")
-                .filter_map(|(name, json)| Some((EntityType::named(name), reader.entity(json)?)))
-                .collect(),
+            actions: actions.collect(),
+            entities: entities.collect(),
         }
     }
 
@@ -141,25 +158,37 @@ impl TypeShape {
     }
 }
 
+/// Reads what is declared in one namespace, in which names without a namespace are looked up.
+#[derive(Clone, Copy)]
 struct Reader<'a> {
     document: &'a Json,
+    namespace: &'a str,
 }
 
 impl<'a> Reader<'a> {
-    fn section(&self, name: &str) -> impl Iterator<Item = (&'a String, &'a Json)> {
+    fn section(self, name: &str) -> impl Iterator<Item = (&'a String, &'a Json)> {
         self.document
-            .get(NAMESPACE)
+            .get(self.namespace)
             .and_then(|namespace| namespace.get(name)?.as_object())
             .into_iter()
             .flatten()
     }
 
-    fn named(&self, section: &str, name: &str) -> Option<&'a Json> {
-        self.document.get(NAMESPACE)?.get(section)?.get(name)
+    /// What a name means: the reader of its namespace, the name in it, and the declaration.
+    fn named(self, section: &str, name: &'a str) -> Option<(Self, &'a str, &'a Json)> {
+        let (namespace, base) = name.rsplit_once("::").unwrap_or((self.namespace, name));
+        let json = self.document.get(namespace)?.get(section)?.get(base)?;
+        let document = self.document;
+        let reader = Self {
+            document,
+            namespace,
+        };
+        Some((reader, base, json))
     }
 
-    fn action(&self, name: &str) -> Option<ActionShape> {
-        let applies = self.named("actions", name)?.get("appliesTo")?;
+    fn action(self, id: &str) -> Option<ActionShape> {
+        let declared = self.document.get(self.namespace)?.get("actions")?.get(id)?;
+        let applies = declared.get("appliesTo")?;
         Some(ActionShape {
             principals: self.types(applies.get("principalTypes")?)?,
             resources: self.types(applies.get("resourceTypes")?)?,
@@ -170,7 +199,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn entity(&self, json: &Json) -> Option<EntityShape> {
+    fn entity(self, json: &'a Json) -> Option<EntityShape> {
         if json.get("enum").is_some() {
             return None;
         }
@@ -191,7 +220,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Types of entities; only Cedar knows the ids of enumerated ones.
-    fn types(&self, json: &Json) -> Option<BTreeSet<EntityType>> {
+    fn types(self, json: &'a Json) -> Option<BTreeSet<EntityType>> {
         let names = json.as_array()?.iter().map(Json::as_str);
         let types = names.map(|name| match self.entity_shape(name?)? {
             TypeShape::Entity(of) => Some(of),
@@ -200,33 +229,22 @@ impl<'a> Reader<'a> {
         types.collect()
     }
 
-    /// A declared entity type of the namespace, written with or without it.
-    fn entity_type(&self, name: &str) -> Option<EntityType> {
-        let name = name
-            .strip_prefix(NAMESPACE)
-            .and_then(|rest| rest.strip_prefix("::"))
-            .unwrap_or(name);
-        self.named("entityTypes", name)?;
-        Some(EntityType::named(name))
-    }
-
-    fn entity_shape(&self, name: &str) -> Option<TypeShape> {
-        let of = self.entity_type(name)?;
-        let json = self.named("entityTypes", of.name())?;
+    fn entity_shape(self, name: &'a str) -> Option<TypeShape> {
+        let (reader, base, json) = self.named("entityTypes", name)?;
         Some(match json.get("enum") {
             Some(_) => TypeShape::Unknown,
-            None => TypeShape::Entity(of),
+            None => TypeShape::Entity(EntityType::within(reader.namespace, base)),
         })
     }
 
-    fn record(&self, json: &Json) -> Option<RecordShape> {
+    fn record(self, json: &'a Json) -> Option<RecordShape> {
         match self.shape(json, 0)? {
             TypeShape::Record(shape) => Some(shape),
             _ => None,
         }
     }
 
-    fn shape(&self, json: &Json, depth: usize) -> Option<TypeShape> {
+    fn shape(self, json: &'a Json, depth: usize) -> Option<TypeShape> {
         if depth > DEPTH_MAX {
             return None;
         }
@@ -263,15 +281,11 @@ impl<'a> Reader<'a> {
     }
 
     /// A name: a common type before an entity type before a built-in one, as Cedar resolves it.
-    fn reference(&self, name: &str, depth: usize) -> Option<TypeShape> {
-        let plain = name
-            .strip_prefix(NAMESPACE)
-            .and_then(|rest| rest.strip_prefix("::"))
-            .unwrap_or(name);
-        if let Some(common) = self.named("commonTypes", plain) {
-            return self.shape(common, depth + 1);
+    fn reference(self, name: &'a str, depth: usize) -> Option<TypeShape> {
+        if let Some((reader, _, common)) = self.named("commonTypes", name) {
+            return reader.shape(common, depth + 1);
         }
-        if let Some(shape) = self.entity_shape(plain) {
+        if let Some(shape) = self.entity_shape(name) {
             return Some(shape);
         }
         match name.strip_prefix("__cedar::").unwrap_or(name) {

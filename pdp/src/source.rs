@@ -21,7 +21,7 @@ use dataos_model::{
 
 use crate::{
     conditions,
-    convert::model_uid,
+    convert::{model_type, model_uid},
     explain::Conjunct,
     facts::{self, Fact, Side},
     index::{Key, Scope},
@@ -312,13 +312,14 @@ impl Loader<'_> {
         let is_equality = matches!(policy.action_constraint(), ActionConstraint::Eq(_));
         let matches = |action: &Action| {
             let Some(named) = &named else { return true };
-            let groups = self.schema.action(*action).map(|facts| &facts.groups);
-            named.iter().any(|uid| {
-                uid.id == action.name()
-                    || (!is_equality && groups.is_some_and(|groups| groups.contains(&uid.id)))
-            })
+            let Some(facts) = self.schema.action(*action) else {
+                return false;
+            };
+            named
+                .iter()
+                .any(|uid| facts.named == *uid || (!is_equality && facts.groups.contains(uid)))
         };
-        let actions: Vec<Action> = Action::ALL.iter().copied().filter(matches).collect();
+        let actions: Vec<Action> = self.schema.vocabulary.actions().filter(matches).collect();
         if actions.is_empty() {
             return Err(self
                 .at(
@@ -345,7 +346,7 @@ impl Loader<'_> {
             .map_err(|error| self.at(statement, error.to_string()))?;
         let named_type = match policy.resource_constraint() {
             ResourceConstraint::Is(name) | ResourceConstraint::IsIn(name, _) => {
-                Some(EntityType::named(name.basename()))
+                Some(model_type(&name))
             }
             _ => None,
         };
@@ -403,20 +404,21 @@ impl Loader<'_> {
 
 /// What the scope asks of principal and resource.
 pub(crate) fn constraints(policy: &Policy) -> (Constraint, Constraint) {
-    let of = |name: &cedar_policy::EntityTypeName| EntityType::named(name.basename());
     let principal = match policy.principal_constraint() {
         PrincipalConstraint::Any => Constraint::Any,
-        PrincipalConstraint::Is(name) => Constraint::Is(of(&name)),
+        PrincipalConstraint::Is(name) => Constraint::Is(model_type(&name)),
         PrincipalConstraint::In(uid) => Constraint::In(model_uid(&uid)),
         PrincipalConstraint::Eq(uid) => Constraint::Eq(model_uid(&uid)),
-        PrincipalConstraint::IsIn(name, uid) => Constraint::IsIn(of(&name), model_uid(&uid)),
+        PrincipalConstraint::IsIn(name, uid) => {
+            Constraint::IsIn(model_type(&name), model_uid(&uid))
+        }
     };
     let resource = match policy.resource_constraint() {
         ResourceConstraint::Any => Constraint::Any,
-        ResourceConstraint::Is(name) => Constraint::Is(of(&name)),
+        ResourceConstraint::Is(name) => Constraint::Is(model_type(&name)),
         ResourceConstraint::In(uid) => Constraint::In(model_uid(&uid)),
         ResourceConstraint::Eq(uid) => Constraint::Eq(model_uid(&uid)),
-        ResourceConstraint::IsIn(name, uid) => Constraint::IsIn(of(&name), model_uid(&uid)),
+        ResourceConstraint::IsIn(name, uid) => Constraint::IsIn(model_type(&name), model_uid(&uid)),
     };
     (principal, resource)
 }

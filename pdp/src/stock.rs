@@ -186,7 +186,11 @@ impl Version {
     fn question(&self, request: &Request, schema: &Schema) -> Result<CedarRequest, Refusal> {
         let invalid = |error: String| (Reason::RequestInvalid, error);
         let action = self.policies.schema.action(request.action);
-        let action = action.ok_or_else(|| invalid(format!("no action `{}`", request.action)))?;
+        // An own action of a schema that is no longer loaded.
+        let action = action.ok_or_else(|| {
+            let detail = format!("the schema has no action `{}`", request.action);
+            (Reason::ActionUnknown, detail)
+        })?;
         CedarRequest::new(
             cedar_uid(&request.principal.uid).map_err(invalid)?,
             action.uid.clone(),

@@ -278,10 +278,10 @@ pub(crate) mod tests {
     /// The shipped policies over no entities.
     pub(crate) fn shipped() -> Version {
         let names = Arc::default();
-        let (file, text) = shipped_policies()
+        let (_, text) = shipped_policies()
             .find(|(path, _)| *path == SCHEMA_FILE)
             .unwrap();
-        let schema = Arc::new(BaseSchema::parse(file, text, &names).unwrap());
+        let schema = Arc::new(BaseSchema::parse(text, &names).unwrap());
         let sources: BTreeMap<_, _> = shipped_policies()
             .filter(|(path, _)| *path != SCHEMA_FILE)
             .map(|(path, text)| {

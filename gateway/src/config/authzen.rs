@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use dataos_model::{
     entity::EntityType,
     fault::{Fault, Location},
+    vocabulary::Vocabulary,
 };
-use dataos_pdp::authzen::{Mode, entity_type};
+use dataos_pdp::authzen::{Mode, entity_type, type_named};
 
 use super::{sources::Values, values::text};
 
@@ -27,10 +28,24 @@ pub struct AuthzenConfig {
 }
 
 impl AuthzenConfig {
-    /// What counts of the properties that `enforcement_point` sends about entities of a type.
-    pub fn mode(&self, enforcement_point: &str, entity_type: &EntityType) -> Mode {
-        let key = (enforcement_point.to_owned(), entity_type.clone());
-        self.properties.get(&key).copied().unwrap_or_default()
+    /// What counts of the properties that `enforcement_point` sends about entities of a type. A rule
+    /// may name an own type shortly, as questions may.
+    pub fn mode(
+        &self,
+        enforcement_point: &str,
+        entity_type: &EntityType,
+        vocabulary: &Vocabulary,
+    ) -> Mode {
+        let rule = |named: EntityType| {
+            let key = (enforcement_point.to_owned(), named);
+            self.properties.get(&key).copied()
+        };
+        let short = entity_type.base_name();
+        let is_meant = type_named(short, vocabulary, "").is_ok_and(|of| of == *entity_type);
+        let short = is_meant.then(|| dataos_pdp::authzen::entity_type(short));
+        rule(entity_type.clone())
+            .or_else(|| rule(short?))
+            .unwrap_or_default()
     }
 
     pub(super) fn read(values: &Values) -> Result<Self, Fault> {
@@ -118,7 +133,9 @@ fn properties(text: &str) -> Result<BTreeMap<(String, EntityType), Mode>, Fault>
 
 #[cfg(test)]
 mod tests {
-    use dataos_model::entity::EntityType;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use dataos_model::{entity::EntityType, vocabulary::Vocabulary};
     use dataos_pdp::authzen::Mode;
 
     use super::{AuthzenConfig, context, properties, url};
@@ -129,11 +146,27 @@ mod tests {
             properties: properties("shop/user=fill, shop/record=override").unwrap(),
             ..AuthzenConfig::default()
         };
-        let record = EntityType::named("Record");
-        assert_eq!(config.mode("shop", &EntityType::USER), Mode::Fill);
-        assert_eq!(config.mode("shop", &record), Mode::Override);
-        assert_eq!(config.mode("other", &record), Mode::Ignore);
-        assert_eq!(config.mode("shop", &EntityType::DATASET), Mode::Ignore);
+        let record = EntityType::within("Shop", "Record");
+        let other = EntityType::within("Lib", "Record");
+        let of = |types: &[&EntityType]| {
+            let types: BTreeSet<EntityType> = types.iter().map(|of| (*of).clone()).collect();
+            Vocabulary::new(types, BTreeMap::new())
+        };
+        let own = of(&[&record]);
+        assert_eq!(config.mode("shop", &EntityType::USER, &own), Mode::Fill);
+        assert_eq!(config.mode("shop", &record, &own), Mode::Override);
+        assert_eq!(config.mode("other", &record, &own), Mode::Ignore);
+        assert_eq!(
+            config.mode("shop", &EntityType::DATASET, &own),
+            Mode::Ignore
+        );
+        // A name that means two types is a rule for neither, and one of ours is not another's.
+        assert_eq!(
+            config.mode("shop", &record, &of(&[&record, &other])),
+            Mode::Ignore
+        );
+        let user = EntityType::within("Shop", "User");
+        assert_eq!(config.mode("shop", &user, &of(&[&user])), Mode::Ignore);
         for wrong in [
             "*/user=fill",
             "/user=fill",

@@ -9,13 +9,15 @@ mod why;
 use std::sync::Arc;
 
 use dataos_model::{
-    action::Action,
+    action::{Action, UnknownAction},
     decision::Request,
     entity::{EntityType, EntityUid},
     fault::{Fault, Location},
+    vocabulary::Vocabulary,
 };
 use dataos_pdp::authzen::{
-    Evaluation, PageRequest, SearchRequest, Sought, principal_named, resource_named, type_name,
+    Evaluation, PageRequest, SearchRequest, Sought, action_named, principal_named, resource_named,
+    type_name, type_named,
 };
 use serde_json::{Map, Value, json};
 
@@ -54,27 +56,27 @@ fn principal(call: &Call) -> Result<EntityUid, Fault> {
     }
 }
 
-fn action_name(call: &Call) -> Result<Action, Fault> {
+/// The action that is asked about, on resources of a type if it is known.
+fn action(call: &Call, of: Option<&EntityType>, vocabulary: &Vocabulary) -> Result<Action, Fault> {
     const HINT: &str = "name an action, such as select or view_asset";
     let text = call.head.query.get("action");
     let text = text.ok_or_else(|| missing("action", HINT))?;
-    text.parse()
-        .map_err(|error: dataos_model::action::UnknownAction| {
-            let known: Vec<&str> = Action::ALL.iter().map(|action| action.name()).collect();
-            Fault::invalid(error.to_string())
-                .with_reason("action_unknown")
-                .at(Location {
-                    field: Some("action".to_owned()),
-                    ..Location::default()
-                })
-                .with_hint(format!("one of {}", known.join(", ")))
-        })
+    action_named(text, of, vocabulary)?.ok_or_else(|| {
+        let known: Vec<&str> = vocabulary.actions().map(Action::name).collect();
+        Fault::invalid(UnknownAction(text.to_owned()).to_string())
+            .with_reason("action_unknown")
+            .at(Location {
+                field: Some("action".to_owned()),
+                ..Location::default()
+            })
+            .with_hint(format!("one of {}", known.join(", ")))
+    })
 }
 
-fn resource(call: &Call) -> Result<EntityUid, Fault> {
+fn resource(call: &Call, vocabulary: &Vocabulary) -> Result<EntityUid, Fault> {
     const HINT: &str = "name a resource, such as dataos://depot:collection/dataset";
     let text = call.head.query.get("resource");
-    resource_named(text.ok_or_else(|| missing("resource", HINT))?)
+    resource_named(text.ok_or_else(|| missing("resource", HINT))?, vocabulary)
 }
 
 /// The facts about the call that the question supposes.
@@ -88,12 +90,15 @@ fn context(call: &Call) -> Map<String, Value> {
 
 /// May somebody do this?
 pub(crate) async fn can(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
+    let vocabulary = gateway.seams.explore.vocabulary();
+    let resource = resource(&call, &vocabulary)?;
+    let action = action(&call, Some(&resource.entity_type), &vocabulary)?;
     let evaluation = Evaluation {
         subject: principal(&call)?,
         subject_properties: Map::new(),
-        action: action_name(&call)?.name().to_owned(),
+        action: action.name().to_owned(),
         action_properties: Map::new(),
-        resource: resource(&call)?,
+        resource,
         resource_properties: Map::new(),
         context: context(&call),
     };
@@ -129,11 +134,17 @@ async fn explained(
 
 /// Who may do this?
 pub(crate) async fn who_can(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
-    let kind = call.head.query.get("type").unwrap_or("user").to_owned();
+    let vocabulary = gateway.seams.explore.vocabulary();
+    let of = match call.head.query.get("type") {
+        Some(kind) => type_named(kind, &vocabulary, "type")?,
+        None => EntityType::USER,
+    };
+    let resource = resource(&call, &vocabulary)?;
+    let action = action(&call, Some(&resource.entity_type), &vocabulary)?;
     let request = SearchRequest {
-        action: Some(action_name(&call)?.name().to_owned()),
-        resource: Some(resource(&call)?),
-        ..looking_for(&call, Sought::Subject, kind, FOUND_DEFAULT)?
+        action: Some(action.name().to_owned()),
+        resource: Some(resource),
+        ..looking_for(&call, Sought::Subject, &of, FOUND_DEFAULT)?
     };
     search::may_search(&gateway, &call, &request).await?;
     let group = group(&gateway, &call, request).await?;
@@ -143,17 +154,16 @@ pub(crate) async fn who_can(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<An
 /// On what may somebody do this, or anything?
 pub(crate) async fn what_can(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
     let principal = principal(&call)?;
+    let vocabulary = gateway.seams.explore.vocabulary();
+    let wanted = call.head.query.get("type");
+    let wanted = wanted.map(|kind| type_named(kind, &vocabulary, "type"));
+    let wanted = wanted.transpose()?;
     let actions = match call.head.query.get("action") {
-        Some(_) => vec![action_name(&call)?],
-        None => Action::ALL.to_vec(),
+        Some(_) => vec![action(&call, wanted.as_ref(), &vocabulary)?],
+        None => vocabulary.actions().collect(),
     };
     let is_one = actions.len() == 1;
     let limit = if is_one { FOUND_DEFAULT } else { FOUND_EACH };
-    let wanted = call
-        .head
-        .query
-        .get("type")
-        .map(dataos_pdp::authzen::entity_type);
     if call.head.query.get("token").is_some() && (!is_one || wanted.is_none()) {
         return Err(missing(
             "type",
@@ -163,7 +173,7 @@ pub(crate) async fn what_can(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<A
     let mut groups = Vec::new();
     let mut is_asked = false;
     for action in actions {
-        for entity_type in action.resource_types() {
+        for entity_type in vocabulary.resource_types(action) {
             let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted == entity_type);
             // Rows and cells exist only inside a query.
             let is_seen = ![EntityType::ROW, EntityType::CELL].contains(entity_type);
@@ -173,7 +183,7 @@ pub(crate) async fn what_can(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<A
             let request = SearchRequest {
                 subject: Some(principal.clone()),
                 action: Some(action.name().to_owned()),
-                ..looking_for(&call, Sought::Resource, type_name(entity_type), limit)?
+                ..looking_for(&call, Sought::Resource, entity_type, limit)?
             };
             if !is_asked {
                 search::may_search(&gateway, &call, &request).await?;
@@ -199,7 +209,7 @@ fn has_results(group: &Value) -> bool {
 fn looking_for(
     call: &Call,
     sought: Sought,
-    kind: String,
+    of: &EntityType,
     limit: usize,
 ) -> Result<SearchRequest, Fault> {
     let limit = match call.head.query.get("limit") {
@@ -209,7 +219,8 @@ fn looking_for(
     };
     Ok(SearchRequest {
         sought,
-        kind,
+        kind: type_name(of),
+        of: of.clone(),
         subject: None,
         subject_properties: Map::new(),
         action: None,

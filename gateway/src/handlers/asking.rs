@@ -134,7 +134,9 @@ pub(super) async fn resource(
 
 fn mode(gateway: &Gateway, call: &Call, uid: &EntityUid) -> Mode {
     let enforcement_point = &call.principal.uid.id;
-    gateway.authzen.mode(enforcement_point, &uid.entity_type)
+    let vocabulary = gateway.seams.explore.vocabulary();
+    let rules = &gateway.authzen;
+    rules.mode(enforcement_point, &uid.entity_type, &vocabulary)
 }
 
 /// The question of an evaluation.

@@ -21,12 +21,15 @@ use crate::{
 
 /// One evaluation.
 pub(crate) async fn evaluation(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
-    single(&gateway, &call, Evaluation::read(&call.body)?).await
+    let vocabulary = gateway.seams.explore.vocabulary();
+    let evaluation = Evaluation::read(&call.body, &vocabulary)?;
+    single(&gateway, &call, evaluation).await
 }
 
 /// Several evaluations, or one.
 pub(crate) async fn evaluations(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
-    match Evaluations::read(&call.body)? {
+    let vocabulary = gateway.seams.explore.vocabulary();
+    match Evaluations::read(&call.body, &vocabulary)? {
         Evaluations::Single(evaluation) => single(&gateway, &call, *evaluation).await,
         Evaluations::Several(items, semantic) => several(&gateway, &call, items, semantic).await,
     }

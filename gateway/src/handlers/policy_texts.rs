@@ -26,6 +26,8 @@ use crate::{
 #[serde(deny_unknown_fields)]
 struct FolderBody {
     schema: String,
+    #[serde(default)]
+    fragments: BTreeMap<String, String>,
     files: BTreeMap<String, String>,
     #[serde(default)]
     tests: BTreeMap<String, String>,
@@ -154,12 +156,14 @@ async fn blocking<T: Send + 'static>(
 fn texts(call: &Call) -> Result<Texts, Fault> {
     let FolderBody {
         schema,
+        fragments,
         files,
         tests,
     } = body(call)?;
     match tests.keys().find(|path| !Texts::is_test(path)) {
         None => Ok(Texts {
             schema,
+            fragments,
             files,
             tests,
         }),

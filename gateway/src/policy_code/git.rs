@@ -50,6 +50,8 @@ pub(super) fn texts_at(folder: &Path, revision: &str) -> Result<Texts, Fault> {
             texts.schema = text;
         } else if Texts::is_test(path) {
             texts.tests.insert((*path).to_owned(), text);
+        } else if Texts::is_fragment(path) {
+            texts.fragments.insert((*path).to_owned(), text);
         } else {
             texts.files.insert((*path).to_owned(), text);
         }
@@ -69,7 +71,8 @@ fn is_wanted(path: &str) -> bool {
     let is_policy = Path::new(path)
         .extension()
         .is_some_and(|end| end == "cedar");
-    !is_hidden && (path == SCHEMA_FILE || is_policy || Texts::is_test(path))
+    let is_schema = path == SCHEMA_FILE || Texts::is_fragment(path);
+    !is_hidden && (is_schema || is_policy || Texts::is_test(path))
 }
 
 fn commit(folder: &Path, revision: &str) -> Result<String, Fault> {

@@ -1,32 +1,47 @@
-//! Everything that can be asked of the PDP, as a closed list.
+//! Everything that can be asked of the PDP: our own actions as a closed list, and those that schemas
+//! beside ours declare.
 
 use std::{fmt, str::FromStr};
 
-use crate::entity::EntityType;
+use crate::{entity::EntityType, own_action::OwnAction};
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $variant:ident = $name:literal on [$($resource:ident),+] in [$($group:literal),*];)*) => {
         /// An action. `policies/schema.cedarschema` declares the same list; a test compares them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Action { $($(#[$doc])* $variant,)* }
+        pub enum Action {
+            $($(#[$doc])* $variant,)*
+            /// Declared by a schema beside ours.
+            Own(OwnAction),
+        }
 
         impl Action {
-            /// All actions, in order of declaration.
+            /// All our own actions, in order of declaration.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// The name as policies write it.
+            /// The name as policies write it, and of an own one with its namespace: `Shop::read`.
             pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name,)* }
+                match self {
+                    $(Self::$variant => $name,)*
+                    Self::Own(own) => own.name(),
+                }
             }
 
-            /// The action groups that this action is directly in.
+            /// The action groups that this action is directly in; those of own ones are the schema's.
             pub fn groups(self) -> &'static [&'static str] {
-                match self { $(Self::$variant => &[$($group),*],)* }
+                match self {
+                    $(Self::$variant => &[$($group),*],)*
+                    Self::Own(_) => &[],
+                }
             }
 
-            /// The resource types that it applies to.
+            /// The resource types that it applies to; those of own ones are the schema's
+            /// ([`Vocabulary`](crate::vocabulary::Vocabulary)).
             pub fn resource_types(self) -> &'static [EntityType] {
-                match self { $(Self::$variant => &[$(EntityType::$resource),+],)* }
+                match self {
+                    $(Self::$variant => &[$(EntityType::$resource),+],)*
+                    Self::Own(_) => &[],
+                }
             }
         }
     };
@@ -114,6 +129,7 @@ impl FromStr for Action {
             .iter()
             .copied()
             .find(|action| action.name() == name)
+            .or_else(|| OwnAction::find(name).map(Self::Own))
             .ok_or_else(|| UnknownAction(name.to_owned()))
     }
 }

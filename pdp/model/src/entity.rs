@@ -4,10 +4,13 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use crate::{dataset::DatasetSchema, value::Value};
 
-/// The Cedar namespace of every type and action.
+/// The Cedar namespace of our own types and actions.
 pub const NAMESPACE: &str = "DataOS";
+/// Between a namespace and what is in it.
+const SEPARATOR: &str = "::";
 
-/// The name of an entity type, without the namespace.
+/// The name of an entity type: of ours without the namespace (`User`), of any other one with it
+/// (`Shop::Record`). So two types are equal if and only if they are the same type.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntityType(Cow<'static, str>);
 
@@ -15,6 +18,9 @@ macro_rules! entity_types {
     ($($(#[$doc:meta])* $constant:ident = $name:literal;)*) => {
         impl EntityType {
             $($(#[$doc])* pub const $constant: Self = Self(Cow::Borrowed($name));)*
+
+            /// All our own types.
+            pub const ALL: &[Self] = &[$(Self::$constant,)*];
         }
     };
 }
@@ -57,14 +63,44 @@ entity_types! {
 }
 
 impl EntityType {
-    /// A type by its name without namespace.
+    /// A type by its name as [`name`](Self::name) gives it.
     pub fn named(name: impl Into<String>) -> Self {
         Self(Cow::Owned(name.into()))
     }
 
-    /// The name without namespace.
+    /// A type by namespace and name in it. A type in no namespace is none of ours.
+    pub fn within(namespace: &str, name: &str) -> Self {
+        if namespace == NAMESPACE {
+            return Self::named(name);
+        }
+        Self::named([namespace, SEPARATOR, name].concat())
+    }
+
+    /// The name: of ours without the namespace, of any other one with it.
     pub fn name(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is in our namespace, declared or not.
+    pub fn is_ours(&self) -> bool {
+        !self.0.contains(SEPARATOR)
+    }
+
+    /// The name with its namespace, as Cedar writes it: `DataOS::User`, `Shop::Record`.
+    pub fn whole_name(&self) -> Cow<'_, str> {
+        if self.is_ours() {
+            Cow::Owned([NAMESPACE, SEPARATOR, self.name()].concat())
+        } else {
+            Cow::Borrowed(self.name())
+        }
+    }
+
+    /// The name without its namespace.
+    pub fn base_name(&self) -> &str {
+        match self.0.rsplit_once(SEPARATOR) {
+            Some((_, base)) => base,
+            None => &self.0,
+        }
     }
 
     /// The id `id` of this type.
@@ -89,8 +125,8 @@ impl fmt::Display for EntityUid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{NAMESPACE}::{}::\"{}\"",
-            self.entity_type.name(),
+            "{}::\"{}\"",
+            self.entity_type.whole_name(),
             self.id.escape_debug()
         )
     }
@@ -147,4 +183,26 @@ pub enum EntityChange {
     Upsert(Entity),
     /// Removes, if present.
     Remove(EntityUid),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::EntityType;
+
+    #[test]
+    fn types_of_different_namespaces_are_never_the_same() {
+        let ours = EntityType::within("DataOS", "Tag");
+        let own = EntityType::within("Shop", "Tag");
+        let inner = EntityType::within("DataOS::Inner", "Tag");
+        let nowhere = EntityType::within("", "Tag");
+        assert_eq!(ours, EntityType::TAG);
+        let all = [&ours, &own, &inner, &nowhere];
+        for (at, left) in all.iter().enumerate() {
+            assert_eq!(left.base_name(), "Tag");
+            assert!(all.iter().skip(at + 1).all(|right| left != right));
+        }
+        assert_eq!(own.clone().id("x").to_string(), "Shop::Tag::\"x\"");
+        assert_eq!(ours.clone().id("x").to_string(), "DataOS::Tag::\"x\"");
+        assert!(ours.is_ours() && !own.is_ours() && !inner.is_ours() && !nowhere.is_ours());
+    }
 }

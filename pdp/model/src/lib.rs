@@ -11,8 +11,10 @@ pub mod json;
 
 pub mod action;
 pub mod entity;
+pub mod own_action;
 pub mod principal;
 pub mod value;
+pub mod vocabulary;
 
 pub mod dataset;
 pub mod depot;

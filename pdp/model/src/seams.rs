@@ -23,6 +23,7 @@ use crate::{
     record::{Entry, LogStatus, Receipt, RecordPage, RecordQuery, StoredEntry},
     resource::{ApplyOutcome, Plan, ResourceFilter, ResourceId, ResourceView},
     secret::{Secret, SecretName},
+    vocabulary::Vocabulary,
 };
 
 /// A future that owns what it needs.
@@ -55,6 +56,11 @@ pub trait Explore: Send + Sync + Debug {
 
     /// An entity of the snapshot.
     fn entity(&self, uid: &EntityUid) -> Option<Arc<Entity>>;
+
+    /// What can be asked about beside our own types and actions.
+    fn vocabulary(&self) -> Arc<Vocabulary> {
+        Arc::default()
+    }
 }
 
 /// The entity snapshot that the PDP looks at.

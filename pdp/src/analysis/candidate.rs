@@ -8,7 +8,7 @@ use dataos_model::fault::Location;
 use crate::{
     problem::Problem,
     scan::{Statement, position, statements},
-    schema::{BaseSchema, SCHEMA_FILE},
+    schema::BaseSchema,
     source::{LoadedPolicy, Origin, load},
 };
 
@@ -77,7 +77,7 @@ pub(super) struct Candidate<'a> {
 impl<'a> Candidate<'a> {
     /// Loads what loads; the findings say what does not. Without a schema there is nothing.
     pub(super) fn load(texts: &'a Texts) -> (Option<Self>, Vec<Finding>) {
-        let schema = match BaseSchema::parse(SCHEMA_FILE, &texts.schema, &Arc::default()) {
+        let schema = match BaseSchema::read(texts.schema_texts(), &Arc::default()) {
             Ok(schema) => schema,
             Err(problem) => return (None, vec![Finding::of_problem(Rule::Invalid, problem)]),
         };

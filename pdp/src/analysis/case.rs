@@ -347,20 +347,26 @@ impl ResourceWire {
     }
 }
 
-/// `Type::"id"`, with or without the namespace; quotes may be left out.
+/// `Type::"id"`, of our types with or without the namespace; quotes may be left out.
 pub(super) fn uid(text: &str) -> Result<EntityUid, String> {
     let inner = text
         .strip_prefix(NAMESPACE)
         .and_then(|rest| rest.strip_prefix("::"))
         .unwrap_or(text);
     let malformed = || format!("`{text}` is no entity; write Type::\"id\"");
-    let (entity_type, id) = inner.split_once("::").ok_or_else(malformed)?;
+    // Behind more than one `::` an id without quotes could be a part of the type.
+    let split = inner
+        .split_once("::\"")
+        .map(|(of, id)| (of, format!("\"{id}")));
+    let unquoted = || inner.split_once("::").map(|(of, id)| (of, id.to_owned()));
+    let (entity_type, id) = split.or_else(unquoted).ok_or_else(malformed)?;
     let quoted = id.strip_prefix('"').and_then(|id| id.strip_suffix('"'));
-    let is_name = entity_type.starts_with(|first: char| first.is_ascii_alphabetic())
-        && entity_type
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '_');
-    let id = quoted.unwrap_or(id);
+    let is_part = |part: &str| {
+        part.starts_with(|first: char| first.is_ascii_alphabetic())
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let is_name = entity_type.split("::").all(is_part);
+    let id = quoted.unwrap_or(&id);
     if is_name && !id.is_empty() {
         Ok(EntityType::named(entity_type).id(id))
     } else {

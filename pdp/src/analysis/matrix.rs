@@ -196,17 +196,17 @@ pub(super) fn of_subjects(
     for subject in subjects {
         let asker = asker(subject, candidate)
             .map_err(|message| vec![Finding::of_file(Rule::Invalid, "policies", message)])?;
-        for action in Action::ALL {
-            let items = by_action.get(action).map_or(&[] as &[&Item], Vec::as_slice);
-            for resource in action.resource_types() {
-                let kind = Kind {
-                    action: *action,
-                    resource,
-                };
+        let vocabulary = &candidate.schema.vocabulary;
+        for action in vocabulary.actions() {
+            let items = by_action
+                .get(&action)
+                .map_or(&[] as &[&Item], Vec::as_slice);
+            for resource in vocabulary.resource_types(action) {
+                let kind = Kind { action, resource };
                 let (verdict, policies) = verdict(candidate, items, &asker, kind);
                 cells.push(Cell {
                     subject: subject.to_string(),
-                    action: *action,
+                    action,
                     resource: resource.clone(),
                     verdict,
                     policies,

@@ -152,7 +152,8 @@ impl World {
         let test = TestFile::parse(file, text)?;
         let fixtures = Fixtures::of(file, &test.fixtures)?;
         let refused = |fault: Fault| Problem::whole(file, fault.to_string());
-        let pdp = Pdp::of_texts(&texts.schema, &texts.files, Arc::new(Epoch)).map_err(refused)?;
+        let pdp =
+            Pdp::of_texts(texts.schema_texts(), &texts.files, Arc::new(Epoch)).map_err(refused)?;
         let known = known.iter().map(|entity| entity.as_ref().clone());
         let entities: Vec<Entity> = known.chain(fixtures.entities.iter().cloned()).collect();
         let held = entities.iter().map(|entity| entity.uid.clone()).collect();
@@ -185,7 +186,8 @@ impl World {
         let mut request = Request::new(&case.principal, action, resource.uid.clone());
         request.context.clone_from(&case.context);
         // The gateway speaks for everything that the snapshot does not hold, except data.
-        let is_on_data = action.resource_types().contains(&EntityType::DATASET);
+        let is_on_data = action.resource_types().contains(&EntityType::DATASET)
+            || resource.uid.entity_type == EntityType::DATASET;
         if is_on_data || self.held.contains(&resource.uid) {
             return request;
         }

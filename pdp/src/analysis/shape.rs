@@ -8,7 +8,11 @@ use cedar_policy::{
 };
 use dataos_model::entity::{EntityType, EntityUid};
 
-use crate::{conditions::entity, convert::model_uid, source::LoadedPolicy};
+use crate::{
+    conditions::entity,
+    convert::{model_type, model_uid},
+    source::LoadedPolicy,
+};
 
 /// Which principals or resources the scope lets through.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,24 +76,20 @@ impl Reach {
     fn of_principal(constraint: PrincipalConstraint) -> Self {
         match constraint {
             PrincipalConstraint::Any => Self::Any,
-            PrincipalConstraint::Is(name) => Self::Is(EntityType::named(name.basename())),
+            PrincipalConstraint::Is(name) => Self::Is(model_type(&name)),
             PrincipalConstraint::In(uid) => Self::In(model_uid(&uid)),
             PrincipalConstraint::Eq(uid) => Self::Eq(model_uid(&uid)),
-            PrincipalConstraint::IsIn(name, uid) => {
-                Self::IsIn(EntityType::named(name.basename()), model_uid(&uid))
-            }
+            PrincipalConstraint::IsIn(name, uid) => Self::IsIn(model_type(&name), model_uid(&uid)),
         }
     }
 
     fn of_resource(constraint: ResourceConstraint) -> Self {
         match constraint {
             ResourceConstraint::Any => Self::Any,
-            ResourceConstraint::Is(name) => Self::Is(EntityType::named(name.basename())),
+            ResourceConstraint::Is(name) => Self::Is(model_type(&name)),
             ResourceConstraint::In(uid) => Self::In(model_uid(&uid)),
             ResourceConstraint::Eq(uid) => Self::Eq(model_uid(&uid)),
-            ResourceConstraint::IsIn(name, uid) => {
-                Self::IsIn(EntityType::named(name.basename()), model_uid(&uid))
-            }
+            ResourceConstraint::IsIn(name, uid) => Self::IsIn(model_type(&name), model_uid(&uid)),
         }
     }
 }

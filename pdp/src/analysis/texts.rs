@@ -8,7 +8,10 @@ use std::{
 
 use dataos_model::fault::{Fault, Location};
 
-use crate::folder::{FOLDER_DEPTH_MAX, Folder};
+use crate::{
+    folder::{FOLDER_DEPTH_MAX, Folder, is_fragment},
+    schema::SchemaTexts,
+};
 
 use super::case::TEST_BYTES_MAX;
 
@@ -22,6 +25,8 @@ pub const TESTS_MAX: usize = 1_000;
 pub struct Texts {
     /// Text of the schema.
     pub schema: String,
+    /// Texts of the other `.cedarschema` files by path within the folder.
+    pub fragments: BTreeMap<String, String>,
     /// Texts of the `.cedar` files by path within the folder.
     pub files: BTreeMap<String, String>,
     /// Texts of the test files by path within the folder.
@@ -34,12 +39,30 @@ impl Texts {
     /// # Errors
     /// A file that cannot be read, or a bound.
     pub fn read(folder: &Path) -> Result<Self, Fault> {
-        let Folder { schema, files } = Folder::read(folder)?;
+        let Folder {
+            schema,
+            fragments,
+            files,
+        } = Folder::read(folder)?;
         Ok(Self {
             schema,
+            fragments,
             files,
             tests: read_tests(folder)?,
         })
+    }
+
+    /// The texts of the schema.
+    pub(super) fn schema_texts(&self) -> SchemaTexts<'_> {
+        SchemaTexts {
+            schema: &self.schema,
+            fragments: &self.fragments,
+        }
+    }
+
+    /// Whether a path within the folder is that of a schema with types and actions of one's own.
+    pub fn is_fragment(path: &str) -> bool {
+        is_fragment(path)
     }
 
     /// Whether a path within the folder is that of a test file.

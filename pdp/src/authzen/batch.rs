@@ -1,6 +1,9 @@
 //! Several evaluations in one request.
 
-use dataos_model::fault::{Fault, FaultKind};
+use dataos_model::{
+    fault::{Fault, FaultKind},
+    vocabulary::Vocabulary,
+};
 use serde_json::Value as Json;
 
 use super::{
@@ -53,7 +56,7 @@ impl Evaluations {
     /// # Errors
     /// What concerns the request as a whole: malformed JSON, a bound exceeded, a field of another
     /// type at the top, an unknown semantic.
-    pub fn read(bytes: &[u8]) -> Result<Self, Fault> {
+    pub fn read(bytes: &[u8], vocabulary: &Vocabulary) -> Result<Self, Fault> {
         let fields = body(bytes)?;
         let defaults = Parts::read(&fields)?;
         let semantic = semantic(object(&fields, "options", "options")?)?;
@@ -65,7 +68,7 @@ impl Evaluations {
             }
         };
         if items.is_empty() {
-            return Ok(Self::Single(Box::new(defaults.complete()?)));
+            return Ok(Self::Single(Box::new(defaults.complete(vocabulary)?)));
         }
         if items.len() > EVALUATIONS_MAX {
             let message = format!("`evaluations` has more than {EVALUATIONS_MAX} items");
@@ -76,7 +79,7 @@ impl Evaluations {
                 Json::Object(fields) => Parts::read(fields),
                 _ => Err(Fault::invalid("the item is not an object")),
             };
-            read.and_then(|parts| parts.or(&defaults).complete())
+            read.and_then(|parts| parts.or(&defaults).complete(vocabulary))
                 .map_err(|fault| inside(fault, index))
         });
         Ok(Self::Several(items.collect(), semantic))

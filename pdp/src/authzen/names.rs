@@ -1,10 +1,12 @@
 //! Names: types, ids and references of people and of AuthZEN to entities.
 
 use dataos_model::{
+    action::Action,
     dataset::DatasetId,
     entity::{EntityType, EntityUid, NAMESPACE},
     fault::{Fault, Location},
     resource::ResourceId,
+    vocabulary::Vocabulary,
 };
 
 /// Longest name of a type.
@@ -30,14 +32,15 @@ const REFERENCE_TYPES: &[EntityType] = &[
     EntityType::POLICY_SET,
 ];
 
-/// The entity type of a name: as the schema writes it (`ApiPath`, `DataOS::ApiPath`), or in lower
-/// case with underscores or hyphens (`api_path`).
+/// The entity type of a name: as the schema writes it (`ApiPath`, `DataOS::ApiPath`,
+/// `Shop::Record`), or one of ours in lower case with underscores or hyphens (`api_path`).
 pub fn entity_type(name: &str) -> EntityType {
     let name = name
         .strip_prefix(NAMESPACE)
         .and_then(|rest| rest.strip_prefix("::"))
         .unwrap_or(name);
-    if !name.starts_with(|first: char| first.is_ascii_lowercase()) {
+    let is_whole = name.contains("::");
+    if is_whole || !name.starts_with(|first: char| first.is_ascii_lowercase()) {
         return EntityType::named(name);
     }
     let words = name.split(['_', '-']).map(|word| {
@@ -48,8 +51,93 @@ pub fn entity_type(name: &str) -> EntityType {
     EntityType::named(words.collect::<String>())
 }
 
-/// The name of a type as AuthZEN answers and people write it: `api_path`.
+/// The entity type of a name where own types may be named shortly: `record` is the one own type
+/// called `Record`, in whatever namespace, unless one of ours is called so.
+///
+/// # Errors
+/// Several own types are called so.
+pub fn type_named(name: &str, vocabulary: &Vocabulary, field: &str) -> Result<EntityType, Fault> {
+    let named = entity_type(name);
+    if name.contains("::") || EntityType::ALL.contains(&named) {
+        return Ok(named);
+    }
+    let is_called = |of: &&EntityType| entity_type(of.base_name()) == named;
+    let called: Vec<&EntityType> = vocabulary.types().filter(is_called).collect();
+    match called.as_slice() {
+        [] => Ok(named),
+        [one] => Ok((*one).clone()),
+        several => Err(ambiguous(
+            name,
+            several.iter().map(|of| of.name()),
+            &format!("{field}.type"),
+        )),
+    }
+}
+
+/// The action of a name. A whole name, `Shop::read`, is that own action. Any other name is the action
+/// called so that applies to resources of the type: ours if it does, else the one own action. Without
+/// one it is ours of that name, which then does not fit the request.
+///
+/// Without a type, every action counts as one that applies.
+///
+/// # Errors
+/// Several own actions are called so and apply.
+pub fn action_named(
+    name: &str,
+    of: Option<&EntityType>,
+    vocabulary: &Vocabulary,
+) -> Result<Option<Action>, Fault> {
+    if name.contains("::") {
+        return Ok(vocabulary.actions().find(|action| action.name() == name));
+    }
+    let applies =
+        |action: Action| of.is_none_or(|of| vocabulary.resource_types(action).contains(of));
+    let called: Vec<Action> = vocabulary
+        .actions()
+        .filter(|action| called(*action) == name && applies(*action))
+        .collect();
+    match called.as_slice() {
+        [] => Ok(name.parse().ok()),
+        [one] => Ok(Some(*one)),
+        [ours, ..] if !matches!(ours, Action::Own(_)) => Ok(Some(*ours)),
+        several => Err(ambiguous(
+            name,
+            several.iter().map(|action| action.name()),
+            "action.name",
+        )),
+    }
+}
+
+/// What an action is called without its namespace.
+fn called(action: Action) -> &'static str {
+    match action {
+        Action::Own(own) => own.parts().1,
+        ours => ours.name(),
+    }
+}
+
+/// The shortest name by which a question about resources of the type finds the action.
+pub fn action_name(action: Action, of: &EntityType, vocabulary: &Vocabulary) -> &'static str {
+    match action_named(called(action), Some(of), vocabulary) {
+        Ok(Some(found)) if found == action => called(action),
+        _ => action.name(),
+    }
+}
+
+fn ambiguous<'a>(name: &str, meant: impl Iterator<Item = &'a str>, field: &str) -> Fault {
+    let meant: Vec<&str> = meant.collect();
+    Fault::invalid(format!("`{name}` can be {}", meant.join(" or ")))
+        .with_reason("name_ambiguous")
+        .at(at(field))
+        .with_hint("write the whole name")
+}
+
+/// The name of a type as AuthZEN answers and people write it: `api_path`; of an own one the whole
+/// name.
 pub fn type_name(entity_type: &EntityType) -> String {
+    if !entity_type.is_ours() {
+        return entity_type.name().to_owned();
+    }
     let mut name = String::new();
     for letter in entity_type.name().chars() {
         if letter.is_ascii_uppercase() && !name.is_empty() {
@@ -65,9 +153,22 @@ pub fn type_name(entity_type: &EntityType) -> String {
 /// # Errors
 /// A name or id above its bound.
 pub fn entity(type_name: &str, id: &str, field: &str) -> Result<EntityUid, Fault> {
+    entity_named(type_name, id, &Vocabulary::default(), field)
+}
+
+/// As [`entity`], where own types may be named shortly.
+///
+/// # Errors
+/// As `entity` and [`type_named`].
+pub(super) fn entity_named(
+    type_name: &str,
+    id: &str,
+    vocabulary: &Vocabulary,
+    field: &str,
+) -> Result<EntityUid, Fault> {
     check_length(type_name, TYPE_BYTES_MAX, field, "type")?;
     check_length(id, ID_BYTES_MAX, field, "id")?;
-    let entity_type = entity_type(type_name);
+    let entity_type = type_named(type_name, vocabulary, field)?;
     if entity_type == EntityType::DATASET
         && let Ok(id) = id.parse::<DatasetId>()
     {
@@ -115,11 +216,11 @@ pub fn principal(text: &str) -> Result<EntityUid, Fault> {
 
 /// The resource that a person names: an address (`dataos://shop:main/orders`), a name as in SQL
 /// (`shop.main.orders`), a declared resource (`depot:v1:shop`), a path (`/api/v1/users`), `TYPE:ID`,
-/// or the whole name (`DataOS::Dataset::"shop:main/orders"`).
+/// or the whole name (`DataOS::Dataset::"shop:main/orders"`, `Shop::Record::"r1"`).
 ///
 /// # Errors
 /// Anything else.
-pub fn resource(text: &str) -> Result<EntityUid, Fault> {
+pub fn resource(text: &str, vocabulary: &Vocabulary) -> Result<EntityUid, Fault> {
     let refused = || {
         Fault::invalid(format!("`{text}` names no resource"))
             .at(at("resource"))
@@ -143,7 +244,7 @@ pub fn resource(text: &str) -> Result<EntityUid, Fault> {
     {
         return Ok(id.uid());
     }
-    if let Some(uid) = typed(text) {
+    if let Some(uid) = typed(text).or_else(|| own(text, vocabulary)) {
         return Ok(uid);
     }
     if let Ok(id) = text.parse::<DatasetId>() {
@@ -157,12 +258,27 @@ fn is_version(text: &str) -> bool {
         .is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
 }
 
-/// `DataOS::Type::"id"`, with the escapes that entity names are printed with.
+/// `DataOS::Type::"id"` or `Shop::Type::"id"`, with the escapes that entity names are printed with.
 fn exact(text: &str) -> Option<EntityUid> {
-    let rest = text.strip_prefix(NAMESPACE)?.strip_prefix("::")?;
-    let (entity_type, quoted) = rest.split_once("::")?;
-    let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
-    Some(EntityType::named(entity_type).id(unescaped(inner)?))
+    let (whole, quoted) = text.split_once("::\"")?;
+    let (namespace, name) = whole.rsplit_once("::")?;
+    let is_part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    if !whole.split("::").all(is_part) {
+        return None;
+    }
+    let inner = quoted.strip_suffix('"')?;
+    Some(EntityType::within(namespace, name).id(unescaped(inner)?))
+}
+
+/// `TYPE:ID` with the short name of an own type.
+fn own(text: &str, vocabulary: &Vocabulary) -> Option<EntityUid> {
+    let (name, id) = text.split_once(':')?;
+    let named = type_named(name, vocabulary, "resource").ok()?;
+    let is_own = vocabulary.has_type(&named) && !id.is_empty() && !id.starts_with(':');
+    is_own.then(|| named.id(id))
 }
 
 fn unescaped(text: &str) -> Option<String> {

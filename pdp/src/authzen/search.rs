@@ -9,6 +9,7 @@ use dataos_model::{
     hash::Hash,
     json,
     value::Value,
+    vocabulary::Vocabulary,
 };
 use serde_json::{Map, Value as Json};
 
@@ -47,11 +48,13 @@ pub struct SearchRequest {
     pub sought: Sought,
     /// The type that is searched for as it was sent, for subjects and resources.
     pub kind: String,
+    /// The type that this is.
+    pub of: EntityType,
     /// Who, unless subjects are searched for.
     pub subject: Option<EntityUid>,
     /// What was sent about it.
     pub subject_properties: Map<String, Json>,
-    /// What, unless actions are searched for.
+    /// What, by the whole name where there is such an action, unless actions are searched for.
     pub action: Option<String>,
     /// What was sent about it.
     pub action_properties: Map<String, Json>,
@@ -72,7 +75,7 @@ impl SearchRequest {
     ///
     /// # Errors
     /// Malformed JSON, a bound exceeded, or a field that is missing or of another type.
-    pub fn read(sought: Sought, bytes: &[u8]) -> Result<Self, Fault> {
+    pub fn read(sought: Sought, bytes: &[u8], vocabulary: &Vocabulary) -> Result<Self, Fault> {
         let fields = body(bytes)?;
         let parts = Parts::read(&fields)?;
         let subject = parts.subject.ok_or_else(|| missing("subject"))?;
@@ -82,26 +85,30 @@ impl SearchRequest {
             (_, Some(action)) => Some(action),
             (_, None) => return Err(missing("action")),
         };
-        let kind = match sought {
-            Sought::Subject => subject.kind("subject")?.to_owned(),
-            Sought::Resource => resource.kind("resource")?.to_owned(),
-            Sought::Action => String::new(),
+        let (kind, path) = match sought {
+            Sought::Subject => (subject.kind("subject")?.to_owned(), "subject"),
+            Sought::Resource => (resource.kind("resource")?.to_owned(), "resource"),
+            Sought::Action => (String::new(), "action"),
         };
+        let of = names::type_named(&kind, vocabulary, path)?;
+        let named = match sought {
+            Sought::Resource => None,
+            _ => Some(resource.uid("resource", vocabulary)?),
+        };
+        let applies_to = named.as_ref().map_or(&of, |uid| &uid.entity_type);
         Ok(Self {
             sought,
             kind,
             subject: match sought {
                 Sought::Subject => None,
-                _ => Some(subject.uid("subject")?),
-            },
-            resource: match sought {
-                Sought::Resource => None,
-                _ => Some(resource.uid("resource")?),
+                _ => Some(subject.uid("subject", vocabulary)?),
             },
             action: match &action {
-                Some(action) => Some(action.name()?.to_owned()),
+                Some(action) => Some(action.known_name(applies_to, vocabulary)?),
                 None => None,
             },
+            resource: named,
+            of,
             subject_properties: subject.properties,
             action_properties: action.map(|action| action.properties).unwrap_or_default(),
             resource_properties: resource.properties,
@@ -113,7 +120,7 @@ impl SearchRequest {
 
     /// The type that is searched for.
     pub fn entity_type(&self) -> EntityType {
-        names::entity_type(&self.kind)
+        self.of.clone()
     }
 
     /// The question whether one result is allowed.

@@ -1,15 +1,21 @@
 //! Table-driven: bodies in, domain or faults out, decisions in, answers out.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use dataos_model::{
+    action::Action,
     annotation::Call,
     decision::{Decision, Effect, PolicyRef, Reason},
     entity::{Entity, EntityType},
     fault::{Fault, FaultKind},
     hash::Hash,
+    own_action::OwnAction,
     principal::{Authentication, Principal},
     value::Value,
+    vocabulary::Vocabulary,
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -55,6 +61,10 @@ fn with(path: &[&str], value: Json) -> Json {
     body
 }
 
+fn ours() -> Vocabulary {
+    Vocabulary::default()
+}
+
 #[test]
 fn a_complete_evaluation_is_read_and_unknown_fields_are_ignored() {
     let mut body = asked();
@@ -63,7 +73,7 @@ fn a_complete_evaluation_is_read_and_unknown_fields_are_ignored() {
     body["subject"]["foo"] = json!(1);
     body["subject"]["properties"] = Json::Null;
     body["context"] = json!({"time": "2025-06-27T18:03-07:00", "ip": "192.168.1.1"});
-    let read = Evaluation::read(&bytes(&body)).unwrap();
+    let read = Evaluation::read(&bytes(&body), &ours()).unwrap();
     assert_eq!(read.subject, EntityType::USER.id("alice"));
     assert_eq!(read.resource, EntityType::DATASET.id("crm:main/people"));
     assert_eq!(read.action().unwrap().name(), "select");
@@ -99,7 +109,7 @@ fn what_is_missing_or_of_another_type_is_named() {
         ),
     ] {
         let body = with(&path, value);
-        let fault = Evaluation::read(&bytes(&body)).unwrap_err();
+        let fault = Evaluation::read(&bytes(&body), &ours()).unwrap_err();
         assert_eq!(fault.kind, FaultKind::Invalid, "{body}");
         assert_eq!(field(&fault), expected, "{body}");
     }
@@ -111,7 +121,10 @@ fn what_is_missing_or_of_another_type_is_named() {
         "{\"a\":NaN}",
         "{\"subject\":{},\"subject\":{}}",
     ] {
-        assert!(Evaluation::read(text.as_bytes()).is_err(), "{text}");
+        assert!(
+            Evaluation::read(text.as_bytes(), &ours()).is_err(),
+            "{text}"
+        );
     }
 }
 
@@ -127,12 +140,12 @@ fn bounds_are_named() {
         with(&["context"], json!({"deep": deep})),
         json!({"subject": {"type": "user", "id": "a"}, "evaluations": vec![json!({}); 1001]}),
     ] {
-        let fault = Evaluations::read(&bytes(&body)).unwrap_err();
+        let fault = Evaluations::read(&bytes(&body), &ours()).unwrap_err();
         assert_eq!(fault.kind, FaultKind::TooLarge, "{fault}");
     }
     let most =
         json!({"subject": {"type": "user", "id": "a"}, "evaluations": vec![json!({}); 1000]});
-    assert!(Evaluations::read(&bytes(&most)).is_ok());
+    assert!(Evaluations::read(&bytes(&most), &ours()).is_ok());
 }
 
 #[test]
@@ -142,7 +155,9 @@ fn context_takes_known_names_from_context_and_action() {
         let mut body = asked();
         body["context"] = context;
         body["action"]["properties"] = properties;
-        Evaluation::read(&bytes(&body)).unwrap().context(&known)
+        Evaluation::read(&bytes(&body), &ours())
+            .unwrap()
+            .context(&known)
     };
     let found = read(
         json!({"purpose": "audit", "other": 1.5}),
@@ -209,7 +224,7 @@ fn values_keep_their_types() {
         ),
     ] {
         let body = with(&["context"], json!({"v": sent}));
-        let read = Evaluation::read(&bytes(&body)).unwrap();
+        let read = Evaluation::read(&bytes(&body), &ours()).unwrap();
         assert_eq!(read.context(&known).unwrap()["v"], expected, "{body}");
     }
 }
@@ -231,7 +246,7 @@ fn batches_take_defaults_and_keep_errors_with_their_item() {
         ],
     });
     let Evaluations::Several(items, Semantic::ExecuteAll) =
-        Evaluations::read(&bytes(&body)).unwrap()
+        Evaluations::read(&bytes(&body), &ours()).unwrap()
     else {
         panic!()
     };
@@ -263,13 +278,13 @@ fn a_batch_without_items_is_a_single_evaluation() {
     for list in [json!([]), Json::Null] {
         let body = with(&["evaluations"], list);
         assert!(matches!(
-            Evaluations::read(&bytes(&body)),
+            Evaluations::read(&bytes(&body), &ours()),
             Ok(Evaluations::Single(_))
         ));
     }
-    let fault = Evaluations::read(&bytes(&json!({"evaluations": []}))).unwrap_err();
+    let fault = Evaluations::read(&bytes(&json!({"evaluations": []})), &ours()).unwrap_err();
     assert_eq!(field(&fault), "subject");
-    let fault = Evaluations::read(&bytes(&with(&["evaluations"], json!({})))).unwrap_err();
+    let fault = Evaluations::read(&bytes(&with(&["evaluations"], json!({}))), &ours()).unwrap_err();
     assert_eq!(field(&fault), "evaluations");
 }
 
@@ -281,7 +296,8 @@ fn semantics_stop_where_they_say() {
         ("permit_on_first_permit", false, true),
     ] {
         let body = json!({"options": {"evaluations_semantic": name}, "evaluations": [asked()]});
-        let Ok(Evaluations::Several(_, semantic)) = Evaluations::read(&bytes(&body)) else {
+        let Ok(Evaluations::Several(_, semantic)) = Evaluations::read(&bytes(&body), &ours())
+        else {
             panic!("{name}")
         };
         assert_eq!(semantic.stops_at(false), denied, "{name}");
@@ -289,14 +305,14 @@ fn semantics_stop_where_they_say() {
     }
     for wrong in [json!("all"), json!(1)] {
         let body = json!({"options": {"evaluations_semantic": wrong}, "evaluations": [asked()]});
-        let fault = Evaluations::read(&bytes(&body)).unwrap_err();
+        let fault = Evaluations::read(&bytes(&body), &ours()).unwrap_err();
         assert_eq!(field(&fault), "options.evaluations_semantic");
     }
 }
 
 #[test]
 fn searches_demand_what_they_do_not_search() {
-    let check = |sought: Sought, body: &Json| SearchRequest::read(sought, &bytes(body));
+    let check = |sought: Sought, body: &Json| SearchRequest::read(sought, &bytes(body), &ours());
     let read = check(Sought::Subject, &asked()).unwrap();
     assert_eq!(read.entity_type(), EntityType::USER);
     assert_eq!(read.subject, None, "the id is ignored");
@@ -329,7 +345,7 @@ fn searches_demand_what_they_do_not_search() {
 fn pages_are_bounded_and_bound_to_the_question() {
     let read = |page: Json| {
         let body = with(&["page"], page);
-        SearchRequest::read(Sought::Subject, &bytes(&body))
+        SearchRequest::read(Sought::Subject, &bytes(&body), &ours())
     };
     let plain = read(Json::Null).unwrap();
     assert_eq!(plain.page.limit(None).unwrap(), 100);
@@ -365,7 +381,7 @@ fn pages_are_bounded_and_bound_to_the_question() {
             .is_err()
     );
     let other = with(&["context"], json!({"a": 1}));
-    let other = SearchRequest::read(Sought::Subject, &bytes(&other)).unwrap();
+    let other = SearchRequest::read(Sought::Subject, &bytes(&other), &ours()).unwrap();
     assert_ne!(other.digest, plain.digest);
 }
 
@@ -378,6 +394,8 @@ fn types_and_references_are_written_in_several_ways() {
         ("api_path", EntityType::API_PATH),
         ("api-path", EntityType::API_PATH),
         ("record", EntityType::named("Record")),
+        ("Shop::Record", EntityType::within("Shop", "Record")),
+        ("shop::my_record", EntityType::within("shop", "my_record")),
         ("", EntityType::named("")),
     ] {
         assert_eq!(entity_type(name), expected, "{name}");
@@ -416,13 +434,17 @@ fn types_and_references_are_written_in_several_ways() {
             EntityType::named("Record").id("record-1"),
         ),
         (
+            r#"Shop::Inner::Record::"a::\"b""#,
+            EntityType::within("Shop::Inner", "Record").id("a::\"b"),
+        ),
+        (
             r#"DataOS::Tag::"\u{1f600}\n""#,
             EntityType::TAG.id("\u{1f600}\n"),
         ),
     ] {
-        assert_eq!(resource_named(text).unwrap(), expected, "{text}");
+        assert_eq!(resource_named(text, &ours()).unwrap(), expected, "{text}");
         assert_eq!(
-            resource_named(&expected.to_string()).unwrap(),
+            resource_named(&expected.to_string(), &ours()).unwrap(),
             expected,
             "round trip"
         );
@@ -434,7 +456,10 @@ fn types_and_references_are_written_in_several_ways() {
         "DataOS::Tag::x",
         "DataOS::Tag::\"a:b/c\", DataOS::Tag::\"d:e/f\"",
     ] {
-        assert!(resource_named(wrong).unwrap_err().hint.is_some(), "{wrong}");
+        assert!(
+            resource_named(wrong, &ours()).unwrap_err().hint.is_some(),
+            "{wrong}"
+        );
     }
     assert!(principal_named("").is_err());
 }
@@ -646,7 +671,7 @@ fn a_permit_that_the_caller_cannot_honour_is_a_deny() {
         (json!([1]), false),
     ] {
         body["context"] = json!({"supported_obligations": list});
-        let read = Evaluation::read(&bytes(&body)).unwrap();
+        let read = Evaluation::read(&bytes(&body), &ours()).unwrap();
         assert_eq!(read.supported_obligations().is_ok(), is_taken, "{list}");
     }
 }
@@ -659,4 +684,93 @@ fn item_errors_are_closed_and_hide_what_failed_inside() {
     let shown = item_error(&Fault::internal("secret detail"));
     assert_eq!(shown["context"]["error"]["status"], 500);
     assert!(!shown.to_string().contains("secret"));
+}
+
+/// Types `Shop::Record`, `lib::case_file`, `Shop::Note`, `Lib::Note` and `Shop::User`; each of the
+/// first three has `Shop::read`, notes `Lib::read` too, and records `Shop::delete`.
+fn own() -> Vocabulary {
+    let of = EntityType::within;
+    let record = of("Shop", "Record");
+    let file = of("lib", "case_file");
+    let notes = [of("Shop", "Note"), of("Lib", "Note")];
+    let action = |name: &str| Action::Own(OwnAction::declare(name).unwrap());
+    let mut types: BTreeSet<EntityType> = [&record, &file, &of("Shop", "User")]
+        .into_iter()
+        .cloned()
+        .collect();
+    types.extend(notes.clone());
+    let readable = [record.clone(), file, notes[0].clone()];
+    Vocabulary::new(
+        types,
+        BTreeMap::from([
+            (action("Shop::read"), readable.to_vec()),
+            (action("Lib::read"), notes.to_vec()),
+            (action("Shop::delete"), vec![record]),
+            (action("Shop::select"), vec![EntityType::DATASET]),
+        ]),
+    )
+}
+
+#[test]
+fn short_names_mean_one_own_type_or_action_or_are_refused() {
+    let ask = |kind: &str, name: &str| {
+        let mut body = with(&["resource"], json!({"type": kind, "id": "r"}));
+        body["action"] = json!({"name": name});
+        let read = Evaluation::read(&bytes(&body), &own());
+        read.map(|read| format!("{} {}", read.action, read.resource))
+    };
+    for (kind, name, expected) in [
+        ("record", "read", "Shop::read Shop::Record::\"r\""),
+        ("Record", "Shop::read", "Shop::read Shop::Record::\"r\""),
+        ("Shop::Record", "delete", "Shop::delete Shop::Record::\"r\""),
+        ("case_file", "read", "Shop::read lib::case_file::\"r\""),
+        ("lib::case_file", "read", "Shop::read lib::case_file::\"r\""),
+        ("Lib::Note", "read", "Lib::read Lib::Note::\"r\""),
+        ("Shop::Note", "Shop::read", "Shop::read Shop::Note::\"r\""),
+        // Ours comes first, and stays what it is.
+        ("dataset", "delete", "delete DataOS::Dataset::\"r\""),
+        ("dataset", "select", "select DataOS::Dataset::\"r\""),
+        (
+            "dataset",
+            "Shop::select",
+            "Shop::select DataOS::Dataset::\"r\"",
+        ),
+        ("user", "read", "read DataOS::User::\"r\""),
+        // What is declared in no schema is nobody's.
+        ("DataOS::Record", "read", "read DataOS::Record::\"r\""),
+        ("Other::Record", "read", "read Other::Record::\"r\""),
+        ("record", "Other::read", "Other::read Shop::Record::\"r\""),
+    ] {
+        assert_eq!(ask(kind, name).unwrap(), expected, "{kind} {name}");
+    }
+    for (kind, name, place, message) in [
+        ("note", "read", "resource.type", "Lib::Note or Shop::Note"),
+        (
+            "Shop::Note",
+            "read",
+            "action.name",
+            "Lib::read or Shop::read",
+        ),
+    ] {
+        let fault = ask(kind, name).unwrap_err();
+        assert_eq!((field(&fault), fault.kind), (place, FaultKind::Invalid));
+        assert!(fault.message.contains(message), "{fault}");
+        assert_eq!(fault.reason, "name_ambiguous");
+    }
+    let record = EntityType::within("Shop", "Record");
+    let note = EntityType::within("Shop", "Note");
+    let read: Action = "Shop::read".parse().unwrap();
+    assert_eq!(super::action_name(read, &record, &own()), "read");
+    assert_eq!(super::action_name(read, &note, &own()), "Shop::read");
+    assert_eq!(type_name(&record), "Shop::Record");
+    let short = resource_named("record:r:1", &own()).unwrap();
+    assert_eq!(short, record.id("r:1"));
+}
+
+#[test]
+fn a_name_that_no_schema_declares_gets_no_handle() {
+    let body = with(&["action"], json!({"name": "Nobody::declares"}));
+    let read = Evaluation::read(&bytes(&body), &own()).unwrap();
+    assert_eq!(read.action().unwrap_err().reason, "action_unknown");
+    assert!(OwnAction::find("Nobody::declares").is_none());
 }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use dataos_model::{
     action::Action,
-    entity::EntityUid,
+    entity::{EntityType, EntityUid},
     fault::{Fault, FaultKind, Location},
     hash::Hash,
     json::{self, Bounds},
     value::Value,
+    vocabulary::Vocabulary,
 };
 use serde_json::{Map, Value as Json};
 
@@ -49,7 +50,7 @@ pub struct Evaluation {
     pub subject: EntityUid,
     /// What was sent about it.
     pub subject_properties: Map<String, Json>,
-    /// What.
+    /// What, by the whole name where there is such an action.
     pub action: String,
     /// What was sent about it.
     pub action_properties: Map<String, Json>,
@@ -151,10 +152,10 @@ impl Party {
     /// The entity that it names.
     ///
     /// # Errors
-    /// Type or id was not sent, or is too long.
-    pub(super) fn uid(&self, path: &str) -> Result<EntityUid, Fault> {
+    /// Type or id was not sent, or is too long, or the type means several own types.
+    pub(super) fn uid(&self, path: &str, vocabulary: &Vocabulary) -> Result<EntityUid, Fault> {
         let id = required(self.id.as_deref(), &format!("{path}.id"))?;
-        names::entity(self.kind(path)?, id, path)
+        names::entity_named(self.kind(path)?, id, vocabulary, path)
     }
 }
 
@@ -175,11 +176,25 @@ impl Operation {
         })
     }
 
+    /// Its name as the schema writes it, if there is such an action for such a resource.
+    ///
+    /// # Errors
+    /// It was not sent, or means several own actions.
+    pub(super) fn known_name(
+        &self,
+        of: &EntityType,
+        vocabulary: &Vocabulary,
+    ) -> Result<String, Fault> {
+        let sent = self.name()?;
+        let action = names::action_named(sent, Some(of), vocabulary)?;
+        Ok(action.map_or_else(|| sent.to_owned(), |action| action.name().to_owned()))
+    }
+
     /// Its name.
     ///
     /// # Errors
     /// It was not sent.
-    pub(super) fn name(&self) -> Result<&str, Fault> {
+    fn name(&self) -> Result<&str, Fault> {
         required(self.name.as_deref(), "action.name")
     }
 }
@@ -220,14 +235,15 @@ impl Parts {
         }
     }
 
-    pub(super) fn complete(self) -> Result<Evaluation, Fault> {
+    pub(super) fn complete(self, vocabulary: &Vocabulary) -> Result<Evaluation, Fault> {
         let subject = self.subject.ok_or_else(|| missing("subject"))?;
         let action = self.action.ok_or_else(|| missing("action"))?;
         let resource = self.resource.ok_or_else(|| missing("resource"))?;
+        let uid = resource.uid("resource", vocabulary)?;
         Ok(Evaluation {
-            subject: subject.uid("subject")?,
-            action: action.name()?.to_owned(),
-            resource: resource.uid("resource")?,
+            subject: subject.uid("subject", vocabulary)?,
+            action: action.known_name(&uid.entity_type, vocabulary)?,
+            resource: uid,
             subject_properties: subject.properties,
             action_properties: action.properties,
             resource_properties: resource.properties,
@@ -251,9 +267,10 @@ impl Evaluation {
     /// Reads the body of a single evaluation.
     ///
     /// # Errors
-    /// Malformed JSON, a bound exceeded, or a field that is missing or of another type.
-    pub fn read(bytes: &[u8]) -> Result<Self, Fault> {
-        Parts::read(&body(bytes)?)?.complete()
+    /// Malformed JSON, a bound exceeded, a field that is missing or of another type, or a name that
+    /// means several own types or actions.
+    pub fn read(bytes: &[u8], vocabulary: &Vocabulary) -> Result<Self, Fault> {
+        Parts::read(&body(bytes)?)?.complete(vocabulary)
     }
 
     /// The action, if there is one of that name.

@@ -7,7 +7,7 @@ use dataos_model::{clock::Clock, fault::Fault};
 use super::{Pdp, PdpConfig, read_all};
 use crate::{
     entities::Snapshot,
-    schema::{BaseSchema, SCHEMA_FILE},
+    schema::{BaseSchema, SchemaTexts},
     set::{PolicySet, Source},
     shadow::Shadow,
     source::Origin,
@@ -17,12 +17,12 @@ use crate::{
 impl Pdp {
     /// A PDP over these texts, without entities. There is no folder to reload.
     pub(crate) fn of_texts(
-        schema: &str,
+        schema: SchemaTexts<'_>,
         files: &BTreeMap<String, String>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, Fault> {
         let names = Arc::default();
-        let schema = Arc::new(BaseSchema::parse(SCHEMA_FILE, schema, &names)?);
+        let schema = Arc::new(BaseSchema::read(schema, &names)?);
         let read = |name: &String, text: &String| {
             let source = Source::read(&schema, name, Origin::File, text, None)?;
             Ok((name.clone(), source))

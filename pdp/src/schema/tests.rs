@@ -1,21 +1,21 @@
 use dataos_model::dataset::{Column, ColumnType};
 
 use super::*;
-use crate::shipped::shipped_policies;
+use crate::{convert::model_uid, shipped::shipped_policies};
 
 fn shipped() -> BaseSchema {
-    let (file, text) = shipped_policies()
+    let (_, text) = shipped_policies()
         .find(|(path, _)| *path == SCHEMA_FILE)
         .unwrap();
-    BaseSchema::parse(file, text, &Arc::default()).unwrap()
+    BaseSchema::parse(text, &Arc::default()).unwrap()
 }
 
 fn changed(from: &str, to: &str) -> String {
-    let (file, text) = shipped_policies()
+    let (_, text) = shipped_policies()
         .find(|(path, _)| *path == SCHEMA_FILE)
         .unwrap();
     assert!(text.contains(from));
-    BaseSchema::parse(file, &text.replace(from, to), &Arc::default())
+    BaseSchema::parse(&text.replace(from, to), &Arc::default())
         .unwrap_err()
         .to_string()
 }
@@ -75,7 +75,7 @@ fn a_schema_that_differs_from_the_code_is_refused() {
         "Set<".repeat(500),
         ">".repeat(500)
     );
-    let shown = BaseSchema::parse("s", &deep, &Arc::default())
+    let shown = BaseSchema::parse(&deep, &Arc::default())
         .unwrap_err()
         .to_string();
     assert!(shown.contains("NESTING_MAX"), "{shown}");
@@ -83,11 +83,10 @@ fn a_schema_that_differs_from_the_code_is_refused() {
 
 #[test]
 fn layout_does_not_change_the_digest() {
-    let (file, text) = shipped_policies()
+    let (_, text) = shipped_policies()
         .find(|(path, _)| *path == SCHEMA_FILE)
         .unwrap();
     let spaced = BaseSchema::parse(
-        file,
         &text.replace("    entity ", "// c\n entity "),
         &Arc::default(),
     )
@@ -96,9 +95,7 @@ fn layout_does_not_change_the_digest() {
     assert_ne!(spaced.text_hash, shipped().text_hash);
     let wider = text.replace("method?: String,", "method?: String, time?: Long,");
     assert_ne!(
-        BaseSchema::parse(file, &wider, &Arc::default())
-            .unwrap()
-            .hash,
+        BaseSchema::parse(&wider, &Arc::default()).unwrap().hash,
         shipped().hash
     );
 }

@@ -5,7 +5,7 @@ use dataos_model::principal::Principal;
 
 use super::*;
 use crate::{
-    convert::{action_uid, cedar_context, cedar_uid},
+    convert::{cedar_context, cedar_uid},
     shipped::shipped_policies,
     version::check_entity,
 };
@@ -34,7 +34,7 @@ fn shapes(text: &str) -> (Schema, Shapes) {
     let document = fragment.to_json_value().unwrap();
     (
         Schema::from_json_value(document.clone()).unwrap(),
-        Shapes::read(&document),
+        Shapes::read(&document, &Vocabulary::default()),
     )
 }
 
@@ -147,7 +147,7 @@ fn requests_of_the_shipped_schema_are_accepted_as_cedar_does() {
                     let asked = || {
                         Request::new(
                             cedar_uid(principal).unwrap(),
-                            action_uid(action.name()).unwrap(),
+                            cedar_uid(&EntityType::named("Action").id(action.name())).unwrap(),
                             cedar_uid(&resource).unwrap(),
                             cedar_context(context).unwrap(),
                             Some(&schema),

@@ -48,6 +48,22 @@ impl World {
         Self::open(folder)
     }
 
+    /// The shipped schema with these files, by path within the folder.
+    pub(crate) fn of_files(files: &[(&str, &str)]) -> Result<Self, Fault> {
+        let folder = tempfile::tempdir().unwrap();
+        write_schema(folder.path());
+        for (path, text) in files {
+            write_file(folder.path(), path, text);
+        }
+        let pdp = Pdp::open(PdpConfig::new(folder.path().to_owned()), Arc::new(Noon))?;
+        Ok(Self { pdp, folder })
+    }
+
+    /// Writes a file of the folder.
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        write_file(self.folder.path(), path, text);
+    }
+
     fn open(folder: TempDir) -> Self {
         let pdp = Pdp::open(PdpConfig::new(folder.path().to_owned()), Arc::new(Noon)).unwrap();
         pdp.apply(shop()).unwrap();
@@ -107,6 +123,12 @@ pub(crate) fn open_with_schema(text: &str) -> Result<Arc<Pdp>, Fault> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("schema.cedarschema"), text).unwrap();
     Pdp::open(PdpConfig::new(folder.path().to_owned()), Arc::new(Noon))
+}
+
+fn write_file(folder: &Path, path: &str, text: &str) {
+    let path = folder.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
 }
 
 fn write_schema(folder: &Path) {

@@ -11,6 +11,7 @@ use dataos_model::{
     policy::PolicyText,
     seams::{EntitySink, Policies},
     value::Value,
+    vocabulary::Vocabulary,
 };
 use dataos_pdp::{
     SCHEMA_FILE,
@@ -187,12 +188,13 @@ fn authzen_bodies() {
         format!(r#"{{"evaluations":[{evaluation},{evaluation}],"options":{{"evaluations_semantic":"deny_on_first_deny"}}}}"#),
         r#"{"subject":{"type":"user"},"action":{"name":"select"},"resource":{"type":"dataset","id":"x"},"page":{"limit":2}}"#.to_owned(),
     ];
+    let ours = Vocabulary::default();
     run("authzen", 20_000, &seeds, |text| {
         let bytes = text.as_bytes();
         let found = [
-            Evaluation::read(bytes).is_ok(),
-            Evaluations::read(bytes).is_ok(),
-            SearchRequest::read(Sought::Subject, bytes).is_ok(),
+            Evaluation::read(bytes, &ours).is_ok(),
+            Evaluations::read(bytes, &ours).is_ok(),
+            SearchRequest::read(Sought::Subject, bytes, &ours).is_ok(),
         ];
         found.contains(&true)
     });

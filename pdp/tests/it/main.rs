@@ -20,6 +20,8 @@ mod hostile;
 #[cfg(test)]
 mod messages;
 #[cfg(test)]
+mod own;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod rows;

@@ -324,12 +324,18 @@ fn folder_body(folder: &Path) -> Result<Value, Failure> {
             folder.display()
         )));
     }
-    Ok(json!({"schema": schema, "files": texts.files, "tests": texts.tests}))
+    Ok(json!({
+        "schema": schema,
+        "fragments": texts.fragments,
+        "files": texts.files,
+        "tests": texts.tests,
+    }))
 }
 
 #[derive(Default)]
 struct FolderTexts {
     schema: Option<String>,
+    fragments: Map<String, Value>,
     files: Map<String, Value>,
     tests: Map<String, Value>,
     bytes: usize,
@@ -355,13 +361,16 @@ impl FolderTexts {
             }
             let is_test =
                 inner.starts_with("tests/") && (name.ends_with(".yaml") || name.ends_with(".yml"));
-            if inner != "schema.cedarschema" && !name.ends_with(".cedar") && !is_test {
+            let is_schema = name.ends_with(".cedarschema");
+            if !is_schema && !name.ends_with(".cedar") && !is_test {
                 continue;
             }
             let text = read(&entry.path())?;
             self.bytes += text.len();
             if inner == "schema.cedarschema" {
                 self.schema = Some(text);
+            } else if is_schema {
+                self.fragments.insert(inner, Value::String(text));
             } else if is_test {
                 self.tests.insert(inner, Value::String(text));
             } else {

@@ -6,6 +6,7 @@ use dataos_model::{
     action::Action,
     fault::{Fault, FaultKind},
     record::{EntryKind, RecordQuery, StoredEntry},
+    vocabulary::Vocabulary,
 };
 use dataos_pdp::authzen::{Evaluation, principal_named, resource_named};
 use serde_json::{Map, Value, json};
@@ -165,7 +166,8 @@ fn evaluations(stored: &StoredEntry) -> Result<Vec<Evaluation>, String> {
 
 /// The resources of a record; a query names all its tables.
 fn resources(text: &str) -> Vec<dataos_model::entity::EntityUid> {
-    if let Ok(one) = resource_named(text) {
+    let ours = Vocabulary::default();
+    if let Ok(one) = resource_named(text, &ours) {
         return vec![one];
     }
     let parts = text.split("\", DataOS::");
@@ -176,7 +178,7 @@ fn resources(text: &str) -> Vec<dataos_model::entity::EntityUid> {
         .filter_map(|(position, part)| {
             let head = if position == 0 { "" } else { "DataOS::" };
             let tail = if position == last { "" } else { "\"" };
-            resource_named(&format!("{head}{part}{tail}")).ok()
+            resource_named(&format!("{head}{part}{tail}"), &ours).ok()
         })
         .collect()
 }

@@ -14,6 +14,7 @@ use dataos_model::{
     fault::{Fault, Location},
     hash::Hash,
     principal::Principal,
+    vocabulary::Vocabulary,
 };
 use dataos_pdp::authzen::{self, SearchRequest, Sought};
 use serde_json::{Map, Value, json};
@@ -38,13 +39,14 @@ pub(crate) async fn actions(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<An
 }
 
 async fn answered(gateway: &Arc<Gateway>, call: &Call, sought: Sought) -> Result<Answer, Fault> {
-    let request = SearchRequest::read(sought, &call.body)?;
+    let vocabulary = gateway.seams.explore.vocabulary();
+    let request = SearchRequest::read(sought, &call.body, &vocabulary)?;
     may_search(gateway, call, &request).await?;
     let page = page(gateway, call, &request).await?;
     let results: Vec<Value> = page
         .results
         .iter()
-        .map(|found| found.shown(&request))
+        .map(|found| found.shown(&request, &vocabulary))
         .collect();
     let mut about = Map::new();
     about.insert("next_token".to_owned(), json!(page.next_token));
@@ -87,9 +89,9 @@ pub(in super::super) struct Found {
 }
 
 impl Found {
-    fn shown(&self, request: &SearchRequest) -> Value {
+    fn shown(&self, request: &SearchRequest, vocabulary: &Vocabulary) -> Value {
         let mut shown = match request.sought {
-            Sought::Action => json!({"name": self.id}),
+            Sought::Action => json!({"name": self.action_name(request, vocabulary)}),
             _ => json!({"type": request.kind, "id": self.id}),
         };
         let obligations = authzen::obligations(&self.decision.obligations);
@@ -99,6 +101,14 @@ impl Found {
             fields.insert("obligations".to_owned(), Value::Array(obligations));
         }
         shown
+    }
+
+    /// The name by which an evaluation on this resource finds the action.
+    fn action_name(&self, request: &SearchRequest, vocabulary: &Vocabulary) -> &str {
+        match (self.id.parse(), &request.resource) {
+            (Ok(action), Some(uid)) => authzen::action_name(action, &uid.entity_type, vocabulary),
+            _ => &self.id,
+        }
     }
 }
 

@@ -58,7 +58,7 @@ fn everywhere(
             // What a condition on rows comes to is not known without a dataset.
             return None;
         }
-        for resource in action.resource_types() {
+        for resource in candidate.schema.vocabulary.resource_types(*action) {
             let kind = Kind {
                 action: *action,
                 resource,
