@@ -1,5 +1,5 @@
 //! The policies folder: `schema.cedarschema`, other `*.cedarschema` files with types and actions of
-//! one's own, and `*.cedar` files in folders by subject.
+//! one's own, `entities/*.json` with their entities, and `*.cedar` files in folders by subject.
 
 use std::{
     collections::BTreeMap,
@@ -8,12 +8,13 @@ use std::{
 };
 
 use crate::{
+    entity_files::is_entity_file,
     problem::Problem,
     scan::TEXT_BYTES_MAX,
     schema::{SCHEMA_FILE, SchemaTexts},
 };
 
-/// Most `.cedar` files in a folder.
+/// Most files in a folder.
 pub const FILES_MAX: usize = 10_000;
 /// Deepest nesting of folders.
 pub const FOLDER_DEPTH_MAX: usize = 8;
@@ -27,6 +28,8 @@ pub(crate) struct Folder {
     pub fragments: BTreeMap<String, String>,
     /// Texts of the `.cedar` files by path within the folder, with `/`.
     pub files: BTreeMap<String, String>,
+    /// Texts of the entity files by path within the folder, with `/`.
+    pub entities: BTreeMap<String, String>,
 }
 
 impl Folder {
@@ -38,6 +41,7 @@ impl Folder {
             ..problem.with_hint("every policies folder holds a schema; copy the shipped one")
         })?;
         let (mut fragments, mut files) = (BTreeMap::new(), BTreeMap::new());
+        let mut entities = BTreeMap::new();
         let mut waiting: Vec<(PathBuf, String, usize)> =
             vec![(folder.to_owned(), String::new(), 0)];
         while let Some((path, prefix, depth)) = waiting.pop() {
@@ -64,8 +68,11 @@ impl Folder {
                 } else if is_fragment(&inner) {
                     let text = read(&entry.path(), &inner)?;
                     fragments.insert(inner, text);
+                } else if is_entity_file(&inner) {
+                    let text = read(&entry.path(), &inner)?;
+                    entities.insert(inner, text);
                 }
-                if files.len() + fragments.len() > FILES_MAX {
+                if files.len() + fragments.len() + entities.len() > FILES_MAX {
                     let message = format!("more than {FILES_MAX} files (FILES_MAX)");
                     return Err(Problem::whole(&shown(&prefix), message));
                 }
@@ -75,6 +82,7 @@ impl Folder {
             schema,
             fragments,
             files,
+            entities,
         })
     }
 

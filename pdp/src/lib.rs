@@ -46,6 +46,7 @@ mod set;
 
 mod answers;
 mod entities;
+mod entity_files;
 mod version;
 
 mod decide;
@@ -69,6 +70,7 @@ pub mod analysis;
 pub use answers::RESIDUALS_MAX;
 pub use decide::Engine;
 pub use entities::{ANCESTORS_MAX, ENTITIES_MAX};
+pub use entity_files::{ENTITIES_FOLDER, ENTITY_FILE_BYTES_MAX, FILE_ENTITIES_MAX, entity_json};
 pub use folder::{FILES_MAX, FOLDER_DEPTH_MAX};
 pub use pdp::{Pdp, PdpConfig};
 pub use scan::{

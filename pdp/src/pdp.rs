@@ -16,7 +16,7 @@ use dataos_model::{
     access::{AccessRequest, DatasetAccess},
     clock::Clock,
     decision::{Decision, Request},
-    entity::{Entity, EntityChange, EntityUid},
+    entity::{Entity, EntityChange, EntityType, EntityUid},
     explain::{Explanation, Search, SearchPage},
     fault::{Fault, FaultKind},
     hash::Hash,
@@ -24,10 +24,12 @@ use dataos_model::{
     seams::{Decide, EntitySink, Explore, Policies},
     vocabulary::Vocabulary,
 };
+use serde_json::Value as Json;
 
 use crate::{
     decide::Engine,
     entities::{ANCESTORS_MAX, ENTITIES_MAX, Refused, Snapshot},
+    entity_files::{FileEntities, read_entity},
     folder::Folder,
     names::Names,
     problem::Problem,
@@ -35,7 +37,7 @@ use crate::{
     set::{PolicySet, Source, Sources},
     shadow::{DecisionCounts, Divergence, Shadow},
     source::Origin,
-    version::{Version, check_entity},
+    version::{Version, check_entities, check_entity},
 };
 
 /// What a PDP needs to start.
@@ -69,8 +71,8 @@ pub struct Pdp {
     config: PdpConfig,
     clock: Arc<dyn Clock>,
     active: ArcSwap<Version>,
-    /// Held from reading the active version to replacing it.
-    writing: Mutex<()>,
+    /// The entities that are in files; held from reading the active version to replacing it.
+    writing: Mutex<FileEntities>,
     /// Why the newest reload failed, until one succeeds.
     load_error: ArcSwapOption<Fault>,
     shadow: Shadow,
@@ -83,16 +85,23 @@ impl Pdp {
     /// The first problem, with file, line and column.
     pub fn open(config: PdpConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Fault> {
         let names = Arc::default();
-        let (schema, sources) = read_folder(&config, None, &names)?;
+        let Loaded {
+            schema,
+            sources,
+            entities: files,
+        } = read_folder(&config, None, &names)?;
         let policies = PolicySet::new(schema, sources, clock.now())?;
         tracing::info!(policy_set = %policies.hash, count = policies.len(), "policies loaded");
-        let version = Version::new(Arc::new(policies), Snapshot::empty(names));
+        let empty = Snapshot::empty(names);
+        let changes = FileEntities::default().changes(&files, &empty)?;
+        let entities = empty.with(changes).map_err(refused)?;
+        let version = Version::new(Arc::new(policies), entities);
         Ok(Arc::new(Self {
             shadow: Shadow::new(config.shadow_every),
             config,
             clock,
             active: ArcSwap::from_pointee(version),
-            writing: Mutex::default(),
+            writing: Mutex::new(files),
             load_error: ArcSwapOption::empty(),
         }))
     }
@@ -103,8 +112,8 @@ impl Pdp {
     /// The first problem, with file, line and column; the old set stays as a whole, and
     /// [`PolicySetInfo::load_error`] says so until a reload succeeds.
     pub fn reload(&self) -> Result<Hash, Fault> {
-        let _writing = self.write();
-        let loaded = self.reload_locked();
+        let mut files = self.write();
+        let loaded = self.reload_locked(&mut files);
         self.load_error
             .store(loaded.as_ref().err().cloned().map(Arc::new));
         if let Err(fault) = &loaded {
@@ -113,12 +122,22 @@ impl Pdp {
         loaded
     }
 
-    fn reload_locked(&self) -> Result<Hash, Fault> {
+    fn reload_locked(&self, files: &mut FileEntities) -> Result<Hash, Fault> {
         let version = self.active.load_full();
         let known = &version.policies;
-        let (schema, mut sources) = read_folder(&self.config, Some(known), &known.schema.names)?;
+        let Loaded {
+            schema,
+            mut sources,
+            entities: next,
+        } = read_folder(&self.config, Some(known), &known.schema.names)?;
+        let moved = files.changes(&next, &version.entities)?;
+        let entities = if moved.is_empty() {
+            version.entities.clone()
+        } else {
+            version.entities.with(moved).map_err(refused)?
+        };
         if schema.hash != version.policies.schema.hash {
-            version.check_entities(&schema)?;
+            check_entities(&entities, &schema)?;
         }
         for (name, source) in known.sources() {
             if !source.is_file() {
@@ -131,7 +150,43 @@ impl Pdp {
         } else {
             PolicySet::new(schema, sources, self.clock.now())?
         };
-        Ok(self.activate(&version, policies))
+        *files = next;
+        Ok(self.activate(policies, entities))
+    }
+
+    /// Digest of the entities that are in files of the folder.
+    pub fn file_entities_hash(&self) -> Hash {
+        self.write().hash()
+    }
+
+    /// The file of the folder that an entity is in.
+    pub fn entity_file(&self, uid: &EntityUid) -> Option<String> {
+        self.write().file(uid).map(str::to_owned)
+    }
+
+    /// An entity of an own type from Cedar's JSON form, checked against the schema, without effect.
+    ///
+    /// # Errors
+    /// It does not fit, or is of one of our types.
+    pub fn read_entity(&self, json: Json) -> Result<Entity, Fault> {
+        let version = self.active.load();
+        let schema = version.policies.schema.plain();
+        read_entity(json, schema.schema())
+            .map_err(|message| Fault::invalid(format!("the entity is not taken: {message}")))
+    }
+
+    /// Entities of a type in the order of their ids, at most `limit`, behind the id `after`.
+    pub fn entities_of(
+        &self,
+        of: &EntityType,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<Arc<Entity>> {
+        let version = self.active.load();
+        let entities = version.entities.of_type(of);
+        let is_before = |entity: &Arc<Entity>| after.is_some_and(|id| entity.uid.id.as_str() <= id);
+        let first = entities.partition_point(is_before);
+        entities.iter().skip(first).take(limit).cloned().collect()
     }
 
     /// Decides by evaluating every policy, as stock Cedar does: the oracle for the index, and what
@@ -189,21 +244,19 @@ impl Pdp {
         self.shadow.on_divergence(Box::new(alarm));
     }
 
-    fn write(&self) -> MutexGuard<'_, ()> {
+    fn write(&self) -> MutexGuard<'_, FileEntities> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes `policies` active; the same set again only keeps the older date.
-    fn activate(&self, version: &Version, policies: PolicySet) -> Hash {
+    /// Makes these active; the same set again only keeps the older date.
+    fn activate(&self, policies: PolicySet, entities: Snapshot) -> Hash {
         let hash = policies.hash;
-        if hash != version.policies.hash {
+        if hash != self.active.load().policies.hash {
             self.shadow.set_changed();
             tracing::info!(policy_set = %hash, count = policies.len(), "policies activated");
         }
-        self.active.store(Arc::new(Version::new(
-            Arc::new(policies),
-            version.entities.clone(),
-        )));
+        let version = Version::new(Arc::new(policies), entities);
+        self.active.store(Arc::new(version));
         hash
     }
 
@@ -250,12 +303,19 @@ fn changes(known: &PolicySet, sources: Sources) -> BTreeMap<String, Option<Arc<S
         .collect()
 }
 
+/// What a folder holds.
+struct Loaded {
+    schema: Arc<BaseSchema>,
+    sources: Sources,
+    entities: FileEntities,
+}
+
 /// Reads the folder; texts that did not change are taken from `known`.
 fn read_folder(
     config: &PdpConfig,
     known: Option<&PolicySet>,
     names: &Arc<Names>,
-) -> Result<(Arc<BaseSchema>, Sources), Fault> {
+) -> Result<Loaded, Fault> {
     let folder = Folder::read(&config.policies_dir)?;
     let known_schema = known.map(|known| &known.schema);
     let schema = match known_schema {
@@ -267,7 +327,11 @@ fn read_folder(
         let source = Source::read(&schema, name, Origin::File, text, known)?;
         Ok((name.clone(), source))
     };
-    Ok((Arc::clone(&schema), read_all(&folder.files, read)?))
+    Ok(Loaded {
+        sources: read_all(&folder.files, read)?,
+        entities: FileEntities::read(&folder.entities, schema.plain().schema())?,
+        schema,
+    })
 }
 
 /// Reads files on all cores; of several problems the first file's is told.
@@ -341,9 +405,15 @@ impl Explore for Pdp {
 
 impl EntitySink for Pdp {
     fn apply(&self, changes: Vec<EntityChange>) -> Result<Hash, Fault> {
-        let _writing = self.write();
+        let files = self.write();
         let version = self.active.load_full();
         for change in &changes {
+            let (EntityChange::Upsert(Entity { uid, .. }) | EntityChange::Remove(uid)) = change;
+            if let Some(file) = files.file(uid) {
+                let message = format!("{uid} is in {file} of the policies folder");
+                return Err(Fault::new(FaultKind::Conflict, message)
+                    .with_hint("change the file; the folder is loaded when it changes"));
+            }
             if let EntityChange::Upsert(entity) = change {
                 check_entity(entity, version.policies.schema.plain().schema())
                     .map_err(Fault::invalid)?;
@@ -406,14 +476,14 @@ impl Policies for Pdp {
         let _writing = self.write();
         let version = self.active.load_full();
         let policies = self.changed(&version, &[(&text.source, Some(&text.cedar))])?;
-        Ok(self.activate(&version, policies))
+        Ok(self.activate(policies, version.entities.clone()))
     }
 
     async fn remove(&self, source: &str) -> Result<Hash, Fault> {
         let _writing = self.write();
         let version = self.active.load_full();
         let policies = self.changed(&version, &[(source, None)])?;
-        Ok(self.activate(&version, policies))
+        Ok(self.activate(policies, version.entities.clone()))
     }
 }
 

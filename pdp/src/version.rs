@@ -202,15 +202,6 @@ impl Version {
             .map_err(|error| error.to_string())
     }
 
-    /// Whether all stored entities fit a schema that is about to replace the present one.
-    pub(crate) fn check_entities(&self, schema: &BaseSchema) -> Result<(), Fault> {
-        self.entities.all().try_for_each(|entity| {
-            check_entity(entity, schema.plain().schema()).map_err(|error| {
-                Fault::invalid(format!("{SCHEMA_FILE} does not fit what is known: {error}"))
-            })
-        })
-    }
-
     /// A deny that no policy determined.
     pub(crate) fn denied(&self, reason: Reason, detail: impl Into<String>) -> Decision {
         Decision {
@@ -224,6 +215,15 @@ impl Version {
             detail: detail.into(),
         }
     }
+}
+
+/// Whether all entities of a snapshot fit a schema that is about to replace the present one.
+pub(crate) fn check_entities(entities: &Snapshot, schema: &BaseSchema) -> Result<(), Fault> {
+    entities.all().try_for_each(|entity| {
+        check_entity(entity, schema.plain().schema()).map_err(|error| {
+            Fault::invalid(format!("{SCHEMA_FILE} does not fit what is known: {error}"))
+        })
+    })
 }
 
 /// Whether an entity fits the schema.

@@ -6,6 +6,7 @@ use cedar_policy::{PolicySet, ValidationResult, Validator};
 use dataos_model::fault::Location;
 
 use crate::{
+    entity_files::FileEntities,
     problem::Problem,
     scan::{Statement, position, statements},
     schema::BaseSchema,
@@ -71,7 +72,9 @@ impl Item {
 pub(super) struct Candidate<'a> {
     pub(super) schema: BaseSchema,
     pub(super) items: Vec<Item>,
-    texts: &'a Texts,
+    /// Entities of the folder's files.
+    pub(super) entities: FileEntities,
+    pub(super) texts: &'a Texts,
 }
 
 impl<'a> Candidate<'a> {
@@ -86,9 +89,15 @@ impl<'a> Candidate<'a> {
             load_file(&schema, file, text, &mut items, &mut findings);
         }
         findings.extend(duplicates(&items));
+        let entities = FileEntities::read(&texts.entities, schema.plain().schema());
+        let entities = entities.unwrap_or_else(|problem| {
+            findings.push(Finding::of_problem(Rule::Invalid, problem));
+            FileEntities::default()
+        });
         let candidate = Self {
             schema,
             items,
+            entities,
             texts,
         };
         (Some(candidate), findings)

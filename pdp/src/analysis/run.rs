@@ -107,7 +107,7 @@ fn test_deep(
     report.policies = candidate.items.len();
     let mut covered = BTreeSet::new();
     for (file, text) in &texts.tests {
-        let world = match World::of(file, text, texts, known) {
+        let world = match World::of(file, text, &candidate, known) {
             Ok(world) => world,
             Err(problem) => {
                 let finding = Finding::of_problem(Rule::TestInvalid, problem);
@@ -148,13 +148,26 @@ struct World {
 }
 
 impl World {
-    fn of(file: &str, text: &str, texts: &Texts, known: &[Arc<Entity>]) -> Result<Self, Problem> {
+    fn of(
+        file: &str,
+        text: &str,
+        candidate: &Candidate<'_>,
+        known: &[Arc<Entity>],
+    ) -> Result<Self, Problem> {
+        let texts = candidate.texts;
         let test = TestFile::parse(file, text)?;
         let fixtures = Fixtures::of(file, &test.fixtures)?;
         let refused = |fault: Fault| Problem::whole(file, fault.to_string());
         let pdp =
             Pdp::of_texts(texts.schema_texts(), &texts.files, Arc::new(Epoch)).map_err(refused)?;
-        let known = known.iter().map(|entity| entity.as_ref().clone());
+        // Own types that the candidate does not declare are none of its business.
+        let vocabulary = &candidate.schema.vocabulary;
+        let is_declared = |of: &EntityType| of.is_ours() || vocabulary.has_type(of);
+        let known = known
+            .iter()
+            .filter(|known| is_declared(&known.uid.entity_type));
+        let known = known.chain(candidate.entities.entities());
+        let known = known.map(|entity| entity.as_ref().clone());
         let entities: Vec<Entity> = known.chain(fixtures.entities.iter().cloned()).collect();
         let held = entities.iter().map(|entity| entity.uid.clone()).collect();
         let changes = entities.into_iter().map(EntityChange::Upsert);

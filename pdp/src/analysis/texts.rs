@@ -9,6 +9,7 @@ use std::{
 use dataos_model::fault::{Fault, Location};
 
 use crate::{
+    entity_files::is_entity_file,
     folder::{FOLDER_DEPTH_MAX, Folder, is_fragment},
     schema::SchemaTexts,
 };
@@ -29,6 +30,8 @@ pub struct Texts {
     pub fragments: BTreeMap<String, String>,
     /// Texts of the `.cedar` files by path within the folder.
     pub files: BTreeMap<String, String>,
+    /// Texts of the entity files by path within the folder.
+    pub entities: BTreeMap<String, String>,
     /// Texts of the test files by path within the folder.
     pub tests: BTreeMap<String, String>,
 }
@@ -43,11 +46,13 @@ impl Texts {
             schema,
             fragments,
             files,
+            entities,
         } = Folder::read(folder)?;
         Ok(Self {
             schema,
             fragments,
             files,
+            entities,
             tests: read_tests(folder)?,
         })
     }
@@ -63,6 +68,11 @@ impl Texts {
     /// Whether a path within the folder is that of a schema with types and actions of one's own.
     pub fn is_fragment(path: &str) -> bool {
         is_fragment(path)
+    }
+
+    /// Whether a path within the folder is that of a file with entities of one's own types.
+    pub fn is_entities(path: &str) -> bool {
+        is_entity_file(path)
     }
 
     /// Whether a path within the folder is that of a test file.

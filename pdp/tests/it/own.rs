@@ -72,6 +72,14 @@ when { context has soft && context.soft };
 when { resource.status };
 "#;
 
+const RECORDS: &str = r#"[
+  {"uid": {"type": "Shop::Folder", "id": "attic"}, "attrs": {"owner": {"type": "DataOS::User", "id": "ann"}}, "parents": []},
+  {"uid": {"type": "Shop::Record", "id": "f1"},
+   "attrs": {"status": "live", "level": 3, "place": {"city": "Bonn"}, "next": {"__entity": {"type": "Shop::Record", "id": "f1"}}},
+   "parents": [{"type": "Shop::Folder", "id": "attic"}, {"type": "DataOS::Tag", "id": "t"}],
+   "tags": {"k": "v"}}
+]"#;
+
 fn action(name: &str) -> Action {
     name.parse().unwrap()
 }
@@ -427,6 +435,11 @@ cases:
     action: Shop::write
     resource: Shop::Record::"r1"
     expect: {decision: allow, policies: [shop.write]}
+  - name: what a file holds is known
+    principal: {user: alice}
+    action: Shop::write
+    resource: Shop::Record::"f1"
+    expect: {decision: allow}
   - name: nobody writes what is closed
     principal: {user: alice}
     action: Shop::write
@@ -440,12 +453,18 @@ cases:
         schema,
         fragments,
         files: named("own.cedar", POLICIES),
+        entities: named("entities/more.json", RECORDS),
         tests: named("tests/own.yaml", cases),
     };
     let report = analysis::test(&texts, &[], None);
     assert!(report.has_passed(), "{report:#?}");
     let checked = analysis::check(&texts, &[]);
     assert_eq!(checked.errors(), 0, "{checked:#?}");
+    let damaged = Texts {
+        entities: named("entities/more.json", "[{}]"),
+        ..texts.clone()
+    };
+    assert_eq!(analysis::check(&damaged, &[]).errors(), 1);
     let matrix = analysis::matrix(&texts).unwrap().to_string();
     for line in [
         "Shop::read Shop::Record: allow by shop.read",
@@ -625,6 +644,147 @@ fn json(entity: &Entity) -> serde_json::Value {
         "parents": parents,
         "tags": map(&entity.tags),
     })
+}
+
+fn with_files() -> World {
+    let files = [
+        ("shop.cedarschema", SHOP),
+        ("lib.cedarschema", LIB),
+        ("own.cedar", POLICIES),
+        ("entities/shop.json", RECORDS),
+    ];
+    World::of_files(&files).unwrap()
+}
+
+#[test]
+fn entities_in_files_are_loaded_with_the_policies() {
+    let world = with_files();
+    let alice = user("alice", &[]);
+    let f1 = of("Shop::Record").id("f1");
+    assert_eq!(
+        reason(&world, &alice, "Shop::write", f1.clone()),
+        Reason::Permitted
+    );
+    let known = world.pdp.entity(&f1).unwrap();
+    assert_eq!(known.attributes["next"], Value::Entity(f1.clone()));
+    assert_eq!(known.tags["k"], Value::from("v"));
+    assert_eq!(known.parents.len(), 2);
+    // What is written is what is read.
+    let shown = dataos_pdp::entity_json(&known);
+    assert_eq!(world.pdp.read_entity(shown).unwrap(), *known);
+    // A file is changed in the folder alone.
+    let change = EntityChange::Remove(f1.clone());
+    let fault = world.pdp.apply(vec![change]).unwrap_err();
+    assert!(
+        fault.message.contains("is in entities/shop.json"),
+        "{fault}"
+    );
+    let before = (world.pdp.info().hash, world.pdp.file_entities_hash());
+    world.write("entities/shop.json", &RECORDS.replace("live", "archived"));
+    let after = (world.pdp.reload().unwrap(), world.pdp.file_entities_hash());
+    assert_eq!(before.0, after.0, "the policies are the same");
+    assert_ne!(before.1, after.1);
+    assert_eq!(
+        reason(&world, &alice, "Shop::write", f1.clone()),
+        Reason::NoPermit
+    );
+    world.write("entities/shop.json", "[]");
+    world.pdp.reload().unwrap();
+    assert_eq!(
+        reason(&world, &alice, "Shop::write", f1.clone()),
+        Reason::EntityMissing
+    );
+    // One entity has one home.
+    world
+        .pdp
+        .apply(vec![EntityChange::Upsert(record("f1", "live", &[]))])
+        .unwrap();
+    world.write("entities/shop.json", RECORDS);
+    let fault = world.pdp.reload().unwrap_err();
+    assert!(
+        fault.message.contains("applied over REST already"),
+        "{fault}"
+    );
+    assert_eq!(reason(&world, &alice, "Shop::write", f1), Reason::Permitted);
+}
+
+#[test]
+fn a_bad_entity_file_refuses_the_whole_load() {
+    let world = with_files();
+    let hash = world.pdp.info().hash;
+    let item = |uid: &str, attrs: &str, more: &str| {
+        format!("[{{\"uid\": {uid}, \"attrs\": {attrs}, \"parents\": []{more}}}]")
+    };
+    let one = r#"{"type": "Shop::Record", "id": "x"}"#;
+    let good = r#"{"status": "live", "level": 1}"#;
+    let folder = |id: &str, parent: &str| {
+        format!(
+            r#"{{"uid": {{"type": "Shop::Folder", "id": "{id}"}}, "attrs": {{}}, "parents": [{{"type": "Shop::Folder", "id": "{parent}"}}]}}"#
+        )
+    };
+    for (text, expected) in [
+        (
+            item(one, r#"{"status": "live", "level": NaN}"#, ""),
+            "entities/bad.json:1:",
+        ),
+        (item(one, r#"{"status": "live", "level": 1.5}"#, ""), "1.5"),
+        (
+            item(one, r#"{"status": "live", "level": 1e99}"#, ""),
+            "entities/bad.json",
+        ),
+        (
+            item(one, r#"{"status": "live", "status": "x", "level": 1}"#, ""),
+            "a key is given twice",
+        ),
+        (item(one, r#"{"status": 1, "level": 1}"#, ""), "`status`"),
+        (item(one, r#"{"level": 1}"#, ""), "`status`"),
+        (
+            item(one, r#"{"status": "live", "level": 1, "extra": 1}"#, ""),
+            "extra",
+        ),
+        (item(one, r#"{"status": null, "level": 1}"#, ""), "null"),
+        (item(one, good, r#", "color": 1"#), "unknown field `color`"),
+        (
+            item(r#"{"type": "Shop::Nothing", "id": "x"}"#, "{}", ""),
+            "Shop::Nothing",
+        ),
+        (item(r#"{"type": "Record", "id": "x"}"#, good, ""), "Record"),
+        (
+            item(r#"{"type": "DataOS::User", "id": "x"}"#, "{}", ""),
+            "only entities of types of one's own",
+        ),
+        (item(r#"{"id": "x"}"#, good, ""), "entity 1: "),
+        (
+            item(one, good, "").replace("[]", r#"[{"type": "Lib::Record", "id": "r"}]"#),
+            "Lib::Record",
+        ),
+        (
+            format!("[{0}, {0}]", folder("a", "b")),
+            "is in entities/bad.json already",
+        ),
+        (format!("[{}]", folder("a", "a")), "its own ancestor"),
+        (
+            format!("[{}, {}]", folder("a", "b"), folder("b", "a")),
+            "its own ancestor",
+        ),
+        (RECORDS.to_owned(), "is in entities/bad.json already"),
+        ("{}".to_owned(), "not a list of entities"),
+        (
+            format!("{}1{}", "[".repeat(60), "]".repeat(60)),
+            "nested deeper",
+        ),
+        (String::new(), "entities/bad.json"),
+    ] {
+        world.write("entities/bad.json", &text);
+        let shown = world.pdp.reload().unwrap_err().to_string();
+        assert!(shown.contains(expected), "{text}: {shown}");
+        assert_eq!(world.pdp.info().hash, hash);
+        let f1 = of("Shop::Record").id("f1");
+        assert!(world.pdp.entity(&f1).is_some(), "the old entities stay");
+    }
+    std::fs::remove_file(world.folder.path().join("entities/bad.json")).unwrap();
+    world.pdp.reload().unwrap();
+    assert_eq!(world.pdp.info().load_error, None);
 }
 
 #[test]
