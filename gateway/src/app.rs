@@ -31,7 +31,7 @@ pub use attach::Attached;
 use crate::{
     accept::{self, Acceptor},
     accounts::Accounts,
-    applied::{self, AppliedPolicies},
+    applied::{self, AppliedEntities, AppliedPolicies},
     authenticate::{Authenticator, api_key::Pepper, token::Tokens},
     authzen_keys::AuthzenKeys,
     certificates::{self, Certificates},
@@ -77,6 +77,7 @@ struct Rooms {
     secrets: Arc<SealedSecrets>,
     accounts: Arc<Accounts>,
     applied: Arc<AppliedPolicies>,
+    entities: Arc<AppliedEntities>,
     pdp: Arc<Pdp>,
     log: Arc<AuditLog>,
     catalog: Arc<Catalog>,
@@ -208,7 +209,7 @@ impl Rooms {
     async fn open(config: &Config, folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
         let secrets = Arc::new(SealedSecrets::open(folder)?);
         let pepper = Pepper::new(&secrets.get_or_create(PEPPER).await?);
-        let (pdp, applied) = open_policies(config, folder, Arc::clone(&clock)).await?;
+        let (pdp, applied, entities) = open_policies(config, folder, Arc::clone(&clock)).await?;
         let store = Store::open(&config.metadata, &folder.join("accounts.db")).await?;
         let accounts =
             Arc::new(Accounts::open(store, Arc::clone(&pdp) as _, pepper, clock.now()).await?);
@@ -264,6 +265,7 @@ impl Rooms {
             secrets,
             accounts,
             applied,
+            entities,
             pdp,
             log,
             catalog,
@@ -293,6 +295,7 @@ impl Rooms {
             seams,
             accounts,
             Arc::clone(&self.applied),
+            Arc::clone(&self.entities),
             authenticator,
             GatewayConfig {
                 limits: config.limits.clone(),
@@ -385,19 +388,21 @@ fn check_data_folder(config: &Config, directory: &DataDirectory) -> Result<(), F
     Ok(())
 }
 
-/// The PDP over the policies folder, with the texts that were applied over REST in force.
+/// The PDP over the policies folder, with the texts and entities that were applied over REST.
 async fn open_policies(
     config: &Config,
     folder: &Path,
     clock: Arc<dyn Clock>,
-) -> Result<(Arc<Pdp>, Arc<AppliedPolicies>), Fault> {
+) -> Result<(Arc<Pdp>, Arc<AppliedPolicies>, Arc<AppliedEntities>), Fault> {
     if config.policies_dir.starts_with(&config.data_dir) && !config.policies_dir.exists() {
         dataos_pdp::write_shipped(&config.policies_dir)?;
     }
     let pdp = Pdp::open(PdpConfig::new(config.policies_dir.clone()), clock)?;
+    let kept = folder.join(applied::ENTITIES_FOLDER);
+    let entities = AppliedEntities::open(kept, Arc::clone(&pdp))?;
     let texts = folder.join(applied::FOLDER);
     let applied = AppliedPolicies::open(texts, Arc::clone(&pdp) as _).await?;
-    Ok((pdp, Arc::new(applied)))
+    Ok((pdp, Arc::new(applied), Arc::new(entities)))
 }
 
 async fn open_certificates(

@@ -6,15 +6,11 @@
 //! the metadata database, because a policy that denies must be in force before anything else opens,
 //! and because a person with nothing but a shell can read them and take one away.
 
+mod entities;
+mod kept;
 mod precondition;
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use dataos_model::{
     fault::{Fault, FaultKind},
@@ -24,7 +20,8 @@ use dataos_model::{
 };
 use tokio::sync::Mutex;
 
-use crate::data_directory::write_atomic;
+pub(crate) use entities::{AppliedEntities, ENTITIES_FOLDER, EntityChanged};
+use kept::Kept;
 pub(crate) use precondition::Precondition;
 
 /// Folder within the data directory.
@@ -35,7 +32,6 @@ const TEXTS_MAX: usize = 10_000;
 const NAME_BYTES_MAX: usize = 63;
 /// How files of texts end.
 const FILE_END: &str = ".cedar";
-const FILE_MODE: u32 = 0o600;
 
 /// An applied text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +65,7 @@ pub(crate) struct Changed {
 /// The applied texts.
 #[derive(Debug)]
 pub(crate) struct AppliedPolicies {
-    folder: PathBuf,
+    kept: Kept,
     policies: Arc<dyn Policies>,
     /// By name; held from the look at a text to its replacement, on disk and in force.
     texts: Mutex<BTreeMap<String, AppliedText>>,
@@ -81,28 +77,17 @@ impl AppliedPolicies {
     /// # Errors
     /// A text that cannot be read, or that does not fit the policies folder any more.
     pub(crate) async fn open(folder: PathBuf, policies: Arc<dyn Policies>) -> Result<Self, Fault> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .map_err(|error| unusable(&folder, &error))?;
+        let (kept, files) = Kept::open(folder, FILE_END)?;
         let mut texts = BTreeMap::new();
-        for entry in fs::read_dir(&folder).map_err(|error| unusable(&folder, &error))? {
-            let path = entry.map_err(|error| unusable(&folder, &error))?.path();
-            let file = path.file_name().and_then(|name| name.to_str());
-            let Some(name) = file.and_then(|file| file.strip_suffix(FILE_END)) else {
-                // Left by a write that was interrupted.
-                continue;
-            };
-            let cedar = fs::read_to_string(&path).map_err(|error| unusable(&path, &error))?;
+        for (name, cedar) in files {
             let text = PolicyText {
-                source: name.to_owned(),
+                source: name.clone(),
                 cedar: cedar.clone(),
             };
             policies.put(text).await.map_err(|fault| {
                 let hint = format!(
                     "take back the last change of the policies folder, or move {} away",
-                    path.display()
+                    kept.path(&name).display()
                 );
                 Fault {
                     message: format!("the applied policy text `{name}`: {}", fault.message),
@@ -110,10 +95,10 @@ impl AppliedPolicies {
                 }
                 .with_hint(hint)
             })?;
-            texts.insert(name.to_owned(), AppliedText::new(cedar));
+            texts.insert(name, AppliedText::new(cedar));
         }
         Ok(Self {
-            folder,
+            kept,
             policies,
             texts: Mutex::new(texts),
         })
@@ -153,12 +138,13 @@ impl AppliedPolicies {
             cedar: cedar.clone(),
         };
         self.policies.check(std::slice::from_ref(&text)).await?;
-        self.write(name, Some(&cedar))?;
+        self.kept.write(name, Some(&cedar))?;
         let policy_set = match self.policies.put(text).await {
             Ok(policy_set) => policy_set,
             // The folder was reloaded in between and does not fit any more.
             Err(fault) => {
-                self.write(name, known.as_ref().map(|text| text.cedar.as_str()))?;
+                self.kept
+                    .write(name, known.as_ref().map(|text| text.cedar.as_str()))?;
                 return Err(fault);
             }
         };
@@ -186,11 +172,11 @@ impl AppliedPolicies {
             return Err(self.not_applied(name));
         };
         precondition.check(name, Some(known.tag))?;
-        self.write(name, None)?;
+        self.kept.write(name, None)?;
         let policy_set = match self.policies.remove(name).await {
             Ok(policy_set) => policy_set,
             Err(fault) => {
-                self.write(name, Some(&known.cedar))?;
+                self.kept.write(name, Some(&known.cedar))?;
                 return Err(fault);
             }
         };
@@ -209,23 +195,6 @@ impl AppliedPolicies {
             _ => Fault::not_found(format!("no policy text `{name}` is applied"))
                 .with_hint("dataos-ctl policy list shows where each policy comes from"),
         }
-    }
-
-    fn write(&self, name: &str, cedar: Option<&str>) -> Result<(), Fault> {
-        let path = self.folder.join(format!("{name}{FILE_END}"));
-        let written = match cedar {
-            Some(cedar) => write_atomic(&path, cedar.as_bytes(), FILE_MODE),
-            None => remove(&path, &self.folder),
-        };
-        written.map_err(|error| unusable(&path, &error))
-    }
-}
-
-/// Removes a file, and makes that durable.
-fn remove(path: &Path, folder: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => fs::File::open(folder)?.sync_all(),
     }
 }
 
@@ -258,11 +227,6 @@ fn check_name(name: &str) -> Result<(), Fault> {
     Err(Fault::invalid(format!("`{name}` is no name for a policy text")).with_hint(format!(
         "use a to z, 0 to 9, `.`, `_` and `-`, starting with a letter or digit, at most {NAME_BYTES_MAX} bytes"
     )))
-}
-
-fn unusable(path: &Path, error: &io::Error) -> Fault {
-    Fault::unavailable(format!("{}: {error}", path.display()))
-        .with_hint("check space and permissions of the data directory")
 }
 
 #[cfg(test)]

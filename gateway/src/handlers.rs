@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod authorize;
 pub(crate) mod authzen;
 pub(crate) mod catalog;
+pub(crate) mod entities;
 pub(crate) mod overview;
 pub(crate) mod policies;
 pub(crate) mod policy_texts;

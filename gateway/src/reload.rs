@@ -59,12 +59,16 @@ pub(crate) fn watch(
 }
 
 async fn reload(pdp: &Arc<Pdp>, record: &dyn Record) {
-    let before = pdp.info();
+    let (before, entities_before) = (pdp.info(), pdp.file_entities_hash());
     let loading = Arc::clone(pdp);
     let loaded = tokio::task::spawn_blocking(move || loading.reload()).await;
+    let entities = pdp.file_entities_hash();
+    let is_same = entities == entities_before && before.load_error.is_none();
     let entry = match loaded {
-        Ok(Ok(hash)) if hash == before.hash && before.load_error.is_none() => return,
-        Ok(Ok(hash)) => entry(hash, "policies_loaded").with_fact("before", before.hash),
+        Ok(Ok(hash)) if hash == before.hash && is_same => return,
+        Ok(Ok(hash)) => entry(hash, "policies_loaded")
+            .with_fact("before", before.hash)
+            .with_fact("entities", entities),
         Ok(Err(fault)) => {
             let mut entry = entry(before.hash, "policies_refused").with_fact("problem", &fault);
             entry.reason = "load_failed".to_owned();

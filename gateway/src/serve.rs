@@ -31,7 +31,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     accounts::Accounts,
-    applied::AppliedPolicies,
+    applied::{AppliedEntities, AppliedPolicies},
     authenticate::Authenticator,
     authzen_keys::AuthzenKeys,
     config::{AuthzenConfig, Limits},
@@ -85,6 +85,7 @@ pub(crate) struct Gateway {
     pub(crate) advice: Arc<dyn Decide>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) applied: Arc<AppliedPolicies>,
+    pub(crate) entities: Arc<AppliedEntities>,
     /// Places for candidates that are being checked or tested.
     pub(crate) candidates: Arc<Semaphore>,
     pub(crate) authenticator: Authenticator,
@@ -148,6 +149,7 @@ impl Gateway {
         seams: Seams,
         accounts: Arc<Accounts>,
         applied: Arc<AppliedPolicies>,
+        entities: Arc<AppliedEntities>,
         authenticator: Authenticator,
         config: GatewayConfig,
     ) -> Self {
@@ -161,6 +163,7 @@ impl Gateway {
             },
             accounts,
             applied,
+            entities,
             candidates: Arc::new(Semaphore::new(CANDIDATES_MAX)),
             authenticator,
             limits: config.limits,

@@ -13,6 +13,7 @@ mod demo;
 mod filters;
 mod journey;
 mod metadata;
+mod own_types;
 mod policy_code;
 mod refusals;
 mod secrets;

@@ -72,6 +72,9 @@ pub(crate) enum Command {
     /// Policies in force, applied texts, and policies as code.
     #[command(subcommand)]
     Policy(Policy),
+    /// Entities of types of one's own, applied over REST.
+    #[command(subcommand)]
+    Entities(Entities),
     /// May somebody do this? Exit code 3 if not.
     Can(Can),
     /// Who may do this?
@@ -377,6 +380,52 @@ pub(crate) enum Policy {
         /// Change nothing; fail if a file would change.
         #[arg(long)]
         check: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Entities {
+    /// List the entities of own types.
+    List {
+        /// Only of this type: `record`, or whole, `Shop::Record`.
+        #[arg(long = "type")]
+        of: Option<String>,
+        /// Most entities.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        /// Where the page before ended.
+        #[arg(long)]
+        token: Option<String>,
+    },
+    /// Show one entity in Cedar's JSON form, with its ETag (`--json`).
+    Get {
+        /// Its type.
+        of: String,
+        /// Its id.
+        id: String,
+    },
+    /// Apply an entity: checked, known at once, kept over restarts.
+    Put {
+        /// Its type.
+        of: String,
+        /// Its id.
+        id: String,
+        /// File with the entity as Cedar's JSON has it, or `-` for standard input.
+        #[arg(short, long)]
+        file: PathBuf,
+        /// Replace the entity that has this ETag; without it the entity must be new.
+        #[arg(long)]
+        etag: Option<String>,
+    },
+    /// Take an applied entity away.
+    Delete {
+        /// Its type.
+        of: String,
+        /// Its id.
+        id: String,
+        /// Only if the entity still has this ETag.
+        #[arg(long)]
+        etag: Option<String>,
     },
 }
 

@@ -89,6 +89,17 @@ impl Client {
         json(self.send_if(Method::PUT, path, condition, body).await?).await
     }
 
+    /// Puts JSON as it was written if a condition holds: what is wrong with it is for the server to say.
+    pub(crate) async fn put_json_text(
+        &self,
+        path: &str,
+        condition: (&'static str, String),
+        body: String,
+    ) -> Result<Value, Failure> {
+        let body = Body::JsonText(body);
+        json(self.send_if(Method::PUT, path, condition, body).await?).await
+    }
+
     /// Deletes if a condition holds.
     pub(crate) async fn delete_if(
         &self,
@@ -230,6 +241,7 @@ enum Body<'a> {
     Json(&'a Value),
     Yaml(String),
     Text(String),
+    JsonText(String),
 }
 
 impl Body<'_> {
@@ -242,6 +254,9 @@ impl Body<'_> {
                 .body(text),
             Self::Text(text) => request
                 .header(header::CONTENT_TYPE, "text/plain")
+                .body(text),
+            Self::JsonText(text) => request
+                .header(header::CONTENT_TYPE, "application/json")
                 .body(text),
         }
     }

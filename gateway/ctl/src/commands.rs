@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod catalog;
 mod decision;
+mod entities;
 mod identity;
 mod policy;
 mod query;
@@ -54,6 +55,7 @@ async fn call(command: Command, client: &Client, output: &Output) -> Result<Answ
         Command::Query(query) => query::run(client, &query).await,
         Command::Audit(command) => audit::run(client, command).await,
         Command::Catalog(command) => catalog::run(client, command).await,
+        Command::Entities(command) => entities::run(client, &command).await,
         Command::User(command) => identity::user(client, command).await,
         Command::Apikey(command) => identity::apikey(client, &command).await,
         Command::Health => access::health(client).await,

@@ -59,13 +59,13 @@ impl Precondition {
                     FaultKind::PreconditionRequired,
                     format!("`{name}` exists; a change without If-Match could undo another one"),
                 )
-                .with_hint("get the text, and send its ETag as If-Match")),
+                .with_hint("get it, and send its ETag as If-Match")),
             };
         }
         let present = present.map(|tag| tag.to_string());
         let failed = |message: String| {
             Err(Fault::new(FaultKind::PreconditionFailed, message)
-                .with_hint("get the text again, and repeat the change on what is there now"))
+                .with_hint("get it again, and repeat the change on what is there now"))
         };
         match (&self.if_match, present.as_deref()) {
             (Some(_), None) => return failed(format!("`{name}` does not exist")),

@@ -30,6 +30,8 @@ struct FolderBody {
     fragments: BTreeMap<String, String>,
     files: BTreeMap<String, String>,
     #[serde(default)]
+    entities: BTreeMap<String, String>,
+    #[serde(default)]
     tests: BTreeMap<String, String>,
 }
 
@@ -158,6 +160,7 @@ fn texts(call: &Call) -> Result<Texts, Fault> {
         schema,
         fragments,
         files,
+        entities,
         tests,
     } = body(call)?;
     match tests.keys().find(|path| !Texts::is_test(path)) {
@@ -165,6 +168,7 @@ fn texts(call: &Call) -> Result<Texts, Fault> {
             schema,
             fragments,
             files,
+            entities,
             tests,
         }),
         Some(path) => Err(Fault::invalid(format!(
@@ -210,12 +214,12 @@ fn summary(name: &str, source: &Source, applied: Option<&AppliedText>) -> Value 
     })
 }
 
-fn precondition(call: &Call) -> Result<Precondition, Fault> {
+pub(super) fn precondition(call: &Call) -> Result<Precondition, Fault> {
     let head = &call.head;
     Precondition::parse(head.if_match.as_deref(), head.if_none_match.as_deref())
 }
 
-fn tagged(answer: Answer, tag: Hash) -> Result<Answer, Fault> {
+pub(super) fn tagged(answer: Answer, tag: Hash) -> Result<Answer, Fault> {
     let value = HeaderValue::from_str(&format!("\"{tag}\""))
         .map_err(|_| Fault::internal("a digest that is no header value"))?;
     Ok(answer.with_header(header::ETAG, value))

@@ -52,6 +52,8 @@ pub(super) fn texts_at(folder: &Path, revision: &str) -> Result<Texts, Fault> {
             texts.tests.insert((*path).to_owned(), text);
         } else if Texts::is_fragment(path) {
             texts.fragments.insert((*path).to_owned(), text);
+        } else if Texts::is_entities(path) {
+            texts.entities.insert((*path).to_owned(), text);
         } else {
             texts.files.insert((*path).to_owned(), text);
         }
@@ -72,7 +74,7 @@ fn is_wanted(path: &str) -> bool {
         .extension()
         .is_some_and(|end| end == "cedar");
     let is_schema = path == SCHEMA_FILE || Texts::is_fragment(path);
-    !is_hidden && (is_schema || is_policy || Texts::is_test(path))
+    !is_hidden && (is_schema || is_policy || Texts::is_test(path) || Texts::is_entities(path))
 }
 
 fn commit(folder: &Path, revision: &str) -> Result<String, Fault> {

@@ -6,8 +6,8 @@ use super::{Handler, Hold, Route};
 use crate::{
     decide::Subject,
     handlers::{
-        access, audit, authorize, authzen, catalog, overview, policies, policy_texts, public,
-        query, resources, session, users,
+        access, audit, authorize, authzen, catalog, entities, overview, policies, policy_texts,
+        public, query, resources, session, users,
     },
     limits::Verb,
 };
@@ -238,6 +238,38 @@ pub(crate) static ROUTES: &[Route] = &[
         Subject::PolicySet,
         "Take an applied policy text away",
         |g, c| Box::pin(policy_texts::delete(g, c)),
+    ),
+    read(
+        "/api/v1/entities",
+        Action::ViewPolicy,
+        Subject::PolicySet,
+        "Entities of one's own types",
+        |g, c| Box::pin(entities::list(g, c)),
+    )
+    .with_query(&["type", "limit", "token"]),
+    read(
+        "/api/v1/entities/{type}/{path...}",
+        Action::ViewPolicy,
+        Subject::PolicySet,
+        "One entity",
+        |g, c| Box::pin(entities::get(g, c)),
+    ),
+    change(
+        Verb::Put,
+        "/api/v1/entities/{type}/{path...}",
+        Action::ChangePolicy,
+        Subject::PolicySet,
+        "Apply an entity",
+        |g, c| Box::pin(entities::put(g, c)),
+    )
+    .taking(JSON),
+    change(
+        Verb::Delete,
+        "/api/v1/entities/{type}/{path...}",
+        Action::ChangePolicy,
+        Subject::PolicySet,
+        "Take an applied entity away",
+        |g, c| Box::pin(entities::delete(g, c)),
     ),
     change(
         Verb::Post,

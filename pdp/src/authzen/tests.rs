@@ -386,6 +386,7 @@ fn pages_are_bounded_and_bound_to_the_question() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table for each kind of name")]
 fn types_and_references_are_written_in_several_ways() {
     for (name, expected) in [
         ("user", EntityType::USER),

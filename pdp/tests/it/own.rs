@@ -709,6 +709,7 @@ fn entities_in_files_are_loaded_with_the_policies() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of bad files")]
 fn a_bad_entity_file_refuses_the_whole_load() {
     let world = with_files();
     let hash = world.pdp.info().hash;

@@ -283,7 +283,7 @@ fn address(name: &str) -> String {
 }
 
 /// An entity tag as headers carry it.
-fn quoted(etag: &str) -> String {
+pub(super) fn quoted(etag: &str) -> String {
     if etag == "*" || etag.starts_with('"') {
         etag.to_owned()
     } else {
@@ -291,7 +291,7 @@ fn quoted(etag: &str) -> String {
     }
 }
 
-fn read(file: &Path) -> Result<String, Failure> {
+pub(super) fn read(file: &Path) -> Result<String, Failure> {
     let failed = |error| Failure::failed(format!("cannot read {}: {error}", file.display()));
     let mut text = String::new();
     if file == Path::new("-") {
@@ -328,6 +328,7 @@ fn folder_body(folder: &Path) -> Result<Value, Failure> {
         "schema": schema,
         "fragments": texts.fragments,
         "files": texts.files,
+        "entities": texts.entities,
         "tests": texts.tests,
     }))
 }
@@ -337,6 +338,7 @@ struct FolderTexts {
     schema: Option<String>,
     fragments: Map<String, Value>,
     files: Map<String, Value>,
+    entities: Map<String, Value>,
     tests: Map<String, Value>,
     bytes: usize,
 }
@@ -362,7 +364,8 @@ impl FolderTexts {
             let is_test =
                 inner.starts_with("tests/") && (name.ends_with(".yaml") || name.ends_with(".yml"));
             let is_schema = name.ends_with(".cedarschema");
-            if !is_schema && !name.ends_with(".cedar") && !is_test {
+            let is_entities = inner.starts_with("entities/") && name.ends_with(".json");
+            if !is_schema && !name.ends_with(".cedar") && !is_test && !is_entities {
                 continue;
             }
             let text = read(&entry.path())?;
@@ -371,6 +374,8 @@ impl FolderTexts {
                 self.schema = Some(text);
             } else if is_schema {
                 self.fragments.insert(inner, Value::String(text));
+            } else if is_entities {
+                self.entities.insert(inner, Value::String(text));
             } else if is_test {
                 self.tests.insert(inner, Value::String(text));
             } else {

@@ -36,7 +36,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     accounts::{Accounts, User, fake_sink::FakeSink},
-    applied::AppliedPolicies,
+    applied::{AppliedEntities, AppliedPolicies},
     authenticate::{Authenticator, api_key::Pepper, token::Tokens},
     authzen_keys::AuthzenKeys,
     config::{AuthzenConfig, Limits},
@@ -471,6 +471,18 @@ async fn applied(folder: &std::path::Path, policies: Arc<FakePolicies>) -> Arc<A
     Arc::new(AppliedPolicies::open(folder, policies).await.unwrap())
 }
 
+/// No policies and no own types.
+fn applied_entities(folder: &std::path::Path) -> Arc<AppliedEntities> {
+    let policies = folder.join("policies");
+    std::fs::create_dir(&policies).unwrap();
+    let mut shipped = dataos_pdp::shipped_policies();
+    let schema = shipped.find(|(path, _)| *path == dataos_pdp::SCHEMA_FILE);
+    std::fs::write(policies.join(dataos_pdp::SCHEMA_FILE), schema.unwrap().1).unwrap();
+    let config = dataos_pdp::PdpConfig::new(policies);
+    let pdp = dataos_pdp::Pdp::open(config, Arc::new(FixedClock)).unwrap();
+    Arc::new(AppliedEntities::open(folder.join("entities"), pdp).unwrap())
+}
+
 fn config() -> GatewayConfig {
     GatewayConfig {
         limits: Limits {
@@ -543,7 +555,8 @@ pub(super) async fn scene() -> Scene {
     };
     let tokens = Tokens::open(&[], Arc::clone(&accounts), clock.now()).unwrap();
     let authenticator = Authenticator::new(Arc::clone(&accounts), tokens, clock);
-    let gateway = Gateway::new(seams, accounts, applied, authenticator, config());
+    let entities = applied_entities(folder.path());
+    let gateway = Gateway::new(seams, accounts, applied, entities, authenticator, config());
     Scene {
         gateway: Arc::new(gateway),
         record,

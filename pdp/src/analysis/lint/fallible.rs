@@ -199,13 +199,18 @@ fn is_constant(expression: &Expr) -> bool {
 fn references(document: &Json) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut types = BTreeSet::new();
-    for namespace in document
-        .as_object()
-        .into_iter()
-        .flat_map(|all| all.values())
-    {
+    let namespaces = || {
+        document
+            .as_object()
+            .into_iter()
+            .flat_map(|all| all.values())
+    };
+    // All types first: a common type may stand for one of another namespace.
+    for namespace in namespaces() {
         let declared = namespace.get("entityTypes").and_then(Json::as_object);
         types.extend(declared.into_iter().flat_map(|all| all.keys().cloned()));
+    }
+    for namespace in namespaces() {
         let common = namespace.get("commonTypes").and_then(Json::as_object);
         let other_names: Vec<String> = common
             .into_iter()
