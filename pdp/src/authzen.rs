@@ -27,6 +27,9 @@ pub use properties::{Mode, Supplied, entity_asked, principal_asked};
 pub use search::{SearchRequest, Sought};
 pub use wire::{Evaluation, Operation, Party};
 
+pub(crate) use names::at;
+pub(crate) use value::value;
+
 /// Most bytes of a request body; the edge may set less.
 pub const BODY_BYTES_MAX: usize = 16 << 20;
 /// Most objects and arrays inside each other.

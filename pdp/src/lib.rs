@@ -61,6 +61,7 @@ mod totality;
 mod tpe;
 
 pub mod authzen;
+pub mod decisions;
 
 mod pdp;
 mod shadow;

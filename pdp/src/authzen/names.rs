@@ -190,7 +190,7 @@ fn check_length(text: &str, bytes_max: usize, field: &str, part: &str) -> Result
 }
 
 /// A place in the request.
-pub(super) fn at(field: impl Into<String>) -> Location {
+pub(crate) fn at(field: impl Into<String>) -> Location {
     Location {
         field: Some(field.into()),
         ..Location::default()

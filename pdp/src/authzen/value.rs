@@ -22,7 +22,7 @@ const DECIMAL_DIGITS: usize = 4;
 ///
 /// # Errors
 /// A number that is no 64-bit integer, null inside an array, or a malformed `__entity` or `__extn`.
-pub(super) fn value(json: &Json, field: &str) -> Result<Option<Value>, Fault> {
+pub(crate) fn value(json: &Json, field: &str) -> Result<Option<Value>, Fault> {
     Ok(Some(match json {
         Json::Null => return Ok(None),
         Json::Bool(value) => Value::Bool(*value),

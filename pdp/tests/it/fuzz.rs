@@ -200,6 +200,80 @@ fn authzen_bodies() {
     });
 }
 
+/// Bytes with one to eight changes at random places.
+fn damaged_bytes(spread: &mut Spread, bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for _ in 0..1 + spread.below(8) {
+        let at = spread.below(bytes.len() + 1);
+        let end = (at + spread.below(20)).min(bytes.len());
+        match spread.below(4) {
+            0 => drop(bytes.drain(at..end)),
+            1 => {
+                let noise = (0..spread.below(12)).map(|_| (spread.next() & 0xff) as u8);
+                let noise: Vec<u8> = noise.collect();
+                bytes.splice(at..at, noise);
+            }
+            2 => {
+                let part = bytes[at..end].repeat(1 + spread.below(40));
+                bytes.splice(at..at, part);
+            }
+            _ => {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= 1 << spread.below(8);
+                }
+            }
+        }
+    }
+    bytes
+}
+
+#[test]
+fn decision_messages() {
+    use dataos_pdp::decisions::{read_all, read_one, wire};
+    use prost::Message;
+
+    let value = |kind| wire::Value { kind: Some(kind) };
+    let text = || value(wire::value::Kind::Text("x".to_owned()));
+    let set = wire::Set {
+        values: vec![text(), value(wire::value::Kind::Decimal("1.5".to_owned()))],
+    };
+    let entity = |kind: &str| wire::Entity {
+        r#type: kind.to_owned(),
+        id: "ann".to_owned(),
+        properties: [("a".to_owned(), value(wire::value::Kind::Set(set.clone())))].into(),
+    };
+    let one = wire::DecideRequest {
+        subject: Some(entity("user")),
+        action: Some(wire::Action {
+            name: "select".to_owned(),
+            properties: [("b".to_owned(), text())].into(),
+        }),
+        resource: Some(entity("dataset")),
+        context: [("purpose".to_owned(), text())].into(),
+        supported_obligations: None,
+    };
+    let all = wire::DecideAllRequest {
+        requests: vec![one.clone(); 3],
+        semantic: 1,
+    };
+    let seeds = [one.encode_to_vec(), all.encode_to_vec()];
+    let mut spread = Spread::new(2026);
+    let (mut taken, mut refused) = (0, 0);
+    for _ in 0..inputs(20_000) {
+        let seed = spread.one_of(&seeds).clone();
+        let input = damaged_bytes(&mut spread, &seed);
+        let started = Instant::now();
+        let found = [read_one(&input).is_ok(), read_all(&input).is_ok()];
+        *(if found.contains(&true) {
+            &mut taken
+        } else {
+            &mut refused
+        }) += 1;
+        assert!(started.elapsed() < TIME_MAX, "{input:?}");
+    }
+    assert!(taken > 0 && refused > 0, "{taken} taken, {refused} refused");
+}
+
 #[test]
 fn entities() {
     let world = World::with("");

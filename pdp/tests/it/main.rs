@@ -29,3 +29,5 @@ mod rows;
 mod shipped;
 #[cfg(test)]
 mod spread;
+#[cfg(test)]
+mod wire;
