@@ -24,7 +24,9 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{config::Limits, limits::Peer, serve::Gateway};
+use crate::{
+    authenticate::certificate::PeerCertificate, config::Limits, limits::Peer, serve::Gateway,
+};
 
 /// Most header lines of one request.
 const HEADERS_MAX: usize = 64;
@@ -122,6 +124,9 @@ impl Connection {
             Ok(Err(error)) => {
                 self.gateway.figures.note_handshake_failed();
                 tracing::debug!(%address, %error, "handshake failed");
+                if is_certificate_refused(&error) {
+                    self.gateway.note_certificate_refused(address);
+                }
                 return;
             }
             Err(_) => {
@@ -130,9 +135,12 @@ impl Connection {
                 return;
             }
         };
+        let session = stream.get_ref().1;
+        let leaf = session.peer_certificates().and_then(<[_]>::first);
         let peer = Peer {
             address,
-            server_name: stream.get_ref().1.server_name().map(str::to_owned),
+            server_name: session.server_name().map(str::to_owned),
+            certificate: leaf.map(|leaf| Arc::new(PeerCertificate::read(leaf))),
         };
         let gateway = Arc::clone(&self.gateway);
         let has_spoken = Arc::new(AtomicBool::new(false));
@@ -164,6 +172,13 @@ async fn silence(wait: Duration, has_spoken: &AtomicBool) {
     if has_spoken.load(Ordering::Relaxed) {
         std::future::pending::<()>().await;
     }
+}
+
+/// Whether a handshake failed by the certificate that the client sent.
+fn is_certificate_refused(error: &io::Error) -> bool {
+    let inner = error.get_ref();
+    let error = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(error, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 fn prepared(stream: TcpStream) -> TcpStream {

@@ -26,7 +26,7 @@ use dataos_model::{
     seams::{EntitySink, Identities},
 };
 
-pub(crate) use model::{Account, ApiKey, Session, User};
+pub(crate) use model::{Account, ApiKey, Session, User, is_platform_name};
 pub(crate) use state::KeyView;
 
 use crate::{

@@ -111,8 +111,8 @@ impl App {
         let rooms = Rooms::open(&config, directory.path(), clock).await?;
         directory.note_metadata(&config.metadata)?;
         let certificates = open_certificates(&config, directory.path(), &rooms, address).await?;
-        let tls = Arc::new(certificates.server_config()?);
-        let gateway = Arc::new(rooms.gateway(&config).await?);
+        let tls = Arc::new(certificates.server_config(&config.client_certificates)?);
+        let gateway = Arc::new(rooms.gateway(&config, &certificates).await?);
         rooms.record_start(address).await?;
         let (stop, stopped) = watch::channel(false);
         let background = rooms.start_background(&config, &gateway, &certificates)?;
@@ -275,11 +275,21 @@ impl Rooms {
         })
     }
 
-    async fn gateway(&self, config: &Config) -> Result<Gateway, Fault> {
+    async fn gateway(
+        &self,
+        config: &Config,
+        certificates: &Certificates,
+    ) -> Result<Gateway, Fault> {
         let accounts = Arc::clone(&self.accounts);
         let tokens = Tokens::open(&config.issuers, Arc::clone(&accounts), self.clock.now())?;
         let clock = Arc::clone(&self.clock);
-        let authenticator = Authenticator::new(Arc::clone(&accounts), tokens, Arc::clone(&clock));
+        let trust_domain = &config.client_certificates.trust_domain;
+        let authenticator = Authenticator::new(
+            Arc::clone(&accounts),
+            tokens,
+            trust_domain.clone(),
+            Arc::clone(&clock),
+        );
         let seams = Seams {
             decide: Arc::clone(&self.pdp) as _,
             explore: Arc::clone(&self.pdp) as _,
@@ -300,6 +310,7 @@ impl Rooms {
             GatewayConfig {
                 limits: config.limits.clone(),
                 session_lifetime: config.session_lifetime,
+                client_issuer: certificates.client_issuer(trust_domain),
                 authzen: config.authzen.clone(),
                 authzen_keys: AuthzenKeys::new(
                     &self.secrets.get_or_create(METADATA_KEY).await?,

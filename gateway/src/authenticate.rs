@@ -1,9 +1,11 @@
 //! One credential in, one [`Principal`] out. Nothing behind this looks at a credential.
 //!
-//! An `Authorization` header decides alone: if it is there and not valid, the call is refused and no
-//! cookie is tried. A call without any credential is `anonymous`.
+//! An `Authorization` header decides alone: if it is there and not valid, the call is refused and
+//! nothing else is tried; then a session cookie, then a client certificate. A call without any
+//! credential is `anonymous`.
 
 pub(crate) mod api_key;
+pub(crate) mod certificate;
 pub(crate) mod jwks;
 pub(crate) mod jws;
 pub(crate) mod token;
@@ -17,7 +19,7 @@ use dataos_model::{
 
 use crate::{
     accounts::Accounts,
-    limits::{Head, Verb},
+    limits::{Head, Peer, Verb},
 };
 use token::Tokens;
 
@@ -30,6 +32,8 @@ pub(crate) enum AuthenticationFault {
     Unavailable(&'static str),
     /// A session cookie on an unsafe method without the header that a cross-site form cannot send.
     Csrf,
+    /// The route takes a client certificate and nothing else.
+    NoCertificate,
 }
 
 impl AuthenticationFault {
@@ -38,6 +42,7 @@ impl AuthenticationFault {
         match self {
             Self::Invalid(code) | Self::Unavailable(code) => code,
             Self::Csrf => "csrf_header_missing",
+            Self::NoCertificate => "certificate_missing",
         }
     }
 }
@@ -47,14 +52,22 @@ impl AuthenticationFault {
 pub(crate) struct Authenticator {
     accounts: Arc<Accounts>,
     tokens: Tokens,
+    /// The trust domain of client certificates.
+    trust_domain: String,
     clock: Arc<dyn Clock>,
 }
 
 impl Authenticator {
-    pub(crate) fn new(accounts: Arc<Accounts>, tokens: Tokens, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        accounts: Arc<Accounts>,
+        tokens: Tokens,
+        trust_domain: String,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             accounts,
             tokens,
+            trust_domain,
             clock,
         }
     }
@@ -68,6 +81,7 @@ impl Authenticator {
     pub(crate) async fn authenticate(
         &self,
         head: &Head,
+        peer: &Peer,
     ) -> Result<Arc<Principal>, AuthenticationFault> {
         if let Some(authorization) = &head.authorization {
             let credential = bearer(authorization)
@@ -81,6 +95,14 @@ impl Authenticator {
             return self
                 .accounts
                 .principal_of_session(cookie, self.clock.now())
+                .map_err(AuthenticationFault::Invalid);
+        }
+        if let Some(certificate) = &peer.certificate {
+            if head.may_be_a_form() && !head.has_csrf_header {
+                return Err(AuthenticationFault::Csrf);
+            }
+            return certificate
+                .principal(&self.trust_domain, self.clock.now())
                 .map_err(AuthenticationFault::Invalid);
         }
         Ok(Arc::new(Principal::anonymous()))

@@ -9,23 +9,29 @@ use arc_swap::ArcSwap;
 use dataos_model::{
     clock::{Clock, Timestamp},
     fault::{Fault, FaultKind},
+    hash::Hash,
     seams::Secrets,
     secret::{Secret, SecretName},
 };
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose,
+    Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert},
+    server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::CertifiedKey,
 };
 use time::OffsetDateTime;
 
-use crate::{config::CertificateFiles, data_directory::write_atomic, secrets::SealedSecrets};
+use crate::{
+    authenticate::certificate::identity,
+    config::{CertificateFiles, ClientCertificates},
+    data_directory::write_atomic,
+    secrets::SealedSecrets,
+};
 
 /// Life of the CA.
 const CA_DAYS: i64 = 3650;
@@ -144,17 +150,41 @@ impl Certificates {
         &self.ca_pem
     }
 
-    /// The TLS side of the acceptor: TLS 1.3 alone, no early data, HTTP/2 or HTTP/1.1.
+    /// What issues client certificates, if the CA is the built-in one.
+    pub(crate) fn client_issuer(&self, trust_domain: &str) -> Option<ClientIssuer> {
+        self.renewal.as_ref().map(|renewal| ClientIssuer {
+            ca_pem: renewal.ca_pem.clone(),
+            ca_key: renewal.ca_key.clone(),
+            trust_domain: trust_domain.to_owned(),
+        })
+    }
+
+    /// The TLS side of the acceptor: TLS 1.3 alone, no early data, HTTP/2 or HTTP/1.1. A client may
+    /// send a certificate; one that is not valid ends the handshake.
     ///
     /// # Errors
-    /// If the provider lacks TLS 1.3.
-    pub(crate) fn server_config(&self) -> Result<ServerConfig, Fault> {
+    /// If the provider lacks TLS 1.3, or the file of client CAs cannot be read.
+    pub(crate) fn server_config(
+        &self,
+        clients: &ClientCertificates,
+    ) -> Result<ServerConfig, Fault> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|error| Fault::internal(format!("TLS: {error}")))?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&self.served) as Arc<dyn ResolvesServerCert>);
+            .map_err(|error| Fault::internal(format!("TLS: {error}")))?;
+        let roots = client_roots(&self.ca_pem, clients.ca_file.as_deref())?;
+        let builder = if roots.is_empty() {
+            builder.with_no_client_auth()
+        } else {
+            let verifier: Arc<dyn ClientCertVerifier> =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                    .allow_unauthenticated()
+                    .build()
+                    .map_err(|error| Fault::internal(format!("client certificates: {error}")))?;
+            builder.with_client_cert_verifier(verifier)
+        };
+        let mut config =
+            builder.with_cert_resolver(Arc::clone(&self.served) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.max_early_data_size = 0;
         Ok(config)
@@ -178,6 +208,100 @@ impl Certificates {
                 Err(fault) => tracing::error!(%fault, "no new server certificate"),
             }
         }
+    }
+}
+
+/// CAs whose client certificates are taken.
+fn client_roots(built_in: &str, file: Option<&Path>) -> Result<RootCertStore, Fault> {
+    let mut roots = RootCertStore::empty();
+    let mut add = |certificate: CertificateDer<'static>| {
+        let added = roots.add(certificate);
+        added.map_err(|error| error.to_string())
+    };
+    for certificate in CertificateDer::pem_slice_iter(built_in.as_bytes()) {
+        let added = certificate
+            .map_err(|error| error.to_string())
+            .and_then(&mut add);
+        added
+            .map_err(|problem| Fault::new(FaultKind::Damaged, format!("built-in CA: {problem}")))?;
+    }
+    let Some(path) = file else { return Ok(roots) };
+    let wrong = |problem: String| {
+        Fault::invalid(format!("{}: {problem}", path.display()))
+            .with_hint("see tls.client_ca_file in `dataos config explain`")
+    };
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| wrong(error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(wrong("holds no certificate".to_owned()));
+    }
+    certificates.into_iter().try_for_each(add).map_err(wrong)?;
+    Ok(roots)
+}
+
+/// Issues client certificates by the built-in CA.
+pub(crate) struct ClientIssuer {
+    ca_pem: String,
+    ca_key: Secret,
+    trust_domain: String,
+}
+
+impl fmt::Debug for ClientIssuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientIssuer")
+            .field("trust_domain", &self.trust_domain)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A client certificate that was just issued.
+pub(crate) struct IssuedCertificate {
+    pub(crate) certificate_pem: String,
+    /// Held nowhere else.
+    pub(crate) key_pem: String,
+    pub(crate) ca_pem: String,
+    pub(crate) identity: String,
+    pub(crate) fingerprint: Hash,
+    pub(crate) expires_at: Timestamp,
+}
+
+impl ClientIssuer {
+    /// Issues a certificate for a service, with a key of its own.
+    ///
+    /// # Errors
+    /// A CA that does not fit its key.
+    pub(crate) fn issue(
+        &self,
+        service: &str,
+        life_s: i64,
+        now: Timestamp,
+    ) -> Result<IssuedCertificate, Fault> {
+        let failed =
+            |error: rcgen::Error| Fault::internal(format!("no certificate can be issued: {error}"));
+        let ca_key = KeyPair::try_from(self.ca_key.expose()).map_err(failed)?;
+        let issuer = Issuer::from_ca_cert_pem(&self.ca_pem, ca_key).map_err(failed)?;
+        let key = KeyPair::generate().map_err(failed)?;
+        let identity = identity(&self.trust_domain, service);
+        let mut params = CertificateParams::default();
+        params.distinguished_name = named(service);
+        params.subject_alt_names =
+            vec![SanType::URI(identity.as_str().try_into().map_err(failed)?)];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        let start = validity(now, 0);
+        (params.not_before, params.not_after) =
+            (start.0, start.1 + time::Duration::seconds(life_s));
+        let certificate = params.signed_by(&key, &issuer).map_err(failed)?;
+        Ok(IssuedCertificate {
+            certificate_pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
+            ca_pem: self.ca_pem.clone(),
+            identity,
+            fingerprint: Hash::of(certificate.der()),
+            expires_at: Timestamp(now.0 + life_s * 1000),
+        })
     }
 }
 

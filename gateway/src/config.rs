@@ -24,8 +24,8 @@ pub use issuer::{ClaimNames, IssuerConfig, KeySource};
 
 use sources::{METADATA_URL, SETTINGS, Values, default_data_dir};
 use values::{
-    certificate_files, distinct_issuers, duration, host_names, limits, log_format, metadata,
-    parsed, text,
+    certificate_files, client_certificates, distinct_issuers, duration, host_names, limits,
+    log_format, metadata, parsed, text,
 };
 
 /// Where the value of a setting came from.
@@ -72,6 +72,15 @@ pub struct CertificateFiles {
     pub certificate: PathBuf,
     /// PEM private key.
     pub key: PathBuf,
+}
+
+/// Which client certificates are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// PEM of CAs beside the built-in one.
+    pub ca_file: Option<PathBuf>,
+    /// The domain in the identities `spiffe://DOMAIN/service/NAME`.
+    pub trust_domain: String,
 }
 
 /// The form of log lines.
@@ -121,6 +130,8 @@ pub struct Config {
     pub policies_dir: PathBuf,
     /// Own certificate, if not the built-in CA's.
     pub certificate: Option<CertificateFiles>,
+    /// Client certificates.
+    pub client_certificates: ClientCertificates,
     /// Bounds.
     pub limits: Limits,
     /// Life of a session.
@@ -215,6 +226,7 @@ impl Config {
             metadata,
             host_names: host_names(&values)?,
             certificate: certificate_files(&values)?,
+            client_certificates: client_certificates(&values)?,
             limits: limits(&values)?,
             session_lifetime: duration(&values, "session.lifetime", 60, 7 * 86_400)?,
             log_level: text(&values, "log.level"),

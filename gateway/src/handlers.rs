@@ -6,6 +6,8 @@ pub(crate) mod audit;
 pub(crate) mod authorize;
 pub(crate) mod authzen;
 pub(crate) mod catalog;
+pub(crate) mod certificates;
+pub(crate) mod decisions;
 pub(crate) mod entities;
 pub(crate) mod overview;
 pub(crate) mod policies;

@@ -23,6 +23,7 @@ mod authenticate;
 mod authzen_keys;
 
 mod route;
+mod rpc;
 
 mod decide;
 mod record;

@@ -7,7 +7,7 @@
 mod path;
 mod query;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use dataos_model::hash::Hash;
@@ -19,6 +19,8 @@ use hyper::body::Body;
 
 pub(crate) use path::CanonicalPath;
 pub(crate) use query::Query;
+
+use crate::authenticate::certificate::PeerCertificate;
 
 /// Longest request target: what common clients and proxies pass.
 const TARGET_BYTES_MAX: usize = 8 << 10;
@@ -32,6 +34,8 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// The server name that it asked for in the TLS handshake.
     pub(crate) server_name: Option<String>,
+    /// The client certificate whose chain the handshake checked.
+    pub(crate) certificate: Option<Arc<PeerCertificate>>,
 }
 
 /// A request that is refused before authentication.
@@ -95,6 +99,20 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    /// Whether a form of a foreign site could make a browser send this: it sends POST with one of three
+    /// content types, and what goes along by itself, such as a client certificate.
+    pub(crate) fn may_be_a_form(&self) -> bool {
+        const FORMS: [&str; 3] = [
+            "text/plain",
+            "multipart/form-data",
+            "application/x-www-form-urlencoded",
+        ];
+        let given = self.content_type.as_deref().unwrap_or("text/plain");
+        let essence = given.split(';').next().unwrap_or("").trim();
+        let is_form = FORMS.iter().any(|form| essence.eq_ignore_ascii_case(form));
+        self.verb == Verb::Post && is_form
+    }
+
     /// Digest of the canonical request: what was asked, independent of who asked and when.
     pub(crate) fn digest(&self, body: &[u8]) -> Hash {
         Hash::of_parts([

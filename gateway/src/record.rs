@@ -43,6 +43,7 @@ pub(crate) fn authentication_name(authentication: Authentication) -> &'static st
         Authentication::Password => "password",
         Authentication::ApiKey => "api_key",
         Authentication::Token => "token",
+        Authentication::Certificate => "certificate",
         Authentication::Internal => "internal",
     }
 }

@@ -12,7 +12,7 @@ use dataos_model::{
     fault::{Fault, FaultKind},
     record::Receipt,
 };
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use hyper::body::{Body, Frame, SizeHint};
 use serde_json::{Map, Value, json};
 
@@ -29,6 +29,8 @@ const RETRY_AFTER_S: u64 = 1;
 pub(crate) struct AnswerBody {
     parts: VecDeque<Bytes>,
     rest_bytes: u64,
+    /// Sent behind the last part.
+    trailers: Option<HeaderMap>,
 }
 
 impl AnswerBody {
@@ -36,7 +38,17 @@ impl AnswerBody {
     pub(crate) fn new(parts: impl IntoIterator<Item = Bytes>) -> Self {
         let parts: VecDeque<Bytes> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         let rest_bytes = parts.iter().map(|part| part.len() as u64).sum();
-        Self { parts, rest_bytes }
+        Self {
+            parts,
+            rest_bytes,
+            trailers: None,
+        }
+    }
+
+    /// The same with trailers behind it.
+    pub(crate) fn with_trailers(mut self, trailers: HeaderMap) -> Self {
+        self.trailers = Some(trailers);
+        self
     }
 
     /// Bytes that are still to be sent.
@@ -57,15 +69,23 @@ impl Body for AnswerBody {
         if let Some(part) = &part {
             self.rest_bytes = self.rest_bytes.saturating_sub(part.len() as u64);
         }
-        Poll::Ready(part.map(|part| Ok(Frame::data(part))))
+        let frame = match part {
+            Some(part) => Some(Frame::data(part)),
+            None => self.trailers.take().map(Frame::trailers),
+        };
+        Poll::Ready(frame.map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.parts.is_empty()
+        self.parts.is_empty() && self.trailers.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.rest_bytes)
+        // An exact size becomes a Content-Length, which has no place before trailers.
+        match self.trailers {
+            None => SizeHint::with_exact(self.rest_bytes),
+            Some(_) => SizeHint::default(),
+        }
     }
 }
 
@@ -78,6 +98,8 @@ pub(crate) struct Answer {
     pub(crate) body: AnswerBody,
     /// Facts for the outcome's record; never governed data.
     pub(crate) facts: Vec<(&'static str, String)>,
+    /// What a problem says in one line, for forms of answers that hold no document.
+    pub(crate) told: Option<String>,
 }
 
 impl Answer {
@@ -104,6 +126,7 @@ impl Answer {
             headers: Vec::new(),
             body: AnswerBody::new([body]),
             facts: Vec::new(),
+            told: None,
         }
     }
 
@@ -253,11 +276,30 @@ fn document(kind: &str, title: &str, status: StatusCode, request_id: &str) -> Ma
 }
 
 fn from_document(status: StatusCode, document: Map<String, Value>) -> Answer {
-    Answer::bytes(
-        status,
-        PROBLEM_TYPE,
-        Bytes::from(Value::Object(document).to_string()),
-    )
+    let told = told(&document);
+    let body = Bytes::from(Value::Object(document).to_string());
+    Answer {
+        told: Some(told),
+        ..Answer::bytes(status, PROBLEM_TYPE, body)
+    }
+}
+
+/// A problem in one line: its field, detail and hint.
+fn told(document: &Map<String, Value>) -> String {
+    let text = |name: &str| document.get(name).and_then(Value::as_str);
+    let detail = text("detail").or_else(|| text("title")).unwrap_or_default();
+    let field = document
+        .get("location")
+        .and_then(|place| place.get("field"));
+    let mut told = match field.and_then(Value::as_str) {
+        Some(field) if !detail.contains(field) => format!("`{field}`: {detail}"),
+        _ => detail.to_owned(),
+    };
+    if let Some(hint) = text("hint") {
+        told.push_str("; ");
+        told.push_str(hint);
+    }
+    told
 }
 
 /// The response on the wire: the answer and the headers that every answer gets.

@@ -12,6 +12,7 @@ use crate::{
     decide::Subject,
     limits::Verb,
     respond::Answer,
+    rpc,
     serve::{Call, Gateway},
 };
 
@@ -53,6 +54,13 @@ pub(crate) struct Route {
     /// One line for the OpenAPI document.
     pub(crate) summary: &'static str,
     pub(crate) handler: Handler,
+}
+
+impl Route {
+    /// Whether it is a method of a gRPC service, which takes client certificates alone.
+    pub(crate) fn is_rpc(&self) -> bool {
+        self.takes == Some(rpc::CONTENT_TYPE)
+    }
 }
 
 /// Segments that a pattern captured.

@@ -20,7 +20,7 @@ use dataos_model::{
     fault::{Fault, FaultKind},
     hash::Hash,
     obligation::Obliged,
-    principal::Principal,
+    principal::{Authentication, Principal},
     record::Receipt,
     seams::{Assets, Decide, Explore, Policies, Record, Records, Resources, RunQuery},
     value::Value,
@@ -32,8 +32,9 @@ use tokio::sync::Semaphore;
 use crate::{
     accounts::Accounts,
     applied::{AppliedEntities, AppliedPolicies},
-    authenticate::Authenticator,
+    authenticate::{AuthenticationFault, Authenticator},
     authzen_keys::AuthzenKeys,
+    certificates::ClientIssuer,
     config::{AuthzenConfig, Limits},
     decide,
     handlers::session,
@@ -42,6 +43,7 @@ use crate::{
     record::{self, Refusals},
     respond::{self, Answer, AnswerBody},
     route::{self, Found, Hold, Parameters, Route},
+    rpc,
 };
 
 use refuse::{check_shape, denial_shown};
@@ -95,6 +97,8 @@ pub(crate) struct Gateway {
     pub(crate) session_lifetime: Duration,
     pub(crate) authzen: AuthzenConfig,
     pub(crate) authzen_keys: AuthzenKeys,
+    /// Issues client certificates, where the CA is the built-in one.
+    pub(crate) client_issuer: Option<ClientIssuer>,
 }
 
 /// An authenticated call on a known route.
@@ -142,6 +146,7 @@ pub(crate) struct GatewayConfig {
     pub(crate) session_lifetime: Duration,
     pub(crate) authzen: AuthzenConfig,
     pub(crate) authzen_keys: AuthzenKeys,
+    pub(crate) client_issuer: Option<ClientIssuer>,
 }
 
 impl Gateway {
@@ -170,6 +175,7 @@ impl Gateway {
             session_lifetime: config.session_lifetime,
             authzen: config.authzen,
             authzen_keys: config.authzen_keys,
+            client_issuer: config.client_issuer,
         }
     }
 
@@ -187,7 +193,15 @@ impl Gateway {
         let request_id = limits::request_id(&parts.headers);
         let echoed = limits::echoed(&parts.headers);
         let passed = match limits::check(&parts, &peer) {
-            Ok(head) => self.pass(head, body, &peer, &request_id).await,
+            Ok(head) => match rpc::deadline(&parts) {
+                Ok(None) => self.pass(head, body, &peer, &request_id).await,
+                Ok(Some(deadline)) => {
+                    let passed = self.pass(head, body, &peer, &request_id);
+                    let passed = tokio::time::timeout(deadline, passed).await;
+                    passed.unwrap_or_else(|_| too_late(&request_id))
+                }
+                Err(refusal) => self.refuse(&refusal, Some(&head), &peer, &request_id),
+            },
             Err(refusal) => self.refuse(&refusal, None, &peer, &request_id),
         };
         let took = started.elapsed();
@@ -201,7 +215,12 @@ impl Gateway {
             bytes: passed.answer.body.len_bytes(),
             took,
         });
-        let mut response = respond::response(passed.answer, &request_id, passed.receipt.as_ref());
+        let answer = if rpc::is_call(&parts) {
+            rpc::answered(passed.answer)
+        } else {
+            passed.answer
+        };
+        let mut response = respond::response(answer, &request_id, passed.receipt.as_ref());
         response.headers_mut().extend(echoed);
         if passed.closes && parts.version != http::Version::HTTP_2 {
             response
@@ -220,7 +239,7 @@ impl Gateway {
             Found::Route(route, _) if matches!(route.hold, Hold::Open | Hold::LogIn) => {
                 Arc::new(Principal::anonymous())
             }
-            _ => match self.authenticator.authenticate(&head).await {
+            _ => match self.authenticator.authenticate(&head, peer).await {
                 Ok(principal) => principal,
                 Err(fault) => return self.refuse_credential(fault, &head, peer, request_id),
             },
@@ -232,6 +251,10 @@ impl Gateway {
                 return self.wrong_method(&allowed, &head, peer, request_id);
             }
         };
+        if route.is_rpc() && principal.authentication != Authentication::Certificate {
+            let fault = AuthenticationFault::NoCertificate;
+            return self.refuse_credential(fault, &head, peer, request_id);
+        }
         if let Err(refusal) = check_shape(route, &head) {
             return self.refuse(&refusal, Some(&head), peer, request_id);
         }
@@ -445,6 +468,12 @@ impl Gateway {
             }
         }
     }
+}
+
+/// The client's own deadline passed; what was decided until then is in the log.
+fn too_late(request_id: &str) -> Passed {
+    let fault = Fault::new(FaultKind::Timeout, "the deadline of the call passed");
+    Passed::new(respond::problem(&fault, request_id, None), "timeout")
 }
 
 fn or_problem(answered: Result<Answer, Fault>, call: &Call) -> Answer {

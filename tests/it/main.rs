@@ -11,6 +11,7 @@ mod console;
 mod crash;
 mod demo;
 mod filters;
+mod grpc;
 mod journey;
 mod metadata;
 mod own_types;

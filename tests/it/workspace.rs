@@ -93,6 +93,8 @@ fn only_its_room_names_a_heavy_crate() {
         ("kube", &["dataos-orchestrator"]),
         ("axum", &["dataos-gateway"]),
         ("hyper", &["dataos-gateway"]),
+        ("tonic", &[]),
+        ("prost", &["dataos-pdp"]),
         ("openidconnect", &["dataos-gateway"]),
         ("rustls", &["dataos-gateway", "dataos-ctl"]),
         ("arrow", &["dataos-query", "dataos-catalog", "dataos-audit"]),
@@ -228,6 +230,7 @@ fn one_version_of_each_heavy_crate_and_no_banned_one() {
         "cedar-policy",
         "sqlx-core",
         "reqwest",
+        "prost",
     ] {
         let versions: Vec<_> = packages.iter().filter(|(name, _)| name == single).collect();
         assert!(

@@ -92,6 +92,9 @@ pub(crate) enum Command {
     /// Manage your own API keys.
     #[command(subcommand)]
     Apikey(Apikey),
+    /// Client certificates of services.
+    #[command(subcommand)]
+    Certificate(Certificate),
     /// State of the server's parts.
     Health,
 }
@@ -590,6 +593,22 @@ pub(crate) enum Apikey {
         /// Its id.
         #[arg(short, long)]
         id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Certificate {
+    /// Issue one by the built-in CA, as the files NAME.pem and NAME.key; the key exists nowhere else.
+    Create {
+        /// Name of the service.
+        #[arg(short, long)]
+        name: String,
+        /// Life, such as `24h` or `30d`.
+        #[arg(short, long, default_value = "30d")]
+        duration: String,
+        /// Folder for the files.
+        #[arg(long, value_name = "FOLDER", default_value = ".")]
+        out: PathBuf,
     },
 }
 

@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod catalog;
+mod certificate;
 mod decision;
 mod entities;
 mod identity;
@@ -58,6 +59,7 @@ async fn call(command: Command, client: &Client, output: &Output) -> Result<Answ
         Command::Entities(command) => entities::run(client, &command).await,
         Command::User(command) => identity::user(client, command).await,
         Command::Apikey(command) => identity::apikey(client, &command).await,
+        Command::Certificate(command) => certificate::run(client, &command).await,
         Command::Health => access::health(client).await,
         Command::WhoCan(who) => decision::who_can(client, &who).await,
         Command::WhatCan(what) => decision::what_can(client, &what).await,

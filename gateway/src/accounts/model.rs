@@ -73,7 +73,8 @@ pub(crate) struct Session {
     pub(crate) expires_at: i64,
 }
 
-pub(super) fn is_platform_name(user: &str) -> bool {
+/// Whether the platform keeps this name, of a user or service, for itself.
+pub(crate) fn is_platform_name(user: &str) -> bool {
     PLATFORM_NAMES.contains(&user)
 }
 

@@ -73,6 +73,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         "PEM chain to serve instead of the built-in CA's",
     ),
     setting("tls.key_file", "", "PEM private key of that chain"),
+    setting(
+        "tls.client_ca_file",
+        "",
+        "PEM of CAs whose client certificates are taken, beside the built-in one",
+    ),
+    setting(
+        "tls.trust_domain",
+        "dataos",
+        "domain of the identities spiffe://DOMAIN/service/NAME in client certificates",
+    ),
     setting("limits.connections", "4096", "connections at once"),
     setting(
         "limits.body",

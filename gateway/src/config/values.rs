@@ -6,13 +6,15 @@ use dataos_model::fault::{Fault, Location};
 use dataos_store::{Metadata, PostgresUrl};
 
 use super::{
-    CertificateFiles, IssuerConfig, Limits, LogFormat, Origin,
+    CertificateFiles, ClientCertificates, IssuerConfig, Limits, LogFormat, Origin,
     sources::{METADATA_URL, Values},
     units,
 };
 
 /// Most issuers: each costs a key set in memory and a background refresh.
 const ISSUERS_MAX: usize = 32;
+/// Longest trust domain, as SPIFFE says.
+const TRUST_DOMAIN_BYTES_MAX: usize = 255;
 /// Longest file that holds one secret.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
 
@@ -147,6 +149,22 @@ pub(super) fn certificate_files(values: &Values) -> Result<Option<CertificateFil
             "set, but tls.certificate_file is",
         )),
     }
+}
+
+pub(super) fn client_certificates(values: &Values) -> Result<ClientCertificates, Fault> {
+    const DOMAIN: &str = "tls.trust_domain";
+    let trust_domain = text(values, DOMAIN);
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+    if !(1..=TRUST_DOMAIN_BYTES_MAX).contains(&trust_domain.len())
+        || !trust_domain.bytes().all(is_plain)
+    {
+        return Err(wrong(values, DOMAIN, "1 to 255 of a-z, 0-9, `.`, `_`, `-`"));
+    }
+    let ca_file = text(values, "tls.client_ca_file");
+    Ok(ClientCertificates {
+        ca_file: (!ca_file.is_empty()).then(|| ca_file.into()),
+        trust_domain,
+    })
 }
 
 /// Where metadata lives. No error repeats the URL, for it may hold a password.

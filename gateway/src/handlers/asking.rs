@@ -1,19 +1,21 @@
 //! Questions to the PDP about somebody: who may ask them, how they become requests, and their
 //! records. AuthZEN, the original's authorize call and the commands for people meet here.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Borrow, sync::Arc, time::Duration};
 
 use dataos_model::{
     action::Action,
     decision::{Decision, Effect, Reason, Request},
-    entity::{Entity, EntityUid},
+    entity::{Entity, EntityType, EntityUid},
     fault::{Fault, FaultKind},
     hash::Hash,
     principal::Principal,
     record::{Entry, Receipt},
     seams::BoxFuture,
 };
-use dataos_pdp::authzen::{Evaluation, Mode, Supplied, entity_asked, principal_asked};
+use dataos_pdp::authzen::{
+    Evaluation, Mode, Semantic, Supplied, enforceable, entity_asked, principal_asked,
+};
 
 use crate::{
     decide, record,
@@ -55,19 +57,21 @@ pub(super) async fn permitted(
     )))
 }
 
-/// Waits until records are durable.
+/// Waits until records are durable, and gives their receipts.
 ///
 /// # Errors
 /// One of them is not written: nothing may be answered.
-pub(super) async fn durable(pending: Vec<Pending>) -> Result<(), Fault> {
+pub(super) async fn durable(pending: Vec<Pending>) -> Result<Vec<Receipt>, Fault> {
     let mut failed = None;
+    let mut receipts = Vec::with_capacity(pending.len());
     for record in pending {
-        if let Err(fault) = record.await {
-            failed = Some(fault);
+        match record.await {
+            Ok(receipt) => receipts.push(receipt),
+            Err(fault) => failed = Some(fault),
         }
     }
     let Some(fault) = failed else {
-        return Ok(());
+        return Ok(receipts);
     };
     tracing::error!(%fault, "a decision was not recorded, so not answered");
     Err(
@@ -133,10 +137,15 @@ pub(super) async fn resource(
 }
 
 fn mode(gateway: &Gateway, call: &Call, uid: &EntityUid) -> Mode {
-    let enforcement_point = &call.principal.uid.id;
+    let caller = &call.principal.uid;
     let vocabulary = gateway.seams.explore.vocabulary();
     let rules = &gateway.authzen;
-    rules.mode(enforcement_point, &uid.entity_type, &vocabulary)
+    // A service is somebody else than a user of the same name.
+    if caller.entity_type == EntityType::SERVICE {
+        let enforcement_point = format!("service:{}", caller.id);
+        return rules.mode(&enforcement_point, &uid.entity_type, &vocabulary);
+    }
+    rules.mode(&caller.id, &uid.entity_type, &vocabulary)
 }
 
 /// The question of an evaluation.
@@ -168,10 +177,13 @@ pub(super) async fn question(
 }
 
 /// Decisions on all questions, in order, under one policy set. Obligations are for the one who asks.
-pub(super) async fn decisions(gateway: &Gateway, questions: &[Question]) -> Vec<Decision> {
+pub(super) async fn decisions<Q: Borrow<Question>>(
+    gateway: &Gateway,
+    questions: &[Q],
+) -> Vec<Decision> {
     let requests: Vec<Request> = questions
         .iter()
-        .filter_map(|question| match question {
+        .filter_map(|question| match question.borrow() {
             Question::Asked(request) => Some((**request).clone()),
             Question::Denied(..) => None,
         })
@@ -185,7 +197,7 @@ pub(super) async fn decisions(gateway: &Gateway, questions: &[Question]) -> Vec<
     let mut decided = asked.unwrap_or_default().into_iter();
     questions
         .iter()
-        .map(|question| match question {
+        .map(|question| match question.borrow() {
             Question::Denied(reason, detail) => denied(gateway, *reason, detail),
             Question::Asked(_) => decided.next().unwrap_or_else(|| {
                 denied(
@@ -210,6 +222,123 @@ fn denied(gateway: &Gateway, reason: Reason, detail: &str) -> Decision {
         entities: Hash::default(),
         detail: detail.to_owned(),
     }
+}
+
+/// A decision that somebody asked for, with its record durable.
+#[derive(Debug)]
+pub(super) struct Decided {
+    pub(super) decision: Decision,
+    /// Index of the record.
+    pub(super) log_index: u64,
+}
+
+/// A question that can be put, and the obligations that the enforcement point supports.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    evaluation: Evaluation,
+    supported: Option<Vec<String>>,
+    question: Question,
+}
+
+/// Decides and records one question of the caller, if it may ask it.
+///
+/// # Errors
+/// The caller may not ask it, it does not fit, or its record is not written.
+pub(super) async fn one(
+    gateway: &Arc<Gateway>,
+    call: &Call,
+    evaluation: Evaluation,
+) -> Result<Decided, Fault> {
+    if !is_own(call, &evaluation.subject) {
+        let about = evaluation.subject.to_string();
+        permitted(gateway, call, Action::AskDecision, &about).await?;
+    }
+    let item = prepare(gateway, call, Ok(evaluation)).await?;
+    let decided = decisions(gateway, std::slice::from_ref(&item.question)).await;
+    let decision = decided
+        .into_iter()
+        .next()
+        .ok_or_else(|| Fault::internal("no decision came"))?;
+    let decision = enforceable(decision, item.supported.as_deref());
+    let entry = entry(call, &item.evaluation, &decision);
+    let receipts = durable(vec![append(gateway, entry)]).await?;
+    Ok(Decided {
+        decision,
+        log_index: receipts.first().map_or(0, |receipt| receipt.index),
+    })
+}
+
+/// Makes the questions of a batch ready, if the caller may ask them.
+///
+/// # Errors
+/// The caller may not ask about others, or the record of that is not written.
+pub(super) async fn prepared(
+    gateway: &Arc<Gateway>,
+    call: &Call,
+    items: Vec<Result<Evaluation, Fault>>,
+) -> Result<Vec<Result<Prepared, Fault>>, Fault> {
+    let others = items.iter().flatten();
+    let others = others.filter(|item| !is_own(call, &item.subject)).count();
+    if others > 0 {
+        let about = format!("{others} evaluations");
+        permitted(gateway, call, Action::AskDecision, &about).await?;
+    }
+    let mut prepared = Vec::with_capacity(items.len());
+    for item in items {
+        prepared.push(prepare(gateway, call, item).await);
+    }
+    Ok(prepared)
+}
+
+async fn prepare(
+    gateway: &Gateway,
+    call: &Call,
+    item: Result<Evaluation, Fault>,
+) -> Result<Prepared, Fault> {
+    let evaluation = item?;
+    Ok(Prepared {
+        question: question(gateway, call, &evaluation).await?,
+        supported: evaluation.supported_obligations()?,
+        evaluation,
+    })
+}
+
+/// Decides and records the questions of a batch up to where it stops.
+///
+/// # Errors
+/// A record is not written.
+pub(super) async fn several(
+    gateway: &Arc<Gateway>,
+    call: &Call,
+    items: Vec<Result<Prepared, Fault>>,
+    semantic: Semantic,
+) -> Result<Vec<Result<Decided, Fault>>, Fault> {
+    let questions: Vec<&Question> = items.iter().flatten().map(|item| &item.question).collect();
+    let mut decided = decisions(gateway, &questions).await.into_iter();
+    let (mut outcomes, mut pending) = (Vec::with_capacity(items.len()), Vec::new());
+    for (position, item) in items.into_iter().enumerate() {
+        let outcome = item.and_then(|item| {
+            let decision = decided.next();
+            let decision = decision.ok_or_else(|| Fault::internal("no decision came"))?;
+            let decision = enforceable(decision, item.supported.as_deref());
+            let entry = entry(call, &item.evaluation, &decision);
+            pending.push(append(gateway, entry.with_fact("item", position)));
+            Ok(decision)
+        });
+        let is_permitted = outcome.as_ref().is_ok_and(Decision::is_allowed);
+        outcomes.push(outcome);
+        if semantic.stops_at(is_permitted) {
+            break;
+        }
+    }
+    let mut receipts = durable(pending).await?.into_iter();
+    let outcomes = outcomes.into_iter().map(|outcome| {
+        outcome.map(|decision| Decided {
+            decision,
+            log_index: receipts.next().map_or(0, |receipt| receipt.index),
+        })
+    });
+    Ok(outcomes.collect())
 }
 
 /// The record of a decision that somebody asked for.

@@ -175,6 +175,7 @@ fn refusal_of(builder: http::request::Builder) -> (u16, &'static str) {
     let peer = Peer {
         address: "127.0.0.1:5000".parse().unwrap(),
         server_name: Some("localhost".to_owned()),
+        certificate: None,
     };
     let (parts, ()) = builder.body(()).unwrap().into_parts();
     match check(&parts, &peer) {
@@ -287,6 +288,7 @@ fn the_host_is_said_once_and_alike() {
         let peer = Peer {
             address: "[::1]:5000".parse().unwrap(),
             server_name: None,
+            certificate: None,
         };
         let request = Request::builder()
             .uri("/x")

@@ -7,7 +7,8 @@ use super::{Hold, ROUTES, Route};
 /// The document, OpenAPI 3.1.
 pub(crate) fn document() -> Value {
     let mut paths: Map<String, Value> = Map::new();
-    for route in ROUTES {
+    // Methods of gRPC are described by their .proto.
+    for route in ROUTES.iter().filter(|route| !route.is_rpc()) {
         let path = route.pattern.replace("...}", "}");
         let operations = paths.entry(path).or_insert_with(|| json!({}));
         if let Some(operations) = operations.as_object_mut() {

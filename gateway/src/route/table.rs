@@ -6,10 +6,11 @@ use super::{Handler, Hold, Route};
 use crate::{
     decide::Subject,
     handlers::{
-        access, audit, authorize, authzen, catalog, entities, overview, policies, policy_texts,
-        public, query, resources, session, users,
+        access, audit, authorize, authzen, catalog, certificates, decisions, entities, overview,
+        policies, policy_texts, public, query, resources, session, users,
     },
     limits::Verb,
+    rpc,
 };
 
 const JSON: &str = "application/json";
@@ -66,6 +67,11 @@ const fn ask(pattern: &'static str, summary: &'static str, handler: Handler) -> 
         ..read(pattern, Action::Call, Subject::ApiPath, summary, handler)
     }
     .taking(JSON)
+}
+
+/// A question by gRPC.
+const fn call(pattern: &'static str, summary: &'static str, handler: Handler) -> Route {
+    ask(pattern, summary, handler).taking(rpc::CONTENT_TYPE)
 }
 
 impl Route {
@@ -192,6 +198,15 @@ pub(crate) static ROUTES: &[Route] = &[
         "Delete an own API key",
         |g, c| Box::pin(users::remove_key(g, c)),
     ),
+    change(
+        Verb::Post,
+        "/api/v1/client-certificates",
+        Action::ManageIdentity,
+        Subject::ApiPath,
+        "Issue a client certificate for a service; its key is shown once",
+        |g, c| Box::pin(certificates::create(g, c)),
+    )
+    .taking(JSON),
     change(
         Verb::Post,
         "/api/v1/query",
@@ -459,6 +474,16 @@ pub(crate) static ROUTES: &[Route] = &[
     ask("/access/v1/search/action", "What (AuthZEN)", |g, c| {
         Box::pin(authzen::actions(g, c))
     }),
+    call(
+        "/dataos.heimdall.v1.Decisions/Decide",
+        "One question (gRPC)",
+        |g, c| Box::pin(decisions::decide(g, c)),
+    ),
+    call(
+        "/dataos.heimdall.v1.Decisions/DecideAll",
+        "Several questions (gRPC)",
+        |g, c| Box::pin(decisions::decide_all(g, c)),
+    ),
     ask(
         "/heimdall/api/v1/authorize",
         "May the user of a token do this (the original product's form)",

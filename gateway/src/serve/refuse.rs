@@ -1,5 +1,7 @@
 //! Answers to what does not pass: refused, not recorded, not routed, denied.
 
+use std::net::SocketAddr;
+
 use dataos_model::{
     decision::{Decision, Reason},
     fault::{Fault, FaultKind},
@@ -14,6 +16,7 @@ use crate::{
     limits::{Head, Peer, Refusal},
     respond,
     route::{Hold, Route},
+    rpc,
 };
 
 impl Gateway {
@@ -61,8 +64,17 @@ impl Gateway {
                 respond::problem(&fault, request_id, None)
             }
             AuthenticationFault::Csrf => {
-                let fault =
-                    Fault::denied(fault.code(), "a session needs the header X-DataOS-CSRF: 1");
+                let fault = Fault::denied(
+                    fault.code(),
+                    "a session or client certificate needs the header X-DataOS-CSRF: 1 here",
+                );
+                respond::problem(&fault, request_id, None)
+            }
+            AuthenticationFault::NoCertificate => {
+                let message = "this service takes a client certificate and nothing else";
+                let fault = Fault::new(FaultKind::Unauthenticated, message)
+                    .with_reason(fault.code())
+                    .with_hint("`dataos-ctl certificate create` issues one");
                 respond::problem(&fault, request_id, None)
             }
         };
@@ -70,6 +82,18 @@ impl Gateway {
             is_denied: true,
             ..Passed::new(answer, "refused")
         }
+    }
+
+    /// A handshake failed by the client's certificate: recorded, though there was no request.
+    pub(crate) fn note_certificate_refused(&self, address: SocketAddr) {
+        let peer = Peer {
+            address,
+            server_name: None,
+            certificate: None,
+        };
+        let request_id = uuid::Uuid::now_v7().to_string();
+        self.refusals
+            .note(&request_id, "certificate_refused", None, &peer);
     }
 
     pub(super) fn no_route(&self, head: &Head, peer: &Peer, request_id: &str) -> Passed {
@@ -116,7 +140,12 @@ pub(super) fn check_shape(route: &Route, head: &Head) -> Result<(), Refusal> {
     };
     let given = head.content_type.as_deref().unwrap_or("");
     let essence = given.split(';').next().unwrap_or("").trim();
-    if essence.eq_ignore_ascii_case(takes) {
+    let fits = if route.is_rpc() {
+        rpc::is_content_type(essence)
+    } else {
+        essence.eq_ignore_ascii_case(takes)
+    };
+    if fits {
         return Ok(());
     }
     Err(Refusal::new(

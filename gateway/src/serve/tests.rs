@@ -33,6 +33,7 @@ async fn send(gateway: &Arc<Gateway>, request: Request<Full<Bytes>>) -> Response
     let peer = Peer {
         address: "127.0.0.1:5000".parse().unwrap(),
         server_name: None,
+        certificate: None,
     };
     Arc::clone(gateway).answer(request, peer).await
 }

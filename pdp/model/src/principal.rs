@@ -20,6 +20,8 @@ pub enum Authentication {
     ApiKey,
     /// A JWT access token.
     Token,
+    /// A client certificate, proved in the TLS handshake.
+    Certificate,
     /// Inside the process: a reconcile loop or start-up.
     Internal,
 }

@@ -157,7 +157,7 @@ pub(crate) async fn apikey(client: &Client, command: &Apikey) -> Result<Answer, 
 }
 
 /// `90s`, `15m`, `24h`, `30d`.
-fn seconds(duration: &str) -> Result<u64, Failure> {
+pub(super) fn seconds(duration: &str) -> Result<u64, Failure> {
     let wrong = || {
         Failure::usage(format!(
             "`{duration}` is no duration; write 90s, 15m, 24h or 30d"

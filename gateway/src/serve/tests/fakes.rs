@@ -495,6 +495,7 @@ fn config() -> GatewayConfig {
             drain_timeout: Duration::from_secs(1),
         },
         session_lifetime: Duration::from_secs(3600),
+        client_issuer: None,
         authzen: AuthzenConfig {
             context: vec!["purpose".to_owned()],
             ..AuthzenConfig::default()
@@ -554,7 +555,8 @@ pub(super) async fn scene() -> Scene {
         clock: Arc::clone(&clock),
     };
     let tokens = Tokens::open(&[], Arc::clone(&accounts), clock.now()).unwrap();
-    let authenticator = Authenticator::new(Arc::clone(&accounts), tokens, clock);
+    let authenticator =
+        Authenticator::new(Arc::clone(&accounts), tokens, "dataos".to_owned(), clock);
     let entities = applied_entities(folder.path());
     let gateway = Gateway::new(seams, accounts, applied, entities, authenticator, config());
     Scene {
