@@ -31,7 +31,7 @@ pub use attach::Attached;
 use crate::{
     accept::{self, Acceptor},
     accounts::Accounts,
-    applied::{self, AppliedEntities, AppliedPolicies},
+    applied::Applied,
     authenticate::{Authenticator, api_key::Pepper, token::Tokens},
     authzen_keys::AuthzenKeys,
     certificates::{self, Certificates},
@@ -76,8 +76,7 @@ pub struct RunningApp {
 struct Rooms {
     secrets: Arc<SealedSecrets>,
     accounts: Arc<Accounts>,
-    applied: Arc<AppliedPolicies>,
-    entities: Arc<AppliedEntities>,
+    applied: Applied,
     pdp: Arc<Pdp>,
     log: Arc<AuditLog>,
     catalog: Arc<Catalog>,
@@ -209,7 +208,7 @@ impl Rooms {
     async fn open(config: &Config, folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
         let secrets = Arc::new(SealedSecrets::open(folder)?);
         let pepper = Pepper::new(&secrets.get_or_create(PEPPER).await?);
-        let (pdp, applied, entities) = open_policies(config, folder, Arc::clone(&clock)).await?;
+        let (pdp, applied) = open_policies(config, folder, Arc::clone(&clock)).await?;
         let store = Store::open(&config.metadata, &folder.join("accounts.db")).await?;
         let accounts =
             Arc::new(Accounts::open(store, Arc::clone(&pdp) as _, pepper, clock.now()).await?);
@@ -265,7 +264,6 @@ impl Rooms {
             secrets,
             accounts,
             applied,
-            entities,
             pdp,
             log,
             catalog,
@@ -304,8 +302,7 @@ impl Rooms {
         Ok(Gateway::new(
             seams,
             accounts,
-            Arc::clone(&self.applied),
-            Arc::clone(&self.entities),
+            self.applied.clone(),
             authenticator,
             GatewayConfig {
                 limits: config.limits.clone(),
@@ -399,21 +396,18 @@ fn check_data_folder(config: &Config, directory: &DataDirectory) -> Result<(), F
     Ok(())
 }
 
-/// The PDP over the policies folder, with the texts and entities that were applied over REST.
+/// The PDP over the policies folder, with all that was applied over REST in force.
 async fn open_policies(
     config: &Config,
     folder: &Path,
     clock: Arc<dyn Clock>,
-) -> Result<(Arc<Pdp>, Arc<AppliedPolicies>, Arc<AppliedEntities>), Fault> {
+) -> Result<(Arc<Pdp>, Applied), Fault> {
     if config.policies_dir.starts_with(&config.data_dir) && !config.policies_dir.exists() {
         dataos_pdp::write_shipped(&config.policies_dir)?;
     }
     let pdp = Pdp::open(PdpConfig::new(config.policies_dir.clone()), clock)?;
-    let kept = folder.join(applied::ENTITIES_FOLDER);
-    let entities = AppliedEntities::open(kept, Arc::clone(&pdp))?;
-    let texts = folder.join(applied::FOLDER);
-    let applied = AppliedPolicies::open(texts, Arc::clone(&pdp) as _).await?;
-    Ok((pdp, Arc::new(applied), Arc::new(entities)))
+    let applied = Applied::open(folder, &pdp).await?;
+    Ok((pdp, applied))
 }
 
 async fn open_certificates(

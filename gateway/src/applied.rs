@@ -8,9 +8,14 @@
 
 mod entities;
 mod kept;
+mod links;
 mod precondition;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use dataos_model::{
     fault::{Fault, FaultKind},
@@ -18,10 +23,14 @@ use dataos_model::{
     policy::PolicyText,
     seams::Policies,
 };
+use dataos_pdp::Pdp;
 use tokio::sync::Mutex;
 
-pub(crate) use entities::{AppliedEntities, ENTITIES_FOLDER, EntityChanged};
+use entities::ENTITIES_FOLDER;
+pub(crate) use entities::{AppliedEntities, EntityChanged};
 use kept::Kept;
+use links::LINKS_FOLDER;
+pub(crate) use links::{AppliedLink, AppliedLinks, LinkFields};
 pub(crate) use precondition::Precondition;
 
 /// Folder within the data directory.
@@ -32,6 +41,33 @@ const TEXTS_MAX: usize = 10_000;
 const NAME_BYTES_MAX: usize = 63;
 /// How files of texts end.
 const FILE_END: &str = ".cedar";
+
+/// All that was applied over REST.
+#[derive(Clone, Debug)]
+pub(crate) struct Applied {
+    pub(crate) texts: Arc<AppliedPolicies>,
+    pub(crate) links: Arc<AppliedLinks>,
+    pub(crate) entities: Arc<AppliedEntities>,
+}
+
+impl Applied {
+    /// Puts all of a data directory in force.
+    ///
+    /// # Errors
+    /// A text, link or entity that cannot be read, or that does not fit the policies any more.
+    pub(crate) async fn open(folder: &Path, pdp: &Arc<Pdp>) -> Result<Self, Fault> {
+        let entities = AppliedEntities::open(folder.join(ENTITIES_FOLDER), Arc::clone(pdp))?;
+        let policies = || Arc::clone(pdp) as Arc<dyn Policies>;
+        let texts = AppliedPolicies::open(folder.join(FOLDER), policies()).await?;
+        // Behind the texts, which hold templates.
+        let links = AppliedLinks::open(folder.join(LINKS_FOLDER), policies()).await?;
+        Ok(Self {
+            texts: Arc::new(texts),
+            links: Arc::new(links),
+            entities: Arc::new(entities),
+        })
+    }
+}
 
 /// An applied text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,6 +208,8 @@ impl AppliedPolicies {
             return Err(self.not_applied(name));
         };
         precondition.check(name, Some(known.tag))?;
+        // A template that links use stays; without this look, a crash could lose its file.
+        self.policies.check_removal(name).await?;
         self.kept.write(name, None)?;
         let policy_set = match self.policies.remove(name).await {
             Ok(policy_set) => policy_set,
@@ -215,18 +253,22 @@ fn check_name(name: &str) -> Result<(), Fault> {
             "apply its manifest again, or delete the resource",
         );
     }
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let is_name = name.bytes().next().is_some_and(is_plain)
-        && name
-            .bytes()
-            .all(|byte| is_plain(byte) || b"._-".contains(&byte))
-        && name.len() <= NAME_BYTES_MAX;
-    if is_name {
+    if is_plain_name(name) {
         return Ok(());
     }
     Err(Fault::invalid(format!("`{name}` is no name for a policy text")).with_hint(format!(
         "use a to z, 0 to 9, `.`, `_` and `-`, starting with a letter or digit, at most {NAME_BYTES_MAX} bytes"
     )))
+}
+
+/// Names that are file names as they stand.
+fn is_plain_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    name.bytes().next().is_some_and(is_plain)
+        && name
+            .bytes()
+            .all(|byte| is_plain(byte) || b"._-".contains(&byte))
+        && name.len() <= NAME_BYTES_MAX
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub(crate) mod decisions;
 pub(crate) mod entities;
 pub(crate) mod overview;
 pub(crate) mod policies;
+pub(crate) mod policy_links;
 pub(crate) mod policy_texts;
 pub(crate) mod public;
 pub(crate) mod query;

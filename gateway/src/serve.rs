@@ -31,7 +31,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     accounts::Accounts,
-    applied::{AppliedEntities, AppliedPolicies},
+    applied::Applied,
     authenticate::{AuthenticationFault, Authenticator},
     authzen_keys::AuthzenKeys,
     certificates::ClientIssuer,
@@ -86,8 +86,7 @@ pub(crate) struct Gateway {
     /// The PDP for questions of others, who carry out obligations themselves.
     pub(crate) advice: Arc<dyn Decide>,
     pub(crate) accounts: Arc<Accounts>,
-    pub(crate) applied: Arc<AppliedPolicies>,
-    pub(crate) entities: Arc<AppliedEntities>,
+    pub(crate) applied: Applied,
     /// Places for candidates that are being checked or tested.
     pub(crate) candidates: Arc<Semaphore>,
     pub(crate) authenticator: Authenticator,
@@ -153,8 +152,7 @@ impl Gateway {
     pub(crate) fn new(
         seams: Seams,
         accounts: Arc<Accounts>,
-        applied: Arc<AppliedPolicies>,
-        entities: Arc<AppliedEntities>,
+        applied: Applied,
         authenticator: Authenticator,
         config: GatewayConfig,
     ) -> Self {
@@ -168,7 +166,6 @@ impl Gateway {
             },
             accounts,
             applied,
-            entities,
             candidates: Arc::new(Semaphore::new(CANDIDATES_MAX)),
             authenticator,
             limits: config.limits,

@@ -150,7 +150,7 @@ impl Version {
         }
         let is_forbid = |policy: &&Arc<LoadedPolicy>| !policy.reference.effect_is_permit;
         let is_forbidden = applying.iter().any(is_forbid);
-        applying.retain(|policy| is_forbid(&policy) == is_forbidden);
+        applying.retain(|policy| is_forbid(policy) == is_forbidden);
         let is_allowed = !is_forbidden && !applying.is_empty();
         Some(Determined::by(is_allowed, applying))
     }

@@ -80,6 +80,7 @@ pub use scan::{
 pub use schema::{
     OWN_ACTIONS_MAX, OWN_TYPES_MAX, SCHEMA_BYTES_MAX, SCHEMA_FILE, SCHEMA_FRAGMENTS_MAX,
 };
+pub use set::links::{LINKS_MAX, TEMPLATES_MAX};
 pub use shadow::{DecisionCounts, Divergence, SHADOW_WHOLE_MAX};
 pub use shipped::{shipped_policies, write_shipped};
 pub use source::ID_BYTES_MAX;

@@ -20,7 +20,7 @@ use dataos_model::{
     explain::{Explanation, Search, SearchPage},
     fault::{Fault, FaultKind},
     hash::Hash,
-    policy::{PolicyInfo, PolicySetInfo, PolicyText},
+    policy::{PolicyInfo, PolicyLink, PolicySetInfo, PolicyText, TemplateInfo},
     seams::{Decide, EntitySink, Explore, Policies},
     vocabulary::Vocabulary,
 };
@@ -34,7 +34,10 @@ use crate::{
     names::Names,
     problem::Problem,
     schema::BaseSchema,
-    set::{PolicySet, Source, Sources},
+    set::{
+        PolicySet, Source, Sources,
+        links::{self, Change},
+    },
     shadow::{DecisionCounts, Divergence, Shadow},
     source::Origin,
     version::{Version, check_entities, check_entity},
@@ -146,7 +149,12 @@ impl Pdp {
             }
         }
         let policies = if Arc::ptr_eq(&schema, &known.schema) {
-            known.with(changes(known, sources), self.clock.now())?
+            let texts = changes(known, sources);
+            let change = Change {
+                texts,
+                ..Change::default()
+            };
+            known.next(change, self.clock.now())?
         } else {
             PolicySet::new(schema, sources, self.clock.now())?
         };
@@ -280,7 +288,37 @@ impl Pdp {
             let read = |text| Source::read(&policies.schema, name, Origin::Applied, text, known);
             next.insert((*name).to_owned(), text.map(read).transpose()?);
         }
-        Ok(policies.with(next, self.clock.now())?)
+        let change = Change {
+            texts: next,
+            ..Change::default()
+        };
+        policies.next(change, self.clock.now())
+    }
+
+    /// The next set, with a link added, replaced or removed.
+    fn relinked(
+        &self,
+        version: &Version,
+        id: &str,
+        link: Option<&PolicyLink>,
+    ) -> Result<PolicySet, Fault> {
+        let change = Change {
+            links: BTreeMap::from([(id.to_owned(), link.cloned())]),
+            ..Change::default()
+        };
+        version.policies.next(change, self.clock.now())
+    }
+
+    /// Checks on the datasets what a candidate made anew of the links.
+    fn check_links(&self, version: &Version, candidate: &Version) -> Result<(), Fault> {
+        for (name, source) in candidate.policies.sources() {
+            let known = version.policies.source(name);
+            let is_same = known.is_some_and(|known| Arc::ptr_eq(known, source));
+            if source.link().is_some() && !is_same {
+                candidate.check_datasets(name)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -469,13 +507,59 @@ impl Policies for Pdp {
         for text in texts {
             candidate.check_datasets(&text.source)?;
         }
-        Ok(())
+        self.check_links(&version, &candidate)
     }
 
     async fn put(&self, text: PolicyText) -> Result<Hash, Fault> {
         let _writing = self.write();
         let version = self.active.load_full();
         let policies = self.changed(&version, &[(&text.source, Some(&text.cedar))])?;
+        Ok(self.activate(policies, version.entities.clone()))
+    }
+
+    async fn check_removal(&self, source: &str) -> Result<(), Fault> {
+        let version = self.active.load_full();
+        self.changed(&version, &[(source, None)]).map(drop)
+    }
+
+    fn templates(&self) -> Vec<TemplateInfo> {
+        let version = self.active.load();
+        let mut links: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for link in version.policies.links() {
+            let of_template = links.entry(&link.template).or_default();
+            of_template.push(link.id.clone());
+        }
+        let mut templates: Vec<TemplateInfo> = version
+            .policies
+            .templates()
+            .map(|template| {
+                let mut links = links.remove(template.id.as_str()).unwrap_or_default();
+                links.sort_unstable();
+                template.info(links)
+            })
+            .collect();
+        templates.sort_by(|left, right| left.id.cmp(&right.id));
+        templates
+    }
+
+    async fn check_link(&self, link: &PolicyLink) -> Result<(), Fault> {
+        let version = self.active.load_full();
+        let candidate = self.relinked(&version, &link.id, Some(link))?;
+        let candidate = Version::new(Arc::new(candidate), version.entities.clone());
+        candidate.check_datasets(&links::source_name(&link.id))
+    }
+
+    async fn put_link(&self, link: PolicyLink) -> Result<Hash, Fault> {
+        let _writing = self.write();
+        let version = self.active.load_full();
+        let policies = self.relinked(&version, &link.id, Some(&link))?;
+        Ok(self.activate(policies, version.entities.clone()))
+    }
+
+    async fn remove_link(&self, id: &str) -> Result<Hash, Fault> {
+        let _writing = self.write();
+        let version = self.active.load_full();
+        let policies = self.relinked(&version, id, None)?;
         Ok(self.activate(policies, version.entities.clone()))
     }
 

@@ -1,13 +1,17 @@
 //! A policy set: all texts of the folder and all applied texts together, immutable once made. The
 //! next set shares with the one before what did not change.
 
+pub(crate) mod links;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, OnceLock},
 };
 
 use cedar_policy::PolicySet as CedarSet;
-use dataos_model::{clock::Timestamp, entity::EntityUid, hash::Hash};
+use dataos_model::{
+    clock::Timestamp, entity::EntityUid, fault::Fault, hash::Hash, policy::PolicyLink,
+};
 
 use crate::{
     digest_map::{DigestMap, Digested},
@@ -16,8 +20,9 @@ use crate::{
     scan::{Bound, POLICIES_MAX},
     schema::BaseSchema,
     shards::Shards,
-    source::{LoadedPolicy, Origin, load},
+    source::{Loaded, LoadedPolicy, LoadedTemplate, Origin, load},
 };
+use links::{Change, Templates};
 
 /// One text and what was read from it.
 #[derive(Debug)]
@@ -29,6 +34,10 @@ pub(crate) struct Source {
     applied: Option<String>,
     /// Its policies, in the order of the text.
     pub policies: Vec<Arc<LoadedPolicy>>,
+    /// Its templates, in the order of the text.
+    pub templates: Vec<Arc<LoadedTemplate>>,
+    /// The link whose policy it holds, if it is one.
+    link: Option<PolicyLink>,
 }
 
 /// Texts by name: paths within the folder, and ids of applied resources.
@@ -48,12 +57,20 @@ impl Source {
         {
             return Ok(Arc::clone(known));
         }
-        let policies = load(schema, name, origin, text)?;
+        let (mut policies, mut templates) = (Vec::new(), Vec::new());
+        for loaded in load(schema, name, origin, text)? {
+            match loaded {
+                Loaded::Policy(policy) => policies.push(Arc::from(policy)),
+                Loaded::Template(template) => templates.push(Arc::from(template)),
+            }
+        }
         Ok(Arc::new(Self {
             digest,
             origin,
             applied: (origin == Origin::Applied).then(|| text.to_owned()),
-            policies: policies.into_iter().map(Arc::new).collect(),
+            policies,
+            templates,
+            link: None,
         }))
     }
 
@@ -88,6 +105,7 @@ pub(crate) struct PolicySet {
     /// Which policies can apply to a request.
     pub index: Index,
     sources: Shards<String, Arc<Source>>,
+    templates: Templates,
     by_id: DigestMap<String, LoadedPolicy>,
     whole: OnceLock<(CedarSet, Vec<EntityUid>)>,
 }
@@ -99,29 +117,34 @@ impl Digested for LoadedPolicy {
 }
 
 impl PolicySet {
-    /// Joins texts that were checked one by one.
+    /// Joins texts that were checked one by one, and links, which are checked again.
     pub(crate) fn new(
         schema: Arc<BaseSchema>,
         sources: Sources,
         activated_at: Timestamp,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, Fault> {
         let empty = Self {
             hash: Hash::default(),
             activated_at,
             index: Index::empty(Arc::clone(&schema.names)),
             schema,
             sources: Shards::default(),
+            templates: Templates::default(),
             by_id: DigestMap::default(),
             whole: OnceLock::new(),
         };
-        let added = sources
-            .into_iter()
-            .map(|(name, source)| (name, Some(source)));
-        empty.with(added.collect(), activated_at)
+        let mut change = Change::default();
+        for (name, source) in sources {
+            match source.link() {
+                Some(link) => drop(change.links.insert(link.id.clone(), Some(link.clone()))),
+                None => drop(change.texts.insert(name, Some(source))),
+            }
+        }
+        empty.next(change, activated_at)
     }
 
-    /// The next set under the same schema: texts are added or replaced, `None` removes.
-    pub(crate) fn with(
+    /// The next set under the same schema: policies of texts are added or replaced, `None` removes.
+    fn with(
         &self,
         changes: BTreeMap<String, Option<Arc<Source>>>,
         activated_at: Timestamp,
@@ -182,6 +205,7 @@ impl PolicySet {
             schema: Arc::clone(&self.schema),
             index,
             sources,
+            templates: self.templates.clone(),
             by_id,
             whole: OnceLock::new(),
         })

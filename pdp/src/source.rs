@@ -1,4 +1,7 @@
-//! One policy text -> checked policies, each with what decisions need to know of it.
+//! One policy text -> checked policies and templates, each policy with what decisions need to know of
+//! it.
+
+mod template;
 
 use std::{
     collections::BTreeSet,
@@ -6,8 +9,7 @@ use std::{
 };
 
 use cedar_policy::{
-    ActionConstraint, Effect, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint,
-    pst,
+    Effect, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint, pst,
 };
 use dataos_model::{
     action::Action,
@@ -33,6 +35,8 @@ use crate::{
     schema::{BaseSchema, canonical},
     stack::on_big_stack,
 };
+
+pub(crate) use template::LoadedTemplate;
 
 /// Longest `@id`, in bytes.
 pub const ID_BYTES_MAX: usize = 256;
@@ -124,13 +128,29 @@ pub(crate) enum Origin {
     Applied,
 }
 
-/// Parses and checks all policies of a text against the base schema.
+/// What one statement of a text is.
+#[derive(Debug)]
+pub(crate) enum Loaded {
+    Policy(Box<LoadedPolicy>),
+    Template(Box<LoadedTemplate>),
+}
+
+impl Loaded {
+    fn id(&self) -> &str {
+        match self {
+            Self::Policy(policy) => policy.id(),
+            Self::Template(template) => &template.id,
+        }
+    }
+}
+
+/// Parses and checks all policies and templates of a text against the base schema, in its order.
 pub(crate) fn load(
     schema: &BaseSchema,
     source: &str,
     origin: Origin,
     text: &str,
-) -> Result<Vec<LoadedPolicy>, Problem> {
+) -> Result<Vec<Loaded>, Problem> {
     let found = statements(text)
         .map_err(|refused| Problem::at(source, text, refused.at, refused.problem.to_string()))?;
     on_big_stack(|| {
@@ -143,7 +163,7 @@ pub(crate) fn load(
         let mut ids = BTreeSet::new();
         let mut policies = Vec::with_capacity(found.len());
         for statement in &found {
-            let policy = loader.policy(statement)?;
+            let policy = loader.statement(statement)?;
             if !ids.insert(policy.id().to_owned()) {
                 let message = format!("@id(\"{}\") is used twice", policy.id());
                 return Err(loader.at(statement, message));
@@ -167,10 +187,23 @@ impl Loader<'_> {
         Problem::at(self.source, self.text, statement.head, message)
     }
 
-    fn policy(&self, statement: &Statement<'_>) -> Result<LoadedPolicy, Problem> {
-        let parsed = Policy::parse(None, statement.text)
-            .map_err(|error| Problem::diagnosed(self.source, self.text, statement.start, &error))?;
-        let id = self.id(statement, &parsed)?;
+    fn statement(&self, statement: &Statement<'_>) -> Result<Loaded, Problem> {
+        match Policy::parse(None, statement.text) {
+            Ok(parsed) => Ok(Loaded::Policy(Box::new(self.policy(statement, &parsed)?))),
+            // Only what is no policy is looked at as a template; a broken one is told as a policy.
+            Err(error) => match self.template(statement) {
+                Some(template) => Ok(Loaded::Template(Box::new(template?))),
+                None => {
+                    let start = statement.start;
+                    Err(Problem::diagnosed(self.source, self.text, start, &error))
+                }
+            },
+        }
+    }
+
+    fn policy(&self, statement: &Statement<'_>, parsed: &Policy) -> Result<LoadedPolicy, Problem> {
+        let annotations: Vec<(&str, &str)> = parsed.annotations().collect();
+        let id = self.id_among(statement, &annotations)?;
         let cedar = parsed.new_id(PolicyId::new(&id));
         let constraints = constraints(&cedar);
         let mut scope = self.scope(statement, &cedar, &constraints)?;
@@ -199,11 +232,7 @@ impl Loader<'_> {
                 description: annotation("description"),
                 id: id.clone(),
             }),
-            text: statement
-                .text
-                .get(statement.head.saturating_sub(statement.start)..)
-                .unwrap_or_default()
-                .to_owned(),
+            text: text_of(statement),
             digest: Hash::of_parts([id.as_bytes(), canonical(&document).as_bytes()]),
             annotations: sorted_annotations(&cedar),
             mask: self.mask(statement, &cedar, &scope)?,
@@ -229,10 +258,15 @@ impl Loader<'_> {
         })
     }
 
-    fn id(&self, statement: &Statement<'_>, policy: &Policy) -> Result<String, Problem> {
-        let mut unknown: Vec<&str> = policy
-            .annotations()
-            .map(|(name, _)| name)
+    /// The `@id` among annotations, of which each must be known.
+    fn id_among(
+        &self,
+        statement: &Statement<'_>,
+        annotations: &[(&str, &str)],
+    ) -> Result<String, Problem> {
+        let mut unknown: Vec<&str> = annotations
+            .iter()
+            .map(|(name, _)| *name)
             .filter(|name| !ANNOTATIONS.contains(name))
             .collect();
         unknown.sort_unstable();
@@ -241,7 +275,8 @@ impl Loader<'_> {
             let hint = format!("known: {}", ANNOTATIONS.join(", "));
             return Err(self.at(statement, message).with_hint(hint));
         }
-        match policy.annotation("id") {
+        let id = annotations.iter().find(|(name, _)| *name == "id");
+        match id.map(|(_, id)| *id) {
             Some(id) if !id.is_empty() && id.len() <= ID_BYTES_MAX => Ok(id.to_owned()),
             Some(_) => Err(self.at(
                 statement,
@@ -304,30 +339,7 @@ impl Loader<'_> {
         policy: &Policy,
         constraints: &(Constraint, Constraint),
     ) -> Result<Scope, Problem> {
-        let named: Option<Vec<EntityUid>> = match policy.action_constraint() {
-            ActionConstraint::Any => None,
-            ActionConstraint::Eq(uid) => Some(vec![model_uid(&uid)]),
-            ActionConstraint::In(uids) => Some(uids.iter().map(model_uid).collect()),
-        };
-        let is_equality = matches!(policy.action_constraint(), ActionConstraint::Eq(_));
-        let matches = |action: &Action| {
-            let Some(named) = &named else { return true };
-            let Some(facts) = self.schema.action(*action) else {
-                return false;
-            };
-            named
-                .iter()
-                .any(|uid| facts.named == *uid || (!is_equality && facts.groups.contains(uid)))
-        };
-        let actions: Vec<Action> = self.schema.vocabulary.actions().filter(matches).collect();
-        if actions.is_empty() {
-            return Err(self
-                .at(
-                    statement,
-                    "the policy names no action that exists, so it never applies",
-                )
-                .with_hint("a group of actions is matched with `action in`, not `==`"));
-        }
+        let actions = self.actions(statement, &policy.action_constraint())?;
         Ok(Scope {
             actions,
             principal: constraints.0.key(),
@@ -350,16 +362,26 @@ impl Loader<'_> {
             }
             _ => None,
         };
-        let is_on_rows_alone = named_type == Some(EntityType::ROW)
-            || named_type == Some(EntityType::CELL)
-            || scope
-                .actions
+        self.refuse_errors(statement, &set, named_type.as_ref(), &scope.actions)
+    }
+
+    /// The first of what strict validation says of a set of one.
+    fn refuse_errors(
+        &self,
+        statement: &Statement<'_>,
+        set: &PolicySet,
+        named_type: Option<&EntityType>,
+        actions: &[Action],
+    ) -> Result<(), Problem> {
+        let is_on_rows_alone = [Some(&EntityType::ROW), Some(&EntityType::CELL)]
+            .contains(&named_type)
+            || actions
                 .iter()
                 .all(|action| matches!(action, Action::ReadRow | Action::ReadCell));
         let errors = if is_on_rows_alone {
-            self.schema.name_errors(&set, &scope.actions)
+            self.schema.name_errors(set, actions)
         } else {
-            self.schema.type_errors(&set, &scope.actions)
+            self.schema.type_errors(set, actions)
         };
         let errors = errors.map_err(|message| self.at(statement, message))?;
         let mut problems: Vec<Problem> = errors
@@ -400,6 +422,12 @@ impl Loader<'_> {
                 .with_hint("name the dataset or column, and compare its columns in `when`")),
         }
     }
+}
+
+/// The text of a statement, without what stands before it.
+fn text_of(statement: &Statement<'_>) -> String {
+    let head = statement.head.saturating_sub(statement.start);
+    statement.text.get(head..).unwrap_or_default().to_owned()
 }
 
 /// What the scope asks of principal and resource.

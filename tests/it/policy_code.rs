@@ -238,3 +238,74 @@ fn a_text_is_applied_and_taken_away_from_the_command_line() {
     let report = admin.json(&["policy", "test", folder, "--server"]).unwrap();
     assert_eq!(report["failed"], 0, "{report:#}");
 }
+
+const TEMPLATE: &str = "@id(\"grant\")\n@description(\"A grant.\")\npermit (\n    principal in ?principal,\n    \
+                        action == DataOS::Action::\"select\",\n    resource in ?resource\n);\n";
+
+#[test]
+fn a_template_is_checked_in_a_folder_and_linked_from_the_command_line() {
+    let (_folder, policies) = copied();
+    fs::write(policies.join("grant.cedar"), TEMPLATE).unwrap();
+    let dir = policies.to_string_lossy().into_owned();
+    let printed = policy(&["check", &dir]);
+    assert_eq!(printed.code, 0, "{}", printed.stdout);
+    let printed = policy(&["matrix", "--check", &dir]);
+    assert_eq!(
+        printed.code, 0,
+        "a template decides nothing: {}",
+        printed.stdout
+    );
+    let wrong = TEMPLATE.replace("select", "fly");
+    fs::write(policies.join("grant.cedar"), wrong).unwrap();
+    let printed = policy(&["check", &dir]);
+    assert!(
+        printed.code == 1 && printed.stdout.contains("grant.cedar:1:1"),
+        "{}",
+        printed.stdout
+    );
+
+    let server = Server::start(&Options::default()).unwrap();
+    let admin = Ctl::login(&server, "admin", &server.first_password().unwrap()).unwrap();
+    let file = server.data_dir.with_file_name("grant.cedar");
+    fs::write(&file, TEMPLATE).unwrap();
+    let file = file.to_string_lossy().into_owned();
+    admin
+        .json(&["policy", "put", "grants", "-f", &file])
+        .unwrap();
+    let link = [
+        "policy",
+        "link",
+        "analysts",
+        "-t",
+        "grant",
+        "-p",
+        "role:analyst",
+        "-r",
+        "depot:shop",
+    ];
+    let made = admin.json(&link).unwrap();
+    let again = admin.run(&link).unwrap();
+    assert_ne!(again.code, 0, "{}", again.stdout);
+    let changed = [
+        &link[..8],
+        &["depot:crm", "--etag", made["etag"].as_str().unwrap()],
+    ]
+    .concat();
+    admin.json(&changed).unwrap();
+    let links = admin.json(&["policy", "links"]).unwrap();
+    assert_eq!(links["links"][0]["resource"], "DataOS::Depot::\"crm\"");
+    let shown = admin.run(&["policy", "show", "analysts"]).unwrap();
+    assert!(
+        shown.stdout.contains("link:analysts of grant"),
+        "{}",
+        shown.stdout
+    );
+    let used = admin.run(&["policy", "delete", "grants"]).unwrap();
+    assert!(
+        used.code != 0 && used.stderr.contains("analysts"),
+        "{}",
+        used.stderr
+    );
+    admin.json(&["policy", "unlink", "analysts"]).unwrap();
+    admin.json(&["policy", "delete", "grants"]).unwrap();
+}

@@ -351,6 +351,18 @@ pub(crate) enum Policy {
         #[arg(long)]
         etag: Option<String>,
     },
+    /// Make a policy of a template, or change which; kept over restarts.
+    Link(PolicyLink),
+    /// Take a link away.
+    Unlink {
+        /// Its id.
+        id: String,
+        /// Only if the link still has this ETag.
+        #[arg(long)]
+        etag: Option<String>,
+    },
+    /// List the links of templates.
+    Links,
     /// Check a policies folder: syntax, types on each dataset, lints, layout.
     Check(PolicyCheck),
     /// Run the tests of a policies folder and say which policies no test covers.
@@ -430,6 +442,24 @@ pub(crate) enum Entities {
         #[arg(long)]
         etag: Option<String>,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyLink {
+    /// Id of the policy that it makes: a to z, 0 to 9, `.`, `_` and `-`.
+    pub(crate) id: String,
+    /// Id of the template.
+    #[arg(short, long)]
+    pub(crate) template: String,
+    /// Entity for `?principal`, such as `role:analyst`.
+    #[arg(short, long)]
+    pub(crate) principal: Option<String>,
+    /// Entity for `?resource`, such as `dataos://shop:main/orders`.
+    #[arg(short, long)]
+    pub(crate) resource: Option<String>,
+    /// Replace the link that has this ETag; without it the link must be new.
+    #[arg(long)]
+    pub(crate) etag: Option<String>,
 }
 
 #[derive(Debug, Args)]

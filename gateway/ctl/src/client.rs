@@ -100,6 +100,17 @@ impl Client {
         json(self.send_if(Method::PUT, path, condition, body).await?).await
     }
 
+    /// Puts if a condition holds.
+    pub(crate) async fn put_if(
+        &self,
+        path: &str,
+        condition: (&'static str, String),
+        body: &Value,
+    ) -> Result<Value, Failure> {
+        let body = Body::Json(body);
+        json(self.send_if(Method::PUT, path, condition, body).await?).await
+    }
+
     /// Deletes if a condition holds.
     pub(crate) async fn delete_if(
         &self,

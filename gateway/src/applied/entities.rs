@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use super::{Precondition, kept::Kept};
 
 /// Folder within the data directory.
-pub(crate) const ENTITIES_FOLDER: &str = "applied-entities";
+pub(super) const ENTITIES_FOLDER: &str = "applied-entities";
 /// Most applied entities.
 const ENTITIES_MAX: usize = 100_000;
 /// How files of entities end.

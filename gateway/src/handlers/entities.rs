@@ -30,7 +30,7 @@ const PAGE_DEFAULT: usize = 100;
 /// A page of all entities of own types, or of one of them.
 pub(crate) async fn list(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
     let limit = bounded(&call, "limit", PAGE_DEFAULT, PAGE_MAX)?;
-    let pdp = gateway.entities.pdp();
+    let pdp = gateway.applied.entities.pdp();
     let vocabulary = pdp.vocabulary();
     let wanted = match call.head.query.get("type") {
         None => None,
@@ -62,7 +62,10 @@ pub(crate) async fn list(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answe
     let next_token = last.map_or_else(String::new, |entity| entity.uid.to_string());
     let mut entities = Vec::with_capacity(found.len());
     for entity in &found {
-        entities.push(shown(entity, gateway.entities.tag(&entity.uid).await));
+        entities.push(shown(
+            entity,
+            gateway.applied.entities.tag(&entity.uid).await,
+        ));
     }
     Ok(Answer::ok(
         &json!({"entities": entities, "next_token": next_token}),
@@ -72,13 +75,13 @@ pub(crate) async fn list(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answe
 /// One entity; with its ETag if it is applied here.
 pub(crate) async fn get(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
     let uid = named(&gateway, &call)?;
-    let entity = gateway.entities.pdp().entity(&uid);
+    let entity = gateway.applied.entities.pdp().entity(&uid);
     let is_own = !uid.entity_type.is_ours();
     let entity = entity.filter(|_| is_own).ok_or_else(|| {
         Fault::not_found(format!("{uid} is no known entity of an own type"))
             .with_hint("dataos-ctl entities list shows the entities of own types")
     })?;
-    let tag = gateway.entities.tag(&uid).await;
+    let tag = gateway.applied.entities.tag(&uid).await;
     let answer = Answer::ok(&shown(&entity, tag));
     match tag {
         Some(tag) => tagged(answer, tag),
@@ -89,7 +92,11 @@ pub(crate) async fn get(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer
 pub(crate) async fn put(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
     let uid = named(&gateway, &call)?;
     let condition = precondition(&call)?;
-    let changed = gateway.entities.put(&uid, &call.body, &condition).await?;
+    let changed = gateway
+        .applied
+        .entities
+        .put(&uid, &call.body, &condition)
+        .await?;
     recorded(&gateway, &call, "entity_put", &uid, &changed).await?;
     let status = if changed.is_new {
         StatusCode::CREATED
@@ -107,14 +114,14 @@ pub(crate) async fn put(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer
 pub(crate) async fn delete(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
     let uid = named(&gateway, &call)?;
     let condition = precondition(&call)?;
-    let changed = gateway.entities.delete(&uid, &condition).await?;
+    let changed = gateway.applied.entities.delete(&uid, &condition).await?;
     recorded(&gateway, &call, "entity_deleted", &uid, &changed).await?;
     Ok(Answer::no_content())
 }
 
 /// The entity that the path names, its type shortly or whole.
 fn named(gateway: &Gateway, call: &Call) -> Result<EntityUid, Fault> {
-    let vocabulary = gateway.entities.pdp().vocabulary();
+    let vocabulary = gateway.applied.entities.pdp().vocabulary();
     let of = authzen::type_named(call.parameters.get("type")?, &vocabulary, "path")?;
     let id = call.parameters.get("path")?;
     if id.is_empty() {
@@ -124,7 +131,7 @@ fn named(gateway: &Gateway, call: &Call) -> Result<EntityUid, Fault> {
 }
 
 fn own_type(gateway: &Gateway, name: &str, field: &str) -> Result<EntityType, Fault> {
-    let vocabulary = gateway.entities.pdp().vocabulary();
+    let vocabulary = gateway.applied.entities.pdp().vocabulary();
     let of = authzen::type_named(name, &vocabulary, field)?;
     if vocabulary.has_type(&of) {
         return Ok(of);

@@ -35,15 +35,19 @@ struct FolderBody {
     tests: BTreeMap<String, String>,
 }
 
+/// How sources of policies that links make start.
+const LINK: &str = "link:";
+
 /// Where the policies of one text come from, and which they are.
 #[derive(Default)]
 struct Source {
     policies: Vec<String>,
+    templates: Vec<String>,
     texts: Vec<String>,
 }
 
 pub(crate) async fn list(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<Answer, Fault> {
-    let applied = gateway.applied.list().await;
+    let applied = gateway.applied.texts.list().await;
     let texts: Vec<Value> = sources(&gateway)
         .iter()
         .map(|(name, source)| summary(name, source, applied.get(name)))
@@ -53,7 +57,7 @@ pub(crate) async fn list(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<Answ
 
 pub(crate) async fn get(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
     let name = call.parameters.get("path")?;
-    let applied = gateway.applied.get(name).await;
+    let applied = gateway.applied.texts.get(name).await;
     let source = sources(&gateway).remove(name);
     if applied.is_none() && source.is_none() {
         let fault = Fault::not_found(format!("no policy comes from `{name}`"));
@@ -83,6 +87,7 @@ pub(crate) async fn put(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer
     let condition = precondition(&call)?;
     let changed = gateway
         .applied
+        .texts
         .put(name, cedar.to_owned(), &condition)
         .await?;
     recorded(&gateway, &call, "policy_text_put", before, &changed).await?;
@@ -96,6 +101,7 @@ pub(crate) async fn put(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer
         "name": name,
         "etag": changed.tag.to_string(),
         "policies": source.policies,
+        "templates": source.templates,
         "policy_set": changed.policy_set.to_string(),
     });
     tagged(Answer::json(status, &value), changed.tag)
@@ -104,7 +110,11 @@ pub(crate) async fn put(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer
 pub(crate) async fn delete(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
     let name = call.parameters.get("path")?;
     let before = gateway.seams.policies.info().hash;
-    let changed = gateway.applied.delete(name, &precondition(&call)?).await?;
+    let changed = gateway
+        .applied
+        .texts
+        .delete(name, &precondition(&call)?)
+        .await?;
     recorded(&gateway, &call, "policy_text_deleted", before, &changed).await?;
     Ok(Answer::no_content())
 }
@@ -181,17 +191,32 @@ fn texts(call: &Call) -> Result<Texts, Fault> {
     }
 }
 
-/// Policies by the text that they come from: a path within the folder, or a name.
+/// Policies and templates by the text that they come from: a path within the folder, or a name. A
+/// policy of a link comes from no text.
 fn sources(gateway: &Gateway) -> BTreeMap<String, Source> {
     let mut sources: BTreeMap<String, Source> = BTreeMap::new();
     for policy in gateway.seams.policies.list() {
-        let file = policy.source.rsplit_once(':').map(|(file, _line)| file);
-        let name = file.filter(|file| is_file(file)).unwrap_or(&policy.source);
-        let source = sources.entry(name.to_owned()).or_default();
+        if policy.source.starts_with(LINK) {
+            continue;
+        }
+        let source = sources.entry(text_name(&policy.source)).or_default();
         source.policies.push(policy.id);
         source.texts.push(policy.text);
     }
+    for template in gateway.seams.policies.templates() {
+        let source = sources.entry(text_name(&template.source)).or_default();
+        source.templates.push(template.id);
+        source.texts.push(template.text);
+    }
     sources
+}
+
+/// The text of a source, which names a line too if it is a file.
+fn text_name(source: &str) -> String {
+    let file = source.rsplit_once(':').map(|(file, _line)| file);
+    file.filter(|file| is_file(file))
+        .unwrap_or(source)
+        .to_owned()
 }
 
 fn is_file(name: &str) -> bool {
@@ -211,6 +236,7 @@ fn summary(name: &str, source: &Source, applied: Option<&AppliedText>) -> Value 
         "origin": origin,
         "etag": applied.map(|text| text.tag.to_string()),
         "policies": source.policies,
+        "templates": source.templates,
     })
 }
 

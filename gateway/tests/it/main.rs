@@ -7,6 +7,8 @@ mod path;
 #[cfg(test)]
 mod policies;
 #[cfg(test)]
+mod policy_links;
+#[cfg(test)]
 mod policy_texts;
 #[cfg(test)]
 mod scene;

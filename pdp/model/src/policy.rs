@@ -1,6 +1,6 @@
 //! Policies as texts, and the set in force.
 
-use crate::{clock::Timestamp, fault::Fault, hash::Hash};
+use crate::{clock::Timestamp, entity::EntityUid, fault::Fault, hash::Hash};
 
 /// A policy text that joins the folder: compiled from an applied resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,4 +37,36 @@ pub struct PolicyInfo {
     pub annotations: Vec<(String, String)>,
     /// Its Cedar text.
     pub text: String,
+}
+
+/// A template of the set in force: a policy with slots, which decides nothing until a link fills them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateInfo {
+    /// Its `@id`.
+    pub id: String,
+    /// `permit` or `forbid`.
+    pub effect: String,
+    /// `file.cedar:line` or the name of the applied text.
+    pub source: String,
+    /// All annotations but `@id`.
+    pub annotations: Vec<(String, String)>,
+    /// Its Cedar text.
+    pub text: String,
+    /// Of `principal` and `resource` those that a link must give.
+    pub slots: Vec<String>,
+    /// Ids of its links.
+    pub links: Vec<String>,
+}
+
+/// A policy made of a template: entities for its slots, and an id of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyLink {
+    /// Id of the policy.
+    pub id: String,
+    /// Id of the template.
+    pub template: String,
+    /// For `?principal`.
+    pub principal: Option<EntityUid>,
+    /// For `?resource`.
+    pub resource: Option<EntityUid>,
 }

@@ -17,7 +17,7 @@ use crate::{
     fault::Fault,
     hash::Hash,
     lineage::{ColumnEdge, WriteLineage},
-    policy::{PolicyInfo, PolicySetInfo, PolicyText},
+    policy::{PolicyInfo, PolicyLink, PolicySetInfo, PolicyText, TemplateInfo},
     principal::Principal,
     query::{QueryAnswer, QueryRequest},
     record::{Entry, LogStatus, Receipt, RecordPage, RecordQuery, StoredEntry},
@@ -96,11 +96,52 @@ pub trait Policies: Send + Sync + Debug {
     /// As `check`; the old set stays.
     async fn put(&self, text: PolicyText) -> Result<Hash, Fault>;
 
+    /// Whether the text of one source can be removed, without effect.
+    ///
+    /// # Errors
+    /// As `remove`.
+    async fn check_removal(&self, _source: &str) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// All templates in force, by id. Who knows none has none.
+    fn templates(&self) -> Vec<TemplateInfo> {
+        Vec::new()
+    }
+
+    /// Checks a link, without effect.
+    ///
+    /// # Errors
+    /// There is no such template, its slots are others, or the policy does not fit the schema.
+    async fn check_link(&self, link: &PolicyLink) -> Result<(), Fault> {
+        Err(no_template(&link.template))
+    }
+
+    /// Adds or replaces a link; checked, atomic.
+    ///
+    /// # Errors
+    /// As `check_link`; the old set stays.
+    async fn put_link(&self, link: PolicyLink) -> Result<Hash, Fault> {
+        Err(no_template(&link.template))
+    }
+
+    /// Removes a link; one that is not there changes nothing.
+    ///
+    /// # Errors
+    /// If what remains is invalid; the old set stays.
+    async fn remove_link(&self, _id: &str) -> Result<Hash, Fault> {
+        Ok(self.info().hash)
+    }
+
     /// Removes the text of one source.
     ///
     /// # Errors
     /// If what remains is invalid; the old set stays.
     async fn remove(&self, source: &str) -> Result<Hash, Fault>;
+}
+
+fn no_template(id: &str) -> Fault {
+    Fault::invalid(format!("there is no template `{id}`"))
 }
 
 /// Appends to the audit log.

@@ -10,7 +10,7 @@ use crate::{
     problem::Problem,
     scan::{Statement, position, statements},
     schema::BaseSchema,
-    source::{LoadedPolicy, Origin, load},
+    source::{Loaded, LoadedPolicy, Origin, load},
 };
 
 use super::{
@@ -133,9 +133,9 @@ fn load_file(
             return;
         }
     };
-    if let Ok(policies) = load(schema, file, Origin::File, text) {
-        let placed = policies.into_iter().zip(&found);
-        items.extend(placed.map(|(policy, statement)| item(file, text, policy, statement)));
+    if let Ok(loaded) = load(schema, file, Origin::File, text) {
+        let placed = loaded.into_iter().zip(&found);
+        items.extend(placed.filter_map(|(one, statement)| item(file, text, one, statement)));
         return;
     }
     // The loader stops at the first problem; one policy at a time, each has its say.
@@ -144,9 +144,9 @@ fn load_file(
             return;
         }
         match load(schema, file, Origin::File, &alone(text, statement)) {
-            Ok(policies) => {
-                let placed = policies.into_iter();
-                items.extend(placed.map(|policy| item(file, text, policy, statement)));
+            Ok(loaded) => {
+                let placed = loaded.into_iter();
+                items.extend(placed.filter_map(|one| item(file, text, one, statement)));
             }
             Err(problem) => findings.push(Finding::of_problem(Rule::Invalid, problem)),
         }
@@ -166,9 +166,14 @@ fn alone(text: &str, statement: &Statement<'_>) -> String {
     )
 }
 
-fn item(file: &str, text: &str, policy: LoadedPolicy, statement: &Statement<'_>) -> Item {
+/// A policy with its place. A template is checked by loading it; more can be said of its links alone.
+fn item(file: &str, text: &str, loaded: Loaded, statement: &Statement<'_>) -> Option<Item> {
+    let Loaded::Policy(policy) = loaded else {
+        return None;
+    };
+    let policy = *policy;
     let (line, column) = position(text, statement.head);
-    Item {
+    Some(Item {
         shape: Shape::of(&policy),
         policy,
         location: Location {
@@ -178,7 +183,7 @@ fn item(file: &str, text: &str, policy: LoadedPolicy, statement: &Statement<'_>)
             field: None,
         },
         start: statement.start,
-    }
+    })
 }
 
 fn duplicates(items: &[Item]) -> Vec<Finding> {

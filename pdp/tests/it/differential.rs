@@ -1,5 +1,7 @@
 //! Indexed decisions against Cedar itself: whole policy set, all entities, its own closure.
 
+mod links;
+
 use std::{collections::HashSet, str::FromStr};
 
 use cedar_policy::{

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::{items, plain, rows, shown};
 use crate::{
-    arguments::{Format, Policy, PolicyCheck, PolicyPut, PolicyTest},
+    arguments::{Format, Policy, PolicyCheck, PolicyLink, PolicyPut, PolicyTest},
     client::{Client, segment},
     context::Contexts,
     failure::Failure,
@@ -58,6 +58,9 @@ async fn administer(client: &Client, command: &Policy) -> Result<Answer, Failure
         Policy::Get { name } => get(client, name.as_deref()).await,
         Policy::Put(arguments) => put(client, arguments).await,
         Policy::Delete { name, etag } => delete(client, name, etag.as_deref()).await,
+        Policy::Link(arguments) => link(client, arguments).await,
+        Policy::Unlink { id, etag } => unlink(client, id, etag.as_deref()).await,
+        Policy::Links => links(client).await,
         _ => Err(Failure::failed("this command needs no server")),
     }
 }
@@ -115,6 +118,51 @@ async fn delete(client: &Client, name: &str, etag: Option<&str>) -> Result<Answe
     client.delete_if(&address(name), ("If-Match", etag)).await?;
     let line = format!("{name} is not in force any more");
     Ok(Answer::lines(vec![line], json!({"deleted": name})))
+}
+
+async fn link(client: &Client, arguments: &PolicyLink) -> Result<Answer, Failure> {
+    let condition = match &arguments.etag {
+        Some(etag) => ("If-Match", quoted(etag)),
+        None => ("If-None-Match", "*".to_owned()),
+    };
+    let mut body = json!({"template": arguments.template});
+    let values = [
+        ("principal", &arguments.principal),
+        ("resource", &arguments.resource),
+    ];
+    for (slot, value) in values {
+        if let (Some(value), Some(fields)) = (value, body.as_object_mut()) {
+            fields.insert(slot.to_owned(), json!(value));
+        }
+    }
+    let path = link_address(&arguments.id);
+    let answer = client.put_if(&path, condition, &body).await?;
+    let line = format!(
+        "{} in force, policy set {}",
+        arguments.id,
+        shown(&answer, "policy_set")
+    );
+    Ok(Answer::lines(vec![line], answer))
+}
+
+async fn unlink(client: &Client, id: &str, etag: Option<&str>) -> Result<Answer, Failure> {
+    let etag = etag.map_or_else(|| "*".to_owned(), quoted);
+    let path = link_address(id);
+    client.delete_if(&path, ("If-Match", etag)).await?;
+    let line = format!("{id} is not in force any more");
+    Ok(Answer::lines(vec![line], json!({"deleted": id})))
+}
+
+async fn links(client: &Client) -> Result<Answer, Failure> {
+    let links = client.get("/api/v1/policy-links", &[]).await?;
+    let fields = ["id", "template", "principal", "resource"];
+    let table = rows(items(&links, "links"), &fields);
+    let header = ["ID", "TEMPLATE", "PRINCIPAL", "RESOURCE"];
+    Ok(Answer::table(&header, table, links))
+}
+
+fn link_address(id: &str) -> String {
+    format!("/api/v1/policy-links/{}", segment(id))
 }
 
 async fn check(client: &Client, arguments: &PolicyCheck) -> Result<(Answer, bool), Failure> {

@@ -36,7 +36,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     accounts::{Accounts, User, fake_sink::FakeSink},
-    applied::{AppliedEntities, AppliedPolicies},
+    applied::{Applied, AppliedEntities, AppliedLinks, AppliedPolicies},
     authenticate::{Authenticator, api_key::Pepper, token::Tokens},
     authzen_keys::AuthzenKeys,
     config::{AuthzenConfig, Limits},
@@ -466,9 +466,14 @@ pub(super) struct Scene {
     _folder: tempfile::TempDir,
 }
 
-async fn applied(folder: &std::path::Path, policies: Arc<FakePolicies>) -> Arc<AppliedPolicies> {
-    let folder = folder.join("applied");
-    Arc::new(AppliedPolicies::open(folder, policies).await.unwrap())
+async fn applied(folder: &std::path::Path, policies: Arc<FakePolicies>) -> Applied {
+    let texts = AppliedPolicies::open(folder.join("applied"), Arc::clone(&policies) as _);
+    let links = AppliedLinks::open(folder.join("links"), policies);
+    Applied {
+        texts: Arc::new(texts.await.unwrap()),
+        links: Arc::new(links.await.unwrap()),
+        entities: applied_entities(folder),
+    }
 }
 
 /// No policies and no own types.
@@ -557,8 +562,7 @@ pub(super) async fn scene() -> Scene {
     let tokens = Tokens::open(&[], Arc::clone(&accounts), clock.now()).unwrap();
     let authenticator =
         Authenticator::new(Arc::clone(&accounts), tokens, "dataos".to_owned(), clock);
-    let entities = applied_entities(folder.path());
-    let gateway = Gateway::new(seams, accounts, applied, entities, authenticator, config());
+    let gateway = Gateway::new(seams, accounts, applied, authenticator, config());
     Scene {
         gateway: Arc::new(gateway),
         record,
