@@ -99,9 +99,11 @@ impl PolicySet {
         let mut changed: BTreeMap<String, Option<Arc<Source>>> = BTreeMap::new();
         if !touched.is_empty() {
             let standing = self.links().filter(|link| !links.contains_key(&link.id));
-            let standing: Vec<&PolicyLink> = standing
+            let mut standing: Vec<&PolicyLink> = standing
                 .filter(|link| touched.contains(&link.template))
                 .collect();
+            // So that of several problems always the same one is told.
+            standing.sort_by(|left, right| left.id.cmp(&right.id));
             refuse_orphans(&standing, &templates)?;
             for link in standing {
                 let unfit = |fault: Fault| {
@@ -199,12 +201,11 @@ impl PolicySet {
 
 /// Links whose template goes.
 fn refuse_orphans(links: &[&PolicyLink], templates: &Templates) -> Result<(), Fault> {
-    let mut orphans: Vec<&PolicyLink> = links
+    let orphans: Vec<&PolicyLink> = links
         .iter()
         .copied()
         .filter(|link| templates.get(&link.template).is_none())
         .collect();
-    orphans.sort_by(|left, right| left.id.cmp(&right.id));
     let Some(first) = orphans.first() else {
         return Ok(());
     };

@@ -98,7 +98,8 @@ fn what_cedar_refuses_is_told_with_its_place() {
             "rows and cells cannot be named",
         ),
         (
-            "@id(\"a\") permit (principal == ?principal, action, resource);".to_owned(),
+            "@id(\"a\") permit (principal, action, resource) when { principal == ?principal };"
+                .to_owned(),
             "sales/own.cedar:1:",
         ),
         (format!("@id(\"a\") permit {ON}"), "sales/own.cedar:1:"),
