@@ -21,7 +21,7 @@ use dataos_model::{
     fault::{Fault, FaultKind},
     hash::Hash,
     policy::PolicyText,
-    seams::Policies,
+    seams::{Explore, Policies},
 };
 use dataos_pdp::Pdp;
 use tokio::sync::Mutex;
@@ -60,7 +60,8 @@ impl Applied {
         let policies = || Arc::clone(pdp) as Arc<dyn Policies>;
         let texts = AppliedPolicies::open(folder.join(FOLDER), policies()).await?;
         // Behind the texts, which hold templates.
-        let links = AppliedLinks::open(folder.join(LINKS_FOLDER), policies()).await?;
+        let links =
+            AppliedLinks::open(folder.join(LINKS_FOLDER), policies(), &pdp.vocabulary()).await?;
         Ok(Self {
             texts: Arc::new(texts),
             links: Arc::new(links),

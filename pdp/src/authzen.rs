@@ -17,6 +17,7 @@ mod wire;
 
 pub use answer::{answer, enforceable, item_error};
 pub use batch::{Evaluations, Semantic};
+pub(crate) use names::entity_named;
 pub use names::{
     action_name, action_named, entity, entity_type, principal as principal_named,
     resource as resource_named, type_name, type_named,

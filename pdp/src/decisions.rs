@@ -15,11 +15,14 @@ use dataos_model::{
     decision::Decision,
     entity::EntityUid,
     fault::{Fault, FaultKind},
+    vocabulary::Vocabulary,
 };
 use prost::Message;
 use serde_json::{Map, Value as Json, json};
 
-use crate::authzen::{EVALUATIONS_MAX, Evaluation, Semantic, at, entity, obligations};
+use crate::authzen::{
+    EVALUATIONS_MAX, Evaluation, Semantic, action_named, at, entity_named, obligations,
+};
 use value::{nested_too_deep, object};
 
 /// Full name of the service.
@@ -34,17 +37,20 @@ const SUPPORTED: &str = "supported_obligations";
 /// Reads a `DecideRequest`.
 ///
 /// # Errors
-/// A message that is malformed or above a bound, or a field that is missing or does not fit; the
-/// fault names the bound or field.
-pub fn read_one(bytes: &[u8]) -> Result<Evaluation, Fault> {
-    evaluation(decode(bytes, "DecideRequest")?, "")
+/// A message that is malformed or above a bound, a field that is missing or does not fit, or a name
+/// that means several own types or actions; the fault names the bound or field.
+pub fn read_one(bytes: &[u8], vocabulary: &Vocabulary) -> Result<Evaluation, Fault> {
+    evaluation(decode(bytes, "DecideRequest")?, "", vocabulary)
 }
 
 /// Reads a `DecideAllRequest`.
 ///
 /// # Errors
 /// As of [`read_one`]; also no question, or too many.
-pub fn read_all(bytes: &[u8]) -> Result<(Vec<Evaluation>, Semantic), Fault> {
+pub fn read_all(
+    bytes: &[u8],
+    vocabulary: &Vocabulary,
+) -> Result<(Vec<Evaluation>, Semantic), Fault> {
     check_size(bytes)?;
     // Counted before anything is decoded: an empty question takes two bytes, and hundreds in memory.
     if questions(bytes) > EVALUATIONS_MAX {
@@ -57,8 +63,8 @@ pub fn read_all(bytes: &[u8]) -> Result<(Vec<Evaluation>, Semantic), Fault> {
     }
     let semantic = semantic(request.semantic)?;
     let evaluations = request.requests.into_iter().enumerate();
-    let evaluations =
-        evaluations.map(|(index, request)| evaluation(request, &format!("requests[{index}].")));
+    let evaluations = evaluations
+        .map(|(index, request)| evaluation(request, &format!("requests[{index}]."), vocabulary));
     Ok((evaluations.collect::<Result<_, _>>()?, semantic))
 }
 
@@ -129,7 +135,11 @@ fn semantic(number: i32) -> Result<Semantic, Fault> {
     }
 }
 
-fn evaluation(request: wire::DecideRequest, place: &str) -> Result<Evaluation, Fault> {
+fn evaluation(
+    request: wire::DecideRequest,
+    place: &str,
+    vocabulary: &Vocabulary,
+) -> Result<Evaluation, Fault> {
     let field = |name: &str| format!("{place}{name}");
     let missing = |name: &str| {
         let path = field(name);
@@ -156,27 +166,32 @@ fn evaluation(request: wire::DecideRequest, place: &str) -> Result<Evaluation, F
         }
         context.insert(SUPPORTED.to_owned(), json!(supported.types));
     }
-    let (subject, subject_properties) = party(subject, &field("subject"))?;
-    let (resource, resource_properties) = party(resource, &field("resource"))?;
+    let (subject, subject_properties) = party(subject, &field("subject"), vocabulary)?;
+    let (resource, resource_properties) = party(resource, &field("resource"), vocabulary)?;
+    let named = action_named(&action.name, Some(&resource.entity_type), vocabulary)?;
     Ok(Evaluation {
         subject,
         subject_properties,
         action_properties: object(action.properties, &field("action.properties"))?,
-        action: action.name,
+        action: named.map_or(action.name, |action| action.name().to_owned()),
         resource,
         resource_properties,
         context,
     })
 }
 
-fn party(sent: wire::Entity, path: &str) -> Result<(EntityUid, Map<String, Json>), Fault> {
+fn party(
+    sent: wire::Entity,
+    path: &str,
+    vocabulary: &Vocabulary,
+) -> Result<(EntityUid, Map<String, Json>), Fault> {
     for (text, name) in [(&sent.r#type, "type"), (&sent.id, "id")] {
         if text.is_empty() {
             let path = format!("{path}.{name}");
             return Err(Fault::invalid(format!("`{path}` is missing")).at(at(path)));
         }
     }
-    let uid = entity(&sent.r#type, &sent.id, path)?;
+    let uid = entity_named(&sent.r#type, &sent.id, vocabulary, path)?;
     Ok((uid, object(sent.properties, &format!("{path}.properties"))?))
 }
 

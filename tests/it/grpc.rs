@@ -366,6 +366,12 @@ async fn bad_input_is_told_with_its_field_or_limit() {
         assert_eq!(status.code(), code, "{told}: {status:?}");
         assert!(status.message().contains(told), "{told}: {status:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn methods_and_deadlines_are_those_of_grpc() {
+    let scene = scene();
+    let mut client = scene.client(Some(&scene.issued("shop"))).await.unwrap();
     let status = client.unknown_method(alice("audit")).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented);
     client.timeout = Some("1n");

@@ -8,6 +8,7 @@ use dataos_model::{
     hash::Hash,
     policy::PolicyLink,
     seams::Policies,
+    vocabulary::Vocabulary,
 };
 use dataos_pdp::authzen::{principal_named, resource_named};
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,11 @@ pub(crate) struct LinkFields {
 
 impl LinkFields {
     /// The same with entities written in full, so that equal links have equal tags.
-    fn canonical(self) -> Result<(Self, Option<EntityUid>, Option<EntityUid>), Fault> {
+    fn canonical(
+        self,
+        vocabulary: &Vocabulary,
+    ) -> Result<(Self, Option<EntityUid>, Option<EntityUid>), Fault> {
+        let resource_named = |text| resource_named(text, vocabulary);
         let principal = self.principal.as_deref().map(principal_named).transpose()?;
         let resource = self.resource.as_deref().map(resource_named).transpose()?;
         let written = |uid: &EntityUid| uid.to_string();
@@ -70,7 +75,11 @@ impl AppliedLinks {
     ///
     /// # Errors
     /// A link that cannot be read, or that fits no template any more.
-    pub(crate) async fn open(folder: PathBuf, policies: Arc<dyn Policies>) -> Result<Self, Fault> {
+    pub(crate) async fn open(
+        folder: PathBuf,
+        policies: Arc<dyn Policies>,
+        vocabulary: &Vocabulary,
+    ) -> Result<Self, Fault> {
         let (kept, files) = Kept::open(folder, FILE_END)?;
         let mut links = BTreeMap::new();
         for (id, text) in files {
@@ -87,7 +96,7 @@ impl AppliedLinks {
             };
             let fields: LinkFields = serde_json::from_str(&text)
                 .map_err(|error| unfit(Fault::new(FaultKind::Damaged, error.to_string())))?;
-            let (link, applied, _) = read(&id, fields).map_err(unfit)?;
+            let (link, applied, _) = read(&id, fields, vocabulary).map_err(unfit)?;
             policies.put_link(link).await.map_err(unfit)?;
             links.insert(id, applied);
         }
@@ -118,6 +127,7 @@ impl AppliedLinks {
         id: &str,
         fields: LinkFields,
         precondition: &Precondition,
+        vocabulary: &Vocabulary,
     ) -> Result<Changed, Fault> {
         check_id(id)?;
         let mut links = self.links.lock().await;
@@ -127,7 +137,7 @@ impl AppliedLinks {
             let message = format!("more than {LINKS_MAX} applied links (LINKS_MAX)");
             return Err(Fault::new(FaultKind::TooLarge, message));
         }
-        let (link, applied, stored) = read(id, fields)?;
+        let (link, applied, stored) = read(id, fields, vocabulary)?;
         self.policies.check_link(&link).await?;
         self.kept.write(id, Some(&stored))?;
         let policy_set = match self.policies.put_link(link).await {
@@ -181,17 +191,20 @@ impl AppliedLinks {
 
     fn restore(&self, id: &str, known: Option<AppliedLink>) -> Result<(), Fault> {
         match known {
-            Some(known) => self.kept.write(id, Some(&read(id, known.fields)?.2)),
+            Some(known) => self.kept.write(id, Some(&stored(&known.fields)?)),
             None => self.kept.write(id, None),
         }
     }
 }
 
 /// A link for the PDP, as it is shown, and as it is stored.
-fn read(id: &str, fields: LinkFields) -> Result<(PolicyLink, AppliedLink, String), Fault> {
-    let (fields, principal, resource) = fields.canonical()?;
-    let stored = serde_json::to_string(&fields)
-        .map_err(|error| Fault::internal(format!("a link that is no JSON: {error}")))?;
+fn read(
+    id: &str,
+    fields: LinkFields,
+    vocabulary: &Vocabulary,
+) -> Result<(PolicyLink, AppliedLink, String), Fault> {
+    let (fields, principal, resource) = fields.canonical(vocabulary)?;
+    let stored = stored(&fields)?;
     let link = PolicyLink {
         id: id.to_owned(),
         template: fields.template.clone(),
@@ -200,6 +213,12 @@ fn read(id: &str, fields: LinkFields) -> Result<(PolicyLink, AppliedLink, String
     };
     let tag = Hash::of(&stored);
     Ok((link, AppliedLink { fields, tag }, stored))
+}
+
+/// Canonical fields as they are stored.
+fn stored(fields: &LinkFields) -> Result<String, Fault> {
+    serde_json::to_string(fields)
+        .map_err(|error| Fault::internal(format!("a link that is no JSON: {error}")))
 }
 
 fn check_id(id: &str) -> Result<(), Fault> {

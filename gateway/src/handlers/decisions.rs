@@ -15,7 +15,8 @@ use crate::{
 
 /// One question.
 pub(crate) async fn decide(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
-    let evaluation = decisions::read_one(rpc::message(&call.body)?)?;
+    let vocabulary = gateway.seams.explore.vocabulary();
+    let evaluation = decisions::read_one(rpc::message(&call.body)?, &vocabulary)?;
     let decided = asking::one(&gateway, &call, evaluation).await?;
     let effect = decided.decision.effect;
     let answer = rpc::answer(&decisions::answer_one(message(&decided)))?;
@@ -24,7 +25,8 @@ pub(crate) async fn decide(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Ans
 
 /// Several questions. One that cannot be put refuses all, before anything is decided.
 pub(crate) async fn decide_all(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
-    let (evaluations, semantic) = decisions::read_all(rpc::message(&call.body)?)?;
+    let vocabulary = gateway.seams.explore.vocabulary();
+    let (evaluations, semantic) = decisions::read_all(rpc::message(&call.body)?, &vocabulary)?;
     let items = evaluations.into_iter().map(Ok).collect();
     let items = asking::prepared(&gateway, &call, items).await?;
     if let Some((index, fault)) = items

@@ -72,7 +72,8 @@ pub(crate) async fn put(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer
     let before = gateway.seams.policies.info().hash;
     let condition = precondition(&call)?;
     let links = &gateway.applied.links;
-    let changed = links.put(id, fields, &condition).await?;
+    let vocabulary = gateway.seams.explore.vocabulary();
+    let changed = links.put(id, fields, &condition, &vocabulary).await?;
     recorded(&gateway, &call, "policy_link_put", before, &changed).await?;
     let status = if changed.is_new {
         StatusCode::CREATED

@@ -160,7 +160,7 @@ pub fn entity(type_name: &str, id: &str, field: &str) -> Result<EntityUid, Fault
 ///
 /// # Errors
 /// As `entity` and [`type_named`].
-pub(super) fn entity_named(
+pub(crate) fn entity_named(
     type_name: &str,
     id: &str,
     vocabulary: &Vocabulary,

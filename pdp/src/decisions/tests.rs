@@ -1,15 +1,26 @@
 use std::collections::BTreeMap;
 
-use dataos_model::fault::FaultKind;
+use dataos_model::{
+    fault::{Fault, FaultKind},
+    vocabulary::Vocabulary,
+};
 use prost::Message;
 use serde_json::json;
 
-use super::{MESSAGE_BYTES_MAX, questions, read_all, read_one, wire};
-use crate::authzen::{DEPTH_MAX, EVALUATIONS_MAX, PROPERTIES_MAX, Semantic};
+use super::{MESSAGE_BYTES_MAX, questions, wire};
+use crate::authzen::{DEPTH_MAX, EVALUATIONS_MAX, Evaluation, PROPERTIES_MAX, Semantic};
 use wire::value::Kind;
 
 fn value(kind: Kind) -> wire::Value {
     wire::Value { kind: Some(kind) }
+}
+
+fn read_one(bytes: &[u8]) -> Result<Evaluation, Fault> {
+    super::read_one(bytes, &Vocabulary::default())
+}
+
+fn read_all(bytes: &[u8]) -> Result<(Vec<Evaluation>, Semantic), Fault> {
+    super::read_all(bytes, &Vocabulary::default())
 }
 
 fn entity(kind: &str, id: &str) -> Option<wire::Entity> {
@@ -79,7 +90,7 @@ fn a_message_becomes_the_evaluation_that_authzen_would_make_of_it() {
             "supported_obligations": ["step-up"],
         },
     });
-    let expected = crate::authzen::Evaluation::read(same.to_string().as_bytes()).unwrap();
+    let expected = Evaluation::read(same.to_string().as_bytes(), &Vocabulary::default()).unwrap();
     assert_eq!(read, expected);
     assert_eq!(read.properties_digest(), expected.properties_digest());
 }
@@ -124,6 +135,14 @@ fn what_is_missing_or_does_not_fit_is_named() {
             },
             "action.name",
         ),
+    ] {
+        assert_eq!(refused(&sent), (FaultKind::Invalid, field.to_owned()));
+    }
+}
+
+#[test]
+fn values_that_do_not_fit_are_named() {
+    for (sent, field) in [
         (
             with_context("d", Kind::Decimal("1,5".to_owned())),
             "context.d",

@@ -259,11 +259,15 @@ fn decision_messages() {
     let seeds = [one.encode_to_vec(), all.encode_to_vec()];
     let mut spread = Spread::new(2026);
     let (mut taken, mut refused) = (0, 0);
+    let ours = dataos_model::vocabulary::Vocabulary::default();
     for _ in 0..inputs(20_000) {
         let seed = spread.one_of(&seeds).clone();
         let input = damaged_bytes(&mut spread, &seed);
         let started = Instant::now();
-        let found = [read_one(&input).is_ok(), read_all(&input).is_ok()];
+        let found = [
+            read_one(&input, &ours).is_ok(),
+            read_all(&input, &ours).is_ok(),
+        ];
         *(if found.contains(&true) {
             &mut taken
         } else {

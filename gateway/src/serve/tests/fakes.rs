@@ -31,6 +31,7 @@ use dataos_model::{
         ScanReport,
     },
     secret::Secret,
+    vocabulary::Vocabulary,
 };
 use tokio::sync::{Notify, watch};
 
@@ -468,7 +469,8 @@ pub(super) struct Scene {
 
 async fn applied(folder: &std::path::Path, policies: Arc<FakePolicies>) -> Applied {
     let texts = AppliedPolicies::open(folder.join("applied"), Arc::clone(&policies) as _);
-    let links = AppliedLinks::open(folder.join("links"), policies);
+    let ours = Vocabulary::default();
+    let links = AppliedLinks::open(folder.join("links"), policies, &ours);
     Applied {
         texts: Arc::new(texts.await.unwrap()),
         links: Arc::new(links.await.unwrap()),

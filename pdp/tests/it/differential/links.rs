@@ -1,17 +1,27 @@
 //! Links against Cedar's own: a set of the same templates, linked by Cedar.
 
-use std::{collections::HashMap, fs};
+use std::{collections::HashMap, fs, str::FromStr};
 
-use cedar_policy::{Authorizer, PolicyId, SlotId, Template};
-use dataos_model::{fault::FaultKind, policy::PolicyLink, policy::PolicyText, seams::Policies};
-
-use super::{
-    CedarRequest, CedarUid, Context, Entity, EntityChange, EntityType, EntityUid, FromStr,
-    PolicySet, Principal, Request, RestrictedExpression, Schema, Spread, Value, World, entities,
-    principal, triple, uid, with_caller,
+use cedar_policy::{
+    Authorizer, Context, EntityUid as CedarUid, PolicyId, PolicySet, Request as CedarRequest,
+    RestrictedExpression, Schema, SlotId, Template,
 };
-use crate::fixture::block_on;
-use dataos_model::seams::EntitySink;
+use dataos_model::{
+    decision::Request,
+    entity::{Entity, EntityChange, EntityType, EntityUid},
+    fault::FaultKind,
+    policy::{PolicyLink, PolicyText},
+    principal::Principal,
+    seams::{EntitySink, Policies},
+    value::Value,
+};
+
+use super::{uid, with_caller};
+use crate::{
+    fixture::{World, block_on},
+    generate,
+    spread::Spread,
+};
 
 const LINKS_WORLDS: usize = 4;
 const LINKS: usize = 25;
@@ -138,7 +148,7 @@ fn links_decide_as_cedars_own() {
     let schema = Schema::from_cedarschema_str(schema_text).unwrap().0;
     for _ in 0..LINKS_WORLDS {
         let world = World::with(&text());
-        let stored = entities(&mut spread);
+        let stored = generate::entities(&mut spread);
         let changes = stored.iter().cloned().map(EntityChange::Upsert).collect();
         world.pdp.apply(changes).unwrap();
         let mut oracle = templates();
@@ -148,9 +158,9 @@ fn links_decide_as_cedars_own() {
             cedar_link(&mut oracle, &link);
         }
         for _ in 0..LINK_CALLERS {
-            let caller = principal(&mut spread);
+            let caller = generate::principal(&mut spread);
             for _ in 0..LINK_TRIPLES {
-                let request = triple(&mut spread, &caller);
+                let request = generate::request(&mut spread, &caller);
                 let decision = world.pdp.decide_now(&request);
                 let ids: Vec<_> = decision.policies.iter().map(|p| p.id.clone()).collect();
                 let expected = answer(&oracle, &schema, &stored, &caller, &request);
@@ -195,16 +205,30 @@ fn put(world: &World, text: &str) -> Result<(), dataos_model::fault::Fault> {
     block_on(world.pdp.put(text)).map(drop)
 }
 
+/// Whether an analyst may select from the customers.
+fn is_allowed(world: &World) -> bool {
+    let ann = crate::fixture::user("ann", &["analyst"]);
+    let select = dataos_model::action::Action::Select;
+    let decision = world.decide(&ann, select, crate::fixture::customers().uid());
+    decision.is_allowed()
+}
+
+/// A world with the template in the text `own`, and two links.
+fn linked() -> World {
+    let world = World::with("");
+    put(&world, GRANT).unwrap();
+    for (id, name) in [("analysts", "analyst"), ("auditors", "auditor")] {
+        block_on(world.pdp.put_link(grant(id, Some(role(name))))).unwrap();
+    }
+    world
+}
+
 #[test]
-fn a_changed_template_changes_its_links_and_a_used_one_stays() {
+fn a_template_alone_decides_nothing() {
     let world = World::with("");
     let hash = world.pdp.info().hash;
     put(&world, GRANT).unwrap();
-    assert_eq!(
-        world.pdp.info().hash,
-        hash,
-        "a template alone decides nothing"
-    );
+    assert_eq!(world.pdp.info().hash, hash);
     assert!(world.pdp.list().is_empty());
     for (wrong, field) in [
         (grant("a", None), "principal"),
@@ -226,8 +250,12 @@ fn a_changed_template_changes_its_links_and_a_used_one_stays() {
         let fault = block_on(world.pdp.put_link(wrong)).unwrap_err();
         assert_eq!(fault.location.unwrap().field.as_deref(), Some(field));
     }
-    block_on(world.pdp.put_link(grant("analysts", Some(role("analyst"))))).unwrap();
-    block_on(world.pdp.put_link(grant("auditors", Some(role("auditor"))))).unwrap();
+}
+
+#[test]
+fn links_are_policies_and_follow_their_template() {
+    let empty = World::with("").pdp.info().hash;
+    let world = linked();
     let list = world.pdp.list();
     assert_eq!(list[0].id, "analysts");
     assert_eq!(list[0].source, "link:analysts of grant");
@@ -235,21 +263,25 @@ fn a_changed_template_changes_its_links_and_a_used_one_stays() {
         list[0].annotations,
         [("description".to_owned(), "a grant".to_owned())]
     );
-    assert!(
-        list[0].text.contains("DataOS::Role::\"analyst\""),
-        "{}",
-        list[0].text
-    );
-    let ann = crate::fixture::user("ann", &["analyst"]);
-    let select = dataos_model::action::Action::Select;
-    let allowed = |world: &World| {
-        let decision = world.decide(&ann, select, crate::fixture::customers().uid());
-        decision.is_allowed()
-    };
-    assert!(allowed(&world));
+    let text = &list[0].text;
+    assert!(text.contains("DataOS::Role::\"analyst\""), "{text}");
     assert_eq!(world.pdp.templates()[0].links, ["analysts", "auditors"]);
+    assert!(is_allowed(&world));
+    let narrower = GRANT.replace("resource);", "resource) when { context has purpose };");
+    put(&world, &narrower).unwrap();
+    assert!(!is_allowed(&world));
+    put(&world, GRANT).unwrap();
+    assert!(is_allowed(&world));
+    block_on(world.pdp.remove_link("analysts")).unwrap();
+    assert!(!is_allowed(&world));
+    block_on(world.pdp.remove_link("auditors")).unwrap();
+    block_on(world.pdp.remove("own")).unwrap();
+    assert_eq!(world.pdp.info().hash, empty);
+}
 
-    // A used template stays, in whatever way it would go.
+#[test]
+fn a_used_template_stays_in_whatever_way_it_would_go() {
+    let world = linked();
     let renamed = GRANT.replace("\"grant\"", "\"other\"");
     let slots = GRANT.replace("resource)", "resource in ?resource)");
     let fixed = GRANT.replace("?principal", "DataOS::Role::\"x\"");
@@ -260,10 +292,8 @@ fn a_changed_template_changes_its_links_and_a_used_one_stays() {
     }
     let fault = block_on(world.pdp.check_removal("own")).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Conflict);
-    assert_eq!(
-        block_on(world.pdp.remove("own")).unwrap_err().kind,
-        FaultKind::Conflict
-    );
+    let fault = block_on(world.pdp.remove("own")).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Conflict);
     // Neither a policy nor a second template of its id.
     let twice = "@id(\"analysts\")\npermit (principal, action, resource);\n";
     assert!(put(&world, &format!("{GRANT}{twice}")).is_err());
@@ -271,18 +301,7 @@ fn a_changed_template_changes_its_links_and_a_used_one_stays() {
     assert!(world.pdp.reload().is_err());
     fs::remove_file(world.folder.path().join("twice.cedar")).unwrap();
     world.pdp.reload().unwrap();
-    assert!(allowed(&world));
-
-    let narrower = GRANT.replace("resource);", "resource) when { context has purpose };");
-    put(&world, &narrower).unwrap();
-    assert!(!allowed(&world), "links follow their template");
-    put(&world, GRANT).unwrap();
-    assert!(allowed(&world));
-    block_on(world.pdp.remove_link("analysts")).unwrap();
-    assert!(!allowed(&world));
-    block_on(world.pdp.remove_link("auditors")).unwrap();
-    block_on(world.pdp.remove("own")).unwrap();
-    assert_eq!(world.pdp.info().hash, hash);
+    assert!(is_allowed(&world));
 }
 
 #[test]

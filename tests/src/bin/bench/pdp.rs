@@ -9,11 +9,6 @@ mod residual;
 mod workload;
 
 /// The generator of the differential test of `pdp`, and its numbers.
-#[expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "shared with tests, which stop at the first surprise"
-)]
 #[path = "../../../../pdp/tests/it/generate.rs"]
 mod generate;
 #[expect(

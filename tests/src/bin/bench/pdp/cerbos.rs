@@ -202,7 +202,8 @@ fn check(asked: &[Question], ours: &Ours, key: &str, cerbos: &str) -> Result<()>
                 .args(["-d", &to_cerbos, cerbos]),
         )?;
         let decision = |text: &str| -> Option<bool> {
-            serde_json::from_str::<Value>(text).ok()?["decision"].as_bool()
+            let answer: Value = serde_json::from_str(text).ok()?;
+            answer.get("decision")?.as_bool()
         };
         let (mine, theirs) = (decision(&mine), decision(&theirs));
         if mine.is_none() || mine != theirs {
@@ -247,7 +248,12 @@ impl Ours {
             }
         }
         let policies = server.data_dir.join("policies");
-        let before = admin.json(&["policy", "list"])?;
+        let loaded = || -> Result<u64> {
+            let listed = admin.json(&["policy", "list"])?;
+            let count = listed.get("count").and_then(Value::as_u64);
+            count.ok_or_else(|| Error::other("policy list says no count"))
+        };
+        let expected = loaded()? + size as u64;
         let text: String = (0..size)
             .map(|record| {
                 format!(
@@ -272,11 +278,7 @@ impl Ours {
         fs::write(policies.join("peer.cedar"), text)?;
         fs::write(policies.join("peer.cedarschema"), SCHEMA)?;
         let deadline = Instant::now() + START_TIMEOUT;
-        let is_loaded = || -> Result<bool> {
-            let now = admin.json(&["policy", "list"])?;
-            Ok(now["count"].as_u64() == before["count"].as_u64().map(|count| count + size as u64))
-        };
-        while !is_loaded()? {
+        while loaded()? != expected {
             if Instant::now() > deadline {
                 return Err(Error::other(server.printed()));
             }

@@ -131,7 +131,7 @@ fn compare_world(seed: u64, seen: &mut Seen) -> Result<()> {
             let others = [pdp.decide_now(&request), pdp.decide_with(&request, other)];
             if stock.reason == Reason::RequestInvalid || others.iter().any(|it| *it != stock) {
                 seen.differing += 1;
-                eprintln!("world {seed}: {request:?}\nstock {stock:?}\nothers {others:?}\n{text}");
+                println!("world {seed}: {request:?}\nstock {stock:?}\nothers {others:?}\n{text}");
             }
             seen.note(&stock);
         }
