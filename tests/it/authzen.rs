@@ -1,8 +1,8 @@
 //! The certification scenario of the AuthZEN Authorization API 1.0, over TLS against the server.
 //!
-//! Until types of one's own exist, records are datasets, and read, write and delete are select, insert
-//! and delete. `record_2` is archived by a tag; bob's role is an attribute; a soft delete is said by
-//! the purpose. The numbers are those of the scenario's sections.
+//! Here records are datasets, and read, write and delete are select, insert and delete; `own_types.rs`
+//! has it with records as a type of their own. `record_2` is archived by a tag; bob's role is an
+//! attribute; a soft delete is said by the purpose. The numbers are those of the scenario's sections.
 
 use std::fs;
 
