@@ -24,6 +24,10 @@ use crate::authenticate::certificate::PeerCertificate;
 
 /// Longest request target: what common clients and proxies pass.
 const TARGET_BYTES_MAX: usize = 8 << 10;
+/// Most bytes that are read of a body that nobody wants.
+const DISCARDED_BYTES_MAX: usize = 64 << 10;
+/// Longest time that they are read for.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest request id taken from a client.
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
@@ -445,6 +449,29 @@ where
                 "the request body did not arrive in time",
             ))
         })
+}
+
+/// Reads what is left of a body that nobody wants. An answer that overtakes the body makes some
+/// clients give up sending it and lose the answer.
+pub(crate) async fn discard<B>(mut body: B)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut left = DISCARDED_BYTES_MAX;
+    let reading = async {
+        while !body.is_end_stream() {
+            let Some(Ok(frame)) = body.frame().await else {
+                return;
+            };
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(bytes) {
+                Some(less) => left = less,
+                None => return,
+            }
+        }
+    };
+    // Whoever is too slow or sends too much is not waited for.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, reading).await;
 }
 
 async fn collect<B>(mut body: B, bytes_max: usize) -> Result<Bytes, Refusal>

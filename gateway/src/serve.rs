@@ -186,14 +186,14 @@ impl Gateway {
         B: Body<Data = Bytes> + Unpin + Send,
     {
         let started = Instant::now();
-        let (parts, body) = request.into_parts();
+        let (parts, mut body) = request.into_parts();
         let request_id = limits::request_id(&parts.headers);
         let echoed = limits::echoed(&parts.headers);
         let passed = match limits::check(&parts, &peer) {
             Ok(head) => match rpc::deadline(&parts) {
-                Ok(None) => self.pass(head, body, &peer, &request_id).await,
+                Ok(None) => self.pass(head, &mut body, &peer, &request_id).await,
                 Ok(Some(deadline)) => {
-                    let passed = self.pass(head, body, &peer, &request_id);
+                    let passed = self.pass(head, &mut body, &peer, &request_id);
                     let passed = tokio::time::timeout(deadline, passed).await;
                     passed.unwrap_or_else(|_| too_late(&request_id))
                 }
@@ -201,6 +201,9 @@ impl Gateway {
             },
             Err(refusal) => self.refuse(&refusal, None, &peer, &request_id),
         };
+        if !parts.headers.contains_key(header::EXPECT) {
+            limits::discard(body).await;
+        }
         let took = started.elapsed();
         self.figures.note(&CallFigures {
             route: passed.route,

@@ -1,10 +1,15 @@
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, Version};
 use http_body_util::Full;
+use hyper::body::Frame;
 
-use super::{CanonicalPath, Peer, Query, check, path::PathProblem, read_body, request_id};
+use super::{CanonicalPath, Peer, Query, check, discard, path::PathProblem, read_body, request_id};
 
 #[test]
 fn canonical_paths_pass_and_decode_once() {
@@ -343,4 +348,35 @@ async fn bodies_are_read_up_to_the_bound() {
         StatusCode::PAYLOAD_TOO_LARGE
     );
     assert!(read(0).await.unwrap().is_empty());
+}
+
+/// A body of endless frames, or of none that ever comes.
+struct Endless<'a> {
+    read: &'a std::cell::Cell<usize>,
+    comes: bool,
+}
+
+impl hyper::body::Body for Endless<'_> {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        if !self.comes {
+            return Poll::Pending;
+        }
+        self.read.set(self.read.get() + 1024);
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![b'a'; 1024])))))
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_wants_of_a_body_is_read_up_to_a_bound() {
+    let read = &std::cell::Cell::new(0);
+    discard(Endless { read, comes: true }).await;
+    assert_eq!(read.get(), super::DISCARDED_BYTES_MAX + 1024);
+    let comes = false;
+    discard(Endless { read, comes }).await;
 }
