@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Most permits that are looked at for one explanation.
-const CONSIDERED_MAX: usize = 128;
+const CONSIDERED_MAX: usize = 64;
 
 /// One condition of a policy, as a person reads it.
 #[derive(Clone, Debug)]

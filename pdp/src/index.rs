@@ -28,6 +28,8 @@ use crate::{
 
 /// Most permits that are kept for explanations, per action and key of one side.
 const NEAR_MAX: usize = 64;
+/// Most of them that one explanation takes from one side.
+const NEAR_SIDE_MAX: usize = 32;
 /// Most places per action under which policies are filed; any others are filed by scope alone.
 const PLACES_MAX: usize = 32;
 
@@ -528,7 +530,7 @@ fn counted(count: u32, filing: Filing) -> u32 {
 }
 
 impl Index {
-    /// Permits that match the resource, then those that match the principal, then others; not all.
+    /// Permits that match the resource, as many that match the principal, then others; not all.
     pub(crate) fn permits_near<'a>(
         &'a self,
         table: &Table,
@@ -543,11 +545,12 @@ impl Index {
             .filter_map(move |slot| self.principals.get(&(action, slot)))
             .collect::<Vec<_>>();
         let lifted = self.lifted.get(&action).into_iter();
+        let of_resources = of_resources.into_iter().flat_map(|permits| permits.iter());
+        let of_principals = of_principals.into_iter().flat_map(|permits| permits.iter());
         of_resources
-            .into_iter()
-            .chain(of_principals)
-            .chain(lifted)
-            .flat_map(|permits| permits.iter())
+            .take(NEAR_SIDE_MAX)
+            .chain(of_principals.take(NEAR_SIDE_MAX))
+            .chain(lifted.flat_map(|permits| permits.iter()))
     }
 }
 
