@@ -1,8 +1,8 @@
 //! A policy where the index files it, and what is left to evaluate once it was found there.
 //!
-//! A decision looks at hundreds of thousands of policies' worth of memory at random places, so what
-//! it needs of a policy stands in one piece: a policy that is found and has nothing left to evaluate
-//! is counted without a look at the policy itself. What is left is shared by all policies that have
+//! Over many policies a decision takes as long as it takes to reach memory that is in no cache. So all
+//! that it needs of a policy stands together: one that is found and has nothing left to evaluate is
+//! counted without a look at the policy itself. What is left is one list for all policies that have
 //! the same left.
 
 use std::{
@@ -11,13 +11,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use dataos_model::decision::PolicyRef;
+use dataos_model::{decision::PolicyRef, value::Value};
 use foldhash::fast::RandomState;
 
 use crate::{
     facts::Side,
     index::Key,
-    names::Names,
+    names::{Name, Names},
     place::{Lifted, Place},
     program::{Node, Program, Stop, World},
     source::LoadedPolicy,
@@ -103,36 +103,11 @@ impl Filed {
     fn left(&mut self, program: &Program, proof: &Proof<'_>, names: &Names) -> Vec<Node> {
         let mut left = Vec::new();
         for node in &program.conditions {
-            match proof {
-                Proof::Scope(principal, resource) => match (node, *principal, *resource) {
-                    (Node::Is(Side::Principal, name), Key::Entity(uid), _)
-                        if names.name(uid) == *name =>
-                    {
-                        self.is_principal = true;
-                    }
-                    (Node::Is(Side::Resource, name), _, Key::Entity(uid))
-                        if names.name(uid) == *name =>
-                    {
-                        self.is_resource = true;
-                    }
-                    (Node::In(side, targets), ..) => {
-                        let key = match side {
-                            Side::Principal => principal,
-                            Side::Resource => resource,
-                        };
-                        let is_proved =
-                            matches!(key, Key::Entity(uid) if targets.contains(&names.name(uid)));
-                        if !is_proved {
-                            left.push(node.clone());
-                        }
-                    }
-                    (Node::OfType(Side::Principal, of), Key::Type(key), _)
-                    | (Node::OfType(Side::Resource, of), _, Key::Type(key))
-                        if of == key => {}
-                    _ => left.push(node.clone()),
-                },
-                Proof::Value(lifted) if lifted.proves(node) => {}
-                Proof::Value(_) => left.push(node.clone()),
+            match proof.of(node, names) {
+                Proved::Yes => {}
+                Proved::OfItself(Side::Principal) => self.is_principal = true,
+                Proved::OfItself(Side::Resource) => self.is_resource = true,
+                Proved::No => left.push(node.clone()),
             }
         }
         left
@@ -160,19 +135,56 @@ impl Filed {
     }
 }
 
+/// Whether a condition is true of every request that finds the policy where it is filed.
+enum Proved {
+    Yes,
+    /// Only if the entity of the key is principal or resource, and not an ancestor.
+    OfItself(Side),
+    No,
+}
+
+impl Proof<'_> {
+    fn of(&self, node: &Node, names: &Names) -> Proved {
+        let is_true = match self {
+            Self::Value(lifted) => lifted.proves(node),
+            Self::Scope(principal, resource) => {
+                let key = |side: &Side| match side {
+                    Side::Principal => *principal,
+                    Side::Resource => *resource,
+                };
+                match node {
+                    Node::Is(side, name) if is_key(key(side), &[*name], names) => {
+                        return Proved::OfItself(*side);
+                    }
+                    Node::In(side, targets) => is_key(key(side), targets, names),
+                    Node::OfType(side, of) => matches!(key(side), Key::Type(key) if key == of),
+                    _ => false,
+                }
+            }
+        };
+        if is_true { Proved::Yes } else { Proved::No }
+    }
+}
+
+/// Whether the key is one of these entities.
+fn is_key(key: &Key, targets: &[Name], names: &Names) -> bool {
+    matches!(key, Key::Entity(uid) if targets.contains(&names.name(uid)))
+}
+
 impl Lifted {
     /// Whether a condition is true wherever the value stands.
     fn proves(&self, node: &Node) -> bool {
         match (node, &self.place) {
             (Node::HasTag(of, key), Place::Tag(side, wanted)) => {
-                matches!(of.as_ref(), Node::Entity(of) if of == side)
-                    && matches!(key.as_ref(), Node::Literal(dataos_model::value::Value::String(key)) if key == wanted)
+                let is_key =
+                    |key: &Node| matches!(key, Node::Literal(Value::String(key)) if key == wanted);
+                **of == Node::Entity(*side) && is_key(key)
             }
             (Node::Has(of, names), Place::Attribute(side, name)) => {
-                matches!(of.as_ref(), Node::Entity(of) if of == side) && *names == [name.as_str()]
+                **of == Node::Entity(*side) && *names == [name.as_str()]
             }
             (Node::Has(of, names), Place::Context(name)) => {
-                matches!(of.as_ref(), Node::Context) && *names == [name.as_str()]
+                **of == Node::Context && *names == [name.as_str()]
             }
             _ => Self::of_node(node).as_ref() == Some(self),
         }
