@@ -26,8 +26,17 @@ const FORMAT: u32 = 1;
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
-    /// Never read; the operating system releases the lock when it is closed.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Directory {
+    /// Not left to the closing of the file: a process that was just forked has it open until it runs
+    /// its own program, and would hold the lock for as long.
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(path = %self.path.display(), %error, "the lock was not released at once");
+        }
+    }
 }
 
 impl Directory {
@@ -61,7 +70,7 @@ impl Directory {
         }
         let directory = Self {
             path: path.to_owned(),
-            _lock: lock,
+            lock,
         };
         directory.check_format()?;
         Ok(directory)

@@ -28,8 +28,17 @@ const METADATA_POSTGRES: &str = "postgresql\n";
 #[derive(Debug)]
 pub(crate) struct DataDirectory {
     path: PathBuf,
-    /// Holds the lock; released by the operating system even after a crash.
-    _lock: File,
+    /// Locked; released by the operating system even after a crash.
+    lock: File,
+}
+
+impl Drop for DataDirectory {
+    /// As of the audit log: a process that was just forked has the file open too.
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(path = %self.path.display(), %error, "the lock was not released at once");
+        }
+    }
 }
 
 impl DataDirectory {
@@ -75,7 +84,7 @@ impl DataDirectory {
             write_atomic(&path.join("format"), text.as_bytes(), 0o600)
                 .map_err(|error| failed("cannot be written", error))?;
         }
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock })
     }
 
     /// The folder, absolute.
