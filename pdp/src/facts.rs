@@ -45,20 +45,10 @@ pub(crate) fn leading(clauses: &[Clause]) -> Vec<Fact> {
                 None => return facts,
             },
             Clause::When(expression) => {
-                let mut waiting: Vec<&Expr> = vec![expression];
-                while let Some(expression) = waiting.pop() {
-                    if let Expr::BinaryOp {
-                        op: BinaryOp::And,
-                        left,
-                        right,
-                    } = expression
-                    {
-                        waiting.push(right);
-                        waiting.push(left);
-                    } else if let Some(fact) = fact(expression) {
-                        facts.push(fact);
-                    } else {
-                        return facts;
+                for link in links(expression, BinaryOp::And) {
+                    match fact(link) {
+                        Some(fact) => facts.push(fact),
+                        None => return facts,
                     }
                 }
             }

@@ -9,7 +9,7 @@ use cedar_policy::{
 use dataos_model::entity::{EntityType, EntityUid};
 
 use crate::{
-    conditions::entity,
+    conditions::{entity, links},
     convert::{model_type, model_uid},
     source::LoadedPolicy,
 };
@@ -171,20 +171,4 @@ fn literals(expression: &Expr) -> Option<Vec<EntityUid>> {
         }
         _ => None,
     }
-}
-
-/// The links of a chain of one operator, from left to right.
-fn links(expression: &Expr, wanted: BinaryOp) -> Vec<&Expr> {
-    let mut found = Vec::new();
-    let mut waiting = vec![expression];
-    while let Some(expression) = waiting.pop() {
-        match expression {
-            Expr::BinaryOp { op, left, right } if *op == wanted => {
-                waiting.push(right);
-                waiting.push(left);
-            }
-            other => found.push(other),
-        }
-    }
-    found
 }
