@@ -36,18 +36,7 @@ struct Oracle {
 
 impl Oracle {
     fn answer(&self, request: &Request, entities: &Entities) -> (bool, Vec<String>, Vec<String>) {
-        let context = request.context.iter().map(|(name, value)| match value {
-            Value::String(text) => (name.clone(), RestrictedExpression::new_string(text.clone())),
-            other => panic!("{other:?}"),
-        });
-        let question = CedarRequest::new(
-            uid(&request.principal.uid),
-            CedarUid::from_str(&format!("DataOS::Action::\"{}\"", request.action)).unwrap(),
-            uid(&request.resource),
-            Context::from_pairs(context).unwrap(),
-            Some(&self.schema),
-        )
-        .unwrap();
+        let question = question(request, &self.schema);
         let response = Authorizer::new().is_authorized(&question, &self.policies, entities);
         let name = |id| self.policies.annotation(id, "id").unwrap().to_owned();
         let mut determining: Vec<String> = response.diagnostics().reason().map(name).collect();
@@ -68,6 +57,22 @@ impl Oracle {
             errors,
         )
     }
+}
+
+/// A request as Cedar is asked it.
+fn question(request: &Request, schema: &Schema) -> CedarRequest {
+    let context = request.context.iter().map(|(name, value)| match value {
+        Value::String(text) => (name.clone(), RestrictedExpression::new_string(text.clone())),
+        other => panic!("{other:?}"),
+    });
+    CedarRequest::new(
+        uid(&request.principal.uid),
+        CedarUid::from_str(&format!("DataOS::Action::\"{}\"", request.action)).unwrap(),
+        uid(&request.resource),
+        Context::from_pairs(context).unwrap(),
+        Some(schema),
+    )
+    .unwrap()
 }
 
 /// All entities with this caller among them, as it was verified: what the snapshot holds of it is for

@@ -1,11 +1,8 @@
 //! Links against Cedar's own: a set of the same templates, linked by Cedar.
 
-use std::{collections::HashMap, fs, str::FromStr};
+use std::{collections::HashMap, fs};
 
-use cedar_policy::{
-    Authorizer, Context, EntityUid as CedarUid, PolicyId, PolicySet, Request as CedarRequest,
-    RestrictedExpression, Schema, SlotId, Template,
-};
+use cedar_policy::{Authorizer, PolicyId, PolicySet, Schema, SlotId, Template};
 use dataos_model::{
     decision::Request,
     entity::{Entity, EntityChange, EntityType, EntityUid},
@@ -13,10 +10,9 @@ use dataos_model::{
     policy::{PolicyLink, PolicyText},
     principal::Principal,
     seams::{EntitySink, Policies},
-    value::Value,
 };
 
-use super::{uid, with_caller};
+use super::{question, with_caller};
 use crate::{
     fixture::{World, block_on},
     generate,
@@ -116,18 +112,7 @@ fn answer(
     caller: &Principal,
     request: &Request,
 ) -> (bool, Vec<String>) {
-    let context = request.context.iter().map(|(name, value)| match value {
-        Value::String(text) => (name.clone(), RestrictedExpression::new_string(text.clone())),
-        other => panic!("{other:?}"),
-    });
-    let question = CedarRequest::new(
-        uid(&request.principal.uid),
-        CedarUid::from_str(&format!("DataOS::Action::\"{}\"", request.action)).unwrap(),
-        uid(&request.resource),
-        Context::from_pairs(context).unwrap(),
-        Some(schema),
-    )
-    .unwrap();
+    let question = question(request, schema);
     let entities = with_caller(stored, caller, schema);
     let response = Authorizer::new().is_authorized(&question, set, &entities);
     let mut determining: Vec<String> = response
