@@ -3,21 +3,16 @@
 
 use std::sync::Arc;
 
-use dataos_model::{
-    fault::Fault,
-    hash::Hash,
-    policy::TemplateInfo,
-    record::{Entry, EntryKind},
-};
+use dataos_model::{fault::Fault, policy::TemplateInfo};
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
     body,
-    policy_texts::{precondition, tagged},
+    policy_texts::{precondition, recorded, tagged},
 };
 use crate::{
-    applied::{AppliedLink, Changed, LinkFields},
+    applied::{AppliedLink, LinkFields},
     respond::Answer,
     serve::{Call, Gateway},
 };
@@ -74,7 +69,15 @@ pub(crate) async fn put(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer
     let links = &gateway.applied.links;
     let vocabulary = gateway.seams.explore.vocabulary();
     let changed = links.put(id, fields, &condition, &vocabulary).await?;
-    recorded(&gateway, &call, "policy_link_put", before, &changed).await?;
+    recorded(
+        &gateway,
+        &call,
+        "policy_link_put",
+        ("link", id),
+        before,
+        &changed,
+    )
+    .await?;
     let status = if changed.is_new {
         StatusCode::CREATED
     } else {
@@ -93,7 +96,15 @@ pub(crate) async fn delete(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Ans
     let before = gateway.seams.policies.info().hash;
     let condition = precondition(&call)?;
     let changed = gateway.applied.links.delete(id, &condition).await?;
-    recorded(&gateway, &call, "policy_link_deleted", before, &changed).await?;
+    recorded(
+        &gateway,
+        &call,
+        "policy_link_deleted",
+        ("link", id),
+        before,
+        &changed,
+    )
+    .await?;
     Ok(Answer::no_content())
 }
 
@@ -105,23 +116,4 @@ fn shown(id: &str, link: &AppliedLink) -> Value {
         "resource": link.fields.resource,
         "etag": link.tag.to_string(),
     })
-}
-
-/// A change of policies is an entry of its own, under the set that it led to.
-async fn recorded(
-    gateway: &Gateway,
-    call: &Call,
-    action: &str,
-    before: Hash,
-    changed: &Changed,
-) -> Result<(), Fault> {
-    let mut entry = Entry::new(EntryKind::PolicyChange, &call.request_id)
-        .with_fact("before", before)
-        .with_fact("link", changed.tag);
-    entry.action = action.to_owned();
-    entry.principal = call.principal.uid.to_string();
-    entry.resource = format!("policy link {}", call.parameters.get("id")?);
-    entry.policy_set = changed.policy_set;
-    entry.request_digest = call.digest;
-    gateway.seams.record.append(entry).await.map(drop)
 }

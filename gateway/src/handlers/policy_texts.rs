@@ -90,7 +90,15 @@ pub(crate) async fn put(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer
         .texts
         .put(name, cedar.to_owned(), &condition)
         .await?;
-    recorded(&gateway, &call, "policy_text_put", before, &changed).await?;
+    recorded(
+        &gateway,
+        &call,
+        "policy_text_put",
+        ("text", name),
+        before,
+        &changed,
+    )
+    .await?;
     let status = if changed.is_new {
         StatusCode::CREATED
     } else {
@@ -115,7 +123,15 @@ pub(crate) async fn delete(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Ans
         .texts
         .delete(name, &precondition(&call)?)
         .await?;
-    recorded(&gateway, &call, "policy_text_deleted", before, &changed).await?;
+    recorded(
+        &gateway,
+        &call,
+        "policy_text_deleted",
+        ("text", name),
+        before,
+        &changed,
+    )
+    .await?;
     Ok(Answer::no_content())
 }
 
@@ -252,19 +268,20 @@ pub(super) fn tagged(answer: Answer, tag: Hash) -> Result<Answer, Fault> {
 }
 
 /// A change of policies is an entry of its own, under the set that it led to.
-async fn recorded(
+pub(super) async fn recorded(
     gateway: &Gateway,
     call: &Call,
     action: &str,
+    (kind, name): (&str, &str),
     before: Hash,
     changed: &Changed,
 ) -> Result<(), Fault> {
     let mut entry = Entry::new(EntryKind::PolicyChange, &call.request_id)
         .with_fact("before", before)
-        .with_fact("text", changed.tag);
+        .with_fact(kind, changed.tag);
     entry.action = action.to_owned();
     entry.principal = call.principal.uid.to_string();
-    entry.resource = format!("policy text {}", call.parameters.get("path")?);
+    entry.resource = format!("policy {kind} {name}");
     entry.policy_set = changed.policy_set;
     entry.request_digest = call.digest;
     gateway.seams.record.append(entry).await.map(drop)
