@@ -122,15 +122,8 @@ impl AppliedPolicies {
                 cedar: cedar.clone(),
             };
             policies.put(text).await.map_err(|fault| {
-                let hint = format!(
-                    "take back the last change of the policies folder, or move {} away",
-                    kept.path(&name).display()
-                );
-                Fault {
-                    message: format!("the applied policy text `{name}`: {}", fault.message),
-                    ..fault
-                }
-                .with_hint(hint)
+                let what = format!("the applied policy text `{name}`");
+                kept.unfit(&name, &what, "policies folder", fault)
             })?;
             texts.insert(name, AppliedText::new(cedar));
         }

@@ -55,15 +55,7 @@ impl AppliedEntities {
         for (name, text) in files {
             let read = parsed(text.as_bytes()).and_then(|json| pdp.read_entity(json));
             let entity = read.map_err(|fault| {
-                let hint = format!(
-                    "take back the last change of the policies folder, or move {} away",
-                    kept.path(&name).display()
-                );
-                Fault {
-                    message: format!("an applied entity: {}", fault.message),
-                    ..fault
-                }
-                .with_hint(hint)
+                kept.unfit(&name, "an applied entity", "policies folder", fault)
             })?;
             texts.insert(entity.uid.clone(), text);
             changes.push(EntityChange::Upsert(entity));

@@ -49,8 +49,22 @@ impl Kept {
         Ok((Self { folder, end }, texts))
     }
 
+    /// Why a kept text does not fit any more what has changed since, with the way out.
+    pub(super) fn unfit(&self, name: &str, what: &str, changed: &str, fault: Fault) -> Fault {
+        let path = self.path(name);
+        let hint = format!(
+            "take back the last change of the {changed}, or move {} away",
+            path.display()
+        );
+        Fault {
+            message: format!("{what}: {}", fault.message),
+            ..fault
+        }
+        .with_hint(hint)
+    }
+
     /// The file of a name.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    fn path(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}{}", self.end))
     }
 

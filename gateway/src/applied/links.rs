@@ -83,17 +83,8 @@ impl AppliedLinks {
         let (kept, files) = Kept::open(folder, FILE_END)?;
         let mut links = BTreeMap::new();
         for (id, text) in files {
-            let unfit = |fault: Fault| {
-                let hint = format!(
-                    "take back the last change of the policies, or move {} away",
-                    kept.path(&id).display()
-                );
-                Fault {
-                    message: format!("the applied link `{id}`: {}", fault.message),
-                    ..fault
-                }
-                .with_hint(hint)
-            };
+            let what = format!("the applied link `{id}`");
+            let unfit = |fault| kept.unfit(&id, &what, "policies", fault);
             let fields: LinkFields = serde_json::from_str(&text)
                 .map_err(|error| unfit(Fault::new(FaultKind::Damaged, error.to_string())))?;
             let (link, applied, _) = read(&id, fields, vocabulary).map_err(unfit)?;
