@@ -26,6 +26,8 @@ pub mod note;
 
 pub mod checkpoint;
 
+pub mod cosignature;
+
 pub mod proof;
 
 pub mod receipt;

@@ -1,8 +1,9 @@
-//! Signed notes (C2SP signed-note) with Ed25519 keys, signature type 0x01.
+//! Signed notes (C2SP signed-note) with Ed25519 keys: of logs, signature type 0x01, and of witnesses,
+//! type 0x04.
 //!
 //! A note is text that ends in a newline, an empty line, and signature lines of the form em dash,
 //! space, key name, space, base64(key id, signature). A verifier key prints as
-//! `name+id+base64(0x01, public key)` where id is SHA-256(name, newline, 0x01, public key)[..4] as
+//! `name+id+base64(type, public key)` where id is SHA-256(name, newline, type, public key)[..4] as
 //! eight hex digits.
 
 use std::{fmt, str::FromStr};
@@ -22,8 +23,14 @@ pub const NOTE_BYTES_MAX: usize = 128 * 1024;
 /// Longest key name, in bytes.
 pub const NAME_BYTES_MAX: usize = 200;
 
-/// The signature type byte of plain Ed25519.
-const ED25519: u8 = 1;
+/// What a key signs; the byte that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyType {
+    /// The text of a note.
+    Note = 1,
+    /// That a checkpoint was seen: see [`cosignature`](crate::cosignature).
+    Cosignature = 4,
+}
 
 /// An Ed25519 signature.
 pub type SignatureBytes = [u8; 64];
@@ -33,6 +40,7 @@ pub type SignatureBytes = [u8; 64];
 pub struct VerifierKey {
     name: String,
     id: u32,
+    key_type: KeyType,
     key: VerifyingKey,
 }
 
@@ -80,11 +88,11 @@ pub enum NoteError {
 }
 
 impl VerifierKey {
-    fn new(name: &str, key: VerifyingKey) -> Result<Self, NoteError> {
+    fn new(name: &str, key_type: KeyType, key: VerifyingKey) -> Result<Self, NoteError> {
         check_name(name).map_err(NoteError::Key)?;
         let hash: [u8; 32] = Sha256::new()
             .chain_update(name)
-            .chain_update([b'\n', ED25519])
+            .chain_update([b'\n', key_type as u8])
             .chain_update(key.as_bytes())
             .finalize()
             .into();
@@ -92,8 +100,36 @@ impl VerifierKey {
         Ok(Self {
             name: name.to_owned(),
             id,
+            key_type,
             key,
         })
+    }
+
+    /// The key of this type that prints as `text`.
+    pub(crate) fn parse(text: &str, key_type: KeyType) -> Result<Self, NoteError> {
+        if text.len() > NAME_BYTES_MAX + 64 {
+            return Err(NoteError::Key("it is too long"));
+        }
+        let shape = NoteError::Key("it has the form name+id+key");
+        let (name, rest) = text.trim_end().split_once('+').ok_or(shape.clone())?;
+        let (id, key) = rest.split_once('+').ok_or(shape)?;
+        let key = BASE64
+            .decode(key)
+            .map_err(|_| NoteError::Key("the key is not base64"))?;
+        let key = match key.split_first() {
+            Some((found, key)) if *found == key_type as u8 => key,
+            _ => return Err(NoteError::Key(key_type.expected())),
+        };
+        let key: [u8; 32] = key
+            .try_into()
+            .map_err(|_| NoteError::Key("an Ed25519 key has 32 bytes"))?;
+        let key = VerifyingKey::from_bytes(&key)
+            .map_err(|_| NoteError::Key("the bytes are no point of the curve"))?;
+        let key = Self::new(name, key_type, key)?;
+        if format!("{:08x}", key.id) != id {
+            return Err(NoteError::Key("the id does not belong to name and key"));
+        }
+        Ok(key)
     }
 
     /// Name of the key; for a log also its origin.
@@ -121,7 +157,7 @@ impl VerifierKey {
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = vec![ED25519];
+        let mut bytes = vec![self.key_type as u8];
         bytes.extend_from_slice(self.key.as_bytes());
         write!(f, "{}+{:08x}+{}", self.name, self.id, BASE64.encode(bytes))
     }
@@ -131,28 +167,17 @@ impl FromStr for VerifierKey {
     type Err = NoteError;
 
     fn from_str(text: &str) -> Result<Self, NoteError> {
-        if text.len() > NAME_BYTES_MAX + 64 {
-            return Err(NoteError::Key("it is too long"));
+        Self::parse(text, KeyType::Note)
+    }
+}
+
+impl KeyType {
+    /// What is said where a key of another type is given.
+    fn expected(self) -> &'static str {
+        match self {
+            Self::Note => "the key is not of type Ed25519",
+            Self::Cosignature => "the key is not of type Ed25519 cosignature",
         }
-        let shape = NoteError::Key("it has the form name+id+key");
-        let (name, rest) = text.trim_end().split_once('+').ok_or(shape.clone())?;
-        let (id, key) = rest.split_once('+').ok_or(shape)?;
-        let key = BASE64
-            .decode(key)
-            .map_err(|_| NoteError::Key("the key is not base64"))?;
-        let Some((&ED25519, key)) = key.split_first() else {
-            return Err(NoteError::Key("the key is not of type Ed25519"));
-        };
-        let key: [u8; 32] = key
-            .try_into()
-            .map_err(|_| NoteError::Key("an Ed25519 key has 32 bytes"))?;
-        let key = VerifyingKey::from_bytes(&key)
-            .map_err(|_| NoteError::Key("the bytes are no point of the curve"))?;
-        let key = Self::new(name, key)?;
-        if format!("{:08x}", key.id) != id {
-            return Err(NoteError::Key("the id does not belong to name and key"));
-        }
-        Ok(key)
     }
 }
 
@@ -162,9 +187,17 @@ impl SignerKey {
     /// # Errors
     /// A name that is empty, too long, or has spaces, plus signs or control characters.
     pub fn from_seed(name: &str, seed: &[u8; 32]) -> Result<Self, NoteError> {
+        Self::with_type(name, seed, KeyType::Note)
+    }
+
+    pub(crate) fn with_type(
+        name: &str,
+        seed: &[u8; 32],
+        key_type: KeyType,
+    ) -> Result<Self, NoteError> {
         let key = SigningKey::from_bytes(seed);
         Ok(Self {
-            verifier: VerifierKey::new(name, key.verifying_key())?,
+            verifier: VerifierKey::new(name, key_type, key.verifying_key())?,
             key,
         })
     }
@@ -234,9 +267,8 @@ impl SignedNote {
     /// # Errors
     /// None is there, or it does not match the text.
     pub fn verify(&self, key: &VerifierKey) -> Result<SignatureBytes, NoteError> {
-        let ours = |line: &&NoteSignature| line.name == key.name && line.key_id == key.id;
         let mut valid = None;
-        for line in self.signatures.iter().filter(ours) {
+        for line in self.lines_of(key) {
             let signature: Option<SignatureBytes> = line.bytes.as_slice().try_into().ok();
             valid = signature.filter(|signature| key.is_valid(self.text.as_bytes(), signature));
             if valid.is_none() {
@@ -244,6 +276,16 @@ impl SignedNote {
             }
         }
         valid.ok_or_else(|| NoteError::Unsigned(key.name.clone()))
+    }
+
+    /// The lines that say they are by `key`.
+    pub(crate) fn lines_of<'a>(
+        &'a self,
+        key: &'a VerifierKey,
+    ) -> impl Iterator<Item = &'a NoteSignature> {
+        self.signatures
+            .iter()
+            .filter(|line| line.name == key.name && line.key_id == key.id)
     }
 }
 
