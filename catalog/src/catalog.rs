@@ -8,6 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use dataos_model::{
+    audit_table,
     clock::Clock,
     dataset::DatasetId,
     depot::{AssetSnapshot, Dataset, Depot, DepotSource},
@@ -332,6 +333,7 @@ fn is_same_place(a: &DepotSource, b: &DepotSource) -> bool {
                 ..
             },
         ) => (host, port, database) == (host_b, port_b, database_b),
+        (DepotSource::System, DepotSource::System) => true,
         _ => false,
     }
 }
@@ -341,6 +343,10 @@ fn check_depot(depot: &Depot, own: &std::path::Path) -> Result<(), Fault> {
     let refuse = |problem: String, hint: &str| {
         Err(Fault::invalid(format!("depot `{}`: {problem}", depot.name)).with_hint(hint))
     };
+    if (depot.name == audit_table::DEPOT) != (depot.source == DepotSource::System) {
+        let problem = format!("the name `{}` is the platform's own", audit_table::DEPOT);
+        return refuse(problem, "choose another name");
+    }
     match &depot.source {
         DepotSource::Files { root, .. } => {
             let shown = root.display();
@@ -376,6 +382,7 @@ fn check_depot(depot: &Depot, own: &std::path::Path) -> Result<(), Fault> {
                 );
             }
         }
+        DepotSource::System => {}
     }
     Ok(())
 }

@@ -14,9 +14,10 @@ use std::{
 };
 
 use dataos_model::{
+    audit_table,
     clock::Timestamp,
     dataset::{DatasetId, DatasetSchema},
-    depot::{Depot, DepotSource},
+    depot::{DatasetSource, Depot, DepotSource},
     fault::Fault,
     seams::Secrets,
 };
@@ -66,6 +67,26 @@ pub(crate) async fn survey(
     match &depot.source {
         DepotSource::Files { root, .. } => files::survey(&depot.name, root, known, now).await,
         DepotSource::Postgres { .. } => store::postgres::survey(depot, secrets, now).await,
+        DepotSource::System => Ok(system(now)),
+    }
+}
+
+/// The platform's own datasets: the audit log.
+fn system(now: Timestamp) -> Survey {
+    let audit = Record {
+        id: audit_table::id(),
+        schema: audit_table::schema(),
+        source: DatasetSource::AuditLog,
+        owner: None,
+        row_count: None,
+        size_bytes: None,
+        scanned_at: now,
+        fingerprint: None,
+    };
+    Survey {
+        found: vec![Arc::new(audit)],
+        is_whole: true,
+        ..Survey::default()
     }
 }
 

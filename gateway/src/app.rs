@@ -112,6 +112,7 @@ impl App {
         let certificates = open_certificates(&config, directory.path(), &rooms, address).await?;
         let tls = Arc::new(certificates.server_config(&config.client_certificates)?);
         let gateway = Arc::new(rooms.gateway(&config, &certificates).await?);
+        attach::system(rooms.catalog.as_ref()).await?;
         rooms.record_start(address).await?;
         let (stop, stopped) = watch::channel(false);
         let background = rooms.start_background(&config, &gateway, &certificates)?;
@@ -237,6 +238,7 @@ impl Rooms {
             QuerySeams {
                 decide: Arc::clone(&pdp) as _,
                 record: Arc::clone(&log) as _,
+                records: Some(Arc::clone(&log) as _),
                 assets: Arc::clone(&catalog) as _,
                 secrets: Arc::clone(&shared_secrets),
                 clock: Arc::clone(&clock),

@@ -27,6 +27,7 @@ mod rpc;
 
 mod decide;
 mod record;
+mod recording;
 
 mod handlers;
 mod respond;

@@ -100,6 +100,8 @@ pub(crate) struct Head {
     pub(crate) accept_encoding: String,
     pub(crate) if_match: Option<String>,
     pub(crate) if_none_match: Option<String>,
+    /// Of a W3C `traceparent`: 32 lower-case hexadecimal digits.
+    pub(crate) trace_id: Option<String>,
 }
 
 impl Head {
@@ -166,6 +168,9 @@ const REQUEST_NAMES: [HeaderName; 2] = [
     HeaderName::from_static("dataos-correlation-id"),
 ];
 
+/// Names the distributed trace that a request is part of.
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// The client's own request id, if it sent an acceptable one, else a new one.
 pub(crate) fn request_id(headers: &HeaderMap) -> String {
     REQUEST_NAMES
@@ -178,6 +183,26 @@ pub(crate) fn request_id(headers: &HeaderMap) -> String {
                     .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         })
         .map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
+}
+
+/// The trace id of the one `traceparent` (W3C Trace Context, 3.2). One that is malformed or repeated
+/// counts as not sent, as the specification says: it decides nothing.
+fn trace_id(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all(TRACE_PARENT).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let mut parts = value.to_str().ok()?.split('-');
+    let mut part = |digits: usize| {
+        let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        let is_fit = |part: &&str| part.len() == digits && part.bytes().all(is_hex);
+        parts.next().filter(is_fit)
+    };
+    let (version, trace, parent, _flags) = (part(2)?, part(32)?, part(16)?, part(2)?);
+    let is_zero = |part: &str| part.bytes().all(|b| b == b'0');
+    // Version 0 has four parts; later ones may have more.
+    let is_whole = version != "00" || parts.next().is_none();
+    (version != "ff" && is_whole && !is_zero(trace) && !is_zero(parent)).then(|| trace.to_owned())
 }
 
 /// The headers by which the client named its request, for the answer: any text comes back as it
@@ -236,6 +261,7 @@ pub(crate) fn check(parts: &Parts, peer: &Peer) -> Result<Head, Refusal> {
         accept_encoding: list(&parts.headers, header::ACCEPT_ENCODING),
         if_match: text(header::IF_MATCH),
         if_none_match: text(header::IF_NONE_MATCH),
+        trace_id: trace_id(&parts.headers),
     })
 }
 

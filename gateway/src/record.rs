@@ -14,9 +14,9 @@ use std::{
 
 use dataos_model::{
     action::Action,
-    decision::{Decision, Effect},
+    decision::{Decision, Effect, Request},
     entity::EntityUid,
-    principal::{Authentication, Principal},
+    principal::Authentication,
     record::{Entry, EntryKind},
     seams::Record,
 };
@@ -24,6 +24,7 @@ use dataos_pdp::Divergence;
 
 use crate::{
     limits::{Head, Peer},
+    recording::Level,
     respond::Answer,
     serve::Call,
 };
@@ -34,6 +35,9 @@ const REFUSALS_PER_SECOND_MAX: u32 = 50;
 const GAP_EVERY: Duration = Duration::from_secs(1);
 /// Longest path in a record; the digest commits to the whole.
 const PATH_CHARACTERS_MAX: usize = 512;
+
+/// The fact that holds the id of the distributed trace that a call is part of.
+const TRACE_ID: &str = "trace_id";
 
 /// The word for a way of authentication.
 pub(crate) fn authentication_name(authentication: Authentication) -> &'static str {
@@ -49,15 +53,14 @@ pub(crate) fn authentication_name(authentication: Authentication) -> &'static st
 }
 
 /// The entry of a decision about a call.
-pub(crate) fn decision(
-    call: &Call,
-    action: Action,
-    resource: &EntityUid,
-    decision: &Decision,
-) -> Entry {
+pub(crate) fn decision(call: &Call, request: &Request, decision: &Decision, level: Level) -> Entry {
     let principal = &call.principal;
-    let mut entry = Entry::decision(&call.request_id, &principal.uid, action, resource, decision);
+    let mut entry = Entry::decision(&call.request_id, request, decision);
     entry.request_digest = call.digest;
+    if level == Level::None {
+        entry.facts.clear();
+        return entry;
+    }
     with_call_facts(&mut entry, &call.head, &call.peer);
     let facts = &mut entry.facts;
     let way = authentication_name(principal.authentication);
@@ -102,25 +105,32 @@ fn with_call_facts(entry: &mut Entry, head: &Head, peer: &Peer) {
     entry
         .facts
         .insert("peer".to_owned(), peer.address.ip().to_string());
+    with_trace(entry, head);
+}
+
+fn with_trace(entry: &mut Entry, head: &Head) {
+    if let Some(id) = &head.trace_id {
+        entry.facts.insert(TRACE_ID.to_owned(), id.clone());
+    }
 }
 
 /// The entry of how an allowed call ended.
 pub(crate) fn outcome(
-    request_id: &str,
-    principal: &Principal,
+    call: &Call,
     action: Action,
     completes: u64,
     answer: &Answer,
     took: Duration,
 ) -> Entry {
-    let mut entry = Entry::new(EntryKind::Outcome, request_id);
+    let mut entry = Entry::new(EntryKind::Outcome, &call.request_id);
     entry.action = action.name().to_owned();
-    entry.principal = principal.uid.to_string();
+    entry.principal = call.principal.uid.to_string();
     entry.completes = Some(completes);
     entry = entry
         .with_fact("status", answer.status.as_u16())
         .with_fact("bytes", answer.body.len_bytes())
         .with_fact("latency_us", took.as_micros());
+    with_trace(&mut entry, &call.head);
     for (name, value) in &answer.facts {
         entry.facts.insert((*name).to_owned(), value.clone());
     }

@@ -51,6 +51,11 @@ impl AnswerBody {
         self
     }
 
+    /// The parts that are still to be sent.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Bytes> {
+        self.parts.iter()
+    }
+
     /// Bytes that are still to be sent.
     pub(crate) fn len_bytes(&self) -> u64 {
         self.rest_bytes

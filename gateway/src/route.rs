@@ -36,6 +36,17 @@ pub(crate) enum Hold {
     Change,
 }
 
+/// What of a call's bodies may go into the log, where a policy wants them there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bodies {
+    /// Both.
+    Recorded,
+    /// The request's: the answer holds rows of governed data, or entries of the log itself.
+    RequestAlone,
+    /// Neither: there are secrets in them.
+    Withheld,
+}
+
 /// One route.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route {
@@ -51,6 +62,7 @@ pub(crate) struct Route {
     pub(crate) query: &'static [&'static str],
     /// Content type of the body that is taken, if one is.
     pub(crate) takes: Option<&'static str>,
+    pub(crate) bodies: Bodies,
     /// One line for the OpenAPI document.
     pub(crate) summary: &'static str,
     pub(crate) handler: Handler,

@@ -21,7 +21,7 @@ use dataos_model::{
     hash::Hash,
     obligation::Obliged,
     principal::{Authentication, Principal},
-    record::Receipt,
+    record::{Entry, Receipt},
     seams::{Assets, Decide, Explore, Policies, Record, Records, Resources, RunQuery},
     value::Value,
 };
@@ -41,16 +41,13 @@ use crate::{
     limits::{self, Head, Peer, Refusal},
     observe::{CallFigures, Figures},
     record::{self, Refusals},
+    recording::{self, Level},
     respond::{self, Answer, AnswerBody},
     route::{self, Found, Hold, Parameters, Route},
     rpc,
 };
 
 use refuse::{check_shape, denial_shown};
-
-/// Operators of `@obligation` that the gateway carries out. A policy that permits under any other
-/// one does not permit here.
-const OBLIGATIONS: &[&str] = &[];
 
 /// Most candidate policy folders that are checked or tested at a time; each takes a core.
 pub(crate) const CANDIDATES_MAX: usize = 2;
@@ -161,7 +158,7 @@ impl Gateway {
             figures: Figures::new(),
             advice: Arc::clone(&seams.decide),
             seams: Seams {
-                decide: Arc::new(Obliged::new(Arc::clone(&seams.decide), OBLIGATIONS)),
+                decide: Arc::new(Obliged::new(Arc::clone(&seams.decide), recording::is_known)),
                 ..seams
             },
             accounts,
@@ -329,7 +326,12 @@ impl Gateway {
             };
         let request = decide::request(&call.principal, action, target, &call.context);
         let decision = decide::ask(&self.seams.decide, &request).await;
-        let entry = record::decision(&call, action, &request.resource, &decision);
+        let level = Level::of_decision(&decision);
+        let mut entry = record::decision(&call, &request, &decision, level);
+        add_fact(
+            &mut entry,
+            recording::request(level, route.bodies, &call.body),
+        );
         let pending = self.seams.record.append(entry);
         if !decision.is_allowed() {
             let fault = denial_shown(route, &call.principal, &decision);
@@ -349,14 +351,14 @@ impl Gateway {
                     Ok(receipt) => receipt,
                     Err(fault) => return self.unrecorded(&fault, route, &call),
                 };
-                self.change(route, call, receipt).await
+                self.change(route, call, receipt, level).await
             }
             _ => {
                 let started = Instant::now();
                 let (receipt, answered) =
                     tokio::join!(pending, self.run_handler(route, Arc::clone(&call)));
                 match receipt {
-                    Ok(receipt) => self.finish(route, &call, receipt, answered, started),
+                    Ok(receipt) => self.finish(route, &call, (receipt, level), answered, started),
                     Err(fault) => self.unrecorded(&fault, route, &call),
                 }
             }
@@ -369,6 +371,7 @@ impl Gateway {
         route: &'static Route,
         call: Arc<Call>,
         receipt: Receipt,
+        level: Level,
     ) -> Passed {
         let gateway = Arc::clone(self);
         let request_id = call.request_id.clone();
@@ -376,7 +379,7 @@ impl Gateway {
         let task = tokio::spawn(async move {
             let started = Instant::now();
             let answered = gateway.run_handler(route, Arc::clone(&call)).await;
-            gateway.finish(route, &call, receipt, answered, started)
+            gateway.finish(route, &call, (receipt, level), answered, started)
         });
         task.await.unwrap_or_else(|error| {
             let fault = Fault::internal(format!("a handler was stopped: {error}"));
@@ -405,7 +408,7 @@ impl Gateway {
         &self,
         route: &'static Route,
         call: &Call,
-        receipt: Receipt,
+        (receipt, level): (Receipt, Level),
         answered: Result<Answer, Fault>,
         started: Instant,
     ) -> Passed {
@@ -413,15 +416,14 @@ impl Gateway {
             Ok(answer) => answer,
             Err(fault) => respond::problem(&fault, &call.request_id, Some(&receipt)),
         };
-        if let Some((action, _)) = route.governed {
+        if let Some((action, _)) = route.governed
+            && level > Level::None
+        {
             let took = started.elapsed();
-            let entry = record::outcome(
-                &call.request_id,
-                &call.principal,
-                action,
-                receipt.index,
-                &answer,
-                took,
+            let mut entry = record::outcome(call, action, receipt.index, &answer, took);
+            add_fact(
+                &mut entry,
+                recording::response(level, route.bodies, &answer.body),
             );
             // Queued by this call; the answer rests on the decision's record alone.
             drop(self.seams.record.append(entry));
@@ -467,6 +469,12 @@ impl Gateway {
                 }
             }
         }
+    }
+}
+
+fn add_fact(entry: &mut Entry, fact: Option<recording::Fact>) {
+    if let Some((name, value)) = fact {
+        entry.facts.insert(name.to_owned(), value);
     }
 }
 

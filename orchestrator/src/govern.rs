@@ -68,13 +68,7 @@ impl Governor {
         request.resource_entity = question.entity;
         let decision = self.decide.decide(&request).await;
         let uid = &question.principal.uid;
-        let mut entry = Entry::decision(
-            question.request_id,
-            uid,
-            question.action,
-            &question.resource,
-            &decision,
-        );
+        let mut entry = Entry::decision(question.request_id, &request, &decision);
         entry.request_digest = Hash::of_parts([
             uid.to_string(),
             question.action.to_string(),

@@ -6,6 +6,7 @@ use std::{
 
 use async_trait::async_trait;
 use dataos_model::{
+    annotation::Call,
     clock::Clock,
     fault::{Fault, FaultKind},
     hash::Hash,
@@ -27,9 +28,8 @@ use crate::{
     store::{ResourceRow, Status, Store},
 };
 
-/// Operators of `@obligation` that the orchestrator carries out. A policy that permits under any other
-/// one does not permit here.
-const OBLIGATIONS: &[&str] = &[];
+/// The orchestrator carries out no obligation: a policy that permits under one does not permit here.
+const KNOWS_NONE: fn(&Call) -> bool = |_| false;
 
 /// The rooms that the orchestrator calls.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ impl Orchestrator {
         let core = Arc::new(Core::new(Parts {
             config,
             governor: Governor {
-                decide: Arc::new(Obliged::new(seams.decide, OBLIGATIONS)),
+                decide: Arc::new(Obliged::new(seams.decide, KNOWS_NONE)),
                 record: seams.record,
             },
             policies: seams.policies,

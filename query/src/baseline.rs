@@ -47,7 +47,12 @@ impl Baseline {
         secrets: Arc<dyn Secrets>,
     ) -> Result<Self, Fault> {
         let sessions = Sessions::new(runtime(config)?, config.partitions);
-        let sources = Sources::new(secrets, config.connections_max, Duration::from_secs(3_600));
+        let sources = Sources::new(
+            secrets,
+            None,
+            config.connections_max,
+            Duration::from_secs(3_600),
+        );
         let context = sessions
             .open([])
             .map_err(|error| fault(&error, Detail::Shown))?;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use dataos_model::{
     clock::Clock,
     fault::Fault,
-    seams::{Assets, Decide, Record, Secrets},
+    seams::{Assets, Decide, Record, Records, Secrets},
 };
 
 /// Name of the secret that keys hash masks.
@@ -81,6 +81,8 @@ pub struct QuerySeams {
     pub decide: Arc<dyn Decide>,
     /// Takes records.
     pub record: Arc<dyn Record>,
+    /// Gives the rows of the audit log; absent where there is none.
+    pub records: Option<Arc<dyn Records>>,
     /// Knows datasets.
     pub assets: Arc<dyn Assets>,
     /// Keeps passwords of sources and the key of hash masks.

@@ -16,6 +16,7 @@ use datafusion::{
 use dataos_model::{
     access::AccessRequest,
     action::Action,
+    annotation::Call,
     decision::Request,
     depot::AssetSnapshot,
     entity::Entity,
@@ -42,9 +43,8 @@ use crate::{
     write::{self, Writer},
 };
 
-/// Operators of `@obligation` that the layer carries out. A policy that permits under any other one
-/// does not permit here.
-const OBLIGATIONS: &[&str] = &[];
+/// The layer carries out no obligation: a policy that permits under one does not permit here.
+const KNOWS_NONE: fn(&Call) -> bool = |_| false;
 
 /// The governed query layer.
 #[derive(Debug)]
@@ -86,12 +86,13 @@ impl QueryLayer {
     pub fn open(config: QueryConfig, seams: QuerySeams) -> Result<Arc<Self>, Fault> {
         config.check()?;
         let seams = QuerySeams {
-            decide: Arc::new(Obliged::new(seams.decide, OBLIGATIONS)),
+            decide: Arc::new(Obliged::new(seams.decide, KNOWS_NONE)),
             ..seams
         };
         let sessions = Sessions::new(runtime(&config)?, config.partitions);
         let sources = Sources::new(
             Arc::clone(&seams.secrets),
+            seams.records.clone(),
             config.connections_max,
             config.time_max,
         );

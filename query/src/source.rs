@@ -3,6 +3,7 @@
 //! A source gives every column of the catalog, raw, in the catalog's order and in the Arrow types of
 //! `column`. It is never handed to a session: only a governed table reads it.
 
+mod audit;
 mod files;
 mod postgres;
 
@@ -13,7 +14,7 @@ use dataos_model::{
     depot::{AssetSnapshot, Dataset, DatasetSource, DepotSource},
     fault::Fault,
     predicate::Predicate,
-    seams::Secrets,
+    seams::{Records, Secrets},
 };
 use tokio::sync::Semaphore;
 
@@ -23,6 +24,7 @@ pub(crate) use self::postgres::Server;
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
     secrets: Arc<dyn Secrets>,
+    records: Option<Arc<dyn Records>>,
     connections: Arc<Semaphore>,
     time_max: Duration,
 }
@@ -31,11 +33,13 @@ impl Sources {
     /// At most `connections_max` connections to databases at a time, none longer than `time_max`.
     pub(crate) fn new(
         secrets: Arc<dyn Secrets>,
+        records: Option<Arc<dyn Records>>,
         connections_max: usize,
         time_max: Duration,
     ) -> Self {
         Self {
             secrets,
+            records,
             connections: Arc::new(Semaphore::new(connections_max)),
             time_max,
         }
@@ -66,6 +70,12 @@ impl Sources {
                 };
                 let server = self.server(depot).await?;
                 Ok(postgres::open(server, dataset, schema, table, rows))
+            }
+            DatasetSource::AuditLog => {
+                let records = self.records.as_ref().ok_or_else(|| {
+                    Fault::unavailable("this query layer has no audit log to read")
+                })?;
+                Ok(audit::open(Arc::clone(records)))
             }
         }
     }

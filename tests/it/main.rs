@@ -6,6 +6,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod audit;
 mod authzen;
 mod console;
 mod crash;

@@ -41,6 +41,7 @@ enum DepotSourceBody {
         /// The name of the secret; its value is never here.
         password: Option<String>,
     },
+    System,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -73,6 +74,7 @@ struct ColumnBody {
 enum DatasetSourceBody {
     Files { format: String, paths: Vec<PathBuf> },
     Table { schema: String, table: String },
+    AuditLog,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -124,6 +126,7 @@ pub(crate) fn depot_body(depot: &Depot) -> Result<String, serde_json::Error> {
             user: user.clone(),
             password: password.as_ref().map(|name| name.0.clone()),
         },
+        DepotSource::System => DepotSourceBody::System,
     };
     serde_json::to_string(&DepotBody {
         name: depot.name.clone(),
@@ -152,6 +155,7 @@ pub(super) fn depot(body: &str) -> Result<Arc<Depot>, Problem> {
             user,
             password: password.map(SecretName),
         },
+        DepotSourceBody::System => DepotSource::System,
     };
     Ok(Arc::new(Depot {
         name: body.name,
@@ -174,6 +178,7 @@ pub(crate) fn record_body(record: &Record) -> Result<String, serde_json::Error> 
             format: format_name(*format).to_owned(),
             paths: paths.clone(),
         },
+        DatasetSource::AuditLog => DatasetSourceBody::AuditLog,
         DatasetSource::Table { schema, table } => DatasetSourceBody::Table {
             schema: schema.clone(),
             table: table.clone(),
@@ -214,6 +219,7 @@ pub(super) fn record(body: &str) -> Result<Arc<Record>, Problem> {
             format: file_format(&format)?,
             paths,
         },
+        DatasetSourceBody::AuditLog => DatasetSource::AuditLog,
         DatasetSourceBody::Table { schema, table } => DatasetSource::Table { schema, table },
     };
     let fingerprint = body.fingerprint.map(|text| text.parse()).transpose();

@@ -232,14 +232,17 @@ pub(crate) enum Audit {
         #[arg(long)]
         proof: bool,
     },
+    /// Print the newest records and each new one, oldest first, until interrupted.
+    Tail(AuditTail),
     /// Verify, offline, a receipt or a whole log directory.
     Verify(AuditVerify),
-    /// Size, root and key of the log.
-    Stats,
+    /// Size, root and key of the log; how many records, of what, when.
+    Stats(AuditFilter),
 }
 
+/// Which records; all that is given must hold.
 #[derive(Debug, Args)]
-pub(crate) struct AuditSearch {
+pub(crate) struct AuditFilter {
     /// Principal, such as `alice`.
     #[arg(long)]
     pub(crate) principal: Option<String>,
@@ -258,6 +261,12 @@ pub(crate) struct AuditSearch {
     /// Id of a determining policy.
     #[arg(long)]
     pub(crate) policy: Option<String>,
+    /// Request id.
+    #[arg(long)]
+    pub(crate) request_id: Option<String>,
+    /// Trace id: 32 hexadecimal digits of the caller's `traceparent`.
+    #[arg(long)]
+    pub(crate) trace: Option<String>,
     /// Text anywhere in the record.
     #[arg(long)]
     pub(crate) text: Option<String>,
@@ -267,12 +276,30 @@ pub(crate) struct AuditSearch {
     /// Before this time, RFC 3339.
     #[arg(long)]
     pub(crate) to: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditSearch {
+    #[command(flatten)]
+    pub(crate) filter: AuditFilter,
     /// Most records, at most 1000.
     #[arg(long, default_value_t = 50)]
     pub(crate) limit: u32,
     /// Only records with an index below this one.
     #[arg(long)]
     pub(crate) before: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditTail {
+    #[command(flatten)]
+    pub(crate) filter: AuditFilter,
+    /// Records to begin with, at most 1000.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) lines: u32,
+    /// Print these and end.
+    #[arg(long)]
+    pub(crate) once: bool,
 }
 
 #[derive(Debug, Args)]

@@ -30,6 +30,10 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<u8,
         Command::Audit(crate::arguments::Audit::Verify(verify)) => {
             audit::verify(&verify, &Contexts::load()?, context)?
         }
+        Command::Audit(crate::arguments::Audit::Tail(tail)) => {
+            let client = Client::new(&Contexts::load()?.choose(context)?)?;
+            return audit::tail(&client, &tail, output).await.map(|()| 0);
+        }
         Command::Policy(command) => return policy::run(&command, context, output).await,
         Command::Can(can) => {
             let client = Client::new(&Contexts::load()?.choose(context)?)?;

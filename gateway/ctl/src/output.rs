@@ -88,6 +88,14 @@ impl Output {
         self.format
     }
 
+    /// Writes one of several results that come over time, a line each; false once nobody reads them.
+    pub(crate) fn line(&mut self, text: &str, json: &Value) -> Result<bool, Failure> {
+        match self.format {
+            Format::Json => write(&format!("{json}\n")),
+            Format::Table => write(&format!("{}\n", printable(text, false))),
+        }
+    }
+
     /// Writes a result. A closed pipe ends quietly.
     pub(crate) fn answer(&mut self, answer: &Answer) -> Result<(), Failure> {
         let text = match (self.format, &answer.human) {
@@ -98,11 +106,8 @@ impl Output {
                 .collect(),
             (Format::Table, Human::Table { header, rows, .. }) => table(header, rows),
         };
-        match io::stdout().lock().write_all(text.as_bytes()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                return Err(Failure::failed(format!("cannot write the result: {error}")));
-            }
-            _ => {}
+        if !write(&text)? {
+            return Ok(());
         }
         if let (Format::Table, Human::Table { notes, .. }) = (self.format, &answer.human) {
             notes.iter().for_each(|note| self.note(note));
@@ -139,6 +144,15 @@ impl Output {
         };
         self.note(&text);
         ExitCode::from(code)
+    }
+}
+
+/// Writes to stdout; false if its reader is gone.
+fn write(text: &str) -> Result<bool, Failure> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::failed(format!("cannot write the result: {error}"))),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use dataos_model::{
+    audit_table,
     depot::{Depot, DepotSource},
     fault::{Fault, FaultKind},
     principal::Principal,
@@ -79,6 +80,21 @@ pub(super) async fn attach(
         report,
         datasets,
     })
+}
+
+/// Makes the audit log a dataset of the catalog.
+pub(super) async fn system(assets: &dyn Assets) -> Result<(), Fault> {
+    if !assets.snapshot().depots.contains_key(audit_table::DEPOT) {
+        let depot = Depot {
+            name: audit_table::DEPOT.to_owned(),
+            description: "What the platform knows of itself".to_owned(),
+            owner: ADMINISTRATOR.to_owned(),
+            tags: BTreeSet::new(),
+            source: DepotSource::System,
+        };
+        assets.register_depot(depot).await?;
+    }
+    assets.scan(audit_table::DEPOT).await.map(drop)
 }
 
 /// The flag is the operator's own hand, so nobody decides; the log still says that it happened.

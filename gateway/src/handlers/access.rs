@@ -126,7 +126,7 @@ async fn explained(
     request: &Request,
 ) -> Result<Value, Fault> {
     let explanation = gateway.seams.explore.explain(request).await;
-    let entry = asking::entry(call, evaluation, &explanation.decision);
+    let entry = asking::entry(call, evaluation, Some(request), &explanation.decision);
     let entry = entry.with_fact("explained", true);
     asking::durable(vec![asking::append(gateway, entry)]).await?;
     Ok(explained::shown(gateway, call, request, &explanation).await)

@@ -19,6 +19,7 @@ use dataos_pdp::authzen::{
 
 use crate::{
     decide, record,
+    recording::Level,
     serve::{Call, Gateway},
 };
 
@@ -46,7 +47,8 @@ pub(super) async fn permitted(
     let target = decide::policy_set();
     let request = decide::request(&call.principal, action, target, &call.context);
     let decision = decide::ask(&gateway.seams.decide, &request).await;
-    let entry = record::decision(call, action, &request.resource, &decision);
+    let level = Level::of_decision(&decision);
+    let entry = record::decision(call, &request, &decision, level);
     let entry = entry.with_fact("asked_about", about);
     durable(vec![gateway.seams.record.append(entry)]).await?;
     if decision.is_allowed() {
@@ -87,6 +89,16 @@ pub(super) enum Question {
     Asked(Box<Request>),
     /// Denied without asking.
     Denied(Reason, String),
+}
+
+impl Question {
+    /// What the PDP is asked, if it is.
+    pub(super) fn request(&self) -> Option<&Request> {
+        match self {
+            Self::Asked(request) => Some(request),
+            Self::Denied(..) => None,
+        }
+    }
 }
 
 /// The principal of a question; `None` if it is not known and may not be supplied.
@@ -260,7 +272,7 @@ pub(super) async fn one(
         .next()
         .ok_or_else(|| Fault::internal("no decision came"))?;
     let decision = enforceable(decision, item.supported.as_deref());
-    let entry = entry(call, &item.evaluation, &decision);
+    let entry = entry(call, &item.evaluation, item.question.request(), &decision);
     let receipts = durable(vec![append(gateway, entry)]).await?;
     Ok(Decided {
         decision,
@@ -321,7 +333,7 @@ pub(super) async fn several(
             let decision = decided.next();
             let decision = decision.ok_or_else(|| Fault::internal("no decision came"))?;
             let decision = enforceable(decision, item.supported.as_deref());
-            let entry = entry(call, &item.evaluation, &decision);
+            let entry = entry(call, &item.evaluation, item.question.request(), &decision);
             pending.push(append(gateway, entry.with_fact("item", position)));
             Ok(decision)
         });
@@ -342,15 +354,18 @@ pub(super) async fn several(
 }
 
 /// The record of a decision that somebody asked for.
-pub(super) fn entry(call: &Call, evaluation: &Evaluation, decision: &Decision) -> Entry {
-    // The action may be none of ours: it is recorded as it was sent.
-    let mut entry = Entry::decision(
-        &call.request_id,
-        &evaluation.subject,
-        Action::AskDecision,
-        &evaluation.resource,
-        decision,
-    );
+pub(super) fn entry(
+    call: &Call,
+    evaluation: &Evaluation,
+    request: Option<&Request>,
+    decision: &Decision,
+) -> Entry {
+    let (subject, resource) = (&evaluation.subject, &evaluation.resource);
+    let mut entry = match request {
+        Some(request) => Entry::decision(&call.request_id, request, decision),
+        None => Entry::decided(&call.request_id, subject, resource, decision),
+    };
+    // It may be none of ours: it is recorded as it was sent.
     entry.action.clone_from(&evaluation.action);
     entry.request_digest = call.digest;
     let way = record::authentication_name(call.principal.authentication);

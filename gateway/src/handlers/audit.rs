@@ -7,7 +7,7 @@ use dataos_model::{
     clock::Timestamp,
     decision::Effect,
     fault::{Fault, Location},
-    record::{EntryKind, PAGE_ENTRIES_MAX, RecordQuery},
+    record::{EntryKind, PAGE_ENTRIES_MAX, RecordQuery, TextCount},
 };
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -28,6 +28,29 @@ pub(crate) async fn search(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Ans
         Answer::ok(&json!({"entries": entries, "next_before": page.next_before}))
             .with_fact("entries", entries.len()),
     )
+}
+
+pub(crate) async fn summary(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
+    let summary = gateway.seams.records.summary(&query(&call)?).await?;
+    let bars = summary.histogram.iter();
+    let bars = bars.map(|bar| json!({"from": wire::time(bar.from), "count": bar.count}));
+    Ok(Answer::ok(&json!({
+        "total": summary.total,
+        "is_complete": summary.is_complete,
+        "kinds": counts(&summary.kinds),
+        "effects": counts(&summary.effects),
+        "actions": counts(&summary.actions),
+        "principals": counts(&summary.principals),
+        "resources": counts(&summary.resources),
+        "policies": counts(&summary.policies),
+        "histogram": bars.collect::<Vec<_>>(),
+    })))
+}
+
+fn counts(counts: &[TextCount]) -> Vec<Value> {
+    let each = counts.iter();
+    each.map(|count| json!({"text": count.text, "count": count.count}))
+        .collect()
 }
 
 fn query(call: &Call) -> Result<RecordQuery, Fault> {
@@ -62,6 +85,7 @@ fn query(call: &Call) -> Result<RecordQuery, Fault> {
         kind,
         policy: text("policy"),
         request_id: text("request_id"),
+        trace: text("trace"),
         text: text("text"),
         before,
         limit: bounded(call, "limit", ENTRIES_DEFAULT, PAGE_ENTRIES_MAX)?,

@@ -132,12 +132,12 @@ pub(crate) async fn authorize(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<
     let mut pending = Vec::new();
     let (mut is_allowed, mut error) = (true, None);
     let decisions = asking::decisions(&gateway, &questions).await;
-    for (evaluation, decision) in evaluations.iter().zip(decisions) {
+    for ((evaluation, question), decision) in evaluations.iter().zip(&questions).zip(decisions) {
         // This form of answer has no place for obligations: a permit under one is a deny.
         let decision = enforceable(decision, Some(&[]));
         pending.push(asking::append(
             &gateway,
-            asking::entry(&call, evaluation, &decision),
+            asking::entry(&call, evaluation, question.request(), &decision),
         ));
         if !decision.is_allowed() {
             is_allowed = false;

@@ -78,6 +78,7 @@ pub(crate) async fn depots(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Ans
             let kind = match depot.source {
                 DepotSource::Files { .. } => "files",
                 DepotSource::Postgres { .. } => "postgres",
+                DepotSource::System => "system",
             };
             is_visible.then(|| {
                 json!({

@@ -107,6 +107,7 @@ pub(super) fn dataset(dataset: &Dataset) -> Value {
             ..
         } => "json",
         DatasetSource::Table { .. } => "postgres",
+        DatasetSource::AuditLog => "audit_log",
     };
     if let Some(fields) = value.as_object_mut() {
         fields.insert("columns".to_owned(), json!(columns));

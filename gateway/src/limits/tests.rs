@@ -9,7 +9,9 @@ use http::{Request, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Frame;
 
-use super::{CanonicalPath, Peer, Query, check, discard, path::PathProblem, read_body, request_id};
+use super::{
+    CanonicalPath, Peer, Query, check, discard, path::PathProblem, read_body, request_id, trace_id,
+};
 
 #[test]
 fn canonical_paths_pass_and_decode_once() {
@@ -379,4 +381,34 @@ async fn what_nobody_wants_of_a_body_is_read_up_to_a_bound() {
     assert_eq!(read.get(), super::DISCARDED_BYTES_MAX + 1024);
     let comes = false;
     discard(Endless { read, comes }).await;
+}
+
+#[test]
+fn a_trace_id_comes_from_one_well_formed_traceparent() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let id = |values: &[&str]| {
+        let mut headers = http::HeaderMap::new();
+        for value in values {
+            headers.append("traceparent", value.parse().unwrap());
+        }
+        trace_id(&headers)
+    };
+    let parent = |version: &str, rest: &str| format!("{version}-{TRACE}-00f067aa0ba902b7-01{rest}");
+    assert_eq!(id(&[&parent("00", "")]).as_deref(), Some(TRACE));
+    assert_eq!(id(&[&parent("01", "-later")]).as_deref(), Some(TRACE));
+    let refused = [
+        parent("ff", ""),
+        parent("00", "-more"),
+        parent("00", "").to_uppercase(),
+        parent("00", "").replace(TRACE, &"0".repeat(32)),
+        parent("00", "").replace("00f067aa0ba902b7", &"0".repeat(16)),
+        parent("00", "").replace(TRACE, "4bf9"),
+        TRACE.to_owned(),
+        String::new(),
+    ];
+    for text in &refused {
+        assert_eq!(id(&[text]), None, "{text}");
+    }
+    assert_eq!(id(&[&parent("00", ""), &parent("00", "")]), None);
+    assert_eq!(id(&[]), None);
 }

@@ -50,6 +50,7 @@ impl RunStatements for FixtureStatements {
         let seams = QuerySeams {
             decide: Arc::clone(&statement.decide),
             record: Arc::new(Unrecorded),
+            records: None,
             assets: Arc::new(shelf),
             secrets: Arc::new(FixedKey),
             clock: Arc::new(Epoch),

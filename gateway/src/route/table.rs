@@ -2,7 +2,7 @@
 
 use dataos_model::action::Action;
 
-use super::{Handler, Hold, Route};
+use super::{Bodies, Handler, Hold, Route};
 use crate::{
     decide::Subject,
     handlers::{
@@ -26,6 +26,7 @@ const fn open(pattern: &'static str, summary: &'static str, handler: Handler) ->
         hides_denied: false,
         query: &[],
         takes: None,
+        bodies: Bodies::Recorded,
         summary,
         handler,
     }
@@ -85,11 +86,54 @@ impl Route {
         self
     }
 
+    /// Its bodies hold secrets.
+    const fn secret(mut self) -> Self {
+        self.bodies = Bodies::Withheld;
+        self
+    }
+
+    /// Its answer holds governed data, or entries of the log.
+    const fn private(mut self) -> Self {
+        self.bodies = Bodies::RequestAlone;
+        self
+    }
+
     const fn hiding(mut self) -> Self {
         self.hides_denied = true;
         self
     }
 }
+
+/// Which entries of the log.
+const AUDIT_FILTER: &[&str] = &[
+    "from",
+    "to",
+    "principal",
+    "action",
+    "resource",
+    "effect",
+    "kind",
+    "policy",
+    "request_id",
+    "trace",
+    "text",
+];
+/// The same, a page of them.
+const AUDIT_SEARCH: &[&str] = &[
+    "from",
+    "to",
+    "principal",
+    "action",
+    "resource",
+    "effect",
+    "kind",
+    "policy",
+    "request_id",
+    "trace",
+    "text",
+    "before",
+    "limit",
+];
 
 /// All routes.
 pub(crate) static ROUTES: &[Route] = &[
@@ -156,6 +200,7 @@ pub(crate) static ROUTES: &[Route] = &[
         "Create a user",
         |g, c| Box::pin(users::create(g, c)),
     )
+    .secret()
     .taking(JSON),
     change(
         Verb::Put,
@@ -165,6 +210,7 @@ pub(crate) static ROUTES: &[Route] = &[
         "Replace a user",
         |g, c| Box::pin(users::replace(g, c)),
     )
+    .secret()
     .taking(JSON),
     change(
         Verb::Delete,
@@ -189,6 +235,7 @@ pub(crate) static ROUTES: &[Route] = &[
         "Create an API key; it is shown once",
         |g, c| Box::pin(users::create_key(g, c)),
     )
+    .secret()
     .taking(JSON),
     change(
         Verb::Delete,
@@ -206,6 +253,7 @@ pub(crate) static ROUTES: &[Route] = &[
         "Issue a client certificate for a service; its key is shown once",
         |g, c| Box::pin(certificates::create(g, c)),
     )
+    .secret()
     .taking(JSON),
     change(
         Verb::Post,
@@ -215,6 +263,7 @@ pub(crate) static ROUTES: &[Route] = &[
         "Run one governed SQL statement",
         |g, c| Box::pin(query::run(g, c)),
     )
+    .private()
     .taking(JSON),
     read(
         "/api/v1/policies",
@@ -414,7 +463,8 @@ pub(crate) static ROUTES: &[Route] = &[
         |g, c| Box::pin(resources::apply(g, c)),
     )
     .with_query(&["workspace", "plan"])
-    .taking(YAML),
+    .taking(YAML)
+    .secret(),
     change(
         Verb::Post,
         "/api/v1/resources/plan",
@@ -424,7 +474,8 @@ pub(crate) static ROUTES: &[Route] = &[
         |g, c| Box::pin(resources::plan(g, c)),
     )
     .with_query(&["workspace"])
-    .taking(YAML),
+    .taking(YAML)
+    .secret(),
     read(
         "/api/v1/resources/{rid}",
         Action::GetResource,
@@ -455,27 +506,25 @@ pub(crate) static ROUTES: &[Route] = &[
         "Search the audit log",
         |g, c| Box::pin(audit::search(g, c)),
     )
-    .with_query(&[
-        "from",
-        "to",
-        "principal",
-        "action",
-        "resource",
-        "effect",
-        "kind",
-        "policy",
-        "request_id",
-        "text",
-        "before",
-        "limit",
-    ]),
+    .with_query(AUDIT_SEARCH)
+    .private(),
+    read(
+        "/api/v1/audit/summary",
+        Action::SearchAudit,
+        Subject::AuditLog,
+        "How many entries match, of what, and when",
+        |g, c| Box::pin(audit::summary(g, c)),
+    )
+    .with_query(AUDIT_FILTER)
+    .private(),
     read(
         "/api/v1/audit/entries/{index}",
         Action::SearchAudit,
         Subject::AuditLog,
         "One entry",
         |g, c| Box::pin(audit::get(g, c)),
-    ),
+    )
+    .private(),
     read(
         "/api/v1/audit/entries/{index}/proof",
         Action::VerifyAudit,

@@ -37,6 +37,8 @@ pub enum DepotSource {
         /// Where the password is kept.
         password: Option<SecretName>,
     },
+    /// The platform itself: its audit log.
+    System,
 }
 
 /// A declared data source.
@@ -82,6 +84,8 @@ pub enum DatasetSource {
         /// Table in the schema.
         table: String,
     },
+    /// The audit log.
+    AuditLog,
 }
 
 /// A dataset as catalogued.

@@ -20,6 +20,8 @@ pub mod dataset;
 pub mod depot;
 
 pub mod annotation;
+pub mod asked;
+pub mod audit_table;
 pub mod mask;
 pub mod predicate;
 

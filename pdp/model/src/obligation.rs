@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use crate::{
     access::{AccessRequest, DatasetAccess},
+    annotation::Call,
     decision::{Decision, Effect, Reason, Request},
     predicate::Predicate,
     seams::Decide,
@@ -16,22 +17,21 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Obliged {
     decide: Arc<dyn Decide>,
-    known: &'static [&'static str],
+    is_known: fn(&Call) -> bool,
 }
 
 impl Obliged {
-    /// For an enforcement point that carries out obligations with these operators.
-    pub fn new(decide: Arc<dyn Decide>, known: &'static [&'static str]) -> Self {
-        Self { decide, known }
+    /// For an enforcement point that carries out the obligations for which `is_known` holds.
+    pub fn new(decide: Arc<dyn Decide>, is_known: fn(&Call) -> bool) -> Self {
+        Self { decide, is_known }
     }
 
     fn checked(&self, mut decision: Decision) -> Decision {
         if !decision.is_allowed() {
             return decision;
         }
-        let is_known = |operator: &str| self.known.contains(&operator);
         let unknown = decision.obligations.iter();
-        let unknown = unknown.filter(|call| !is_known(&call.operator));
+        let unknown = unknown.filter(|call| !(self.is_known)(call));
         let unknown: Vec<String> = unknown.map(|call| format!("`{call}`")).collect();
         if !unknown.is_empty() {
             decision.effect = Effect::Deny;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    action::Action,
+    asked,
     clock::Timestamp,
-    decision::{Decision, Effect},
+    decision::{Decision, Effect, Request},
     entity::EntityUid,
     hash::Hash,
 };
@@ -67,6 +67,9 @@ impl EntryKind {
     }
 }
 
+/// The fact that holds the question of a decision, as [`asked`] writes it.
+pub const ASKED: &str = "asked";
+
 /// An entry to append. Header fields (kind, time, request id, effect, action, request digest, policy
 /// set) are public in the tree; everything else is committed to by a salted digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,17 +126,29 @@ impl Entry {
         }
     }
 
-    /// The record of a decision.
-    pub fn decision(
+    /// The record of a decision, with the whole question, so that it can be decided again.
+    pub fn decision(request_id: impl Into<String>, request: &Request, decision: &Decision) -> Self {
+        Self {
+            action: request.action.name().to_owned(),
+            ..Self::decided(
+                request_id,
+                &request.principal.uid,
+                &request.resource,
+                decision,
+            )
+        }
+        .with_fact(ASKED, asked::write(request))
+    }
+
+    /// The record of a decision on a question that never reached the PDP.
+    pub fn decided(
         request_id: impl Into<String>,
         principal: &EntityUid,
-        action: Action,
         resource: &EntityUid,
         decision: &Decision,
     ) -> Self {
         Self {
             effect: Some(decision.effect),
-            action: action.name().to_owned(),
             policy_set: decision.policy_set,
             entities: decision.entities,
             principal: principal.to_string(),
@@ -202,6 +217,8 @@ pub struct RecordQuery {
     pub policy: Option<String>,
     /// Request id.
     pub request_id: Option<String>,
+    /// Trace id: the fact `trace_id`.
+    pub trace: Option<String>,
     /// Case-insensitive text anywhere in the entry.
     pub text: Option<String>,
     /// Only entries with an index below this one: the cursor of the next page.
@@ -220,6 +237,54 @@ pub struct RecordPage {
     pub entries: Vec<StoredEntry>,
     /// Cursor of the next page, if there may be more.
     pub next_before: Option<u64>,
+}
+
+/// Most bars in the histogram of a summary.
+pub const SUMMARY_BARS_MAX: usize = 60;
+
+/// Most texts that a summary names of each field.
+pub const SUMMARY_TEXTS_MAX: usize = 20;
+
+/// What the entries that match a query are, without the entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordSummary {
+    /// Number of matching entries.
+    pub total: u64,
+    /// False if the bound on work was hit: then the figures cover the newest entries only, and each
+    /// is at most as large as it would be.
+    pub is_complete: bool,
+    /// By kind, most frequent first.
+    pub kinds: Vec<TextCount>,
+    /// By effect.
+    pub effects: Vec<TextCount>,
+    /// By action.
+    pub actions: Vec<TextCount>,
+    /// By principal.
+    pub principals: Vec<TextCount>,
+    /// By resource.
+    pub resources: Vec<TextCount>,
+    /// By determining policy; an entry counts for each of its policies.
+    pub policies: Vec<TextCount>,
+    /// Matching entries over time: at most [`SUMMARY_BARS_MAX`] bars of equal width, oldest first.
+    pub histogram: Vec<TimeBar>,
+}
+
+/// A text and in how many entries it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextCount {
+    /// The text.
+    pub text: String,
+    /// Number of entries.
+    pub count: u64,
+}
+
+/// A bar of a histogram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeBar {
+    /// Where it begins; it ends where the next begins.
+    pub from: Timestamp,
+    /// Number of entries.
+    pub count: u64,
 }
 
 /// Figures about the log.

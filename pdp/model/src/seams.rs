@@ -14,13 +14,13 @@ use crate::{
     depot::{AssetSnapshot, Dataset, Depot},
     entity::{Entity, EntityChange, EntityUid},
     explain::{Explanation, Search, SearchPage},
-    fault::Fault,
+    fault::{Fault, FaultKind},
     hash::Hash,
     lineage::{ColumnEdge, WriteLineage},
     policy::{PolicyInfo, PolicyLink, PolicySetInfo, PolicyText, TemplateInfo},
     principal::Principal,
     query::{QueryAnswer, QueryRequest},
-    record::{Entry, LogStatus, Receipt, RecordPage, RecordQuery, StoredEntry},
+    record::{Entry, LogStatus, Receipt, RecordPage, RecordQuery, RecordSummary, StoredEntry},
     resource::{ApplyOutcome, Plan, ResourceFilter, ResourceId, ResourceView},
     secret::{Secret, SecretName},
     vocabulary::Vocabulary,
@@ -159,6 +159,16 @@ pub trait Records: Send + Sync + Debug {
     /// # Errors
     /// Damaged storage.
     async fn search(&self, query: &RecordQuery) -> Result<RecordPage, Fault>;
+
+    /// How many entries match, which, and when; cursor and limit of the query do not count. Bounded
+    /// work: [`RecordSummary::is_complete`] says whether all was counted.
+    ///
+    /// # Errors
+    /// Damaged storage, or a log that does not count.
+    async fn summary(&self, _query: &RecordQuery) -> Result<RecordSummary, Fault> {
+        let message = "this log does not summarise its entries";
+        Err(Fault::new(FaultKind::Unsupported, message))
+    }
 
     /// One entry.
     ///

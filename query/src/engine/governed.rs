@@ -81,9 +81,10 @@ impl GovernedTable {
         if self.grant.access.rows == Predicate::NEVER {
             return Ok(Arc::new(EmptyExec::new(output)));
         }
-        let filters: Vec<&Expr> = filters
+        let filters: Vec<Expr> = filters
             .iter()
             .filter(|filter| is_leakproof(filter, &self.grant.columns))
+            .cloned()
             .collect();
         let mut names = self.grant.raw_columns(wanted.iter().copied());
         for filter in &filters {
@@ -100,7 +101,8 @@ impl GovernedTable {
             .enumerate()
             .filter_map(|(index, column)| names.contains(&column.name).then_some(index))
             .collect();
-        let scan = self.raw.scan(state, Some(&indexes), &[], None).await?;
+        // Raw rows may be left out where they cannot satisfy the statement; they are filtered again.
+        let scan = self.raw.scan(state, Some(&indexes), &filters, None).await?;
         let raw = RawColumns::new(self.grant.dataset.schema.clone(), scan.schema());
         let mut conjuncts = Vec::new();
         if self.grant.access.rows != Predicate::ALWAYS {
@@ -108,7 +110,7 @@ impl GovernedTable {
         }
         let scanned = DFSchema::try_from(scan.schema())?;
         for filter in filters {
-            conjuncts.push(state.create_physical_expr(filter.clone(), &scanned)?);
+            conjuncts.push(state.create_physical_expr(filter, &scanned)?);
         }
         let filtered = filtered(scan, conjuncts)?;
         let shown = wanted

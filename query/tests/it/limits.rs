@@ -129,6 +129,7 @@ async fn impossible_limits_are_refused() {
     let seams = dataos_query::QuerySeams {
         decide: world.desk.clone(),
         record: world.log.clone(),
+        records: None,
         assets: world.catalog.clone(),
         secrets: world.vault.clone(),
         clock: std::sync::Arc::new(Midnight),

@@ -11,6 +11,7 @@
 
 mod world;
 
+mod audit_table;
 mod explain;
 mod formats;
 mod leaks;

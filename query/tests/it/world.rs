@@ -29,7 +29,7 @@ use dataos_model::{
     principal::{Authentication, Principal},
     query::{QueryAnswer, QueryRequest, RowFormat},
     record::{Entry, Receipt},
-    seams::{Assets, BoxFuture, Decide, Lineage, Record, RunQuery, ScanReport, Secrets},
+    seams::{Assets, BoxFuture, Decide, Lineage, Record, Records, RunQuery, ScanReport, Secrets},
     secret::{Secret, SecretName},
     value::Value,
 };
@@ -56,6 +56,15 @@ impl World {
     }
 
     pub(crate) fn with(config: QueryConfig) -> Self {
+        Self::open(config, None)
+    }
+
+    /// With an audit log to read.
+    pub(crate) fn with_records(records: Arc<dyn Records>) -> Self {
+        Self::open(QueryConfig::default(), Some(records))
+    }
+
+    fn open(config: QueryConfig, records: Option<Arc<dyn Records>>) -> Self {
         let folder = TempDir::with_prefix("query-").unwrap();
         let (desk, log) = (Arc::new(Desk::default()), Arc::new(Log::default()));
         let (catalog, vault) = (Arc::new(Shelf::default()), Arc::new(Vault::default()));
@@ -70,6 +79,7 @@ impl World {
         let seams = QuerySeams {
             decide: desk.clone(),
             record: log.clone(),
+            records,
             assets: catalog.clone(),
             secrets: vault.clone(),
             clock: Arc::new(Stopped),
@@ -439,9 +449,13 @@ impl Shelf {
     }
 
     pub(crate) fn add(&self, id: &DatasetId, columns: &[(&str, &str)], source: DatasetSource) {
+        self.add_dataset(id, schema(columns), source);
+    }
+
+    pub(crate) fn add_dataset(&self, id: &DatasetId, schema: DatasetSchema, source: DatasetSource) {
         self.put(Dataset {
             id: id.clone(),
-            schema: schema(columns),
+            schema,
             source,
             tags: BTreeSet::new(),
             column_tags: BTreeMap::new(),

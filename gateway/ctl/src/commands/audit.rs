@@ -1,28 +1,29 @@
-//! Audit records: search, show, and verification without any server.
+//! Audit records: search, tail, figures, show, and verification without any server.
 
 use serde_json::{Value, json};
 
 use super::{items, plain, rows, shown};
 use crate::{
-    arguments::{Audit, AuditSearch},
+    arguments::{Audit, AuditFilter, AuditSearch},
     client::{Client, segment},
     failure::Failure,
     output::{Answer, Human},
 };
 
+pub(crate) use tail::tail;
 pub(crate) use verify::verify;
 
+mod tail;
 mod verify;
 
 pub(crate) async fn run(client: &Client, command: Audit) -> Result<Answer, Failure> {
     match command {
         Audit::Search(search) => self::search(client, search).await,
         Audit::Show { record, proof } => show(client, &record, proof).await,
-        Audit::Stats => {
-            let status = client.get("/api/v1/audit/status", &[]).await?;
-            Ok(Answer::lines(fields(&status), status))
+        Audit::Stats(filter) => stats(client, &filter).await,
+        Audit::Verify(_) | Audit::Tail(_) => {
+            Err(Failure::failed("this command is not a call and an answer"))
         }
-        Audit::Verify(_) => Err(Failure::failed("verification needs no server")),
     }
 }
 
@@ -48,24 +49,9 @@ const FIELDS: [&str; 8] = [
 ];
 
 async fn search(client: &Client, search: AuditSearch) -> Result<Answer, Failure> {
-    let mut query = vec![("limit", search.limit.to_string())];
-    let optional = [
-        ("principal", search.principal),
-        ("action", search.action),
-        ("resource", search.resource),
-        ("effect", search.effect),
-        ("kind", search.kind),
-        ("policy", search.policy),
-        ("text", search.text),
-        ("from", search.from),
-        ("to", search.to),
-        ("before", search.before.map(|index| index.to_string())),
-    ];
-    query.extend(
-        optional
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
+    let mut query = parameters(&search.filter);
+    query.push(("limit", search.limit.to_string()));
+    query.extend(search.before.map(|index| ("before", index.to_string())));
     let answer = client.get("/api/v1/audit/entries", &query).await?;
     let table = rows(items(&answer, "entries"), &FIELDS);
     let next = shown(&answer, "next_before");
@@ -74,6 +60,61 @@ async fn search(client: &Client, search: AuditSearch) -> Result<Answer, Failure>
         notes.push(format!("more: --before {next}"));
     }
     Ok(answer.hint("dataos-ctl audit show INDEX"))
+}
+
+/// The query parameters of a filter.
+fn parameters(filter: &AuditFilter) -> Vec<(&'static str, String)> {
+    let optional = [
+        ("principal", &filter.principal),
+        ("action", &filter.action),
+        ("resource", &filter.resource),
+        ("effect", &filter.effect),
+        ("kind", &filter.kind),
+        ("policy", &filter.policy),
+        ("request_id", &filter.request_id),
+        ("trace", &filter.trace),
+        ("text", &filter.text),
+        ("from", &filter.from),
+        ("to", &filter.to),
+    ];
+    let given = optional
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.clone()?)));
+    given.collect()
+}
+
+/// The log's own figures, and those of the records that the filter takes.
+async fn stats(client: &Client, filter: &AuditFilter) -> Result<Answer, Failure> {
+    let status = client.get("/api/v1/audit/status", &[]).await?;
+    let summary = client
+        .get("/api/v1/audit/summary", &parameters(filter))
+        .await?;
+    let mut lines = fields(&status);
+    lines.push(String::new());
+    lines.push(format!("records: {}", shown(&summary, "total")));
+    if summary.get("is_complete") == Some(&json!(false)) {
+        lines.push("  of the newest alone: the filter has to read each record".to_owned());
+    }
+    for (title, field) in [
+        ("kind", "kinds"),
+        ("effect", "effects"),
+        ("action", "actions"),
+        ("principal", "principals"),
+        ("resource", "resources"),
+        ("policy", "policies"),
+    ] {
+        let counts = items(&summary, field).iter();
+        lines.extend(counts.map(|count| {
+            let (number, text) = (shown(count, "count"), shown(count, "text"));
+            format!("{title}  {number:>10}  {text}")
+        }));
+    }
+    let bars = items(&summary, "histogram").iter();
+    lines.extend(
+        bars.map(|bar| format!("from {}  {:>10}", shown(bar, "from"), shown(bar, "count"))),
+    );
+    let json = json!({"status": status, "summary": summary});
+    Ok(Answer::lines(lines, json))
 }
 
 async fn show(client: &Client, record: &str, wants_proof: bool) -> Result<Answer, Failure> {

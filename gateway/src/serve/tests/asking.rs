@@ -320,6 +320,52 @@ async fn the_gateway_refuses_obligations_that_it_does_not_know() {
 }
 
 #[tokio::test]
+async fn policies_say_how_much_of_a_call_is_recorded() {
+    let scene = scene().await;
+    let set = |level: &str| {
+        let actions = ["query", "view_policy", "manage_identity"];
+        let obligation = format!("record(level = '{level}')");
+        scene.decide.oblige(&actions, &obligation);
+    };
+    let recorded = |from: usize| scene.entries().split_off(from);
+    set("response");
+    let body = r#"{"sql":"select 1"}"#;
+    assert_eq!(
+        scene.call("POST", "/api/v1/query", body).await.status(),
+        200
+    );
+    let entries = recorded(0);
+    assert_eq!(entries[0].facts["request_body"], body);
+    let answer = &entries.last().unwrap().facts["response_body"];
+    assert!(answer.contains("not recorded"), "rows of data: {answer}");
+
+    let before = scene.entries().len();
+    assert_eq!(scene.get("/api/v1/policies").await.status(), 200);
+    let entries = recorded(before);
+    assert!(!entries[0].facts.contains_key("request_body"));
+    assert!(entries[1].facts["response_body"].contains("policies"));
+
+    let before = scene.entries().len();
+    let user = r#"{"id":"eve","password":"correct horse battery"}"#;
+    scene.call("POST", "/api/v1/users", user).await;
+    assert_eq!(
+        recorded(before)[0].facts["request_body"],
+        "(47 bytes, not recorded)"
+    );
+    assert!(!format!("{:?}", recorded(before)).contains("correct horse"));
+
+    set("none");
+    let before = scene.entries().len();
+    assert_eq!(scene.get("/api/v1/policies").await.status(), 200);
+    let entries = recorded(before);
+    assert_eq!((entries.len(), entries[0].facts.len()), (1, 0));
+
+    set("everything");
+    let answer = scene.get("/api/v1/policies").await;
+    assert_eq!(json_of(answer).await["reason"], "obligation_unknown");
+}
+
+#[tokio::test]
 async fn who_asks_carries_out_obligations_or_is_denied() {
     let scene = peopled().await;
     scene.decide.oblige(

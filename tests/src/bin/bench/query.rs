@@ -188,6 +188,7 @@ async fn contenders(
     let seams = QuerySeams {
         decide: pdp,
         record: log,
+        records: None,
         assets: catalog,
         secrets,
         clock,

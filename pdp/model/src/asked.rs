@@ -1,0 +1,314 @@
+//! A question to the PDP as text, whole: what a record of its decision keeps, so that it can be
+//! decided again under other policies. One line of JSON, the same for the same question.
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `p` | the principal: uid, groups, roles, tags, attributes |
+//! | `a` | the action's name |
+//! | `r` | the resource's uid |
+//! | `e` | the resource as it was supplied: parents, attributes, tags; absent if the snapshot held it |
+//! | `c` | the context |
+//!
+//! A uid is `[type, id]`. Values of policies: `true`, numbers and text stand for themselves, others are
+//! objects of one key: `decimal` (units of 10^-4), `datetime` and `duration` (ms), `ip` (address and
+//! prefix length), `set`, `record`, `entity`. What is empty is left out.
+
+use std::{collections::BTreeMap, str::FromStr};
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::{
+    action::Action,
+    decision::Request,
+    entity::{Entity, EntityType, EntityUid},
+    json::{self, Bounds},
+    principal::{Authentication, Principal},
+    value::{IpRange, Value},
+};
+
+/// A text that [`write`] cannot have written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the recorded question is malformed: {0}")]
+pub struct AskedError(&'static str);
+
+/// The question as text.
+pub fn write(request: &Request) -> String {
+    let principal = &request.principal;
+    let mut who = Map::new();
+    who.insert("u".to_owned(), uid_json(&principal.uid));
+    for (key, names) in [
+        ("g", &principal.groups),
+        ("r", &principal.roles),
+        ("t", &principal.tags),
+    ] {
+        if !names.is_empty() {
+            who.insert(key.to_owned(), json!(names));
+        }
+    }
+    if !principal.attributes.is_empty() {
+        who.insert("a".to_owned(), json!(principal.attributes));
+    }
+    let mut whole = Map::new();
+    whole.insert("p".to_owned(), Json::Object(who));
+    whole.insert("a".to_owned(), json!(request.action.name()));
+    whole.insert("r".to_owned(), uid_json(&request.resource));
+    if let Some(entity) = &request.resource_entity {
+        let mut supplied = Map::new();
+        if !entity.parents.is_empty() {
+            let parents = entity.parents.iter().map(uid_json).collect();
+            supplied.insert("p".to_owned(), Json::Array(parents));
+        }
+        put_values(&mut supplied, "a", &entity.attributes);
+        put_values(&mut supplied, "t", &entity.tags);
+        whole.insert("e".to_owned(), Json::Object(supplied));
+    }
+    put_values(&mut whole, "c", &request.context);
+    Json::Object(whole).to_string()
+}
+
+/// The question of a text.
+///
+/// # Errors
+/// A text that [`write`] cannot have written, or an action that no loaded schema declares.
+pub fn read(text: &str) -> Result<Request, AskedError> {
+    let whole = json::parse(text.as_bytes(), &Bounds::SMALL).map_err(|_| AskedError("no JSON"))?;
+    let whole = object(&whole)?;
+    let who = object(whole.get("p").ok_or(AskedError("no principal"))?)?;
+    let principal = Principal {
+        groups: names(who.get("g"))?,
+        roles: names(who.get("r"))?,
+        tags: names(who.get("t"))?,
+        attributes: attributes(who.get("a"))?,
+        ..Principal::new(uid(who.get("u"))?, Authentication::Internal)
+    };
+    let action = whole.get("a").and_then(Json::as_str);
+    let action = action.ok_or(AskedError("no action"))?;
+    let action =
+        Action::from_str(action).map_err(|_| AskedError("an action that is not declared"))?;
+    let resource = uid(whole.get("r"))?;
+    let resource_entity = match whole.get("e") {
+        None => None,
+        Some(supplied) => {
+            let supplied = object(supplied)?;
+            let parents = supplied.get("p").and_then(Json::as_array);
+            let parents = parents
+                .into_iter()
+                .flatten()
+                .map(|parent| uid(Some(parent)));
+            let mut entity =
+                Entity::new(resource.clone()).with_parents(parents.collect::<Result<Vec<_>, _>>()?);
+            entity.attributes = values(supplied.get("a"))?;
+            entity.tags = values(supplied.get("t"))?;
+            Some(entity)
+        }
+    };
+    Ok(Request {
+        principal,
+        action,
+        resource,
+        resource_entity,
+        context: values(whole.get("c"))?,
+    })
+}
+
+/// An entity as JSON: uid, parents, attributes, tags, as above.
+pub fn entity_json(entity: &Entity) -> Json {
+    let mut whole = Map::new();
+    whole.insert("u".to_owned(), uid_json(&entity.uid));
+    if !entity.parents.is_empty() {
+        let parents = entity.parents.iter().map(uid_json).collect();
+        whole.insert("p".to_owned(), Json::Array(parents));
+    }
+    put_values(&mut whole, "a", &entity.attributes);
+    put_values(&mut whole, "t", &entity.tags);
+    Json::Object(whole)
+}
+
+fn put_values(into: &mut Map<String, Json>, key: &str, values: &BTreeMap<String, Value>) {
+    if !values.is_empty() {
+        into.insert(key.to_owned(), record_json(values));
+    }
+}
+
+fn record_json(values: &BTreeMap<String, Value>) -> Json {
+    let fields = values
+        .iter()
+        .map(|(name, value)| (name.clone(), value_json(value)));
+    Json::Object(fields.collect())
+}
+
+fn uid_json(uid: &EntityUid) -> Json {
+    json!([uid.entity_type.name(), uid.id])
+}
+
+fn value_json(value: &Value) -> Json {
+    match value {
+        Value::Bool(value) => json!(value),
+        Value::Long(value) => json!(value),
+        Value::String(value) => json!(value),
+        Value::Decimal(value) => json!({"decimal": value}),
+        Value::DateTime(value) => json!({"datetime": value}),
+        Value::Duration(value) => json!({"duration": value}),
+        Value::Ip(range) => json!({"ip": format!("{}/{}", range.address, range.prefix_bits)}),
+        Value::Set(values) => json!({"set": values.iter().map(value_json).collect::<Vec<_>>()}),
+        Value::Record(fields) => json!({"record": record_json(fields)}),
+        Value::Entity(uid) => json!({"entity": uid_json(uid)}),
+    }
+}
+
+fn object(json: &Json) -> Result<&Map<String, Json>, AskedError> {
+    json.as_object().ok_or(AskedError("an object is expected"))
+}
+
+fn text(json: &Json) -> Result<String, AskedError> {
+    let text = json.as_str().ok_or(AskedError("a text is expected"))?;
+    Ok(text.to_owned())
+}
+
+fn names(json: Option<&Json>) -> Result<Vec<String>, AskedError> {
+    let items = json.and_then(Json::as_array);
+    items.into_iter().flatten().map(text).collect()
+}
+
+fn attributes(json: Option<&Json>) -> Result<BTreeMap<String, String>, AskedError> {
+    let fields = json.and_then(Json::as_object);
+    let fields = fields.into_iter().flatten();
+    fields
+        .map(|(name, value)| Ok((name.clone(), text(value)?)))
+        .collect()
+}
+
+fn uid(json: Option<&Json>) -> Result<EntityUid, AskedError> {
+    match json.and_then(Json::as_array).map(Vec::as_slice) {
+        Some([entity_type, id]) => Ok(EntityType::named(text(entity_type)?).id(text(id)?)),
+        _ => Err(AskedError("a uid is a type and an id")),
+    }
+}
+
+fn values(json: Option<&Json>) -> Result<BTreeMap<String, Value>, AskedError> {
+    let fields = json.and_then(Json::as_object);
+    let fields = fields.into_iter().flatten();
+    fields
+        .map(|(name, json)| Ok((name.clone(), value(json)?)))
+        .collect()
+}
+
+fn value(json: &Json) -> Result<Value, AskedError> {
+    let number = |json: &Json| {
+        json.as_i64()
+            .ok_or(AskedError("a whole number is expected"))
+    };
+    Ok(match json {
+        Json::Bool(value) => Value::Bool(*value),
+        Json::Number(_) => Value::Long(number(json)?),
+        Json::String(value) => Value::String(value.clone()),
+        Json::Object(fields) => {
+            let mut fields = fields.iter();
+            let (Some((kind, json)), None) = (fields.next(), fields.next()) else {
+                return Err(AskedError("a value is an object of one key"));
+            };
+            match kind.as_str() {
+                "decimal" => Value::Decimal(number(json)?),
+                "datetime" => Value::DateTime(number(json)?),
+                "duration" => Value::Duration(number(json)?),
+                "ip" => Value::Ip(ip(&text(json)?).ok_or(AskedError("an IP range is expected"))?),
+                "set" => {
+                    let items = json.as_array().ok_or(AskedError("a set is a list"))?;
+                    Value::Set(items.iter().map(value).collect::<Result<_, _>>()?)
+                }
+                "record" => Value::Record(values(Some(json))?),
+                "entity" => Value::Entity(uid(Some(json))?),
+                _ => return Err(AskedError("an unknown kind of value")),
+            }
+        }
+        Json::Null | Json::Array(_) => return Err(AskedError("no value")),
+    })
+}
+
+fn ip(text: &str) -> Option<IpRange> {
+    let (address, prefix_bits) = text.split_once('/')?;
+    Some(IpRange {
+        address: address.parse().ok()?,
+        prefix_bits: prefix_bits.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question() -> Request {
+        let mut principal =
+            Principal::new(EntityType::USER.id("a \"b\""), Authentication::Internal);
+        principal.groups = vec!["g1".to_owned(), "g2".to_owned()];
+        principal.tags = vec!["users:dataos:analyst".to_owned()];
+        principal
+            .attributes
+            .insert("region".to_owned(), "EMEA".to_owned());
+        let uid = EntityType::API_PATH.id("/x");
+        let mut request = Request::new(&principal, Action::Call, uid.clone());
+        let mut entity = Entity::new(uid).with_parents([EntityType::TAG.id("t")]);
+        let range = IpRange {
+            address: "10.0.0.0".parse().unwrap(),
+            prefix_bits: 8,
+        };
+        let record = BTreeMap::from([("set".to_owned(), Value::Long(1))]);
+        entity.attributes = BTreeMap::from([
+            ("b".to_owned(), Value::Bool(true)),
+            ("n".to_owned(), Value::Long(i64::MIN)),
+            ("d".to_owned(), Value::Decimal(-15_000)),
+            ("i".to_owned(), Value::Ip(range)),
+            (
+                "s".to_owned(),
+                Value::Set([Value::from("x"), Value::from("y")].into()),
+            ),
+            ("r".to_owned(), Value::Record(record)),
+            (
+                "e".to_owned(),
+                Value::Entity(EntityType::named("Shop::Item").id("1")),
+            ),
+        ]);
+        request.context = BTreeMap::from([
+            ("at".to_owned(), Value::DateTime(1_700_000_000_000)),
+            ("for".to_owned(), Value::Duration(5)),
+        ]);
+        request.resource_entity = Some(entity);
+        request
+    }
+
+    #[test]
+    fn questions_read_back_whole() {
+        let whole = question();
+        assert_eq!(read(&write(&whole)).unwrap(), whole);
+        let plain = Request::new(
+            &Principal::anonymous(),
+            Action::Call,
+            EntityType::API_PATH.id("/"),
+        );
+        let mut again = read(&write(&plain)).unwrap();
+        again.principal.authentication = plain.principal.authentication;
+        assert_eq!(again, plain);
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        let good = write(&question());
+        for length in 0..good.len() {
+            if good.is_char_boundary(length) {
+                assert!(read(&good[..length]).is_err(), "{length}");
+            }
+        }
+        for (from, to) in [
+            ("\"call\"", "\"fly\""),
+            ("[\"ApiPath\",\"/x\"]", "\"/x\""),
+            ("{\"decimal\":-15000}", "{\"decimal\":1.5}"),
+            ("{\"decimal\":-15000}", "{\"decimal\":1,\"set\":[]}"),
+            ("{\"decimal\":-15000}", "null"),
+            ("10.0.0.0/8", "10.0.0/8"),
+        ] {
+            let bad = good.replace(from, to);
+            assert_ne!(bad, good, "{from}");
+            assert!(read(&bad).is_err(), "{to}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The log as its readers use it: by trace, as it grows, and as a table under the same policies.
+
+use dataos_tests::{
+    ctl::Ctl,
+    server::{Options, Server},
+};
+use serde_json::Value;
+
+const PASSWORD: &str = "a-long-enough-password";
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// Opens to everybody who analyses the rows of the log about themselves.
+const OWN_ROWS: &str = r#"
+@id("audit.own-rows")
+permit (
+    principal in DataOS::Tag::"users:dataos:analyst",
+    action == DataOS::Action::"select",
+    resource == DataOS::Dataset::"system:log/audit"
+);
+
+@id("audit.own-rows-row")
+permit (
+    principal in DataOS::Tag::"users:dataos:analyst",
+    action == DataOS::Action::"read_row",
+    resource in DataOS::Dataset::"system:log/audit"
+)
+when { resource has principal && resource.principal == "DataOS::User::\"ana\"" };
+
+@id("audit.own-rows-cell")
+permit (
+    principal in DataOS::Tag::"users:dataos:analyst",
+    action == DataOS::Action::"read_cell",
+    resource in DataOS::Dataset::"system:log/audit"
+)
+unless { resource in DataOS::Column::"system:log/audit/facts" };
+"#;
+
+fn person(server: &Server, admin: &Ctl, name: &str, tag: &str) -> Ctl {
+    let command = ["user", "create", "--id", name, "--tag", tag];
+    let variables = [("DATAOS_NEW_PASSWORD", PASSWORD)];
+    let printed = admin.run_with(&command, &variables, "").unwrap();
+    assert_eq!(printed.code, 0, "{}", printed.stderr);
+    Ctl::login(server, name, PASSWORD).unwrap()
+}
+
+#[test]
+fn the_log_is_searched_followed_and_queried_under_policies() {
+    let server = Server::start(&Options::default()).unwrap();
+    let admin = Ctl::login(&server, "admin", &server.first_password().unwrap()).unwrap();
+    let eve = person(&server, &admin, "eve", "roles:id:auditor");
+    let ana = person(&server, &admin, "ana", "users:dataos:analyst");
+
+    let bearer = format!("Authorization: Bearer {}", ana.key().unwrap());
+    let parent = format!("traceparent: 00-{TRACE}-00f067aa0ba902b7-01");
+    let headers = ["-H", &bearer, "-H", &parent];
+    let (status, _, _) = server.request(&headers, "/api/v1/session").unwrap();
+    assert_eq!(status, 200);
+    let found = eve.json(&["audit", "search", "--trace", TRACE]).unwrap();
+    let kinds: Vec<&Value> = found["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| &entry["kind"])
+        .collect();
+    assert_eq!(kinds, ["outcome", "decision"], "{found:#}");
+
+    let shown = eve
+        .run(&["audit", "tail", "--once", "--lines", "3"])
+        .unwrap();
+    assert_eq!(
+        (shown.code, shown.stdout.lines().count()),
+        (0, 3),
+        "{}",
+        shown.stdout
+    );
+    let stats = eve.json(&["audit", "stats", "--principal", "ana"]).unwrap();
+    let total = stats["summary"]["total"].as_u64().unwrap();
+    assert!(
+        total >= 2 && stats["summary"]["is_complete"] == true,
+        "{stats:#}"
+    );
+
+    let sql = "SELECT count(*) FROM system.audit WHERE principal = 'DataOS::User::\"ana\"'";
+    let counted = eve.json(&["query", sql]).unwrap();
+    assert_eq!(
+        counted["rows"][0][0].as_u64().unwrap(),
+        total,
+        "{counted:#}"
+    );
+    let denied = admin.run(&["query", sql]).unwrap();
+    assert_eq!(
+        denied.code, 3,
+        "administrators do not check themselves: {}",
+        denied.stdout
+    );
+    assert_eq!(ana.run(&["query", sql]).unwrap().code, 3);
+
+    let put = ["policy", "put", "own-rows.cedar", "-f", "-"];
+    let printed = admin.run_with(&put, &[], OWN_ROWS).unwrap();
+    assert_eq!(printed.code, 0, "{}", printed.stderr);
+    let sql = "SELECT DISTINCT principal FROM system.audit";
+    let own = ana.json(&["query", sql]).unwrap();
+    assert_eq!(own["rows"], serde_json::json!([["DataOS::User::\"ana\""]]));
+    let all = eve.json(&["query", sql]).unwrap();
+    assert!(all["rows"].as_array().unwrap().len() > 2, "{all:#}");
+    let facts = ana
+        .run(&["query", "SELECT facts FROM system.audit"])
+        .unwrap();
+    assert_ne!(
+        facts.code, 0,
+        "a column that no policy shows: {}",
+        facts.stdout
+    );
+}
