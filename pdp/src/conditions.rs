@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cedar_policy::pst::{BinaryOp, Clause, EntityUID, Expr, Literal};
+use cedar_policy::pst::{BinaryOp, Clause, EntityUID, Expr, Literal, Var};
 use dataos_model::entity::EntityUid;
 
 use crate::convert::tree_type;
@@ -21,6 +21,23 @@ pub(crate) fn looked_into(clause: &Clause) -> Vec<EntityUid> {
     let mut found = Vec::new();
     collect(expression(clause), false, &mut found);
     found
+}
+
+/// Whether the clause types alike on rows of all datasets: it asks nothing for an attribute but the
+/// principal and the context, neither of which is a row.
+pub(crate) fn is_column_free(clause: &Clause) -> bool {
+    fn is_free(expression: &Expr) -> bool {
+        let is_of_caller = match expression {
+            Expr::GetAttr { expr, .. } => is_caller(expr),
+            Expr::HasAttr { expr, attrs } => attrs.len() == 1 && is_caller(expr),
+            _ => true,
+        };
+        is_of_caller && children(expression).into_iter().all(is_free)
+    }
+    fn is_caller(expression: &Expr) -> bool {
+        matches!(expression, Expr::Var(Var::Principal | Var::Context))
+    }
+    is_free(expression(clause))
 }
 
 /// A Cedar uid of the syntax tree as the domain names it.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dataos_model::{
     annotation::Call,
-    decision::{Decision, Effect, PolicyRef, Reason, Request},
+    decision::{Decision, Effect, Reason, Request, SharedPolicyRef},
     entity::{Entity, EntityType},
     principal::Principal,
 };
@@ -42,7 +42,7 @@ pub enum Engine {
 pub(crate) struct Determined {
     pub is_allowed: bool,
     /// The permits, or the forbids if there are any, by id.
-    pub policies: Vec<Arc<PolicyRef>>,
+    pub policies: Vec<SharedPolicyRef>,
     pub obligations: Vec<Call>,
 }
 
@@ -109,7 +109,6 @@ impl Version {
 
     fn evaluate_found<'a>(&'a self, world: &'a World<'a>) -> Option<Determined> {
         let found = self.policies.index.candidates(
-            world.table,
             world.action,
             world.principal,
             world.resource,
@@ -134,7 +133,7 @@ impl Version {
             obligations: obligations(with_obligation.map(|filed| &filed.policy)),
             policies: policies
                 .into_iter()
-                .map(|filed| Arc::clone(&filed.reference))
+                .map(|filed| filed.reference.clone())
                 .collect(),
         })
     }
@@ -161,23 +160,24 @@ impl Version {
         table: &Table,
         principal: &'a Principal,
     ) -> Option<Located<'a>> {
-        let name = table.find_uid(&principal.uid);
+        let (of, name) = table.locate(&principal.uid);
         let mut parents = SmallVec::<[Name; 16]>::new();
         let mut unnamed = Vec::new();
-        for (of, ids) in [
+        for (kind, ids) in [
             (&GROUP, &principal.groups),
             (&ROLE, &principal.roles),
             (&TAG, &principal.tags),
         ] {
             for id in ids {
-                match table.find(of, id) {
+                match table.find(kind, id) {
                     Some(name) => parents.push(name),
-                    None => unnamed.push((of, id.as_str())),
+                    None => unnamed.push((kind, id.as_str())),
                 }
             }
         }
         Some(Located {
             uid: &principal.uid,
+            of,
             name,
             attributes: Entity::no_attributes(),
             tags: Tags::Texts(&principal.attributes),
@@ -192,10 +192,12 @@ impl Version {
         table: &Table,
         request: &'a Request,
     ) -> Option<Located<'a>> {
-        let name = table.find_uid(&request.resource);
+        let (of, name) = table.locate(&request.resource);
         if let Some(stored) = name.and_then(|name| self.entities.named(name)) {
             return Some(Located {
-                uid: &stored.entity.uid,
+                // The same as the entity's, which is further away.
+                uid: &request.resource,
+                of,
                 name,
                 attributes: &stored.entity.attributes,
                 tags: Tags::Values(&stored.entity.tags),
@@ -217,6 +219,7 @@ impl Version {
         }
         Some(Located {
             uid: &entity.uid,
+            of,
             name,
             attributes: &entity.attributes,
             tags: Tags::Values(&entity.tags),
@@ -257,14 +260,14 @@ impl Determined {
             obligations: obligations(policies.iter().copied()),
             policies: policies
                 .into_iter()
-                .map(|policy| Arc::clone(&policy.reference))
+                .map(|policy| policy.reference.clone())
                 .collect(),
         }
     }
 }
 
 /// Why it is forbidden, in the words of the policies.
-pub(crate) fn forbidden(policies: &[Arc<PolicyRef>]) -> String {
+pub(crate) fn forbidden(policies: &[SharedPolicyRef]) -> String {
     let words = policies
         .iter()
         .map(|policy| policy.description.as_ref().unwrap_or(&policy.id).as_str());

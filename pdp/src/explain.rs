@@ -86,7 +86,7 @@ impl Version {
         let considered = self
             .policies
             .index
-            .permits_near(&table, request.action, &principal, &resource)
+            .permits_near(request.action, &principal, &resource)
             .filter(|policy| seen.insert(Arc::as_ptr(policy)))
             .take(CONSIDERED_MAX);
         // A permit for other resources is not near, and naming it would say that they exist.
@@ -128,7 +128,7 @@ impl Version {
             .collect();
         let line = policy.reference.source.rsplit_once(':');
         NearMiss {
-            policy: Arc::clone(&policy.reference),
+            policy: policy.reference.clone(),
             position: line.and_then(|(_, line)| Some((line.parse().ok()?, 1))),
             failed: failing
                 .first()

@@ -2,8 +2,8 @@
 //!
 //! Over many policies a decision takes as long as it takes to reach memory that is in no cache. So all
 //! that it needs of a policy stands together: one that is found and has nothing left to evaluate is
-//! counted without a look at the policy itself. What is left is one list for all policies that have
-//! the same left.
+//! counted, and named in the answer, without a look at anything else. What is left is one list for
+//! all policies that have the same left.
 
 use std::{
     cmp::Ordering,
@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use dataos_model::{decision::PolicyRef, value::Value};
+use dataos_model::{decision::SharedPolicyRef, value::Value};
 use foldhash::fast::RandomState;
 
 use crate::{
@@ -29,7 +29,7 @@ pub(crate) enum Rest {
     /// Nothing: where it is found it applies.
     Nothing,
     /// These, all of which must be true.
-    Conditions(Arc<[Node]>),
+    Conditions(Arc<Vec<Node>>),
     /// It was not compiled: Cedar has to evaluate it.
     Cedar,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Filed {
     pub is_principal: bool,
     pub is_resource: bool,
     pub rest: Rest,
-    pub reference: Arc<PolicyRef>,
+    pub reference: SharedPolicyRef,
     pub policy: Arc<LoadedPolicy>,
 }
 
@@ -87,7 +87,7 @@ impl Filed {
             is_principal: false,
             is_resource: false,
             rest: Rest::Cedar,
-            reference: Arc::clone(&policy.reference),
+            reference: policy.reference.clone(),
             policy: Arc::clone(policy),
         };
         if let Some(program) = &policy.program {
@@ -111,11 +111,6 @@ impl Filed {
             }
         }
         left
-    }
-
-    /// Has the processor fetch what a decision is going to need of it, while others are looked up.
-    pub(crate) fn touch(&self) {
-        std::hint::black_box(Arc::strong_count(&self.reference));
     }
 
     /// Whether it applies.
@@ -199,7 +194,7 @@ pub(crate) struct Shared {
 
 #[derive(Debug, Default)]
 struct Known {
-    lists: HashSet<Arc<[Node]>, RandomState>,
+    lists: HashSet<Arc<Vec<Node>>, RandomState>,
     /// At so many, those that nobody else holds are dropped.
     swept_at: usize,
 }
@@ -208,16 +203,16 @@ struct Known {
 const SWEPT_MIN: usize = 1_024;
 
 impl Shared {
-    fn conditions(&self, nodes: Vec<Node>) -> Arc<[Node]> {
+    fn conditions(&self, nodes: Vec<Node>) -> Arc<Vec<Node>> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(list) = known.lists.get(nodes.as_slice()) {
+        if let Some(list) = known.lists.get(&nodes) {
             return Arc::clone(list);
         }
         if known.lists.len() >= known.swept_at {
             known.lists.retain(|list| Arc::strong_count(list) > 1);
             known.swept_at = (known.lists.len() * 2).max(SWEPT_MIN);
         }
-        let list: Arc<[Node]> = nodes.into();
+        let list = Arc::new(nodes);
         known.lists.insert(Arc::clone(&list));
         list
     }

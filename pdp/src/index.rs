@@ -19,7 +19,7 @@ use crate::{
     facts::Side,
     filed::{Filed, Proof, Shared},
     filter::Filter,
-    names::{Name, Names, Table, TypeName},
+    names::{Name, Names, TypeName},
     place::{Lifted, Place},
     program::Located,
     shards::{Keep, Shards},
@@ -338,7 +338,8 @@ impl Index {
         }
     }
 
-    /// Of all keys.
+    /// Of all keys, each once: with repetitions the filter would be several times as large, and no
+    /// longer in the cache.
     fn digests(&self) -> Vec<u64> {
         let mut digests = Vec::new();
         for ((action, principal, resource), _) in self.scopes.iter() {
@@ -353,18 +354,21 @@ impl Index {
                     .extend(values.map(|(value, _)| self.value_digest(*action, &at.place, value)));
             }
         }
+        digests.sort_unstable();
+        digests.dedup();
         digests
     }
 
     /// Of a key, and of each of its sides alone.
     fn scope_digests(&self, action: Action, principal: Slot, resource: Slot) -> [u64; 3] {
-        let principal = self.side_digest(action, Side::Principal, principal);
-        let resource = self.side_digest(action, Side::Resource, resource);
+        let principal = joined(principal, self.seed(action, Side::Principal));
+        let resource = joined(resource, self.seed(action, Side::Resource));
         [principal, resource, joined(principal, resource)]
     }
 
-    fn side_digest(&self, action: Action, side: Side, slot: Slot) -> u64 {
-        self.hasher.hash_one((action, side, slot))
+    /// What the digests of the keys of one side are joined with.
+    fn seed(&self, action: Action, side: Side) -> u64 {
+        self.hasher.hash_one((action, side))
     }
 
     fn value_digest(&self, action: Action, place: &Place, value: &Value) -> u64 {
@@ -381,15 +385,15 @@ impl Index {
     /// The policies that can apply, in no order.
     pub(crate) fn candidates<'a>(
         &'a self,
-        table: &Table,
         action: Action,
         principal: &Located<'_>,
         resource: &Located<'_>,
         context: &BTreeMap<String, Value>,
     ) -> Candidates<'a> {
-        let principals = self.probes(table, action, Side::Principal, principal);
-        let resources = self.probes(table, action, Side::Resource, resource);
-        // All keys first, then all lists: so the looks at memory that is far away overlap.
+        let principals = self.probes(action, Side::Principal, principal);
+        let resources = self.probes(action, Side::Resource, resource);
+        // All keys first, then all lists, then what is in them: each look at memory that is far away
+        // is known before the first one is back, so that they overlap.
         let mut keys = SmallVec::<[(Slot, Slot); 16]>::new();
         for (principal, principal_digest) in &principals.slots {
             for (resource, resource_digest) in &resources.slots {
@@ -399,14 +403,18 @@ impl Index {
                 }
             }
         }
+        let list = |(principal, resource)| {
+            let list = self.scopes.get(&(action, principal, resource))?;
+            Some((principal, resource, list))
+        };
+        let lists: SmallVec<[(Slot, Slot, &List); 16]> =
+            keys.into_iter().filter_map(list).collect();
         let mut found = Candidates::new();
-        for (principal, resource) in keys {
-            let list = self.scopes.get(&(action, principal, resource));
-            for filed in list.map(List::as_slice).unwrap_or_default() {
+        for (principal, resource, list) in lists {
+            for filed in list.as_slice() {
                 if (!filed.is_principal || Some(principal) == principals.own)
                     && (!filed.is_resource || Some(resource) == resources.own)
                 {
-                    filed.touch();
                     found.push(filed);
                 }
             }
@@ -418,16 +426,21 @@ impl Index {
         found
     }
 
+    /// Whether there may be policies of the action that are filed under this resource.
+    pub(crate) fn may_have_resource(&self, action: Action, resource: Name) -> bool {
+        let seed = self.seed(action, Side::Resource);
+        self.filter.may_have(joined(entity_slot(resource), seed))
+    }
+
     /// The same as policies, by id.
     pub(crate) fn slice(
         &self,
-        table: &Table,
         action: Action,
         principal: &Located<'_>,
         resource: &Located<'_>,
         context: &BTreeMap<String, Value>,
     ) -> Vec<&Arc<LoadedPolicy>> {
-        let mut found = self.candidates(table, action, principal, resource, context);
+        let mut found = self.candidates(action, principal, resource, context);
         found.sort_unstable_by(|left, right| left.compare(right));
         found.into_iter().map(|filed| &filed.policy).collect()
     }
@@ -441,10 +454,7 @@ impl Index {
         found: &mut Candidates<'a>,
     ) {
         let mut add = |list: Option<&'a List>| {
-            for filed in list.map(List::as_slice).unwrap_or_default() {
-                filed.touch();
-                found.push(filed);
-            }
+            found.extend(list.map(List::as_slice).unwrap_or_default());
         };
         if let Some(text) = at.place.text(principal) {
             if self
@@ -471,11 +481,12 @@ impl Index {
     }
 
     /// The keys of an entity under which there may be policies for the action.
-    fn probes(&self, table: &Table, action: Action, side: Side, located: &Located<'_>) -> Probes {
-        let with_digest = |slot| (slot, self.side_digest(action, side, slot));
+    fn probes(&self, action: Action, side: Side, located: &Located<'_>) -> Probes {
+        let seed = self.seed(action, side);
+        let with_digest = |slot| (slot, joined(slot, seed));
         Probes {
             own: located.name.map(entity_slot),
-            slots: slots(table, located)
+            slots: slots(located)
                 .map(with_digest)
                 .filter(|(_, digest)| self.filter.may_have(*digest))
                 .collect(),
@@ -490,9 +501,9 @@ struct Probes {
     own: Option<Slot>,
 }
 
-/// The digest of a pair of keys. Only the filter uses it: two pairs with one digest cost a look.
-fn joined(principal: u64, resource: u64) -> u64 {
-    let mixed = (principal ^ resource.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+/// The digest of two parts. Only the filter uses it: two pairs with one digest cost a look.
+fn joined(left: u64, right: u64) -> u64 {
+    let mixed = (left ^ right.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     mixed ^ mixed >> 29
 }
 
@@ -533,15 +544,14 @@ impl Index {
     /// Permits that match the resource, as many that match the principal, then others; not all.
     pub(crate) fn permits_near<'a>(
         &'a self,
-        table: &Table,
         action: Action,
         principal: &Located<'_>,
         resource: &Located<'_>,
     ) -> impl Iterator<Item = &'a Arc<LoadedPolicy>> {
-        let of_resources = slots(table, resource)
+        let of_resources = slots(resource)
             .filter_map(move |slot| self.resources.get(&(action, slot)))
             .collect::<Vec<_>>();
-        let of_principals = slots(table, principal)
+        let of_principals = slots(principal)
             .filter_map(move |slot| self.principals.get(&(action, slot)))
             .collect::<Vec<_>>();
         let lifted = self.lifted.get(&action).into_iter();
@@ -555,8 +565,8 @@ impl Index {
 }
 
 /// The keys of an entity.
-fn slots(table: &Table, located: &Located<'_>) -> impl Iterator<Item = Slot> {
-    let of_type = table.find_type(&located.uid.entity_type).map(type_slot);
+fn slots(located: &Located<'_>) -> impl Iterator<Item = Slot> {
+    let of_type = located.of.map(type_slot);
     let names = located.name.iter().chain(&located.ancestors);
     std::iter::once(ANY)
         .chain(of_type)

@@ -80,8 +80,16 @@ impl Table {
         self.find(&uid.entity_type, &uid.id)
     }
 
+    /// The numbers of an entity and of its type, if they have any.
+    pub(crate) fn locate(&self, uid: &EntityUid) -> (Option<TypeName>, Option<Name>) {
+        match self.types.get(&uid.entity_type) {
+            Some(of) => (Some(of.number), of.names.get(uid.id.as_str()).copied()),
+            None => (None, None),
+        }
+    }
+
     /// The number of a type, if it has one.
-    pub(crate) fn find_type(&self, entity_type: &EntityType) -> Option<TypeName> {
+    fn find_type(&self, entity_type: &EntityType) -> Option<TypeName> {
         Some(self.types.get(entity_type)?.number)
     }
 

@@ -9,7 +9,7 @@ use dataos_model::{
     access::{AccessRequest, CellOutcome, CellRule, ColumnAccess, DatasetAccess},
     action::Action,
     dataset::{Column, DatasetSchema},
-    decision::{Decision, Effect, PolicyRef, Reason},
+    decision::{Decision, Effect, Reason, SharedPolicyRef},
     entity::{Entity, EntityType, EntityUid},
     hash::Hash,
     mask::Mask,
@@ -20,7 +20,7 @@ use crate::{
     access::{THIS, this as placed_this},
     decide::forbidden,
     names::{Name, Table},
-    program::{Located, Tags, Unknown, World, ancestors},
+    program::{Ancestors, Located, Tags, Unknown, World, ancestors},
     residual::{satisfied, unsatisfied},
     source::LoadedPolicy,
     stock::{Refusal, row_type_error},
@@ -69,6 +69,22 @@ impl Residual {
     }
 }
 
+/// The policies on the cells of some columns, and all that they name.
+struct Sliced<'a> {
+    policies: Vec<&'a Arc<LoadedPolicy>>,
+    named: BTreeSet<Name>,
+}
+
+impl<'a> Sliced<'a> {
+    fn of(policies: Vec<&'a Arc<LoadedPolicy>>) -> Self {
+        let named = policies.iter().flat_map(|policy| &policy.named);
+        Self {
+            named: named.copied().collect(),
+            policies,
+        }
+    }
+}
+
 /// What is left of all policies that can apply.
 type Residuals = Arc<Vec<Residual>>;
 
@@ -112,7 +128,7 @@ impl Narrowing<'_> {
         decision.obligations = obligations(always.iter().copied());
         decision.policies = always
             .iter()
-            .map(|policy| Arc::clone(&policy.reference))
+            .map(|policy| policy.reference.clone())
             .collect();
         if always.is_empty() {
             decision.reason = Reason::NoPermit;
@@ -129,6 +145,7 @@ impl Narrowing<'_> {
     fn cells(&self, decision: &mut Decision) -> Result<Vec<ColumnAccess>, Refusal> {
         let mut shared: BTreeMap<(Vec<*const LoadedPolicy>, Vec<Name>), Residuals> =
             BTreeMap::new();
+        let mut slices: BTreeMap<Ancestors, Sliced<'_>> = BTreeMap::new();
         let mut columns = Vec::with_capacity(self.columns.columns.len());
         for column in &self.columns.columns {
             let id = format!("{}/{}", self.dataset.uid.id, column.name);
@@ -140,25 +157,30 @@ impl Narrowing<'_> {
                 continue;
             };
             let cell = self.this(&CELL, Some(name))?;
-            let slice = self.slice(Action::ReadCell, &cell);
+            // Columns that are in the same have the same policies, but for those on one column.
+            let mut above = cell.ancestors.clone();
+            if !self.has_policies(name) {
+                above.retain(|above| *above != name);
+            }
+            let sliced = slices
+                .entry(above)
+                .or_insert_with(|| Sliced::of(self.slice(Action::ReadCell, &cell)));
             // Only ancestors that the policies name can make a difference.
-            let named: BTreeSet<Name> =
-                slice.iter().flat_map(|p| p.named.iter().copied()).collect();
-            let mut mentioned: Vec<Name> = cell
-                .ancestors
-                .iter()
-                .copied()
-                .filter(|name| named.contains(name))
+            let mentioned = cell.ancestors.iter().copied();
+            let mut mentioned: Vec<Name> = mentioned
+                .filter(|name| sliced.named.contains(name))
                 .collect();
             mentioned.sort_unstable();
+            let policies = sliced.policies.iter();
             let key = (
-                slice.iter().map(|policy| Arc::as_ptr(policy)).collect(),
+                policies.map(|policy| Arc::as_ptr(policy)).collect(),
                 mentioned,
             );
             let residuals = match shared.get(&key) {
                 Some(known) => Arc::clone(known),
                 None => {
-                    let found = self.residuals(Action::ReadCell, &cell, Some(name), &slice)?;
+                    let policies = &sliced.policies;
+                    let found = self.residuals(Action::ReadCell, &cell, Some(name), policies)?;
                     note(decision, &found);
                     shared.insert(key, Arc::clone(&found));
                     found
@@ -175,6 +197,7 @@ impl Narrowing<'_> {
         let ancestors = ancestors(&self.version.entities, column.into_iter().chain(dataset));
         Ok(Located {
             uid,
+            of: self.table.locate(uid).0,
             name: None,
             attributes: Entity::no_attributes(),
             tags: Tags::Values(Entity::no_attributes()),
@@ -245,7 +268,13 @@ impl Narrowing<'_> {
     fn slice(&self, action: Action, this: &Located<'_>) -> Vec<&Arc<LoadedPolicy>> {
         let index = &self.version.policies.index;
         let context = &self.request.context;
-        index.slice(self.table, action, &self.principal, this, context)
+        index.slice(action, &self.principal, this, context)
+    }
+
+    /// Whether there may be policies on the cells of this column in particular.
+    fn has_policies(&self, column: Name) -> bool {
+        let index = &self.version.policies.index;
+        index.may_have_resource(Action::ReadCell, column)
     }
 
     /// What is left of each of the policies, by id. Programs say it; what they leave is put to Cedar.
@@ -341,10 +370,10 @@ fn note(decision: &mut Decision, residuals: &[Residual]) {
     }
 }
 
-fn references(residuals: &[Residual]) -> Vec<Arc<PolicyRef>> {
+fn references(residuals: &[Residual]) -> Vec<SharedPolicyRef> {
     let applying = residuals.iter().filter(|residual| residual.can_apply());
     applying
-        .map(|residual| Arc::clone(&residual.policy.reference))
+        .map(|residual| residual.policy.reference.clone())
         .collect()
 }
 

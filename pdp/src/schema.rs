@@ -17,7 +17,7 @@ use std::{
 };
 
 use cedar_policy::{
-    Entity as CedarEntity, PolicySet, Schema, ValidationError, ValidationMode, Validator,
+    Entity as CedarEntity, Policy, PolicySet, Schema, ValidationError, ValidationMode, Validator,
 };
 use dataos_model::{
     action::Action,
@@ -225,6 +225,22 @@ impl BaseSchema {
             .filter(is_about_names)
             .cloned()
             .collect())
+    }
+
+    /// Whether a policy type-checks on rows and cells without columns, for every type of principal.
+    /// One that asks for no column then does so on all datasets.
+    pub(crate) fn fits_rows(&self, policy: &Policy, actions: &[Action]) -> bool {
+        let actions = actions.iter().copied();
+        let on_rows = actions.filter(|action| ROW_ACTIONS.contains(action));
+        let validator = self.narrowed(on_rows.collect());
+        let set = PolicySet::from_policies([policy.clone()]);
+        validator
+            .ok()
+            .zip(set.ok())
+            .is_some_and(|(validator, set)| {
+                let result = validator.validate(&set, ValidationMode::Strict);
+                result.validation_errors().next().is_none()
+            })
     }
 
     /// The schema in which only these actions apply to anything.

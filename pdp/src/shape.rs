@@ -107,6 +107,12 @@ impl Shapes {
         })
     }
 
+    /// Whether the action certainly applies to this type of principal.
+    pub(crate) fn accepts_principal(&self, action: Action, principal: &EntityType) -> bool {
+        let shape = self.actions.get(&action);
+        shape.is_some_and(|shape| shape.principals.contains(principal))
+    }
+
     /// Whether an entity certainly fits.
     pub(crate) fn accepts_entity(&self, entity: &Entity) -> bool {
         self.entities

@@ -3,10 +3,7 @@
 
 mod template;
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, OnceLock},
-};
+use std::{collections::BTreeSet, sync::OnceLock};
 
 use cedar_policy::{
     Effect, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint, pst,
@@ -14,7 +11,7 @@ use cedar_policy::{
 use dataos_model::{
     action::Action,
     annotation::Call,
-    decision::PolicyRef,
+    decision::{PolicyRef, SharedPolicyRef},
     entity::{EntityType, EntityUid},
     hash::Hash,
     mask::Mask,
@@ -49,7 +46,7 @@ const ANNOTATIONS: [&str; 5] = ["id", "description", "mask", "priority", "obliga
 #[derive(Debug)]
 pub(crate) struct LoadedPolicy {
     /// As decisions name it.
-    pub reference: Arc<PolicyRef>,
+    pub reference: SharedPolicyRef,
     /// As Cedar evaluates it.
     pub cedar: Policy,
     /// Its text, without what stands before it.
@@ -74,6 +71,8 @@ pub(crate) struct LoadedPolicy {
     pub named: Vec<Name>,
     /// Whether its conditions nest so deeply that they need a big stack.
     pub is_deep: bool,
+    /// Whether it type-checks on the rows and cells of every dataset, whatever their columns.
+    pub fits_rows: bool,
     /// Scope and conditions as a program; without one, Cedar evaluates it.
     pub program: Option<Program>,
     /// A value that has to stand in a request.
@@ -170,6 +169,11 @@ pub(crate) fn load(
             }
             policies.push(policy);
         }
+        let references = policies.iter_mut().filter_map(|loaded| match loaded {
+            Loaded::Policy(policy) => Some(&mut policy.reference),
+            Loaded::Template(_) => None,
+        });
+        SharedPolicyRef::gather(references);
         Ok(policies)
     })
     .unwrap_or_else(|| Err(Problem::whole(source, "the policies could not be read")))
@@ -222,8 +226,11 @@ impl Loader<'_> {
         let program = Program::compile(self.schema, principal, resource, &conditions);
         let program = program.ok().filter(|_| !is_deep);
         let is_on_rows = scope.is_on_rows();
+        let fits_rows = is_on_rows
+            && conditions.iter().all(conditions::is_column_free)
+            && self.schema.fits_rows(&cedar, &scope.actions);
         Ok(LoadedPolicy {
-            reference: Arc::new(PolicyRef {
+            reference: SharedPolicyRef::from(PolicyRef {
                 effect_is_permit: cedar.effect() == Effect::Permit,
                 source: match self.origin {
                     Origin::File => format!("{}:{}", self.source, statement.line),
@@ -239,6 +246,7 @@ impl Loader<'_> {
             priority: self.priority(statement, &cedar)?,
             obligation: self.obligation(statement, &cedar)?,
             is_deep,
+            fits_rows,
             lifted: program
                 .as_ref()
                 .and_then(|program| Lifted::of(program, is_on_rows)),

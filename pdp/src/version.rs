@@ -85,9 +85,11 @@ impl Placed {
                 None => unnamed.push((&uid.entity_type, uid.id.as_str())),
             }
         }
+        let (of, name) = table.locate(&self.entity.uid);
         Located {
             uid: &self.entity.uid,
-            name: table.find_uid(&self.entity.uid),
+            of,
+            name,
             attributes: &self.entity.attributes,
             tags: Tags::Values(&self.entity.tags),
             ancestors,
@@ -153,7 +155,7 @@ impl Version {
         let table = self.policies.schema.names.read();
         let index = &self.policies.index;
         let (principal, resource) = (principal.located(&table), resource.located(&table));
-        index.slice(&table, action, &principal, &resource, context)
+        index.slice(action, &principal, &resource, context)
     }
 
     /// All that Cedar may look at: the given entities, and what their attributes and the policies'

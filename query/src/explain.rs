@@ -9,7 +9,7 @@ use datafusion::arrow::{
 use dataos_model::{
     access::{CellOutcome, CellRule, ColumnAccess},
     dataset::DatasetId,
-    decision::PolicyRef,
+    decision::SharedPolicyRef,
     fault::Fault,
     predicate::Predicate,
 };
@@ -21,7 +21,7 @@ pub(crate) fn policy(grants: &[Grant]) -> Result<RecordBatch, Fault> {
     let mut rows = Vec::new();
     for grant in grants {
         let access = &grant.access;
-        let policies = |of: &[Arc<PolicyRef>]| {
+        let policies = |of: &[SharedPolicyRef]| {
             of.iter()
                 .map(|policy| policy.id.as_str())
                 .collect::<Vec<_>>()
@@ -119,7 +119,7 @@ fn cells(grant: &Grant, column: &ColumnAccess, policies: &str) -> Vec<[String; 6
     enforced.iter().map(row).collect()
 }
 
-fn described(policies: &[Arc<PolicyRef>]) -> Option<String> {
+fn described(policies: &[SharedPolicyRef]) -> Option<String> {
     let texts: Vec<&str> = policies
         .iter()
         .filter_map(|policy| policy.description.as_deref())

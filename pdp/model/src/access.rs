@@ -1,11 +1,11 @@
 //! What a principal may see of datasets: the residual of `read_row` and `read_cell`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use crate::{
     action::Action,
     dataset::DatasetId,
-    decision::{Decision, PolicyRef},
+    decision::{Decision, SharedPolicyRef},
     hash::Hash,
     mask::Mask,
     predicate::Predicate,
@@ -38,7 +38,7 @@ pub struct DatasetAccess {
     /// Which rows.
     pub rows: Predicate,
     /// Policies behind `rows`.
-    pub row_policies: Vec<Arc<PolicyRef>>,
+    pub row_policies: Vec<SharedPolicyRef>,
     /// What becomes of each column, in the order of the schema.
     pub columns: Vec<ColumnAccess>,
 }
@@ -51,7 +51,7 @@ pub struct ColumnAccess {
     /// Rules in order; the first whose condition holds decides. The last one is unconditional.
     pub rules: Vec<CellRule>,
     /// Policies behind the rules.
-    pub policies: Vec<Arc<PolicyRef>>,
+    pub policies: Vec<SharedPolicyRef>,
 }
 
 /// One rule for a cell.

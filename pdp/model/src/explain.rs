@@ -1,10 +1,10 @@
 //! Why a decision came out as it did, and what else would come out.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use crate::{
     action::Action,
-    decision::{Decision, PolicyRef},
+    decision::{Decision, SharedPolicyRef},
     entity::{Entity, EntityType, EntityUid},
     hash::Hash,
     principal::Principal,
@@ -27,7 +27,7 @@ pub struct Explanation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NearMiss {
     /// The permit.
-    pub policy: Arc<PolicyRef>,
+    pub policy: SharedPolicyRef,
     /// Line and column of the policy in its text, both from 1, if it comes from a file.
     pub position: Option<(u64, u64)>,
     /// The first of its conditions that did not hold, as Cedar text; a part of the scope counts.

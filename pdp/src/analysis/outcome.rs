@@ -1,10 +1,10 @@
 //! What came out of a case, and how it is told.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use dataos_model::{
     access::{CellOutcome, ColumnAccess, DatasetAccess},
-    decision::{Decision, Effect, PolicyRef},
+    decision::{Decision, Effect, SharedPolicyRef},
     predicate::Predicate,
 };
 use serde_json::Value as Json;
@@ -43,7 +43,7 @@ impl Outcome {
     }
 }
 
-fn ids(policies: &[Arc<PolicyRef>]) -> impl Iterator<Item = String> {
+fn ids(policies: &[SharedPolicyRef]) -> impl Iterator<Item = String> {
     policies.iter().map(|policy| policy.id.clone())
 }
 

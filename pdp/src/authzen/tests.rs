@@ -1,14 +1,11 @@
 //! Table-driven: bodies in, domain or faults out, decisions in, answers out.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use dataos_model::{
     action::Action,
     annotation::Call,
-    decision::{Decision, Effect, PolicyRef, Reason},
+    decision::{Decision, Effect, PolicyRef, Reason, SharedPolicyRef},
     entity::{Entity, EntityType},
     fault::{Fault, FaultKind},
     hash::Hash,
@@ -595,7 +592,7 @@ fn decision(effect: Effect, obligations: &[&str]) -> Decision {
         } else {
             Reason::NoPermit
         },
-        policies: vec![Arc::new(PolicyRef {
+        policies: vec![SharedPolicyRef::from(PolicyRef {
             id: "p".to_owned(),
             effect_is_permit: true,
             source: "a.cedar:1".to_owned(),

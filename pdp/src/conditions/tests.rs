@@ -41,6 +41,33 @@ fn finds_what_is_looked_into_and_nothing_else() {
 }
 
 #[test]
+fn what_asks_only_the_caller_for_attributes_is_free_of_columns() {
+    for (condition, expected) in [
+        (
+            "principal.hasTag(\"a\") && principal.getTag(\"a\") == \"b\"",
+            true,
+        ),
+        ("context has purpose && context.purpose == \"audit\"", true),
+        (
+            "resource in DataOS::Tag::\"a\" || principal.name like \"*\"",
+            true,
+        ),
+        ("!(resource is DataOS::Row)", true),
+        ("resource has id", false),
+        ("true || (false && resource.id > 1)", false),
+        // These may lead to a row.
+        ("context has row.id", false),
+        ("context.row.id > 1", false),
+        ("(if true then resource else resource).id > 1", false),
+        ("{row: resource}.row.id > 1", false),
+        ("principal.getTag(\"row\").id > 1", false),
+    ] {
+        let is_free = clauses(condition).iter().all(is_column_free);
+        assert_eq!(is_free, expected, "{condition}");
+    }
+}
+
+#[test]
 fn every_kind_of_node_counts_for_the_depth() {
     // A node whose children were not listed would end the count.
     for wrap in [

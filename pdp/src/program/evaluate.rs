@@ -18,7 +18,7 @@ use super::{Node, Program};
 use crate::{
     entities::{ANCESTORS_MAX, Snapshot},
     facts::Side,
-    names::{Name, Table},
+    names::{Name, Table, TypeName},
 };
 
 /// Up to so many ancestors a list is searched faster than a hash table.
@@ -42,6 +42,7 @@ pub(crate) type Ancestors = SmallVec<[Name; 16]>;
 #[derive(Debug)]
 pub(crate) struct Located<'a> {
     pub uid: &'a EntityUid,
+    pub of: Option<TypeName>,
     pub name: Option<Name>,
     pub attributes: &'a BTreeMap<String, Value>,
     pub tags: Tags<'a>,

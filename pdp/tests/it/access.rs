@@ -138,6 +138,25 @@ fn a_column_is_plain_masked_or_absent() {
 }
 
 #[test]
+fn a_policy_on_one_column_says_nothing_of_those_beside_it() {
+    // All columns but `email` are in the same; only two of them are named, in the scope and behind it.
+    let named = r#"resource in DataOS::Column::"shop:crm/customers/region""#;
+    let policies = forbid("read_cell", "@mask(\"hash()\")", "")
+        .replace("resource)", &format!("{named})"))
+        + r#"@id("b") forbid (principal, action == DataOS::Action::"read_cell", resource)
+             when { resource in [DataOS::Column::"shop:crm/customers/age", DataOS::Column::"none"] };"#;
+    let answer = access(&policies, &user("ann", &[]));
+    for column in &answer.columns {
+        let expected = match column.name.as_str() {
+            "region" => "hash() when TRUE",
+            "age" => "absent when TRUE",
+            _ => "plain when TRUE",
+        };
+        assert_eq!(outcomes(column), expected, "{}", column.name);
+    }
+}
+
+#[test]
 fn the_best_priority_masks_and_a_forbid_without_mask_hides() {
     let masked = |id: &str, priority: &str, mask: &str| {
         forbid(

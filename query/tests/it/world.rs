@@ -18,7 +18,7 @@ use dataos_model::{
     annotation::Call,
     clock::{Clock, Timestamp},
     dataset::{Column, DatasetId, DatasetSchema},
-    decision::{Decision, Effect, PolicyRef, Reason, Request},
+    decision::{Decision, Effect, PolicyRef, Reason, Request, SharedPolicyRef},
     depot::{AssetSnapshot, Dataset, DatasetSource, Depot, DepotSource, FileFormat},
     entity::EntityType,
     fault::Fault,
@@ -210,8 +210,8 @@ pub(crate) fn equals(column: &str, value: impl Into<Value>) -> Predicate {
     Predicate::Satisfied(Expression::And(Box::new(present), Box::new(equal)))
 }
 
-pub(crate) fn policy(id: &str) -> Arc<PolicyRef> {
-    Arc::new(PolicyRef {
+pub(crate) fn policy(id: &str) -> SharedPolicyRef {
+    SharedPolicyRef::from(PolicyRef {
         id: id.to_owned(),
         effect_is_permit: true,
         source: "test.cedar:1".to_owned(),

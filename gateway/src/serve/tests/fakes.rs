@@ -16,7 +16,7 @@ use dataos_model::{
     annotation::Call as AnnotationCall,
     clock::{Clock, Timestamp},
     dataset::{DatasetId, DatasetSchema},
-    decision::{Decision, Effect, PolicyRef, Reason, Request},
+    decision::{Decision, Effect, PolicyRef, Reason, Request, SharedPolicyRef},
     depot::{AssetSnapshot, Dataset, DatasetSource, Depot, DepotSource},
     fault::Fault,
     hash::Hash,
@@ -161,7 +161,7 @@ impl FakeDecide {
             (Effect::Allow, Reason::Permitted)
         };
         let policies = if is_denied {
-            vec![Arc::new(PolicyRef {
+            vec![SharedPolicyRef::from(PolicyRef {
                 id: "test.forbid".to_owned(),
                 effect_is_permit: false,
                 source: "test".to_owned(),
