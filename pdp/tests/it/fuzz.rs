@@ -2,7 +2,7 @@
 //!
 //! `DATAOS_FUZZ=N` multiplies the number of inputs; each run starts from the same seed.
 
-use std::{env, time::Duration, time::Instant};
+use std::{collections::BTreeMap, env, time::Duration, time::Instant};
 
 use dataos_model::{
     action::Action,
@@ -15,12 +15,14 @@ use dataos_model::{
 };
 use dataos_pdp::{
     SCHEMA_FILE,
+    analysis::{self, Texts},
     authzen::{Evaluation, Evaluations, SearchRequest, Sought},
     shipped_policies,
 };
 
 use crate::{
     fixture::{World, block_on, customers, open_with_schema, user},
+    own::{RECORDS, SHOP},
     spread::Spread,
 };
 
@@ -178,6 +180,44 @@ fn schemas() {
         .map(|(_, text)| text.to_owned())
         .collect();
     run("schemas", 60, &seeds, |text| open_with_schema(text).is_ok());
+}
+
+#[test]
+fn entity_files() {
+    let file = "entities/shop.json";
+    let world = World::of_files(&[("shop.cedarschema", SHOP), (file, RECORDS)]).unwrap();
+    run("entity files", 600, &[RECORDS.to_owned()], |text| {
+        world.write(file, text);
+        let before = world.pdp.file_entities_hash();
+        let loaded = world.pdp.reload();
+        if loaded.is_err() {
+            assert_eq!(world.pdp.file_entities_hash(), before, "{text}");
+        }
+        loaded.is_ok()
+    });
+}
+
+#[test]
+fn policy_tests() {
+    let seeds = [
+        include_str!("../../../policies/tests/data.yaml").to_owned(),
+        include_str!("../../../policies/tests/resources.yaml").to_owned(),
+    ];
+    let schema = shipped_policies().find(|(path, _)| *path == SCHEMA_FILE);
+    let schema = schema.unwrap().1.to_owned();
+    run("policy tests", 60, &seeds, |text| {
+        let texts = Texts {
+            schema: schema.clone(),
+            tests: BTreeMap::from([("tests/fuzz.yaml".to_owned(), text.to_owned())]),
+            ..Texts::default()
+        };
+        let report = analysis::test(&texts, &[], None);
+        assert!(
+            !report.cases.is_empty() || !report.findings.is_empty(),
+            "{text}"
+        );
+        report.findings.is_empty()
+    });
 }
 
 #[test]

@@ -72,7 +72,7 @@ when { context has soft && context.soft };
 when { resource.status };
 "#;
 
-const RECORDS: &str = r#"[
+pub(crate) const RECORDS: &str = r#"[
   {"uid": {"type": "Shop::Folder", "id": "attic"}, "attrs": {"owner": {"type": "DataOS::User", "id": "ann"}}, "parents": []},
   {"uid": {"type": "Shop::Record", "id": "f1"},
    "attrs": {"status": "live", "level": 3, "place": {"city": "Bonn"}, "next": {"__entity": {"type": "Shop::Record", "id": "f1"}}},
