@@ -13,6 +13,7 @@ mod fold;
 mod shape;
 
 mod check;
+mod in_force;
 mod layout;
 mod lint;
 
@@ -30,6 +31,7 @@ pub use check::{Report, check};
 pub use difference::{Change, Difference, Flip, compare};
 pub use finding::{FINDINGS_MAX, Finding, Rule, Severity};
 pub use fixture::FixtureDataset;
+pub(crate) use in_force::doubts;
 pub use layout::format;
 pub use matrix::{Cell, MATRIX_FILE, Matrix, SUBJECTS_MAX, Verdict, matrix};
 pub use run::{CaseResult, TestReport, test};

@@ -85,6 +85,11 @@ impl Snapshot {
         self.entities.hash
     }
 
+    /// Number of entities.
+    pub(crate) fn len(&self) -> usize {
+        self.entities.len()
+    }
+
     /// An entity by name.
     pub(crate) fn get(&self, uid: &EntityUid) -> Option<&Arc<Stored>> {
         self.entities.get(uid)

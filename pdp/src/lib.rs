@@ -63,6 +63,7 @@ mod tpe;
 pub mod authzen;
 pub mod decisions;
 
+mod doubts;
 mod pdp;
 mod shadow;
 
@@ -70,6 +71,7 @@ pub mod analysis;
 
 pub use answers::RESIDUALS_MAX;
 pub use decide::Engine;
+pub use doubts::WARNINGS_MAX;
 pub use entities::{ANCESTORS_MAX, ENTITIES_MAX};
 pub use entity_files::{ENTITIES_FOLDER, ENTITY_FILE_BYTES_MAX, FILE_ENTITIES_MAX, entity_json};
 pub use folder::{FILES_MAX, FOLDER_DEPTH_MAX};

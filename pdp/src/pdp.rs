@@ -28,6 +28,7 @@ use serde_json::Value as Json;
 
 use crate::{
     decide::Engine,
+    doubts::Doubts,
     entities::{ANCESTORS_MAX, ENTITIES_MAX, Refused, Snapshot},
     entity_files::{FileEntities, read_entity},
     folder::Folder,
@@ -79,6 +80,7 @@ pub struct Pdp {
     /// Why the newest reload failed, until one succeeds.
     load_error: ArcSwapOption<Fault>,
     shadow: Shadow,
+    doubts: Doubts,
 }
 
 impl Pdp {
@@ -98,12 +100,15 @@ impl Pdp {
         let empty = Snapshot::empty(names);
         let changes = FileEntities::default().changes(&files, &empty)?;
         let entities = empty.with(changes).map_err(refused)?;
-        let version = Version::new(Arc::new(policies), entities);
+        let version = Arc::new(Version::new(Arc::new(policies), entities));
+        let doubts = Doubts::start();
+        doubts.look(Arc::clone(&version));
         Ok(Arc::new(Self {
             shadow: Shadow::new(config.shadow_every),
+            doubts,
             config,
             clock,
-            active: ArcSwap::from_pointee(version),
+            active: ArcSwap::new(version),
             writing: Mutex::new(files),
             load_error: ArcSwapOption::empty(),
         }))
@@ -263,8 +268,9 @@ impl Pdp {
             self.shadow.set_changed();
             tracing::info!(policy_set = %hash, count = policies.len(), "policies activated");
         }
-        let version = Version::new(Arc::new(policies), entities);
-        self.active.store(Arc::new(version));
+        let version = Arc::new(Version::new(Arc::new(policies), entities));
+        self.doubts.look(Arc::clone(&version));
+        self.active.store(version);
         hash
     }
 
@@ -445,6 +451,7 @@ impl EntitySink for Pdp {
     fn apply(&self, changes: Vec<EntityChange>) -> Result<Hash, Fault> {
         let files = self.write();
         let version = self.active.load_full();
+        let is_about_data = changes.iter().any(is_about_data);
         for change in &changes {
             let (EntityChange::Upsert(Entity { uid, .. }) | EntityChange::Remove(uid)) = change;
             if let Some(file) = files.file(uid) {
@@ -460,10 +467,12 @@ impl EntitySink for Pdp {
         let entities = version.entities.with(changes).map_err(refused)?;
         let hash = entities.hash();
         if hash != version.entities.hash() {
-            self.active.store(Arc::new(Version::new(
-                Arc::clone(&version.policies),
-                entities,
-            )));
+            let policies = Arc::clone(&version.policies);
+            let version = Arc::new(Version::new(policies, entities));
+            if is_about_data {
+                self.doubts.look(Arc::clone(&version));
+            }
+            self.active.store(version);
         }
         Ok(hash)
     }
@@ -478,6 +487,7 @@ impl Policies for Pdp {
             activated_at: version.policies.activated_at,
             count: version.policies.len(),
             load_error: self.load_error.load().as_deref().cloned(),
+            warnings: self.doubts.found(),
         }
     }
 
@@ -569,6 +579,12 @@ impl Policies for Pdp {
         let policies = self.changed(&version, &[(source, None)])?;
         Ok(self.activate(policies, version.entities.clone()))
     }
+}
+
+/// Whether a change can make a policy on data fit, or fit no longer.
+fn is_about_data(change: &EntityChange) -> bool {
+    let (EntityChange::Upsert(Entity { uid, .. }) | EntityChange::Remove(uid)) = change;
+    [EntityType::DATASET, EntityType::COLUMN].contains(&uid.entity_type)
 }
 
 fn refused(refused: Refused) -> Fault {

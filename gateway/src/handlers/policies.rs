@@ -38,6 +38,7 @@ pub(crate) async fn list(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<Answ
         "activated_at": wire::time(info.activated_at),
         "count": info.count,
         "load_error": info.load_error.map(|fault| fault.to_string()),
+        "warnings": info.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "policies": policies,
     })))
 }

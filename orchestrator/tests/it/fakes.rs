@@ -148,6 +148,7 @@ impl Policies for World {
             activated_at: Timestamp(0),
             count: policies.len(),
             load_error: None,
+            warnings: Vec::new(),
         }
     }
 

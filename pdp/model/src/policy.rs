@@ -22,6 +22,9 @@ pub struct PolicySetInfo {
     pub count: usize,
     /// What went wrong with the newest attempt to load, if it failed; the old set stays.
     pub load_error: Option<Fault>,
+    /// What may not have been meant: policies on data that match no known dataset, or do not
+    /// type-check on one. Looked for after the set became active, so they come a little later.
+    pub warnings: Vec<Fault>,
 }
 
 /// One policy of the set in force.

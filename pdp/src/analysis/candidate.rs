@@ -22,7 +22,7 @@ use super::{
 /// A policy with its place.
 #[derive(Debug)]
 pub(super) struct Item {
-    pub(super) policy: LoadedPolicy,
+    pub(super) policy: Arc<LoadedPolicy>,
     pub(super) shape: Shape,
     pub(super) location: Location,
     /// Byte offset in its file of the text that Cedar parsed, which its own spans refer to.
@@ -30,6 +30,25 @@ pub(super) struct Item {
 }
 
 impl Item {
+    /// A policy that is in force; its text is at hand no more, so Cedar's spans lead nowhere.
+    pub(super) fn in_force(policy: &Arc<LoadedPolicy>) -> Self {
+        let source = policy.reference.source.as_str();
+        let (file, line) = match source.rsplit_once(':') {
+            Some((file, line)) => (file, line.parse().ok()),
+            None => (source, None),
+        };
+        Self {
+            shape: Shape::of(policy),
+            policy: Arc::clone(policy),
+            location: Location {
+                file: Some(if line.is_some() { file } else { source }.to_owned()),
+                line,
+                ..Location::default()
+            },
+            start: 0,
+        }
+    }
+
     pub(super) fn id(&self) -> &str {
         self.policy.id()
     }
@@ -171,7 +190,7 @@ fn item(file: &str, text: &str, loaded: Loaded, statement: &Statement<'_>) -> Op
     let Loaded::Policy(policy) = loaded else {
         return None;
     };
-    let policy = *policy;
+    let policy = Arc::from(policy);
     let (line, column) = position(text, statement.head);
     Some(Item {
         shape: Shape::of(&policy),

@@ -6,7 +6,7 @@ mod fallible;
 mod places;
 mod shadow;
 
-pub(super) use places::Places;
+pub(super) use places::{Places, is_on_data};
 
 use super::{candidate::Candidate, finding::Finding};
 

@@ -6,6 +6,7 @@ use dataos_model::{clock::Clock, fault::Fault};
 
 use super::{Pdp, PdpConfig, read_all};
 use crate::{
+    doubts::Doubts,
     entities::Snapshot,
     schema::{BaseSchema, SchemaTexts},
     set::{PolicySet, Source},
@@ -32,6 +33,7 @@ impl Pdp {
         let version = Version::new(Arc::new(policies), Snapshot::empty(names));
         Ok(Arc::new(Self {
             shadow: Shadow::new(0),
+            doubts: Doubts::none(),
             config: PdpConfig::new(PathBuf::new()),
             clock,
             active: arc_swap::ArcSwap::from_pointee(version),

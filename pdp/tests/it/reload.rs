@@ -3,17 +3,21 @@
 use std::{
     fs,
     sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
 };
 
 use dataos_model::{
     action::Action,
+    dataset::{ColumnType, DatasetId, DatasetSchema},
     decision::{Reason, Request},
+    entity::{Entity, EntityChange},
     hash::Hash,
     policy::PolicyText,
-    seams::{Decide, Policies},
+    seams::{Decide, EntitySink, Policies},
 };
 
-use crate::fixture::{World, block_on, customers, user};
+use crate::fixture::{World, block_on, column, customers, user};
 
 const PERMIT: &str =
     "@id(\"own\") permit (principal, action == DataOS::Action::\"select\", resource);";
@@ -51,6 +55,66 @@ fn a_bad_folder_leaves_the_old_set_and_says_so() {
         world.decide(&ann, Action::Select, customers().uid()).reason,
         Reason::NoPermit
     );
+}
+
+/// The warnings once there are so many; they come a little after the policies.
+fn warnings(world: &World, count: usize) -> Vec<String> {
+    let started = Instant::now();
+    loop {
+        let warnings = world.pdp.info().warnings;
+        if warnings.len() == count {
+            return warnings.iter().map(ToString::to_string).collect();
+        }
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(300), "{warnings:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn policies_that_fit_no_dataset_are_told_after_they_are_in_force() {
+    let world = World::with(
+        "@id(\"somewhere\") permit (principal, action == DataOS::Action::\"select\", resource in DataOS::Depot::\"shop\");
+         @id(\"nowhere\") permit (principal, action == DataOS::Action::\"select\",
+           resource == DataOS::Dataset::\"shop:crm/costumers\");
+         @id(\"fitting\") permit (principal, action == DataOS::Action::\"read_row\", resource) when { resource.id > 1 };
+         @id(\"no.column\") permit (principal, action == DataOS::Action::\"read_row\", resource) when { resource.agee > 1 };
+         @id(\"no.tag\") forbid (principal, action == DataOS::Action::\"read_cell\", resource in DataOS::Tag::\"PIII\");",
+    );
+    let told = warnings(&world, 3);
+    for (id, line, words) in [
+        ("nowhere", 2, "can match none of the 1 known datasets"),
+        ("no.column", 5, "agee"),
+        ("no.tag", 6, "can match none"),
+    ] {
+        let is_it = |text: &&String| {
+            text.starts_with(&format!("own.cedar:{line}")) && text.contains(&format!("`{id}`"))
+        };
+        let text = told.iter().find(is_it);
+        assert!(text.is_some_and(|text| text.contains(words)), "{told:#?}");
+    }
+    assert_eq!(world.pdp.info().load_error, None);
+    // A dataset that comes later, and policies that go.
+    let later = DatasetId::new("shop", "crm", "costumers").uid();
+    let mut dataset = Entity::new(later);
+    dataset.schema = Some(DatasetSchema {
+        columns: vec![
+            column("agee", ColumnType::Int(64), false),
+            column("id", ColumnType::Int(64), false),
+        ],
+    });
+    world
+        .pdp
+        .apply(vec![EntityChange::Upsert(dataset)])
+        .unwrap();
+    assert!(
+        warnings(&world, 2)
+            .iter()
+            .all(|text| !text.contains("nowhere"))
+    );
+    write(&world, PERMIT);
+    world.pdp.reload().unwrap();
+    warnings(&world, 0);
 }
 
 #[test]

@@ -216,6 +216,7 @@ impl Policies for FakePolicies {
             activated_at: Timestamp(0),
             count: 1,
             load_error: None,
+            warnings: Vec::new(),
         }
     }
 

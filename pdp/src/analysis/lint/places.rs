@@ -1,7 +1,8 @@
 //! The known datasets, and which policies can be about them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
@@ -17,6 +18,7 @@ use super::super::{
     finding::{Finding, Rule},
     shape::Reach,
 };
+use crate::schema::BaseSchema;
 
 /// A dataset with everything that it and its cells are in.
 #[derive(Debug)]
@@ -73,13 +75,34 @@ impl Places {
     pub(super) fn findings(&self, candidate: &Candidate<'_>) -> Vec<Finding> {
         let mut findings = Vec::new();
         for item in &candidate.items {
-            findings.extend(self.not_typed(candidate, item));
+            let diagnosed = |error: &ValidationError| {
+                item.diagnosed(Rule::NotTyped, candidate.text(item), error)
+            };
+            let unbounded = Cell::new(usize::MAX);
+            findings.extend(self.not_typed(&candidate.schema, item, diagnosed, &unbounded));
             findings.extend(self.nowhere(item));
         }
         findings
     }
 
-    fn not_typed(&self, candidate: &Candidate<'_>, item: &Item) -> Option<Finding> {
+    /// Everything that a dataset, a row or a cell can be in, datasets and columns included.
+    pub(in super::super) fn above(&self) -> HashSet<&EntityUid> {
+        let places = self.0.iter();
+        places
+            .flat_map(|place| std::iter::once(&place.above).chain(&place.cells))
+            .flatten()
+            .collect()
+    }
+
+    /// A policy on rows or cells that does not type-check on a dataset that it can apply to. At most
+    /// `checks` datasets are tried; they are counted down.
+    pub(in super::super) fn not_typed(
+        &self,
+        schema: &BaseSchema,
+        item: &Item,
+        diagnosed: impl FnOnce(&ValidationError) -> Finding,
+        checks: &Cell<usize>,
+    ) -> Option<Finding> {
         let on_rows = [Action::ReadRow, Action::ReadCell];
         let is_on_rows = on_rows
             .iter()
@@ -91,9 +114,16 @@ impl Places {
             .0
             .iter()
             .filter(|place| on_rows.iter().any(|action| place.is_reached(item, *action)))
-            .filter_map(|place| Some((place, type_error(candidate, item, place)?)));
+            .take_while(|_| match checks.get().checked_sub(1) {
+                Some(left) => {
+                    checks.set(left);
+                    true
+                }
+                None => false,
+            })
+            .filter_map(|place| Some((place, type_error(schema, item, place)?)));
         let (place, error) = failing.next()?;
-        let mut finding = item.diagnosed(Rule::NotTyped, candidate.text(item), &error);
+        let mut finding = diagnosed(&error);
         finding.message = format!(
             "policy `{}` on dataset {}: {}",
             item.id(),
@@ -109,15 +139,10 @@ impl Places {
         ))
     }
 
-    fn nowhere(&self, item: &Item) -> Option<Finding> {
+    /// A policy on data alone that can be about none of the datasets.
+    pub(in super::super) fn nowhere(&self, item: &Item) -> Option<Finding> {
         let actions = &item.policy.scope.actions;
-        let is_on_data = |action: &Action| {
-            let types = action.resource_types();
-            types == [EntityType::DATASET]
-                || types == [EntityType::ROW]
-                || types == [EntityType::CELL]
-        };
-        if self.0.is_empty() || !actions.iter().all(is_on_data) {
+        if self.0.is_empty() || !is_on_data(actions) {
             return None;
         }
         let is_somewhere = |place: &Place| actions.iter().any(|on| place.is_reached(item, *on));
@@ -133,6 +158,14 @@ impl Places {
                     are those of the test files";
         Some(item.finding(Rule::NoDataset, message).with_hint(hint))
     }
+}
+
+/// Whether actions are all on datasets, rows or cells.
+pub(in super::super) fn is_on_data(actions: &[Action]) -> bool {
+    actions.iter().all(|action| {
+        let types = action.resource_types();
+        types == [EntityType::DATASET] || types == [EntityType::ROW] || types == [EntityType::CELL]
+    })
 }
 
 impl Place {
@@ -166,8 +199,8 @@ fn fits(item: &Item, entity_type: &EntityType, above: &BTreeSet<EntityUid>) -> b
 }
 
 /// The first error, by text: Cedar's order is that of a hash table.
-fn type_error(candidate: &Candidate<'_>, item: &Item, place: &Place) -> Option<ValidationError> {
-    let schema = candidate.schema.specialised(&place.columns).ok()?;
+fn type_error(schema: &BaseSchema, item: &Item, place: &Place) -> Option<ValidationError> {
+    let schema = schema.specialised(&place.columns).ok()?;
     let result = item.validated(&schema)?;
     let errors = result.validation_errors().cloned();
     errors.min_by_key(ToString::to_string)
