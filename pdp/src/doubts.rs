@@ -20,8 +20,9 @@ use crate::{analysis, version::Version};
 pub const WARNINGS_MAX: usize = 100;
 /// Quiet time before a look: datasets come one after the other.
 const QUIET: Duration = Duration::from_millis(500);
-/// After a look it rests for so many times as long: it takes half a percent of a core.
-const REST: u32 = 200;
+/// After a look it rests for so many times as long: it takes a twentieth of a core while datasets
+/// keep changing.
+const REST: u32 = 20;
 /// Longest rest.
 const REST_MAX: Duration = Duration::from_secs(600);
 
