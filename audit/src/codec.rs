@@ -11,7 +11,7 @@ use dataos_model::{
 };
 use dataos_proof::{
     entry::{self as leaf, EntryError, Header, Kind, Salt, details_hash},
-    frame::{DETAILS_BYTES_MAX, EntryFrame},
+    frame::{DETAILS_BYTES_MAX, EntryFrame, FRAME_HEADER_BYTES},
 };
 
 use crate::details;
@@ -30,6 +30,11 @@ impl Prepared {
     /// Bytes that the entry holds in memory while it waits.
     pub(crate) fn bytes(&self) -> usize {
         self.entry.len() + self.details.len() + self.terms.len() * 8
+    }
+
+    /// Bytes that the entry takes on disk.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        FRAME_HEADER_BYTES + 3 + self.entry.len() + self.salt.len() + self.details.len()
     }
 }
 

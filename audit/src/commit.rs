@@ -17,8 +17,9 @@ use dataos_proof::{
 };
 
 use crate::{
-    queue::{Pending, Queue, refusal},
-    segment::SegmentWriter,
+    full,
+    queue::{Pending, Queue, Rank, refusal},
+    segment::{Reserved, SegmentWriter},
     view::{Newest, View},
 };
 
@@ -28,6 +29,10 @@ const BATCH_ENTRIES_MAX: usize = 4096;
 /// A batch takes no more entries once it has this many bytes; with the last entry and its end it
 /// still fits the smallest segment.
 const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Kept free in the last segment of a full disk for what the log has to say about itself: that the
+/// disk is full, that it no longer is, that the log was closed.
+const KEPT_BYTES: u64 = 64 * 1024;
 
 /// Everything of one batch that its receipts share.
 #[derive(Debug)]
@@ -96,13 +101,51 @@ impl Committer {
                 return;
             }
             while !waiting.is_empty() {
+                self.watch_room(&mut waiting);
                 let mut batch = self.collect(&mut waiting);
+                if batch.entries.is_empty() {
+                    continue;
+                }
                 if let Err(error) = self.commit(&mut batch) {
                     self.stop(&error, batch.entries, waiting);
                     return;
                 }
+                // What found no room; it is looked at again, entry by entry.
+                let back = batch.entries.drain(..).rev();
+                back.for_each(|pending| waiting.push_front(pending));
             }
         }
+    }
+
+    /// Turns new work away once the last segment for which there is room is nearly used up, and says
+    /// so in it. What is queued already, and what completes earlier entries, has the rest of it.
+    fn watch_room(&self, waiting: &mut VecDeque<Pending>) {
+        if !self.writer.is_low() || !self.queue.fill() {
+            return;
+        }
+        tracing::error!("the audit log is full: {}", full::WHY);
+        waiting.extend(Pending::own(&full::began()).ok());
+        waiting.rotate_right(1);
+        // The segment may have come before it was known that somebody waits for it.
+        if !self.writer.is_low() {
+            self.queue.resume();
+        }
+    }
+
+    /// Whether an entry fits a batch of `batch_bytes` so far; all do unless the disk is full.
+    fn fits(&self, pending: &Pending, batch_bytes: usize) -> bool {
+        let kept = match pending.rank {
+            Rank::New | Rank::Completion => KEPT_BYTES,
+            Rank::Last => 0,
+        };
+        let bytes = batch_bytes + pending.prepared.frame_bytes() + self.end_bytes_max();
+        let last = self.writer.last_bytes();
+        last.is_none_or(|last| bytes as u64 + kept <= last)
+    }
+
+    /// Most bytes of the end of a batch: its fields, and a note that has the name twice.
+    fn end_bytes_max(&self) -> usize {
+        2 * self.key.verifier().name().len() + 512
     }
 
     /// Takes entries from the front, as many as fit a batch, and lays them out.
@@ -122,6 +165,14 @@ impl Committer {
             let Some(mut pending) = waiting.pop_front() else {
                 break;
             };
+            if !self.fits(&pending, batch.bytes.len()) {
+                if batch.entries.is_empty() {
+                    self.queue.refuse(pending);
+                    continue;
+                }
+                waiting.push_front(pending);
+                break;
+            }
             let prepared = &mut pending.prepared;
             stamp(&mut prepared.entry, time_ms);
             batch.leaves.push(leaf_hash(&prepared.entry));
@@ -141,9 +192,16 @@ impl Committer {
         batch
     }
 
-    /// Signs, writes, syncs, publishes, wakes; in this order.
+    /// Signs, writes, syncs, publishes, wakes; in this order. Leaves the entries in the batch if the
+    /// disk turns out to be full.
     fn commit(&mut self, batch: &mut Batch) -> io::Result<()> {
         let first = self.frontier.size();
+        let bytes = batch.bytes.len() + self.end_bytes_max();
+        let new_segment = match self.writer.reserve(bytes as u64, first)? {
+            Reserved::Present => None,
+            Reserved::New(name) => Some(name),
+            Reserved::Nothing => return Ok(()),
+        };
         let growth = self.frontier.grow(batch.leaves.clone());
         let origin = self.key.verifier().name().to_owned();
         let checkpoint = Checkpoint {
@@ -160,7 +218,6 @@ impl Committer {
             note: &note,
         }
         .write(&mut batch.bytes);
-        let new_segment = self.writer.reserve(batch.bytes.len() as u64, first)?;
         let start = self.writer.offset();
         self.writer.write(&batch.bytes)?;
         self.publish(

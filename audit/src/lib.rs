@@ -38,8 +38,11 @@ mod disk;
 
 mod directory;
 
+mod full;
 mod queue;
 mod view;
+
+mod spare;
 
 mod segment;
 

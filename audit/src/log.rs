@@ -30,10 +30,11 @@ use crate::{
     config::AuditConfig,
     directory::Directory,
     disk::{Disk, SystemDisk},
-    queue::{Pending, Queue, refusal},
+    queue::{Pending, Queue, Rank, refusal},
     recover::{self, Recovered, RecoveryReport},
     search::Reader,
-    segment::{SegmentWriter, Spare},
+    segment::SegmentWriter,
+    spare::Spare,
     view::View,
 };
 
@@ -124,7 +125,9 @@ impl AuditLog {
         let spare = Arc::new(Spare::default());
         let spare_thread = {
             let (spare, path, disk) = (Arc::clone(&spare), path.clone(), Arc::clone(&disk));
-            spawn("audit-spare", move || spare.run(&path, &*disk))?
+            let queue = Arc::clone(&queue);
+            let on_ready = move || queue.resume();
+            spawn("audit-spare", move || spare.run(&path, &*disk, &on_ready))?
         };
         let keeper = Arc::new(CheckpointKeeper::default());
         let keeper_thread = {
@@ -184,7 +187,12 @@ impl AuditLog {
     pub fn close(&self) -> Result<(), Fault> {
         let prepared = codec::prepare(&Entry::new(EntryKind::Shutdown, "shutdown"))?;
         let (waiter, mut answer) = oneshot::channel();
-        self.queue.close(Some(Pending { prepared, waiter }));
+        let rank = Rank::Last;
+        self.queue.close(Some(Pending {
+            prepared,
+            rank,
+            waiter,
+        }));
         let Some(running) = self.take_running() else {
             return Ok(());
         };
@@ -228,8 +236,14 @@ impl Drop for AuditLog {
 impl Record for AuditLog {
     fn append(&self, entry: Entry) -> BoxFuture<Result<Receipt, Fault>> {
         let (waiter, answer) = oneshot::channel::<Result<Committed, Fault>>();
-        let queued = codec::prepare(&entry)
-            .and_then(|prepared| self.queue.push(Pending { prepared, waiter }));
+        let rank = Rank::of(&entry);
+        let queued = codec::prepare(&entry).and_then(|prepared| {
+            self.queue.push(Pending {
+                prepared,
+                rank,
+                waiter,
+            })
+        });
         Box::pin(async move {
             queued?;
             match answer.await {
@@ -285,7 +299,7 @@ impl Records for AuditLog {
     }
 
     fn status(&self) -> LogStatus {
-        let stopped = self.queue.stopped();
+        let (stopped, full) = (self.queue.stopped(), self.queue.full());
         self.with_view(|view| LogStatus {
             size: view.newest.checkpoint.size,
             bytes: view.bytes,
@@ -294,6 +308,7 @@ impl Records for AuditLog {
             origin: self.verifier.name().to_owned(),
             verifier_key: self.verifier.to_string(),
             stopped,
+            full,
         })
     }
 }

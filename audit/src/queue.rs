@@ -1,24 +1,66 @@
-//! The queue between callers and the committer: bounded, first in first out, closed for good once
-//! the log stops.
+//! The queue between callers and the committer: bounded, first in first out, shut to new work while
+//! the disk is full, closed for good once the log stops.
 
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-use dataos_model::fault::Fault;
+use dataos_model::{
+    fault::Fault,
+    record::{Entry, EntryKind},
+};
 use tokio::sync::oneshot;
 
-use crate::{codec::Prepared, commit::Committed};
+use crate::{
+    codec::{self, Prepared},
+    commit::Committed,
+    full::{self, Full},
+};
 
 /// Most bytes that may wait: entries near the size limit fill memory before they fill the queue.
 const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What an entry may still use of a disk that is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rank {
+    /// Nothing: it begins something.
+    New,
+    /// The reserve: it ends what an earlier entry began.
+    Completion,
+    /// The last bytes: it says how the log itself fares.
+    Last,
+}
+
+impl Rank {
+    /// The rank of a caller's entry.
+    pub(crate) fn of(entry: &Entry) -> Self {
+        if entry.kind == EntryKind::Outcome || entry.completes.is_some() {
+            Self::Completion
+        } else {
+            Self::New
+        }
+    }
+}
 
 /// An entry that waits, and who waits for it.
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) prepared: Prepared,
+    pub(crate) rank: Rank,
     pub(crate) waiter: oneshot::Sender<Result<Committed, Fault>>,
+}
+
+impl Pending {
+    /// An entry of the log's own, for which nobody waits.
+    pub(crate) fn own(entry: &Entry) -> Result<Self, Fault> {
+        let (waiter, _) = oneshot::channel();
+        Ok(Self {
+            prepared: codec::prepare(entry)?,
+            rank: Rank::Last,
+            waiter,
+        })
+    }
 }
 
 /// The queue.
@@ -38,6 +80,19 @@ struct State {
     is_closed: bool,
     /// Why the log takes no entries any more.
     stopped: Option<String>,
+    /// Set while the disk is full.
+    full: Option<Full>,
+}
+
+impl State {
+    /// Ends the state of a full disk, with an entry that counts what was refused.
+    fn end_full(&mut self) {
+        if let Some(full) = self.full.take() {
+            let refused = full.refused;
+            tracing::warn!(refused, "the audit log is no longer full");
+            self.pending.extend(Pending::own(&full.ended()).ok());
+        }
+    }
 }
 
 impl Queue {
@@ -59,6 +114,12 @@ impl Queue {
         let mut state = self.lock();
         if state.is_closed {
             return Err(refusal(state.stopped.as_deref()));
+        }
+        if let Some(full) = &mut state.full
+            && pending.rank == Rank::New
+        {
+            full.refused += 1;
+            return Err(full::refusal());
         }
         let bytes = state.bytes + pending.prepared.bytes();
         if state.pending.len() >= self.entries_max || bytes > QUEUE_BYTES_MAX {
@@ -99,6 +160,7 @@ impl Queue {
         }
         state.is_closed = true;
         state.stopped = Some("it is closed".to_owned());
+        state.end_full();
         state.pending.extend(last);
         drop(state);
         self.changed.notify_one();
@@ -110,7 +172,41 @@ impl Queue {
         let mut state = self.lock();
         state.is_closed = true;
         state.stopped = Some(why.to_owned());
+        state.full = None;
         std::mem::take(&mut state.pending)
+    }
+
+    /// Refuses new work from now on, since the disk is full; false if it is refused already.
+    pub(crate) fn fill(&self) -> bool {
+        let mut state = self.lock();
+        if state.is_closed || state.full.is_some() {
+            return false;
+        }
+        state.full = Some(Full::new());
+        true
+    }
+
+    /// Refuses an entry that was queued and does not fit the full disk.
+    pub(crate) fn refuse(&self, pending: Pending) {
+        if let Some(full) = &mut self.lock().full {
+            full.refused += 1;
+        }
+        let _ = pending.waiter.send(Err(full::refusal()));
+    }
+
+    /// Takes new work again, if it was refused because the disk was full.
+    pub(crate) fn resume(&self) {
+        let mut state = self.lock();
+        if !state.is_closed {
+            state.end_full();
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Why the log takes no new work for now, if it does not.
+    pub(crate) fn full(&self) -> Option<String> {
+        self.lock().full.as_ref().map(|_| full::WHY.to_owned())
     }
 
     /// Number of entries that wait.

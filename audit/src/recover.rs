@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
@@ -22,7 +22,8 @@ use crate::{
     codec,
     directory::{Directory, sync_directory},
     disk::Disk,
-    segment::{ActiveSegment, SPARE_NAME, create_first},
+    segment::{ActiveSegment, create_first},
+    spare::SPARE_NAME,
     view::{Newest, View},
 };
 
@@ -91,7 +92,7 @@ pub(crate) fn recover(
         last,
     } = scan(directory, key, known)?;
     let torn = match (&summary.torn, &last) {
-        (Some(_), Some((name, bytes, end))) => put_aside(path, name, bytes, *end)?,
+        (Some(_), Some((name, bytes, end))) => put_aside(path, disk, name, bytes, *end)?,
         _ => None,
     };
     let active = match last {
@@ -245,6 +246,7 @@ fn read_segment(directory: &Path, name: &str) -> Result<Vec<u8>, Fault> {
 /// later scan can take it for entries.
 fn put_aside(
     directory: &Path,
+    disk: &dyn Disk,
     name: &str,
     bytes: &[u8],
     end: u64,
@@ -269,8 +271,8 @@ fn put_aside(
         kept.sync_all()?;
         sync_directory(directory)?;
         let segment = OpenOptions::new().write(true).open(directory.join(name))?;
-        segment.write_all_at(&vec![0; used], end)?;
-        segment.sync_all()
+        disk.write(&segment, &vec![0; used], end)?;
+        disk.sync(&segment)
     };
     write().map_err(|error| unusable(directory, name, &error))?;
     Ok(Some(TornTail {

@@ -1,26 +1,19 @@
-//! Segment files: the one being written, and the next one, zeroed ahead of need.
-//!
-//! A sync of data within a zeroed, fully allocated file costs a fraction of one that also has to
-//! extend the file, so a segment takes entries only once all of it has been written with zeros.
+//! Segment files: the one being written, and the step to the next.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::File,
     io,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use dataos_proof::frame::{SEGMENT_HEADER_BYTES, segment_header, segment_name};
 
-use crate::{config::SEGMENT_BYTES_MIN, directory::sync_directory, disk::Disk};
-
-/// Name of the next segment while it waits.
-pub(crate) const SPARE_NAME: &str = "spare.new";
-
-/// Zeros are written in pieces of this size, each synced, so that a sync of entries never waits
-/// behind a whole segment of zeros.
-const ZERO_BYTES: usize = 1024 * 1024;
+use crate::{
+    config::SEGMENT_BYTES_MIN,
+    disk::Disk,
+    spare::{SPARE_NAME, Spare, create_zeroed},
+};
 
 /// The segment that is being written.
 #[derive(Debug)]
@@ -33,6 +26,17 @@ pub(crate) struct ActiveSegment {
     pub(crate) capacity: u64,
 }
 
+/// Where the next batch goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Reserved {
+    /// Into the present segment.
+    Present,
+    /// Into a new segment of this name.
+    New(String),
+    /// Nowhere: the present segment cannot take it, and the disk has no room for another.
+    Nothing,
+}
+
 /// Writes batches. Owned by the committer thread.
 #[derive(Debug)]
 pub(crate) struct SegmentWriter {
@@ -40,12 +44,11 @@ pub(crate) struct SegmentWriter {
     disk: Arc<dyn Disk>,
     active: ActiveSegment,
     spare: Arc<Spare>,
-    /// Whether the next segment has been asked for.
-    is_spare_wanted: bool,
     segment_bytes_max: u64,
 }
 
 impl SegmentWriter {
+    /// A writer to `active`; asks for the segment after it at once.
     pub(crate) fn new(
         directory: &Path,
         disk: Arc<dyn Disk>,
@@ -53,40 +56,42 @@ impl SegmentWriter {
         spare: Arc<Spare>,
         segment_bytes_max: u64,
     ) -> Self {
-        let directory = directory.to_owned();
-        Self {
-            directory,
+        let writer = Self {
+            directory: directory.to_owned(),
             disk,
             active,
             spare,
-            is_spare_wanted: false,
             segment_bytes_max,
-        }
+        };
+        writer.want_spare();
+        writer
+    }
+
+    /// Bytes that fit the present segment if it is the last one for which there is room; none if
+    /// there is another.
+    pub(crate) fn last_bytes(&self) -> Option<u64> {
+        let rest = self.active.capacity.saturating_sub(self.active.end);
+        self.spare.has_no_room().then_some(rest)
+    }
+
+    /// Whether only the last quarter of the last segment is left.
+    pub(crate) fn is_low(&self) -> bool {
+        self.last_bytes()
+            .is_some_and(|rest| rest < self.active.capacity / 4)
     }
 
     /// Makes room for `bytes` more, in a new segment that begins with entry `first` if need be.
-    /// Returns the new segment's name, if there is one.
-    pub(crate) fn reserve(&mut self, bytes: u64, first: u64) -> io::Result<Option<String>> {
-        // A quarter, so that the zeros are there before the rest is used up, and a log that stays
-        // small has no second segment.
-        if self.active.end >= self.active.capacity / 4 {
-            self.want_spare();
-        }
+    pub(crate) fn reserve(&mut self, bytes: u64, first: u64) -> io::Result<Reserved> {
+        self.spare.check()?;
         if self.active.end + bytes <= self.active.capacity {
-            return Ok(None);
+            return Ok(Reserved::Present);
         }
-        self.want_spare();
-        let (file, capacity) = match self.spare.take() {
-            Ok(ready) => ready,
-            // Perhaps there was no room at that time. This makes a new file: no sync is repeated.
-            Err(_) => {
-                self.spare.want(self.next_capacity());
-                self.spare.take()?
-            }
+        let Some((file, capacity)) = self.spare.take()? else {
+            return Ok(Reserved::Nothing);
         };
         self.active = begin(&self.directory, &*self.disk, file, capacity, first)?;
-        self.is_spare_wanted = false;
-        Ok(Some(self.active.name.clone()))
+        self.want_spare();
+        Ok(Reserved::New(self.active.name.clone()))
     }
 
     /// Offset at which the next batch will lie.
@@ -103,15 +108,9 @@ impl SegmentWriter {
         Ok(())
     }
 
-    fn want_spare(&mut self) {
-        if !self.is_spare_wanted {
-            self.is_spare_wanted = true;
-            self.spare.want(self.next_capacity());
-        }
-    }
-
-    fn next_capacity(&self) -> u64 {
-        (self.active.capacity * 2).clamp(SEGMENT_BYTES_MIN, self.segment_bytes_max)
+    fn want_spare(&self) {
+        let bytes = (self.active.capacity * 2).clamp(SEGMENT_BYTES_MIN, self.segment_bytes_max);
+        self.spare.want(bytes);
     }
 }
 
@@ -133,128 +132,11 @@ fn begin(
     let name = segment_name(first);
     disk.write(&file, &segment_header(first), 0)?;
     disk.sync(&file)?;
-    fs::rename(directory.join(SPARE_NAME), directory.join(&name))?;
-    sync_directory(directory)?;
+    disk.rename(directory, SPARE_NAME, &name)?;
     Ok(ActiveSegment {
         name,
         file,
         end: SEGMENT_HEADER_BYTES as u64,
         capacity,
     })
-}
-
-fn create_zeroed(
-    directory: &Path,
-    disk: &dyn Disk,
-    bytes: u64,
-    is_cancelled: &dyn Fn() -> bool,
-) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600);
-    let file = options.open(directory.join(SPARE_NAME))?;
-    let zeros = vec![0; ZERO_BYTES];
-    let mut offset = 0;
-    while offset < bytes {
-        if is_cancelled() {
-            return Err(io::Error::new(
-                io::ErrorKind::Interrupted,
-                "the log was closed",
-            ));
-        }
-        disk.write(&file, &zeros, offset)?;
-        disk.sync(&file)?;
-        offset += ZERO_BYTES as u64;
-    }
-    file.sync_all()?;
-    Ok(file)
-}
-
-/// The next segment, prepared by a thread of its own.
-#[derive(Debug, Default)]
-pub(crate) struct Spare {
-    state: Mutex<SpareState>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-enum SpareState {
-    /// Nothing to do.
-    #[default]
-    Idle,
-    /// A file of this many bytes is wanted.
-    Wanted(u64),
-    /// A file of this many bytes is there.
-    Ready(File, u64),
-    /// It could not be made.
-    Failed(io::Error),
-    /// The thread is to end.
-    Closed,
-}
-
-impl Spare {
-    fn lock(&self) -> MutexGuard<'_, SpareState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, new: SpareState) {
-        let mut state = self.lock();
-        if !matches!(*state, SpareState::Closed) {
-            *state = new;
-        }
-        drop(state);
-        self.changed.notify_all();
-    }
-
-    fn want(&self, bytes: u64) {
-        self.set(SpareState::Wanted(bytes));
-    }
-
-    /// Waits for the file. An error ends the log: without room there is nothing left to write to.
-    fn take(&self) -> io::Result<(File, u64)> {
-        let waiting = |state: &mut SpareState| matches!(state, SpareState::Wanted(_));
-        let waited = self.changed.wait_while(self.lock(), waiting);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
-        match std::mem::take(&mut *state) {
-            SpareState::Ready(file, bytes) => Ok((file, bytes)),
-            SpareState::Failed(error) => Err(error),
-            SpareState::Idle | SpareState::Wanted(_) | SpareState::Closed => {
-                Err(io::Error::other("no segment is being prepared"))
-            }
-        }
-    }
-
-    /// Ends the thread.
-    pub(crate) fn close(&self) {
-        self.set(SpareState::Closed);
-    }
-
-    /// The thread: makes what is wanted until closed.
-    pub(crate) fn run(&self, directory: &Path, disk: &dyn Disk) {
-        loop {
-            let quiet = |state: &mut SpareState| {
-                !matches!(state, SpareState::Wanted(_) | SpareState::Closed)
-            };
-            let waited = self.changed.wait_while(self.lock(), quiet);
-            let state = waited.unwrap_or_else(PoisonError::into_inner);
-            let SpareState::Wanted(bytes) = *state else {
-                return;
-            };
-            drop(state);
-            let is_closed = || matches!(*self.lock(), SpareState::Closed);
-            match create_zeroed(directory, disk, bytes, &is_closed) {
-                Ok(file) => self.set(SpareState::Ready(file, bytes)),
-                Err(error) => {
-                    if !is_closed() {
-                        tracing::error!(%error, "cannot prepare the next segment of the audit log");
-                    }
-                    self.set(SpareState::Failed(error));
-                }
-            }
-        }
-    }
 }

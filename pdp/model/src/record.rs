@@ -304,4 +304,6 @@ pub struct LogStatus {
     pub verifier_key: String,
     /// Why the log does not take entries, if it does not.
     pub stopped: Option<String>,
+    /// Why the log takes no new entries for now, if it does not; it goes on by itself.
+    pub full: Option<String>,
 }
