@@ -15,6 +15,13 @@ use dataos_model::fault::FaultKind;
 use super::*;
 
 mod full;
+mod power_cut;
+#[expect(
+    dead_code,
+    reason = "shared with the tests of the PDP, which use all of it"
+)]
+#[path = "../../../pdp/tests/it/spread.rs"]
+mod spread;
 
 /// What a disk does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
