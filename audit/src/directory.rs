@@ -89,7 +89,8 @@ impl Directory {
         };
         match fs::read_to_string(&path) {
             Ok(text) => {
-                let version = text.trim_end().strip_prefix("dataos-audit ");
+                let line = text.strip_suffix('\n');
+                let version = line.and_then(|line| line.strip_prefix("dataos-audit "));
                 let version: u32 = version
                     .and_then(|version| version.parse().ok())
                     .ok_or_else(|| damaged("this is not the format file of an audit log"))?;

@@ -104,8 +104,10 @@ pub struct Scanner<'k> {
     known: Vec<Checkpoint>,
     frontier: Frontier,
     summary: LogSummary,
-    /// Where the newest batch ends; the place to name if its signature fails.
+    /// Where the newest batch begins; the place to name if its signature fails.
     newest: (String, u64),
+    /// Where it ends; the place to name if entries are missing behind it.
+    end: (String, u64),
 }
 
 /// Verifies a whole log: `segments` yields file names and their bytes in order of name.
@@ -168,14 +170,14 @@ impl<'k> Scanner<'k> {
             checkpoint: None,
             torn: None,
         };
-        let newest = (String::new(), 0);
         Self {
             key,
             signatures,
             known,
             frontier: Frontier::new(),
             summary,
-            newest,
+            newest: (String::new(), 0),
+            end: (String::new(), 0),
         }
     }
 
@@ -241,6 +243,7 @@ impl<'k> Scanner<'k> {
             }
         }
         self.summary.bytes += offset as u64;
+        self.end = (file.to_owned(), offset as u64);
         Ok(offset as u64)
     }
 
@@ -250,7 +253,7 @@ impl<'k> Scanner<'k> {
     /// A newest checkpoint that does not verify, or a log that is shorter than a known one.
     pub fn finish(self) -> Result<LogSummary, Damage> {
         let found = self.size();
-        let (file, offset) = &self.newest;
+        let ((file, offset), (end_file, end)) = (&self.newest, &self.end);
         if let (Signatures::Newest, Some(note)) = (self.signatures, &self.summary.checkpoint) {
             Checkpoint::open(note, self.key).map_err(|error| self.at(file, *offset, error))?;
         }
@@ -262,7 +265,7 @@ impl<'k> Scanner<'k> {
             return Err(match self.summary.torn {
                 // The place where the missing entries would be.
                 Some(damage) => Damage { kind, ..damage },
-                None => self.at(file, *offset, kind),
+                None => self.at(end_file, *end, kind),
             });
         }
         Ok(LogSummary {
