@@ -32,7 +32,15 @@ const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Kept free in the last segment of a full disk for what the log has to say about itself: that the
 /// disk is full, that it no longer is, that the log was closed.
-const KEPT_BYTES: u64 = 64 * 1024;
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// Bytes of the last segment that an entry of this rank must leave.
+fn kept_bytes(rank: Rank) -> usize {
+    match rank {
+        Rank::New | Rank::Completion => KEPT_BYTES,
+        Rank::Last => 0,
+    }
+}
 
 /// Everything of one batch that its receipts share.
 #[derive(Debug)]
@@ -132,23 +140,13 @@ impl Committer {
         }
     }
 
-    /// Whether an entry fits a batch of `batch_bytes` so far; all do unless the disk is full.
-    fn fits(&self, pending: &Pending, batch_bytes: usize) -> bool {
-        let kept = match pending.rank {
-            Rank::New | Rank::Completion => KEPT_BYTES,
-            Rank::Last => 0,
-        };
-        let bytes = batch_bytes + pending.prepared.frame_bytes() + self.end_bytes_max();
-        let last = self.writer.last_bytes();
-        last.is_none_or(|last| bytes as u64 + kept <= last)
-    }
-
     /// Most bytes of the end of a batch: its fields, and a note that has the name twice.
     fn end_bytes_max(&self) -> usize {
         2 * self.key.verifier().name().len() + 512
     }
 
-    /// Takes entries from the front, as many as fit a batch, and lays them out.
+    /// Takes entries from the front, as many as fit a batch, and lays them out. Refuses what does not
+    /// even fit alone.
     fn collect(&mut self, waiting: &mut VecDeque<Pending>) -> Batch {
         // Never backwards: a clock that steps back must not make the order of entries a lie.
         let time_ms = self.clock.now().0.max(self.last_time_ms);
@@ -161,11 +159,14 @@ impl Committer {
             time_ms,
         };
         let first = self.frontier.size();
+        // Only a full disk has a last segment.
+        let (last, end_bytes) = (self.writer.last_bytes(), self.end_bytes_max());
         while batch.entries.len() < BATCH_ENTRIES_MAX && batch.bytes.len() < BATCH_BYTES_MAX {
             let Some(mut pending) = waiting.pop_front() else {
                 break;
             };
-            if !self.fits(&pending, batch.bytes.len()) {
+            let bytes = batch.bytes.len() + pending.prepared.frame_bytes() + end_bytes;
+            if last.is_some_and(|last| (bytes + kept_bytes(pending.rank)) as u64 > last) {
                 if batch.entries.is_empty() {
                     self.queue.refuse(pending);
                     continue;

@@ -226,14 +226,14 @@ async fn data_behind_the_end_is_found() {
             if Some(name) == names.last() {
                 let torn = verify(folder.path()).unwrap().torn.unwrap();
                 assert_eq!(
-                    (&torn.file[..], torn.offset),
+                    (torn.file.as_str(), torn.offset),
                     (*name, last.end as u64),
                     "{what}"
                 );
                 let log = open(folder.path());
                 let torn = log.recovery().torn.clone().unwrap();
                 assert_eq!(
-                    (&torn.file[..], torn.offset),
+                    (torn.file.as_str(), torn.offset),
                     (*name, last.end as u64),
                     "{what}"
                 );
