@@ -142,5 +142,6 @@ pub(crate) async fn status(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<An
         "origin": status.origin,
         "verifier_key": status.verifier_key,
         "stopped": status.stopped,
+        "full": status.full,
     })))
 }

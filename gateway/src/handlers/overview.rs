@@ -56,6 +56,7 @@ pub(crate) async fn overview(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<A
             "size": log.size,
             "checkpoint_at": wire::time(log.checkpoint_at),
             "stopped": log.stopped,
+            "full": log.full,
         },
         "counts": {"allow": allow, "deny": deny, "errors": errors},
         "rates_per_second": rates,
@@ -97,8 +98,8 @@ fn health(gateway: &Gateway) -> Vec<Value> {
         None => row("policies", true, format!("{} policies", info.count)),
     }
     let log = gateway.seams.records.status();
-    match log.stopped {
-        Some(reason) => row("audit log", false, reason),
+    match log.refuses() {
+        Some(reason) => row("audit log", false, reason.to_owned()),
         None => row("audit log", true, format!("{} entries", log.size)),
     }
     let snapshot = gateway.seams.assets.snapshot();
@@ -125,6 +126,7 @@ pub(crate) async fn metrics(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<A
         ("dataos_log_entries", log.size),
         ("dataos_log_bytes", log.bytes),
         ("dataos_log_stopped", u64::from(log.stopped.is_some())),
+        ("dataos_log_full", u64::from(log.full.is_some())),
         ("dataos_policies", info.count as u64),
         (
             "dataos_policies_load_failed",

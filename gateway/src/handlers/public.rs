@@ -25,7 +25,7 @@ pub(crate) async fn health(_gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<A
 pub(crate) async fn ready(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<Answer, Fault> {
     let reason = if gateway.seams.policies.info().hash == Hash::default() {
         Some("no policy set is loaded\n")
-    } else if gateway.seams.records.status().stopped.is_some() {
+    } else if gateway.seams.records.status().refuses().is_some() {
         Some("the audit log does not take records\n")
     } else {
         None

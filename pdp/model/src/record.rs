@@ -307,3 +307,10 @@ pub struct LogStatus {
     /// Why the log takes no new entries for now, if it does not; it goes on by itself.
     pub full: Option<String>,
 }
+
+impl LogStatus {
+    /// Why new entries are refused now, if they are: then nothing that is governed is answered.
+    pub fn refuses(&self) -> Option<&str> {
+        self.stopped.as_deref().or(self.full.as_deref())
+    }
+}

@@ -45,7 +45,7 @@ export interface Overview {
   uptime_seconds: number;
   version: string;
   policy_set: { hash: string; count: number; load_error?: string | null };
-  log: { size: number; checkpoint_at: string; stopped?: string | null };
+  log: { size: number; checkpoint_at: string; stopped?: string | null; full?: string | null };
   counts: { allow: number; deny: number; errors: number };
   rates_per_second: number[];
   denials_per_second: number[];

@@ -80,11 +80,12 @@ function Age({ at, isLive, isFailing }: { at: number; isLive: boolean; isFailing
 
 function Alarms({ overview }: { overview: Overview }) {
   const { log, policy_set } = overview;
+  const refusing = log.stopped ?? log.full;
   return (
     <>
-      {log.stopped && (
+      {refusing && (
         <p className="problem failed" role="alert">
-          <strong>The audit log takes no entries:</strong> {log.stopped}. Until it does, governed calls are refused.
+          <strong>The audit log takes no entries:</strong> {refusing}. Until it does, governed calls are refused.
         </p>
       )}
       {policy_set.load_error && (
