@@ -10,11 +10,11 @@ use dataos_model::{
     record::{Entry, EntryKind, RecordQuery, StoredEntry},
 };
 use dataos_proof::{
-    entry::{self as leaf, EntryError, Header, Kind, Salt, details_hash},
+    entry::{self as leaf, EntryError, Salt, details_hash},
     frame::{DETAILS_BYTES_MAX, EntryFrame, FRAME_HEADER_BYTES},
 };
 
-use crate::details;
+use crate::{details, row::Row};
 
 /// An entry ready for the committer, which still has to set the time.
 #[derive(Debug)]
@@ -40,31 +40,19 @@ impl Prepared {
 
 /// Encodes, with a fresh salt.
 pub(crate) fn prepare(entry: &Entry) -> Result<Prepared, Fault> {
-    let details = details::encode(entry).map_err(|error| too_large(error.to_string()))?;
+    let salt: Salt = rand::random();
+    let row = Row::of(entry, 0, 0, &salt);
+    let details = row
+        .details
+        .encode()
+        .map_err(|error| too_large(error.to_string()))?;
     if details.len() > DETAILS_BYTES_MAX {
         let bytes = details.len();
         return Err(too_large(format!(
             "its details have {bytes} bytes, at most 65535 fit"
         )));
     }
-    let salt: Salt = rand::random();
-    let header = Header {
-        kind: Kind(kind_code(entry.kind)),
-        time_ms: 0,
-        request_id: entry.request_id.clone(),
-        effect: entry.effect.map(|effect| match effect {
-            Effect::Allow => leaf::Effect::Allow,
-            Effect::Deny => leaf::Effect::Deny,
-        }),
-        action: entry.action.clone(),
-        request_digest: entry.request_digest.0,
-        policy_set: entry.policy_set.0,
-    };
-    let leaf = leaf::Entry {
-        header,
-        details_hash: details_hash(&salt, &details),
-    };
-    let bytes = leaf.encode().map_err(|error| match &error {
+    let bytes = row.canonical(&details).map_err(|error| match &error {
         EntryError::TooLong { .. } => too_large(error.to_string()),
         _ => Fault::invalid(format!("the audit entry cannot be written: {error}")),
     })?;
@@ -126,6 +114,7 @@ enum Field {
     Principal,
     Resource,
     Policy,
+    Trace,
 }
 
 fn term(field: Field, text: &str) -> u64 {
@@ -135,15 +124,18 @@ fn term(field: Field, text: &str) -> u64 {
     hasher.finish()
 }
 
-fn effect_name(effect: Effect) -> &'static str {
+pub(crate) fn effect_name(effect: Effect) -> &'static str {
     match effect {
         Effect::Allow => "allow",
         Effect::Deny => "deny",
     }
 }
 
+/// Name of the fact that holds the trace id.
+pub(crate) const TRACE_FACT: &str = "trace_id";
+
 /// The id in `DataOS::User::"alice"`.
-fn id_of(uid: &str) -> Option<&str> {
+pub(crate) fn id_of(uid: &str) -> Option<&str> {
     uid.split_once("::\"")?.1.strip_suffix('"')
 }
 
@@ -169,6 +161,8 @@ pub(crate) fn terms(entry: &Entry) -> Vec<u64> {
             .iter()
             .map(|policy| term(Field::Policy, policy)),
     );
+    let trace = entry.facts.get(TRACE_FACT);
+    terms.extend(trace.map(|trace| term(Field::Trace, trace)));
     terms
 }
 
@@ -180,6 +174,7 @@ pub(crate) fn wanted_terms(query: &RecordQuery) -> Vec<u64> {
         (Field::Principal, &query.principal),
         (Field::Resource, &query.resource),
         (Field::Policy, &query.policy),
+        (Field::Trace, &query.trace),
     ];
     let mut terms: Vec<u64> = texts
         .iter()
@@ -194,61 +189,67 @@ pub(crate) fn wanted_terms(query: &RecordQuery) -> Vec<u64> {
     terms
 }
 
-/// Whether the entry matches all conditions of the query; its cursor and limit aside.
-pub(crate) fn matches(query: &RecordQuery, stored: &StoredEntry) -> bool {
-    fn is<T: PartialEq>(wanted: Option<&T>, value: &T) -> bool {
-        wanted.is_none_or(|wanted| wanted == value)
-    }
+/// Whether an entry matches all conditions of the query; its cursor and limit aside.
+pub(crate) fn matches(query: &RecordQuery, row: &Row<'_>) -> bool {
+    let is =
+        |wanted: &Option<String>, text: &str| wanted.as_ref().is_none_or(|wanted| wanted == text);
     let uid = |wanted: &Option<String>, uid: &str| {
-        wanted
-            .as_ref()
-            .is_none_or(|wanted| wanted == uid || Some(wanted.as_str()) == id_of(uid))
+        is(wanted, uid)
+            || wanted
+                .as_deref()
+                .is_some_and(|wanted| Some(wanted) == id_of(uid))
     };
-    let entry = &stored.entry;
-    query.from.is_none_or(|from| stored.time >= from)
-        && query.to.is_none_or(|to| stored.time < to)
-        && uid(&query.principal, &entry.principal)
-        && uid(&query.resource, &entry.resource)
-        && is(query.action.as_ref(), &entry.action)
-        && is(query.kind.as_ref(), &entry.kind)
-        && is(query.request_id.as_ref(), &entry.request_id)
+    let details = &row.details;
+    query.from.is_none_or(|from| row.time_ms >= from.0)
+        && query.to.is_none_or(|to| row.time_ms < to.0)
+        && is(&query.request_id, row.request_id)
         && query
-            .effect
-            .is_none_or(|effect| entry.effect == Some(effect))
+            .trace
+            .as_ref()
+            .is_none_or(|trace| row.fact(TRACE_FACT) == Some(trace))
+        && uid(&query.principal, details.principal)
+        && uid(&query.resource, details.resource)
+        && is(&query.action, row.action)
+        && query.kind.is_none_or(|kind| row.kind == kind)
+        && query.effect.is_none_or(|effect| row.effect == Some(effect))
         && query
             .policy
             .as_ref()
-            .is_none_or(|policy| entry.policies.contains(policy))
+            .is_none_or(|policy| details.policies.contains(&policy.as_str()))
         && query
             .text
             .as_ref()
-            .is_none_or(|text| holds(entry, &text.to_lowercase()))
+            .is_none_or(|text| holds(row, &text.to_lowercase()))
 }
 
 /// Whether any text of the entry holds `text`, which is in lower case.
-fn holds(entry: &Entry, text: &str) -> bool {
+fn holds(row: &Row<'_>, text: &str) -> bool {
+    let details = &row.details;
     let single = [
-        &entry.request_id,
-        &entry.action,
-        &entry.principal,
-        &entry.resource,
-        &entry.reason,
+        row.kind.name(),
+        row.effect.map_or("", effect_name),
+        row.request_id,
+        row.action,
+        details.principal,
+        details.resource,
+        details.reason,
     ];
-    let facts = entry.facts.iter().flat_map(|(name, value)| [name, value]);
+    let facts = details
+        .facts
+        .iter()
+        .flat_map(|(name, value)| [*name, *value]);
     let mut texts = single
         .into_iter()
-        .chain(&entry.policies)
-        .chain(&entry.obligations)
+        .chain(details.policies.iter().copied())
+        .chain(details.obligations.iter().copied())
         .chain(facts);
-    entry.kind.name().contains(text)
-        || entry
-            .effect
-            .is_some_and(|effect| effect_name(effect).contains(text))
-        || texts.any(|candidate| candidate.to_lowercase().contains(text))
+    texts.any(|candidate| candidate.to_lowercase().contains(text))
 }
 
 #[cfg(test)]
 mod tests {
+    use dataos_proof::entry::Kind;
+
     use super::*;
 
     #[test]

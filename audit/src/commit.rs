@@ -254,14 +254,14 @@ impl Committer {
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(name) = new_segment {
             view.add_segment(&name);
-            view.bytes += start;
+            view.add_bytes(start);
         }
         let leaves = batch.leaves.iter().zip(&batch.places).zip(&batch.entries);
         for ((leaf, (offset, length)), pending) in leaves {
             let terms = &pending.prepared.terms;
             view.push(*leaf, batch.time_ms, (start + offset, *length), terms);
         }
-        view.bytes += batch.bytes.len() as u64;
+        view.add_bytes(batch.bytes.len() as u64);
         view.newest = newest;
     }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use dataos_model::fault::Fault;
 
+use crate::sealed::{BLOCK_ROWS, PACK_ENTRIES_MAX};
+
 /// Smallest segment; the largest batch fits in it with room to spare.
 pub(crate) const SEGMENT_BYTES_MIN: u64 = 4 * 1024 * 1024;
 
@@ -25,6 +27,9 @@ pub struct AuditConfig {
     pub segment_bytes: u64,
     /// Most entries that may wait for the committer; one more is refused at once.
     pub queue_entries: usize,
+    /// Entries of a sealed pack: a power of two from 1024 to 4,194,304. So many of the oldest entries
+    /// that are not sealed yet are moved to one compressed file, and their segments deleted.
+    pub seal_entries: u64,
 }
 
 impl AuditConfig {
@@ -35,6 +40,7 @@ impl AuditConfig {
             origin: origin.into(),
             segment_bytes: 64 * 1024 * 1024,
             queue_entries: 8192,
+            seal_entries: 1 << 20,
         }
     }
 
@@ -49,6 +55,15 @@ impl AuditConfig {
             return Err(Fault::invalid(format!(
                 "the queue of the audit log has room for {} entries; it must be 1 to {}",
                 self.queue_entries, QUEUE_ENTRIES_MAX
+            )));
+        }
+        let fits = self.seal_entries.is_power_of_two()
+            && (u64::from(BLOCK_ROWS)..=u64::from(PACK_ENTRIES_MAX)).contains(&self.seal_entries);
+        if !fits {
+            return Err(Fault::invalid(format!(
+                "the audit log is to seal packs of {} entries; it must be a power of two from \
+                 {BLOCK_ROWS} to {PACK_ENTRIES_MAX}",
+                self.seal_entries
             )));
         }
         Ok(())

@@ -19,6 +19,9 @@ use dataos_model::{hash::Hash, record::Entry};
 /// The version that this module writes and reads.
 const VERSION: u8 = 1;
 
+/// Room for the details of most entries.
+const DETAILS_BYTES_USUAL: usize = 512;
+
 /// Why bytes are not details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DetailsError {
@@ -35,36 +38,63 @@ pub(crate) enum DetailsError {
 #[error("the entry names more than 65535 policies, obligations or facts")]
 pub(crate) struct TooMany;
 
-/// The details of `entry`.
-pub(crate) fn encode(entry: &Entry) -> Result<Vec<u8>, TooMany> {
-    let mut out = vec![VERSION];
-    out.extend_from_slice(&entry.entities.0);
-    put(&mut out, &entry.principal);
-    put(&mut out, &entry.resource);
-    put(&mut out, &entry.reason);
-    put_count(&mut out, entry.policies.len())?;
-    entry
-        .policies
-        .iter()
-        .for_each(|policy| put(&mut out, policy));
-    put_count(&mut out, entry.obligations.len())?;
-    entry
-        .obligations
-        .iter()
-        .for_each(|obligation| put(&mut out, obligation));
-    match entry.completes {
-        None => out.push(0),
-        Some(index) => {
-            out.push(1);
-            out.extend_from_slice(&index.to_be_bytes());
+/// The texts and hashes that details are made of, wherever they are kept.
+#[derive(Debug)]
+pub(crate) struct Details<'a> {
+    pub(crate) entities: &'a [u8; 32],
+    pub(crate) principal: &'a str,
+    pub(crate) resource: &'a str,
+    pub(crate) reason: &'a str,
+    pub(crate) policies: Vec<&'a str>,
+    pub(crate) obligations: Vec<&'a str>,
+    pub(crate) completes: Option<u64>,
+    /// Names ascend.
+    pub(crate) facts: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Details<'a> {
+    pub(crate) fn of(entry: &'a Entry) -> Self {
+        let facts = entry.facts.iter();
+        Self {
+            entities: &entry.entities.0,
+            principal: &entry.principal,
+            resource: &entry.resource,
+            reason: &entry.reason,
+            policies: entry.policies.iter().map(String::as_str).collect(),
+            obligations: entry.obligations.iter().map(String::as_str).collect(),
+            completes: entry.completes,
+            facts: facts
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect(),
         }
     }
-    put_count(&mut out, entry.facts.len())?;
-    for (name, value) in &entry.facts {
-        put(&mut out, name);
-        put(&mut out, value);
+
+    /// The details as bytes.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, TooMany> {
+        let mut out = Vec::with_capacity(DETAILS_BYTES_USUAL);
+        out.push(VERSION);
+        out.extend_from_slice(self.entities);
+        put(&mut out, self.principal);
+        put(&mut out, self.resource);
+        put(&mut out, self.reason);
+        for list in [&self.policies, &self.obligations] {
+            put_count(&mut out, list.len())?;
+            list.iter().for_each(|text| put(&mut out, text));
+        }
+        match self.completes {
+            None => out.push(0),
+            Some(index) => {
+                out.push(1);
+                out.extend_from_slice(&index.to_be_bytes());
+            }
+        }
+        put_count(&mut out, self.facts.len())?;
+        for (name, value) in &self.facts {
+            put(&mut out, name);
+            put(&mut out, value);
+        }
+        Ok(out)
     }
-    Ok(out)
 }
 
 /// Fills the fields of `entry` that lie in the details.
@@ -156,7 +186,7 @@ mod tests {
     #[test]
     fn details_read_back_and_are_canonical() {
         let entry = example();
-        let bytes = encode(&entry).unwrap();
+        let bytes = Details::of(&entry).encode().unwrap();
         let mut read = Entry::new(EntryKind::Outcome, "request-1");
         decode(&bytes, &mut read).unwrap();
         assert_eq!(read, entry);
@@ -169,7 +199,7 @@ mod tests {
                 changed[position] ^= change;
                 let mut read = Entry::new(EntryKind::Outcome, "request-1");
                 if decode(&changed, &mut read).is_ok() {
-                    assert_eq!(encode(&read).unwrap(), changed);
+                    assert_eq!(Details::of(&read).encode().unwrap(), changed);
                 }
             }
         }
@@ -177,12 +207,12 @@ mod tests {
 
     #[test]
     fn later_versions_and_long_lists_are_refused() {
-        let mut bytes = encode(&example()).unwrap();
+        let mut bytes = Details::of(&example()).encode().unwrap();
         bytes[0] = 2;
         let mut read = example();
         assert_eq!(decode(&bytes, &mut read), Err(DetailsError::Version(2)));
         let mut entry = example();
         entry.policies = vec![String::new(); 70_000];
-        assert_eq!(encode(&entry), Err(TooMany));
+        assert_eq!(Details::of(&entry).encode(), Err(TooMany));
     }
 }

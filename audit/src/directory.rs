@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! lock                                held (flock) while the log is open
-//! format                              "dataos-audit 1"
+//! format                              "dataos-audit 2"
 //! checkpoint                          a signed checkpoint, at most a second old; only ever grows
 //! segment-00000000000000000000.wal    entries, see dataos_proof::frame
+//! sealed-00000000000000000000.parquet older entries, see sealed
+//! sealed-00000000000000000000.index   finds and proves them; made again if it is missing
 //! spare.new                           the next segment, being zeroed
 //! torn-00000000000000000042-4711      what a crash left behind the last whole batch
 //! ```
@@ -20,7 +22,7 @@ use dataos_model::fault::{Fault, FaultKind};
 use dataos_proof::{frame::segment_first, note::NOTE_BYTES_MAX};
 
 /// The version of the folder's format that this build reads and writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The folder of a log. Holds the lock until dropped.
 #[derive(Debug)]
@@ -114,21 +116,20 @@ impl Directory {
         }
     }
 
-    /// The names of all segments, in order.
-    pub(crate) fn segments(&self) -> Result<Vec<String>, Fault> {
-        let list = || -> io::Result<Vec<String>> {
-            let names = fs::read_dir(&self.path)?.map(|file| Ok(file?.file_name()));
-            let names = names.collect::<io::Result<Vec<_>>>()?;
-            let names = names.into_iter().filter_map(|name| name.into_string().ok());
-            Ok(names.filter(|name| segment_first(name).is_some()).collect())
-        };
-        let mut names = list().map_err(|error| {
+    /// The names of all files, in order.
+    pub(crate) fn names(&self) -> Result<Vec<String>, Fault> {
+        names(&self.path).map_err(|error| {
             Fault::unavailable(format!(
                 "cannot read folder {}: {error}",
                 self.path.display()
             ))
-        })?;
-        names.sort_unstable();
+        })
+    }
+
+    /// The names of all segments, in order.
+    pub(crate) fn segments(&self) -> Result<Vec<String>, Fault> {
+        let mut names = self.names()?;
+        names.retain(|name| segment_first(name).is_some());
         Ok(names)
     }
 
@@ -151,6 +152,16 @@ impl Directory {
             ))),
         }
     }
+}
+
+/// The names of all files of a folder, in order.
+pub(crate) fn names(directory: &Path) -> io::Result<Vec<String>> {
+    let names = fs::read_dir(directory)?.map(|file| Ok(file?.file_name()));
+    let names = names.collect::<io::Result<Vec<_>>>()?;
+    let names = names.into_iter().filter_map(|name| name.into_string().ok());
+    let mut names: Vec<String> = names.collect();
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// Replaces a small file so that after a crash either the old or the new text is there.

@@ -12,14 +12,16 @@ use dataos_model::{
     clock::{Clock, Timestamp},
     fault::Fault,
     hash::Hash,
-    record::{Entry, EntryKind, LogStatus, Receipt, RecordPage, RecordQuery, StoredEntry},
+    record::{
+        Entry, EntryKind, LogStatus, Receipt, RecordPage, RecordQuery, RecordSummary, StoredEntry,
+    },
     seams::{BoxFuture, Record, Records},
     secret::Secret,
 };
 use dataos_proof::{
     note::{SignerKey, VerifierKey},
     proof::TlogProof,
-    tile::{TilePath, TileTree},
+    tile::TilePath,
 };
 use tokio::sync::oneshot;
 
@@ -32,6 +34,7 @@ use crate::{
     disk::{Disk, SystemDisk},
     queue::{Pending, Queue, Rank, refusal},
     recover::{self, Recovered, RecoveryReport},
+    sealed::seal::{Sealer, SealerGate},
     search::Reader,
     segment::SegmentWriter,
     spare::Spare,
@@ -59,6 +62,8 @@ struct Running {
     spare_thread: JoinHandle<()>,
     keeper: Arc<CheckpointKeeper>,
     keeper_thread: JoinHandle<()>,
+    sealer: Arc<SealerGate>,
+    sealer_thread: JoinHandle<()>,
     /// Dropped last: others may open the folder from then on.
     _directory: Directory,
 }
@@ -136,6 +141,18 @@ impl AuditLog {
                 keeper.run(&path, &view, checkpoint_size)
             })?
         };
+        let reader = Reader::new(path, Arc::clone(&view), Arc::clone(&disk));
+        let sealer = Arc::new(SealerGate::default());
+        let sealer_thread = {
+            let sealer = Sealer {
+                gate: Arc::clone(&sealer),
+                reader: reader.clone(),
+                directory: path.clone(),
+                disk: Arc::clone(&disk),
+                seal_entries: config.seal_entries,
+            };
+            spawn("audit-seal", move || sealer.run())?
+        };
         let committer = {
             let (queue, view, spare) = (Arc::clone(&queue), Arc::clone(&view), Arc::clone(&spare));
             let writer = SegmentWriter::new(path, disk, active, spare, config.segment_bytes);
@@ -156,9 +173,10 @@ impl AuditLog {
             spare_thread,
             keeper,
             keeper_thread,
+            sealer,
+            sealer_thread,
             _directory: directory,
         };
-        let reader = Reader::new(path, Arc::clone(&view));
         Ok(Self {
             verifier,
             report,
@@ -216,11 +234,13 @@ impl Running {
     /// Waits for the committer, then for the threads that serve it. A thread that panicked has
     /// nothing more to give.
     fn end(self) {
+        self.sealer.close();
         let _ = self.committer.join();
         self.spare.close();
         let _ = self.spare_thread.join();
         self.keeper.close();
         let _ = self.keeper_thread.join();
+        let _ = self.sealer_thread.join();
     }
 }
 
@@ -261,6 +281,11 @@ impl Records for AuditLog {
         blocking(move || reader.search(&query)).await
     }
 
+    async fn summary(&self, query: &RecordQuery) -> Result<RecordSummary, Fault> {
+        let (reader, query) = (self.reader.clone(), query.clone());
+        blocking(move || reader.summary(&query)).await
+    }
+
     async fn get(&self, index: u64) -> Result<StoredEntry, Fault> {
         let reader = self.reader.clone();
         blocking(move || reader.get(index)).await
@@ -268,21 +293,14 @@ impl Records for AuditLog {
 
     async fn proof(&self, index: u64) -> Result<String, Fault> {
         let reader = self.reader.clone();
-        let canonical = blocking(move || reader.canonical(index)).await?;
-        self.with_view(|view| {
-            let size = view.newest.checkpoint.size;
-            let hashes = view.tree.inclusion(index, size).ok_or_else(|| {
-                Fault::not_found(format!("the log has {size} entries; there is no {index}"))
-            })?;
-            let checkpoint = view.newest.note.clone();
-            Ok(TlogProof {
-                extra: Some(canonical),
-                index,
-                hashes,
-                checkpoint,
-            }
-            .to_string())
-        })
+        let (canonical, hashes, checkpoint) = blocking(move || reader.proof(index)).await?;
+        Ok(TlogProof {
+            extra: Some(canonical),
+            index,
+            hashes,
+            checkpoint,
+        }
+        .to_string())
     }
 
     async fn checkpoint(&self) -> Result<String, Fault> {
@@ -293,7 +311,8 @@ impl Records for AuditLog {
         let parsed: TilePath = path
             .parse()
             .map_err(|error| Fault::not_found(format!("{path}: {error}")))?;
-        let tile = self.with_view(|view| TileTree::tile(&view.tree, &parsed));
+        let reader = self.reader.clone();
+        let tile = blocking(move || reader.tile(&parsed)).await?;
         let tile = tile.ok_or_else(|| Fault::not_found(format!("the log has no tile {path}")))?;
         Ok(tile.into())
     }
@@ -302,6 +321,7 @@ impl Records for AuditLog {
         let (stopped, full) = (self.queue.stopped(), self.queue.full());
         self.with_view(|view| LogStatus {
             size: view.newest.checkpoint.size,
+            sealed: view.sealed(),
             bytes: view.bytes,
             root: Hash(view.newest.checkpoint.root),
             checkpoint_at: Timestamp(view.newest.time_ms),
@@ -336,15 +356,17 @@ fn log_report(report: &RecoveryReport) {
     let RecoveryReport {
         entries,
         segments,
+        packs,
         was_closed,
         torn,
     } = report;
     if *was_closed {
-        tracing::info!(entries, segments, "audit log opened");
+        tracing::info!(entries, segments, packs, "audit log opened");
     } else {
         tracing::warn!(
             entries,
             segments,
+            packs,
             ?torn,
             "audit log opened; it was not closed: a crash"
         );

@@ -1,5 +1,6 @@
-//! Opening: reads every segment, proves the log up to its newest checkpoint, and puts aside what a
-//! crash left half written. Anything a crash does not explain stops the start and is left untouched.
+//! Opening: takes up the packs by their indexes, reads every segment behind them, proves the log up to
+//! its newest checkpoint, and puts aside what a crash left half written. Anything a crash does not
+//! explain stops the start and is left untouched.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -27,6 +28,10 @@ use crate::{
     view::{Newest, View},
 };
 
+mod packs;
+
+use packs::Base;
+
 /// What was found when the log was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecoveryReport {
@@ -34,6 +39,8 @@ pub struct RecoveryReport {
     pub entries: u64,
     /// Number of segments.
     pub segments: u64,
+    /// Number of packs: runs of entries in sealed files.
+    pub packs: u64,
     /// Whether the log is new, or ends in the shutdown entry that a clean end leaves.
     pub was_closed: bool,
     /// What was half written and is put aside; no entry in it was ever acknowledged.
@@ -84,13 +91,14 @@ pub(crate) fn recover(
     remove_if_present(&path.join(SPARE_NAME))?;
     let known = known_checkpoint(directory, key)?;
     let checkpoint_size = known.as_ref().map_or(0, |known| known.size);
-    // Nothing is changed before everything is proven.
+    let base = packs::load(directory, key, known.as_ref(), disk)?;
+    // Nothing of the log is changed before everything is proven.
     let Scanned {
         mut view,
         frontier,
         summary,
         last,
-    } = scan(directory, key, known)?;
+    } = scan(directory, key, known, base)?;
     let torn = match (&summary.torn, &last) {
         (Some(_), Some((name, bytes, end))) => put_aside(path, disk, name, bytes, *end)?,
         _ => None,
@@ -113,7 +121,7 @@ pub(crate) fn recover(
             let active = create_first(path, disk);
             let active = active.map_err(|error| unusable(path, "the first segment", &error))?;
             view.add_segment(&active.name);
-            view.bytes = active.end;
+            view.add_bytes(active.end);
             active
         }
     };
@@ -121,6 +129,7 @@ pub(crate) fn recover(
     let report = RecoveryReport {
         entries: summary.size,
         segments: summary.segments,
+        packs: view.packs().len() as u64,
         was_closed: summary.last_kind.is_none_or(|kind| kind == shutdown) && torn.is_none(),
         torn,
     };
@@ -139,11 +148,17 @@ fn scan(
     directory: &Directory,
     key: &SignerKey,
     known: Option<Checkpoint>,
+    base: Base,
 ) -> Result<Scanned, Fault> {
     let path = directory.path();
-    let mut view = View::new(empty_checkpoint(key));
-    let known = known.into_iter().collect();
-    let mut scanner = Scanner::new(key.verifier(), Signatures::Newest, known);
+    let start = base.frontier.size();
+    let mut view = View::new(empty_checkpoint(key), &base.roots, &base.leaves);
+    let known = known
+        .into_iter()
+        .filter(|known| known.size > start)
+        .collect();
+    let scanner = Scanner::new(key.verifier(), Signatures::Newest, known);
+    let mut scanner = scanner.after(base.frontier, base.last_time_ms);
     let mut last = None;
     for name in directory.segments()? {
         let bytes = read_segment(path, &name)?;
@@ -159,9 +174,17 @@ fn scan(
         if let Some(error) = unreadable {
             return Err(error);
         }
-        view.bytes += end;
+        view.add_bytes(end);
         last = Some((name, bytes, end));
     }
+    if start > 0 && view.newest.checkpoint.size == 0 {
+        let message = format!(
+            "the audit log in {} has sealed entries, but no segment with entries behind them",
+            path.display()
+        );
+        return Err(damaged(message));
+    }
+    packs::adopt(path, &mut view, base.packs)?;
     let frontier = scanner.frontier().clone();
     let summary = scanner.finish().map_err(|damage| refuse(path, &damage))?;
     Ok(Scanned {
@@ -294,10 +317,13 @@ fn remove_if_present(path: &Path) -> Result<(), Fault> {
 }
 
 fn refuse(directory: &Path, damage: &Damage) -> Fault {
-    let message = format!(
+    damaged(format!(
         "the audit log in {} is damaged: {damage}",
         directory.display()
-    );
+    ))
+}
+
+fn damaged(message: String) -> Fault {
     Fault::new(FaultKind::Damaged, message)
         .with_hint("nothing was changed; keep the folder as evidence and restore it from a backup")
 }

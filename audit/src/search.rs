@@ -14,35 +14,83 @@ use dataos_model::{
 };
 use dataos_proof::{
     Digest,
+    entry::Salt,
     frame::{self, EntryFrame, Frame},
+    tile::{LeafTile, TILE_WIDTH, TilePath},
     tree::leaf_hash,
 };
 
 use crate::{
     codec,
-    view::{BlockCopy, Place, View},
+    disk::Disk,
+    row::Row,
+    sealed::pack::{OpenFiles, ProvenRows},
+    view::{BlockCopy, Next, Place, View},
 };
 
+mod packs;
+mod summary;
+
 /// Most entries that one search reads; a page that hits this is short, and has a cursor.
-const SEARCH_ENTRIES_MAX: usize = 500_000;
+const SEARCH_ENTRIES_MAX: usize = 250_000;
+
+/// Nothing that is searched depends on the salt.
+const NO_SALT: Salt = [0; 16];
 
 /// What reading needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
     directory: PathBuf,
     view: Arc<RwLock<View>>,
+    files: Arc<OpenFiles>,
+    disk: Arc<dyn Disk>,
 }
 
 /// The segment that was read last, kept open.
 #[derive(Debug, Default)]
 struct OpenSegment(Option<(u32, String, File)>);
 
+/// An entry with the salt of its details.
+#[derive(Debug)]
+pub(crate) struct SaltedEntry {
+    pub(crate) stored: StoredEntry,
+    pub(crate) salt: Salt,
+}
+
+/// Where an entry was found.
+enum Found<T> {
+    /// In a segment.
+    Unsealed(T),
+    /// In a pack, with the tile around it.
+    Sealed(Box<ProvenRows>),
+}
+
+/// Why a block was not read.
+enum BlockError {
+    /// Its segment is gone: by now the entries are sealed.
+    Moved,
+    /// It is damaged.
+    Fault(Fault),
+}
+
 impl Reader {
-    pub(crate) fn new(directory: &Path, view: Arc<RwLock<View>>) -> Self {
+    pub(crate) fn new(directory: &Path, view: Arc<RwLock<View>>, disk: Arc<dyn Disk>) -> Self {
         Self {
             directory: directory.to_owned(),
             view,
+            files: Arc::default(),
+            disk,
         }
+    }
+
+    /// Looks at the view.
+    pub(crate) fn with_view<T>(&self, look: impl FnOnce(&View) -> T) -> T {
+        look(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes the view.
+    pub(crate) fn with_view_mut<T>(&self, change: impl FnOnce(&mut View) -> T) -> T {
+        change(&mut self.view.write().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A page of matching entries, newest first.
@@ -51,64 +99,164 @@ impl Reader {
             0 => PAGE_ENTRIES_MAX,
             limit => limit.min(PAGE_ENTRIES_MAX),
         };
+        let mut page = RecordPage::default();
+        let mut budget = SEARCH_ENTRIES_MAX;
+        let rest = self.visit(query, 0, &mut budget, &mut |stored| {
+            page.entries.push(stored);
+            page.entries.len() < limit
+        })?;
+        page.next_before = rest;
+        Ok(page)
+    }
+
+    /// Hands matching entries from `floor` on to `take`, newest first, until it has enough or the
+    /// budget of entries to read is used up. Returns the cursor behind the last one, if there may be
+    /// more. `floor` is where a pack ends, or 0.
+    fn visit(
+        &self,
+        query: &RecordQuery,
+        floor: u64,
+        budget: &mut usize,
+        take: &mut dyn FnMut(StoredEntry) -> bool,
+    ) -> Result<Option<u64>, Fault> {
         let terms = codec::wanted_terms(query);
         let (from, to) = (query.from.map(|time| time.0), query.to.map(|time| time.0));
         let mut before = query.before.unwrap_or(u64::MAX);
-        let mut page = RecordPage::default();
         let mut open = OpenSegment::default();
-        let mut read = 0;
+        let more = |before: u64| (before > floor).then_some(before);
         loop {
-            let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-            let candidate = view.candidate(before, &terms, from, to);
-            drop(view);
-            let Some(block) = candidate else {
-                return Ok(page);
-            };
-            let stored = self.block(&block, before, &mut open, codec::read)?;
-            for stored in stored.into_iter().rev() {
-                if !codec::matches(query, &stored) {
-                    continue;
-                }
-                let index = stored.index;
-                page.entries.push(stored);
-                if page.entries.len() == limit {
-                    page.next_before = (index > 0).then_some(index);
-                    return Ok(page);
-                }
+            if before <= floor {
+                return Ok(None);
             }
-            before = block.first;
-            read += block.places.len();
-            if read >= SEARCH_ENTRIES_MAX {
-                page.next_before = (before > 0).then_some(before);
-                return Ok(page);
+            match self.with_view(|view| view.next(before, &terms, from, to)) {
+                Next::End => return Ok(None),
+                Next::Tail(block) => {
+                    let stored = match self.block(&block, before, &mut open, codec::read) {
+                        Ok(stored) => stored,
+                        Err(BlockError::Moved) => continue,
+                        Err(BlockError::Fault(fault)) => return Err(fault),
+                    };
+                    for stored in stored.into_iter().rev() {
+                        let index = stored.index;
+                        let (entry, time_ms) = (&stored.entry, stored.time.0);
+                        let row = Row::of(entry, index, time_ms, &NO_SALT);
+                        if codec::matches(query, &row) && !take(stored) {
+                            return Ok(more(index));
+                        }
+                    }
+                    before = block.first;
+                    *budget = budget.saturating_sub(block.places.len());
+                }
+                Next::Pack(pack) if pack.end() <= floor => return Ok(None),
+                Next::Pack(pack) => match self.visit_pack(&pack, query, before, budget, take)? {
+                    Some(index) => return Ok(more(index)),
+                    None => before = pack.first(),
+                },
+            }
+            if *budget == 0 {
+                return Ok(more(before));
             }
         }
     }
 
     /// One entry.
     pub(crate) fn get(&self, index: u64) -> Result<StoredEntry, Fault> {
-        self.one(index, codec::read)
+        match self.find(index, codec::read)? {
+            Found::Unsealed(stored) => Ok(stored),
+            Found::Sealed(tile) => self.row(&tile, index, |row| Ok(row.stored())),
+        }
     }
 
-    /// The canonical bytes of one entry: what its leaf is the hash of.
-    pub(crate) fn canonical(&self, index: u64) -> Result<Vec<u8>, Fault> {
-        self.one(index, |frame| Ok(frame.entry.to_vec()))
+    /// The canonical bytes of one entry, whose hash is its leaf; and the leaf's tile if it is sealed.
+    pub(crate) fn canonical(&self, index: u64) -> Result<(Vec<u8>, Option<LeafTile>), Fault> {
+        match self.find(index, |frame| Ok(frame.entry.to_vec()))? {
+            Found::Unsealed(canonical) => Ok((canonical, None)),
+            Found::Sealed(tile) => {
+                let canonical = self.row(&tile, index, |row| row.leaf())?;
+                let index = tile.first / TILE_WIDTH as u64;
+                let hashes = tile.leaves;
+                Ok((canonical, Some(LeafTile { index, hashes })))
+            }
+        }
     }
 
-    fn one<T>(&self, index: u64, read: ReadFrame<T>) -> Result<T, Fault> {
-        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        let size = view.tree.size();
-        let block = view.block_of(index).filter(|_| index < size);
-        drop(view);
-        let missing =
-            || Fault::not_found(format!("the log has {size} entries; there is no {index}"));
-        let mut block = block.ok_or_else(missing)?;
-        let skip = usize::try_from(index - block.first).unwrap_or(usize::MAX);
-        block.places = block.places.into_iter().skip(skip).take(1).collect();
-        block.leaves = block.leaves.into_iter().skip(skip).take(1).collect();
-        block.first = index;
-        let entries = self.block(&block, u64::MAX, &mut OpenSegment::default(), read)?;
-        entries.into_iter().next().ok_or_else(missing)
+    /// The inclusion proof of an entry in the newest checkpoint with its canonical bytes and the
+    /// checkpoint.
+    pub(crate) fn proof(&self, index: u64) -> Result<(Vec<u8>, Vec<Digest>, String), Fault> {
+        loop {
+            let (canonical, tile) = self.canonical(index)?;
+            let given = tile.into_iter().collect::<Vec<_>>();
+            let (proof, checkpoint, forgotten) = self.with_view(|view| {
+                let proof = view.inclusion(index, &given);
+                (proof, view.newest.note.clone(), view.tree.forgotten())
+            });
+            match proof {
+                Some(hashes) => return Ok((canonical, hashes, checkpoint)),
+                // It was sealed in between.
+                None if given.is_empty() && index < forgotten => {}
+                None => return Err(self.missing(index)),
+            }
+        }
+    }
+
+    /// The bytes of a hash tile.
+    pub(crate) fn tile(&self, path: &TilePath) -> Result<Option<Vec<u8>>, Fault> {
+        let first = path.index.checked_mul(TILE_WIDTH as u64);
+        let first = first.filter(|_| path.level == 0);
+        let is_forgotten = |view: &View| first.is_some_and(|first| first < view.tree.forgotten());
+        let (tile, is_sealed) = self.with_view(|view| (view.tree.tile(path), is_forgotten(view)));
+        let Some(first) = first.filter(|_| is_sealed) else {
+            return Ok(tile);
+        };
+        let given: Vec<LeafTile> = self.canonical(first)?.1.into_iter().collect();
+        Ok(self.with_view(|view| view.tree.with(&given).tile(path)))
+    }
+
+    /// The 256 entries from `start` on, which is a multiple of 256, while they are not sealed.
+    pub(crate) fn unsealed_block(&self, start: u64) -> Result<Vec<SaltedEntry>, Fault> {
+        let block = self.with_view(|view| view.block_of(start));
+        let block = block.ok_or_else(|| self.missing(start))?;
+        let read = |frame: &EntryFrame<'_>| {
+            let (stored, salt) = (codec::read(frame)?, *frame.salt);
+            Ok(SaltedEntry { stored, salt })
+        };
+        match self.block(&block, u64::MAX, &mut OpenSegment::default(), read) {
+            Ok(entries) => Ok(entries),
+            Err(BlockError::Moved) => Err(self.missing(start)),
+            Err(BlockError::Fault(fault)) => Err(fault),
+        }
+    }
+
+    fn missing(&self, index: u64) -> Fault {
+        let size = self.with_view(|view| view.tree.size());
+        Fault::not_found(format!("the log has {size} entries; there is no {index}"))
+    }
+
+    fn find<T>(&self, index: u64, read: ReadFrame<T>) -> Result<Found<T>, Fault> {
+        loop {
+            let (pack, block) = self.with_view(|view| {
+                let block = view.block_of(index).filter(|_| index < view.tree.size());
+                (view.pack_of(index).cloned(), block)
+            });
+            if let Some(pack) = pack {
+                return Ok(Found::Sealed(Box::new(self.tile_of(&pack, index)?)));
+            }
+            let mut block = block.ok_or_else(|| self.missing(index))?;
+            let skip = usize::try_from(index - block.first).unwrap_or(usize::MAX);
+            block.places = block.places.into_iter().skip(skip).take(1).collect();
+            block.leaves = block.leaves.into_iter().skip(skip).take(1).collect();
+            block.first = index;
+            match self.block(&block, u64::MAX, &mut OpenSegment::default(), read) {
+                Ok(entries) => {
+                    let entry = entries.into_iter().next();
+                    return entry
+                        .map(Found::Unsealed)
+                        .ok_or_else(|| self.missing(index));
+                }
+                Err(BlockError::Moved) => {}
+                Err(BlockError::Fault(fault)) => return Err(fault),
+            }
+        }
     }
 
     /// The entries of a block below `before`, in order.
@@ -118,7 +266,7 @@ impl Reader {
         before: u64,
         open: &mut OpenSegment,
         read: ReadFrame<T>,
-    ) -> Result<Vec<T>, Fault> {
+    ) -> Result<Vec<T>, BlockError> {
         let all = (block.first..before).zip(block.places.iter().zip(&block.leaves));
         let all: Vec<(u64, (&Place, &Digest))> = all.collect();
         let mut entries = Vec::with_capacity(all.len());
@@ -131,7 +279,7 @@ impl Reader {
             let (name, file) = self.open(first.segment, open)?;
             let mut bytes = vec![0; length];
             file.read_exact_at(&mut bytes, u64::from(start))
-                .map_err(|error| self.unreadable(name, &error))?;
+                .map_err(|error| BlockError::Fault(self.unreadable(name, &error)))?;
             for (index, (place, leaf)) in run {
                 let frame = bytes
                     .get((place.offset - start) as usize..)
@@ -140,8 +288,7 @@ impl Reader {
                     let path = self.directory.join(name);
                     let (path, offset) = (path.display(), place.offset);
                     let message = format!("{path}, offset {offset}, entry {index}: {why}");
-                    Fault::new(FaultKind::Damaged, message)
-                        .with_hint("run `dataos-ctl audit verify --log` on the folder")
+                    BlockError::Fault(damaged(message))
                 })?;
                 entries.push(stored);
             }
@@ -153,32 +300,41 @@ impl Reader {
         &self,
         segment: u32,
         open: &'o mut OpenSegment,
-    ) -> Result<(&'o str, &'o File), Fault> {
+    ) -> Result<(&'o str, &'o File), BlockError> {
         if open
             .0
             .as_ref()
             .is_none_or(|(number, _, _)| *number != segment)
         {
-            let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-            let name = view.segment(segment).unwrap_or_default().to_owned();
-            drop(view);
-            let file = File::open(self.directory.join(&name))
-                .map_err(|error| self.unreadable(&name, &error))?;
+            let name = self.with_view(|view| view.segment(segment).map(str::to_owned));
+            let name = name.ok_or(BlockError::Moved)?;
+            let file = File::open(self.directory.join(&name)).map_err(|error| {
+                let is_removed = self.with_view(|view| {
+                    view.segment(segment).is_none() || view.removable().as_ref() == Some(&name)
+                });
+                if is_removed && error.kind() == io::ErrorKind::NotFound {
+                    BlockError::Moved
+                } else {
+                    BlockError::Fault(self.unreadable(&name, &error))
+                }
+            })?;
             open.0 = Some((segment, name, file));
         }
         match &open.0 {
             Some((_, name, file)) => Ok((name, file)),
-            None => Err(Fault::internal("no segment is open")),
+            None => Err(BlockError::Fault(Fault::internal("no segment is open"))),
         }
     }
 
     fn unreadable(&self, name: &str, error: &io::Error) -> Fault {
         let path = self.directory.join(name);
-        Fault::new(
-            FaultKind::Damaged,
-            format!("cannot read {}: {error}", path.display()),
-        )
+        damaged(format!("cannot read {}: {error}", path.display()))
     }
+}
+
+fn damaged(message: String) -> Fault {
+    Fault::new(FaultKind::Damaged, message)
+        .with_hint("run `dataos-ctl audit verify --log` on the folder")
 }
 
 /// What is wanted of an entry.

@@ -1,7 +1,17 @@
-//! What readers see: the tree, where each entry lies, and a filter to find entries by. Everything
-//! here is durable: the committer publishes a batch after its sync and before it wakes anyone.
+//! What readers see: the tree, the packs, and for entries that are not sealed yet where each lies and
+//! a filter to find it by. Everything here is durable: the committer publishes a batch after its sync
+//! and before it wakes anyone, the sealer a pack once it was read back.
 
-use dataos_proof::{Digest, checkpoint::Checkpoint, tile::TileTree};
+use std::{collections::VecDeque, sync::Arc};
+
+use dataos_proof::{
+    Digest,
+    checkpoint::Checkpoint,
+    frame::segment_first,
+    tile::{LeafTile, TileTree},
+};
+
+use crate::sealed::pack::Pack;
 
 /// Entries in a block: the unit of the search filter.
 pub(crate) const BLOCK_ENTRIES: usize = 256;
@@ -13,7 +23,7 @@ const FILTER_WORDS: usize = 128;
 /// Where an entry lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// Position of the segment in the list of segments.
+    /// Number of the segment since the start.
     pub(crate) segment: u32,
     /// Offset of the frame in it.
     pub(crate) offset: u32,
@@ -47,40 +57,174 @@ pub(crate) struct BlockCopy {
     pub(crate) leaves: Vec<Digest>,
 }
 
+/// A segment file.
+#[derive(Debug)]
+struct Segment {
+    name: String,
+    /// Bytes in use.
+    bytes: u64,
+}
+
 /// All of it. Guarded by one lock, which nobody holds while they read or write a file.
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) tree: TileTree,
-    blocks: Vec<Block>,
-    /// File name of each segment.
-    segments: Vec<String>,
-    /// Bytes in use in all segments.
+    /// All packs in order; the first begins with entry 0, each next where the one before ends.
+    packs: Vec<Arc<Pack>>,
+    /// Number of the first block that is kept; those before are sealed.
+    first_block: u64,
+    blocks: VecDeque<Block>,
+    /// Number of segments that were removed since the start.
+    removed: u32,
+    segments: VecDeque<Segment>,
+    /// Bytes in use in all segments and packs.
     pub(crate) bytes: u64,
     pub(crate) newest: Newest,
 }
 
+/// Where a search goes on.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// In entries that are not sealed.
+    Tail(BlockCopy),
+    /// In a pack.
+    Pack(Arc<Pack>),
+    /// There is nothing more.
+    End,
+}
+
+/// What was kept of entries that are sealed now.
+#[derive(Debug)]
+pub(crate) struct Forgotten {
+    _tiles: Vec<Vec<Digest>>,
+    _blocks: Vec<Block>,
+}
+
 impl View {
-    pub(crate) fn new(newest: Newest) -> Self {
-        let (tree, blocks, segments) = (TileTree::new(), Vec::new(), Vec::new());
-        Self {
+    /// A log whose first tiles have these roots, with the leaves behind them. They are sealed, and
+    /// the packs follow by [`View::adopt`].
+    pub(crate) fn new(newest: Newest, roots: &[Digest], leaves: &[Digest]) -> Self {
+        let mut tree = TileTree::new();
+        roots.iter().for_each(|root| _ = tree.push_tile(*root));
+        let mut view = Self {
             tree,
-            blocks,
-            segments,
+            packs: Vec::new(),
+            first_block: roots.len() as u64,
+            blocks: VecDeque::new(),
+            removed: 0,
+            segments: VecDeque::new(),
             bytes: 0,
             newest,
-        }
+        };
+        leaves
+            .iter()
+            .for_each(|leaf| view.push(*leaf, i64::MIN, (0, 0), &[]));
+        view
     }
 
     /// Adds a segment: the next entries lie there.
     pub(crate) fn add_segment(&mut self, name: &str) {
-        self.segments.push(name.to_owned());
+        let name = name.to_owned();
+        self.segments.push_back(Segment { name, bytes: 0 });
     }
 
-    /// The file name of a segment.
-    pub(crate) fn segment(&self, position: u32) -> Option<&str> {
+    /// Counts bytes in the newest segment.
+    pub(crate) fn add_bytes(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        if let Some(segment) = self.segments.back_mut() {
+            segment.bytes += bytes;
+        }
+    }
+
+    /// The file name of a segment, unless it was removed.
+    pub(crate) fn segment(&self, number: u32) -> Option<&str> {
+        let position = usize::try_from(number.checked_sub(self.removed)?).ok()?;
         self.segments
-            .get(usize::try_from(position).ok()?)
-            .map(String::as_str)
+            .get(position)
+            .map(|segment| segment.name.as_str())
+    }
+
+    /// The oldest segment, if all of its entries are sealed and a later one has entries: then the
+    /// newest signed checkpoint stays.
+    pub(crate) fn removable(&self) -> Option<String> {
+        let next = segment_first(&self.segments.get(1)?.name)?;
+        let is_sealed = next <= self.sealed() && next < self.tree.size();
+        let oldest = self.segments.front().filter(|_| is_sealed)?;
+        Some(oldest.name.clone())
+    }
+
+    /// Forgets the oldest segment: its file is gone.
+    pub(crate) fn remove_segment(&mut self) {
+        if let Some(segment) = self.segments.pop_front() {
+            self.removed += 1;
+            self.bytes -= segment.bytes;
+        }
+    }
+
+    /// Number of entries in packs.
+    pub(crate) fn sealed(&self) -> u64 {
+        self.packs.last().map_or(0, |pack| pack.end())
+    }
+
+    /// Time of the oldest and of the newest entry.
+    pub(crate) fn times(&self) -> Option<(i64, i64)> {
+        let sealed = self.packs.first().zip(self.packs.last());
+        let sealed = sealed.map(|(first, last)| (first.first_time_ms(), last.last_time_ms()));
+        let tail = self.blocks.front().zip(self.blocks.back());
+        let tail = tail.map(|(first, last)| (first.first_time_ms, last.last_time_ms));
+        let (oldest, newest) = (sealed.or(tail)?.0, tail.or(sealed)?.1);
+        Some((oldest, newest))
+    }
+
+    /// All packs.
+    pub(crate) fn packs(&self) -> &[Arc<Pack>] {
+        &self.packs
+    }
+
+    /// The pack with entry `index`.
+    pub(crate) fn pack_of(&self, index: u64) -> Option<&Arc<Pack>> {
+        let position = self.packs.partition_point(|pack| pack.end() <= index);
+        self.packs.get(position)
+    }
+
+    /// The roots of the tiles of 256 entries from `first` on.
+    pub(crate) fn tile_roots(&self, first: u64, tiles: u32) -> Vec<Digest> {
+        let start = first / BLOCK_ENTRIES as u64;
+        let roots = (start..).take(tiles as usize);
+        roots.map_while(|tile| self.tree.tile_root(tile)).collect()
+    }
+
+    /// Takes over the next pack, and forgets what is kept of its entries. Returns that: it takes a
+    /// while to drop, which is better done without the lock.
+    pub(crate) fn adopt(&mut self, pack: Arc<Pack>) -> Forgotten {
+        let end = pack.end();
+        self.bytes += pack.bytes();
+        self.packs.push(pack);
+        let gone = (end / BLOCK_ENTRIES as u64).saturating_sub(self.first_block);
+        let gone = usize::try_from(gone)
+            .unwrap_or(usize::MAX)
+            .min(self.blocks.len());
+        self.first_block += gone as u64;
+        Forgotten {
+            _tiles: self.tree.forget(end),
+            _blocks: self.blocks.drain(..gone).collect(),
+        }
+    }
+
+    /// Takes a pack whose index was made again.
+    pub(crate) fn replace(&mut self, pack: Arc<Pack>) {
+        let (first, bytes) = (pack.first(), pack.bytes());
+        if let Some(old) = self.packs.iter_mut().find(|old| old.first() == first) {
+            self.bytes = self.bytes.saturating_sub(old.bytes()) + bytes;
+            *old = pack;
+        }
+    }
+
+    /// The inclusion proof of an entry in the newest checkpoint; given the tile of its leaf if it is
+    /// sealed.
+    pub(crate) fn inclusion(&self, index: u64, given: &[LeafTile]) -> Option<Vec<Digest>> {
+        let size = self.newest.checkpoint.size;
+        self.tree.with(given).inclusion(index, size)
     }
 
     /// Adds the next entry, in the newest segment.
@@ -94,34 +238,36 @@ impl View {
         self.tree.push(leaf);
         // Segments are at most 256 MiB and at most a billion, so these fit.
         let place = Place {
-            segment: u32::try_from(self.segments.len().saturating_sub(1)).unwrap_or(u32::MAX),
+            segment: u32::try_from(self.segments.len().saturating_sub(1))
+                .map_or(u32::MAX, |position| self.removed.saturating_add(position)),
             offset: u32::try_from(offset).unwrap_or(u32::MAX),
             length: u32::try_from(length).unwrap_or(u32::MAX),
         };
         let full = self
             .blocks
-            .last()
+            .back()
             .is_none_or(|block| block.places.len() == BLOCK_ENTRIES);
         if full {
-            self.blocks.push(Block {
+            self.blocks.push_back(Block {
                 places: Vec::with_capacity(BLOCK_ENTRIES),
                 first_time_ms: time_ms,
                 last_time_ms: time_ms,
                 filter: Box::new([0; FILTER_WORDS]),
             });
         }
-        if let Some(block) = self.blocks.last_mut() {
+        if let Some(block) = self.blocks.back_mut() {
             block.places.push(place);
             block.last_time_ms = time_ms;
             terms.iter().for_each(|term| block.add(*term));
         }
     }
 
-    /// A copy of the block with entry `index`.
+    /// A copy of the block with entry `index`, unless it is sealed.
     pub(crate) fn block_of(&self, index: u64) -> Option<BlockCopy> {
-        let number = usize::try_from(index).ok()? / BLOCK_ENTRIES;
-        let places = self.blocks.get(number)?.places.clone();
-        let first = (number * BLOCK_ENTRIES) as u64;
+        let number = index / BLOCK_ENTRIES as u64;
+        let position = usize::try_from(number.checked_sub(self.first_block)?).ok()?;
+        let places = self.blocks.get(position)?.places.clone();
+        let first = number * BLOCK_ENTRIES as u64;
         let leaves = (first..)
             .zip(&places)
             .map_while(|(index, _)| self.tree.leaf(index))
@@ -133,19 +279,46 @@ impl View {
         })
     }
 
-    /// The newest block with entries below `before` that may hold an entry with all `terms` at a
-    /// time from `from_ms` on and before `to_ms`.
-    pub(crate) fn candidate(
+    /// The newest block or pack with entries below `before` that may hold an entry with all `terms`
+    /// at a time from `from_ms` on and before `to_ms`. Of packs the terms are not asked.
+    pub(crate) fn next(
+        &self,
+        before: u64,
+        terms: &[u64],
+        from_ms: Option<i64>,
+        to_ms: Option<i64>,
+    ) -> Next {
+        match self.candidate(before, terms, from_ms, to_ms) {
+            Some(block) => return Next::Tail(block),
+            None if before == 0 => return Next::End,
+            None => {}
+        }
+        let end = self.packs.partition_point(|pack| pack.first() < before);
+        let packs = self.packs.iter().take(end).rev();
+        // Times never decrease, so before a pack that is too old there are only older ones.
+        let recent =
+            packs.take_while(|pack| from_ms.is_none_or(|from| pack.last_time_ms() >= from));
+        let mut fitting = recent.filter(|pack| to_ms.is_none_or(|to| pack.first_time_ms() < to));
+        fitting
+            .next()
+            .map_or(Next::End, |pack| Next::Pack(Arc::clone(pack)))
+    }
+
+    fn candidate(
         &self,
         before: u64,
         terms: &[u64],
         from_ms: Option<i64>,
         to_ms: Option<i64>,
     ) -> Option<BlockCopy> {
-        let end = usize::try_from(before.div_ceil(BLOCK_ENTRIES as u64)).unwrap_or(usize::MAX);
-        let end = end.min(self.blocks.len());
-        let blocks = (0..end).rev().zip(self.blocks.get(..end)?.iter().rev());
-        // Times never decrease, so before a block that is too old there are only older ones.
+        let end = before
+            .div_ceil(BLOCK_ENTRIES as u64)
+            .checked_sub(self.first_block)?;
+        let end = usize::try_from(end)
+            .unwrap_or(usize::MAX)
+            .min(self.blocks.len());
+        let numbers = (self.first_block..self.first_block + end as u64).rev();
+        let blocks = numbers.zip(self.blocks.range(..end).rev());
         let recent =
             blocks.take_while(|(_, block)| from_ms.is_none_or(|from| block.last_time_ms >= from));
         let mut fitting = recent.filter(|(_, block)| {
@@ -154,7 +327,7 @@ impl View {
         });
         fitting
             .next()
-            .and_then(|(number, _)| self.block_of((number * BLOCK_ENTRIES) as u64))
+            .and_then(|(number, _)| self.block_of(number * BLOCK_ENTRIES as u64))
     }
 }
 
@@ -190,11 +363,15 @@ mod tests {
             size: 0,
             root: [0; 32],
         };
-        let mut view = View::new(Newest {
-            checkpoint,
-            note: String::new(),
-            time_ms: 0,
-        });
+        let mut view = View::new(
+            Newest {
+                checkpoint,
+                note: String::new(),
+                time_ms: 0,
+            },
+            &[],
+            &[],
+        );
         view.add_segment("segment");
         for index in 0..entries {
             let time_ms = i64::try_from(index / 10).unwrap();

@@ -1,4 +1,5 @@
-//! Verification of a whole log from its segments.
+//! Verification of a whole log from its segments. Entries that the log has sealed are not in segments:
+//! `dataos_audit::verify_directory` proves a folder with sealed files, and goes on from them here.
 //!
 //! What is checked: checksums, the run of indexes, that times never decrease, that details match
 //! their hash in the entry, that the tree over all entries has the root that each checkpoint signs,
@@ -131,27 +132,7 @@ pub fn verify_segments_against<R: Read>(
     known: Vec<Checkpoint>,
 ) -> Result<LogSummary, Damage> {
     let mut scanner = Scanner::new(key, Signatures::Every, known);
-    for (file, mut reader) in segments {
-        let mut bytes = Vec::new();
-        let kind = match reader
-            .by_ref()
-            .take(SEGMENT_BYTES_MAX + 1)
-            .read_to_end(&mut bytes)
-        {
-            Ok(read) if read as u64 <= SEGMENT_BYTES_MAX => None,
-            Ok(_) => Some(DamageKind::TooLarge),
-            Err(error) => Some(DamageKind::Unreadable(error.to_string())),
-        };
-        if let Some(kind) = kind {
-            return Err(Damage {
-                file,
-                offset: 0,
-                index: scanner.size(),
-                kind,
-            });
-        }
-        scanner.segment(&file, &bytes, &mut |_| {})?;
-    }
+    scanner.segments(segments, &mut |_| {})?;
     scanner.finish()
 }
 
@@ -181,6 +162,14 @@ impl<'k> Scanner<'k> {
         }
     }
 
+    /// Begins behind entries that were proven otherwise: the tree over them, and the time of the last.
+    #[must_use]
+    pub fn after(mut self, frontier: Frontier, last_time_ms: Option<i64>) -> Self {
+        self.frontier = frontier;
+        self.summary.last_time_ms = last_time_ms;
+        self
+    }
+
     /// Number of entries so far.
     pub fn size(&self) -> u64 {
         self.frontier.size()
@@ -189,6 +178,35 @@ impl<'k> Scanner<'k> {
     /// The tree so far.
     pub fn frontier(&self) -> &Frontier {
         &self.frontier
+    }
+
+    /// Reads segments to their end, file names and their bytes in order of name, and hands each whole
+    /// batch to `visit`.
+    ///
+    /// # Errors
+    /// The first damage; see [`Scanner::segment`].
+    pub fn segments<R: Read>(
+        &mut self,
+        segments: impl IntoIterator<Item = (String, R)>,
+        visit: &mut dyn FnMut(&WholeBatch<'_>),
+    ) -> Result<(), Damage> {
+        for (file, mut reader) in segments {
+            let mut bytes = Vec::new();
+            let read = reader
+                .by_ref()
+                .take(SEGMENT_BYTES_MAX + 1)
+                .read_to_end(&mut bytes);
+            let kind = match read {
+                Ok(read) if read as u64 <= SEGMENT_BYTES_MAX => None,
+                Ok(_) => Some(DamageKind::TooLarge),
+                Err(error) => Some(DamageKind::Unreadable(error.to_string())),
+            };
+            if let Some(kind) = kind {
+                return Err(self.at(&file, 0, kind));
+            }
+            self.segment(&file, &bytes, visit)?;
+        }
+        Ok(())
     }
 
     /// Reads the next segment, hands each whole batch to `visit`, and returns the offset behind the

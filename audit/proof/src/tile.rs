@@ -2,7 +2,8 @@
 //!
 //! A tile at level L holds 256 hashes of complete subtrees of height 8 L; the last of a level may be
 //! partial. Kept this way a tree costs 32.13 bytes a leaf, serves every tile as it stands, and yields
-//! any proof with a few hundred hashes of work.
+//! any proof with a few hundred hashes of work. A prefix of the leaves can be forgotten: then it costs
+//! 0.13 bytes a leaf, and whoever asks for a proof gives the few leaf tiles that it needs.
 
 use std::{fmt, str::FromStr};
 
@@ -41,8 +42,28 @@ pub struct TilePathError;
 #[derive(Clone, Debug, Default)]
 pub struct TileTree {
     size: u64,
-    /// By level, by position; all but the last of a level are full.
+    /// Number of leaf tiles at the start that are not kept.
+    forgotten: u64,
+    /// By level, by position; all but the last of a level are full. Level 0 begins behind what is
+    /// forgotten.
     levels: Vec<Vec<Vec<Digest>>>,
+}
+
+/// A full tile of leaf hashes that was forgotten and read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeafTile {
+    /// Position among the leaf tiles.
+    pub index: u64,
+    /// Its 256 hashes.
+    pub hashes: Vec<Digest>,
+}
+
+/// A tree together with leaf tiles that it has forgotten. They are taken as they are: whoever gives
+/// them has compared them with [`TileTree::tile_root`].
+#[derive(Clone, Copy, Debug)]
+pub struct TreeWith<'a> {
+    tree: &'a TileTree,
+    given: &'a [LeafTile],
 }
 
 impl fmt::Display for TilePath {
@@ -118,11 +139,82 @@ impl TileTree {
         self.size
     }
 
+    /// Number of leaves at the start whose hashes are not kept; a multiple of 256.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten * TILE_WIDTH as u64
+    }
+
     /// Appends a leaf hash.
     pub fn push(&mut self, leaf: Digest) {
         self.size += 1;
-        let mut hash = leaf;
-        for level in 0.. {
+        self.push_at(0, leaf);
+    }
+
+    /// Appends a full tile of leaves by its root, without the leaves. False, and nothing is done, if
+    /// the leaves so far do not end with a full tile or some of them are kept.
+    pub fn push_tile(&mut self, root: Digest) -> bool {
+        if self.size != self.forgotten() {
+            return false;
+        }
+        self.size += TILE_WIDTH as u64;
+        self.forgotten += 1;
+        if self.levels.is_empty() {
+            self.levels.push(Vec::new());
+        }
+        self.push_at(1, root);
+        true
+    }
+
+    /// Forgets the hashes of the first `leaves` leaves, as far as they fill tiles, and returns the
+    /// tiles: many thousands take a while to drop, which nobody should do who holds a lock.
+    pub fn forget(&mut self, leaves: u64) -> Vec<Vec<Digest>> {
+        let tiles = leaves.min(self.size) / TILE_WIDTH as u64;
+        let more = tiles.saturating_sub(self.forgotten);
+        let Some((kept, count)) = self.levels.first_mut().zip(usize::try_from(more).ok()) else {
+            return Vec::new();
+        };
+        self.forgotten += more;
+        kept.drain(..count.min(kept.len())).collect()
+    }
+
+    /// Root of a full tile of leaves.
+    pub fn tile_root(&self, tile: u64) -> Option<Digest> {
+        self.with(&[]).nodes(1, tile, 1)?.first().copied()
+    }
+
+    /// The tree with leaf tiles that it has forgotten.
+    pub fn with<'a>(&'a self, given: &'a [LeafTile]) -> TreeWith<'a> {
+        TreeWith { tree: self, given }
+    }
+
+    /// The hash of a leaf that is kept.
+    pub fn leaf(&self, index: u64) -> Option<Digest> {
+        self.with(&[]).nodes(0, index, 1)?.first().copied()
+    }
+
+    /// [`TreeWith::tile`] of what is kept.
+    pub fn tile(&self, path: &TilePath) -> Option<Vec<u8>> {
+        self.with(&[]).tile(path)
+    }
+
+    /// [`TreeWith::root`] of what is kept.
+    pub fn root(&self, size: u64) -> Option<Digest> {
+        self.with(&[]).root(size)
+    }
+
+    /// [`TreeWith::inclusion`] of what is kept.
+    pub fn inclusion(&self, index: u64, size: u64) -> Option<Vec<Digest>> {
+        self.with(&[]).inclusion(index, size)
+    }
+
+    /// [`TreeWith::consistency`] of what is kept.
+    pub fn consistency(&self, old_size: u64, new_size: u64) -> Option<Vec<Digest>> {
+        self.with(&[]).consistency(old_size, new_size)
+    }
+
+    fn push_at(&mut self, lowest: usize, hash: Digest) {
+        let mut hash = hash;
+        for level in lowest.. {
             if self.levels.len() == level {
                 self.levels.push(Vec::new());
             }
@@ -143,12 +235,9 @@ impl TileTree {
             }
         }
     }
+}
 
-    /// The hash of a leaf.
-    pub fn leaf(&self, index: u64) -> Option<Digest> {
-        self.nodes(0, index, 1)?.first().copied()
-    }
-
+impl<'a> TreeWith<'a> {
     /// The bytes of a tile; none if the tree does not have that many hashes there.
     pub fn tile(&self, path: &TilePath) -> Option<Vec<u8>> {
         let start = path.index.checked_mul(TILE_WIDTH as u64)?;
@@ -167,7 +256,7 @@ impl TileTree {
 
     /// Inclusion proof of leaf `index` in the tree of the first `size` leaves (RFC 6962, 2.1.1).
     pub fn inclusion(&self, index: u64, size: u64) -> Option<Vec<Digest>> {
-        if index >= size || size > self.size {
+        if index >= size || size > self.tree.size {
             return None;
         }
         let (mut low, mut high, mut proof) = (0, size, Vec::new());
@@ -187,7 +276,7 @@ impl TileTree {
 
     /// Proof that the tree of `new_size` leaves begins with that of `old_size` (RFC 6962, 2.1.2).
     pub fn consistency(&self, old_size: u64, new_size: u64) -> Option<Vec<Digest>> {
-        if old_size > new_size || new_size > self.size {
+        if old_size > new_size || new_size > self.tree.size {
             return None;
         }
         if old_size == 0 {
@@ -239,13 +328,19 @@ impl TileTree {
     }
 
     /// `count` hashes of a level from `start` on, all in one tile.
-    fn nodes(&self, level: usize, start: u64, count: usize) -> Option<&[Digest]> {
-        let tile = usize::try_from(start / TILE_WIDTH as u64).ok()?;
+    fn nodes(&self, level: usize, start: u64, count: usize) -> Option<&'a [Digest]> {
+        let tile = start / TILE_WIDTH as u64;
         let offset = usize::try_from(start % TILE_WIDTH as u64).ok()?;
-        self.levels
-            .get(level)?
-            .get(tile)?
-            .get(offset..offset + count)
+        let forgotten = if level == 0 { self.tree.forgotten } else { 0 };
+        let hashes = match tile.checked_sub(forgotten) {
+            Some(kept) => self
+                .tree
+                .levels
+                .get(level)?
+                .get(usize::try_from(kept).ok()?)?,
+            None => &self.given.iter().find(|given| given.index == tile)?.hashes,
+        };
+        hashes.get(offset..offset + count)
     }
 }
 
@@ -272,6 +367,78 @@ fn complete_root(hashes: &[Digest]) -> Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tree::{Frontier, leaf_hash};
+
+    /// A tree that forgot a prefix, or never had it, gives what the whole tree gives, once it is
+    /// handed the tile.
+    #[test]
+    fn forgotten_leaves_change_nothing_but_what_must_be_given() {
+        const SIZE: u64 = 1500;
+        let leaves: Vec<Digest> = (0..SIZE)
+            .map(|number| leaf_hash(&number.to_be_bytes()))
+            .collect();
+        let mut whole = TileTree::new();
+        leaves.iter().for_each(|leaf| whole.push(*leaf));
+        let mut forgot = whole.clone();
+        forgot.forget(1100);
+        let mut loaded = TileTree::new();
+        assert!((0..4).all(|tile| loaded.push_tile(whole.tile_root(tile).unwrap())));
+        leaves[1024..].iter().for_each(|leaf| loaded.push(*leaf));
+        assert!(!loaded.push_tile([0; 32]));
+        for tree in [forgot, loaded] {
+            assert_eq!((tree.forgotten(), tree.size()), (1024, SIZE));
+            for index in 0..SIZE {
+                let given = [index, 700].map(|leaf| leaf / 256).map(|tile| {
+                    let hashes = leaves[tile as usize * 256..]
+                        .iter()
+                        .take(256)
+                        .copied()
+                        .collect();
+                    LeafTile {
+                        index: tile,
+                        hashes,
+                    }
+                });
+                let with = tree.with(&given);
+                assert_eq!(with.inclusion(index, SIZE), whole.inclusion(index, SIZE));
+                assert_eq!(tree.inclusion(index, SIZE).is_some(), index >= 1024);
+                assert_eq!(with.consistency(700, SIZE), whole.consistency(700, SIZE));
+                assert_eq!(with.root(700), whole.root(700));
+            }
+            assert_eq!(tree.root(SIZE), whole.root(SIZE));
+            assert_eq!(tree.root(700), None);
+            let path = |text: &str| text.parse::<TilePath>().unwrap();
+            assert_eq!(
+                tree.tile(&path("tile/1/000.p/5")),
+                whole.tile(&path("tile/1/000.p/5"))
+            );
+            assert_eq!(tree.tile(&path("tile/0/000")), None);
+            assert_eq!(
+                tree.tile(&path("tile/0/004")),
+                whole.tile(&path("tile/0/004"))
+            );
+        }
+    }
+
+    #[test]
+    fn a_frontier_takes_whole_subtrees() {
+        let leaves: Vec<Digest> = (0..77_u32)
+            .map(|number| leaf_hash(&number.to_be_bytes()))
+            .collect();
+        let mut by_leaf = Frontier::new();
+        leaves.iter().for_each(|leaf| by_leaf.push(*leaf));
+        let mut by_subtree = Frontier::new();
+        for run in leaves.chunks(8) {
+            let root = Frontier::new().grow(run.to_vec()).root();
+            if run.len() == 8 {
+                assert!(by_subtree.push_subtree(3, root));
+            } else {
+                run.iter().for_each(|leaf| by_subtree.push(*leaf));
+                assert!(!by_subtree.push_subtree(3, root));
+            }
+        }
+        assert_eq!(by_leaf, by_subtree);
+    }
 
     #[test]
     fn paths_print_and_parse() {

@@ -81,15 +81,28 @@ impl Frontier {
 
     /// Appends one leaf.
     pub fn push(&mut self, leaf: Digest) {
-        let mut hash = leaf;
-        // Each trailing one bit of the old size is a subtree that this leaf completes.
-        for _ in 0..self.size.trailing_ones() {
+        self.push_subtree(0, leaf);
+    }
+
+    /// Appends a complete subtree of 2^`height` leaves by its root. False, and nothing is done, if
+    /// the size is no multiple of its width.
+    pub fn push_subtree(&mut self, height: u32, root: Digest) -> bool {
+        let Some(width) = 1_u64.checked_shl(height) else {
+            return false;
+        };
+        if !self.size.is_multiple_of(width) {
+            return false;
+        }
+        let mut hash = root;
+        // Each trailing one bit of the old size is a subtree that this one completes.
+        for _ in 0..(self.size >> height).trailing_ones() {
             if let Some(left) = self.peaks.pop() {
                 hash = node_hash(&left, &hash);
             }
         }
         self.peaks.push(hash);
-        self.size += 1;
+        self.size += width;
+        true
     }
 
     /// Appends a run of leaves and keeps what proves them.

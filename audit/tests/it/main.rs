@@ -23,6 +23,10 @@ mod read;
 #[cfg(test)]
 mod scene;
 #[cfg(test)]
+mod sealed;
+#[cfg(test)]
+mod sealed_damage;
+#[cfg(test)]
 mod shim;
 #[cfg(test)]
 #[expect(

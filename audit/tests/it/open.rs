@@ -87,9 +87,15 @@ fn other_formats_and_keys_are_refused() {
     };
     check(
         "format",
-        "dataos-audit 2\n",
+        "dataos-audit 3\n",
         FaultKind::Unsupported,
-        "format 2",
+        "format 3",
+    );
+    check(
+        "format",
+        "dataos-audit 1\n",
+        FaultKind::Unsupported,
+        "format 1",
     );
     check("format", "dataos-audit x\n", FaultKind::Damaged, "format");
     check("checkpoint", "", FaultKind::Damaged, "checkpoint");

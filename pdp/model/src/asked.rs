@@ -294,9 +294,8 @@ mod tests {
     fn other_texts_are_refused() {
         let good = write(&question());
         for length in 0..good.len() {
-            if good.is_char_boundary(length) {
-                assert!(read(&good[..length]).is_err(), "{length}");
-            }
+            let cut = good.get(..length);
+            assert!(cut.is_none_or(|cut| read(cut).is_err()), "{length}");
         }
         for (from, to) in [
             ("\"call\"", "\"fly\""),

@@ -292,6 +292,8 @@ pub struct TimeBar {
 pub struct LogStatus {
     /// Number of entries.
     pub size: u64,
+    /// How many of them are in sealed files.
+    pub sealed: u64,
     /// Bytes on disk.
     pub bytes: u64,
     /// Root of the tree.

@@ -46,6 +46,12 @@ pub enum DamageKind {
         /// The index that is here.
         found: u64,
     },
+    /// A sealed file that does not read back.
+    #[error("the sealed file does not read back: {0}")]
+    SealedFile(String),
+    /// Sealed entries that are not those that were written: the 256 from the named entry on.
+    #[error("the sealed entries, 256 from here on, do not have the hash that the index holds")]
+    SealedEntries,
     /// Details that the entry does not commit to.
     #[error("the details do not match their hash in the entry")]
     Details,
@@ -85,7 +91,14 @@ impl fmt::Display for Damage {
             index,
             kind,
         } = self;
-        write!(f, "{file}, offset {offset}, entry {index}: {kind}")
+        write!(f, "{file}, offset {offset}, entry {index}: {kind}")?;
+        if let (DamageKind::Index { expected: 0, .. }, 0) = (kind, *offset) {
+            f.write_str(
+                " (what is before lies in sealed files, if there are any: verify the whole folder \
+                 with `dataos-ctl audit verify --log`)",
+            )?;
+        }
+        Ok(())
     }
 }
 

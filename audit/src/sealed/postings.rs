@@ -1,0 +1,84 @@
+//! A set of rows as bytes: `0` and the gaps between rows as varints, or `1` and a Roaring bitmap,
+//! whichever is shorter.
+
+use roaring::RoaringBitmap;
+
+use super::bytes::{Cursor, put_varint};
+
+const GAPS: u8 = 0;
+const ROARING: u8 = 1;
+
+/// The bytes of a set, which is put into its shortest form.
+pub(crate) fn encode(rows: &mut RoaringBitmap) -> Vec<u8> {
+    rows.optimize();
+    let mut bitmap = vec![ROARING];
+    // Writing to memory does not fail; if it did, the gaps are as good.
+    let is_written = rows.serialize_into(&mut bitmap).is_ok();
+    let mut gaps = vec![GAPS];
+    let mut next = 0;
+    for row in &*rows {
+        put_varint(&mut gaps, row - next);
+        next = row + 1;
+        if is_written && gaps.len() >= bitmap.len() {
+            return bitmap;
+        }
+    }
+    gaps
+}
+
+/// The set with these bytes, if it is one of rows below `count`.
+pub(crate) fn decode(bytes: &[u8], count: u32) -> Option<RoaringBitmap> {
+    let (form, rest) = bytes.split_first()?;
+    let rows = match *form {
+        GAPS => {
+            let (mut rows, mut next, mut cursor) = (RoaringBitmap::new(), 0_u32, Cursor(rest));
+            while !cursor.is_empty() {
+                let row = next.checked_add(cursor.varint()?)?;
+                rows.try_push(row).ok()?;
+                next = row.checked_add(1)?;
+            }
+            rows
+        }
+        ROARING => {
+            let mut reader = rest;
+            let rows = RoaringBitmap::deserialize_from(&mut reader).ok()?;
+            reader.is_empty().then_some(rows)?
+        }
+        _ => return None,
+    };
+    rows.max().is_none_or(|last| last < count).then_some(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn sets_read_back(rows in proptest::collection::btree_set(0_u32..200_000, 0..3000)) {
+            let mut rows: RoaringBitmap = rows.into_iter().collect();
+            let bytes = encode(&mut rows);
+            prop_assert_eq!(decode(&bytes, 200_000), Some(rows.clone()));
+            if let Some(last) = rows.max() {
+                prop_assert_eq!(decode(&bytes, last), None);
+            }
+        }
+
+        #[test]
+        fn dense_sets_read_back(holes in proptest::collection::btree_set(0_u32..5000, 0..100)) {
+            let mut rows: RoaringBitmap = (0..5000).filter(|row| !holes.contains(row)).collect();
+            let bytes = encode(&mut rows);
+            prop_assert!(bytes.len() < 1100);
+            prop_assert_eq!(decode(&bytes, 5000), Some(rows));
+        }
+
+        #[test]
+        fn hostile_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            if let Some(rows) = decode(&bytes, 1000) {
+                prop_assert!(rows.len() <= 1000);
+            }
+        }
+    }
+}
