@@ -39,4 +39,5 @@ mod serve;
 
 pub mod demo;
 
+pub mod audit_check;
 pub mod policy_code;

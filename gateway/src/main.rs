@@ -5,6 +5,7 @@ use std::{fmt::Display, io::Write, path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 use dataos_gateway::{
     app::{App, Attached, RunningApp},
+    audit_check::{self, AuditCommand},
     config::{Config, Flags, LogFormat},
     demo::DemoOptions,
     observe,
@@ -41,6 +42,11 @@ enum Command {
     Policy {
         #[command(subcommand)]
         command: PolicyCommand,
+    },
+    /// Verify the folder of an audit log; needs no server.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
     },
     /// Questions about the configuration.
     Config {
@@ -108,6 +114,10 @@ fn main() -> ExitCode {
         Command::Serve(settings) => settings.load().and_then(serve),
         Command::Demo(options) => demo(&options),
         Command::Policy { command } => policy_code::run(&command).map(show_done),
+        Command::Audit { command } => audit_check::run(&command).map(|found| {
+            say(found);
+            ExitCode::SUCCESS
+        }),
         Command::Config {
             command: ConfigCommand::Explain(settings),
         } => settings.load().map(|config| explain(&config)),

@@ -11,6 +11,8 @@ mod policy;
 mod query;
 mod resource;
 
+use std::{env, path::PathBuf};
+
 use serde_json::Value;
 
 use crate::{
@@ -72,6 +74,18 @@ async fn call(command: Command, client: &Client, output: &Output) -> Result<Answ
             Err(Failure::failed("this command needs no server"))
         }
     }
+}
+
+/// The binary that does without a server what needs more than this one has in it.
+const LOCAL_BINARY: &str = "dataos";
+
+/// That binary beside this one, else on the path.
+fn local_binary() -> PathBuf {
+    let beside = env::current_exe()
+        .ok()
+        .map(|own| own.with_file_name(LOCAL_BINARY))
+        .filter(|path| path.is_file());
+    beside.unwrap_or_else(|| PathBuf::from(LOCAL_BINARY))
 }
 
 /// A field as a person reads it: text bare, lists joined, null empty.

@@ -4,17 +4,16 @@
 //! `--server` they run in the server of the context, against the datasets and people known there.
 
 use std::{
-    env,
     ffi::OsString,
     fs,
     io::Read,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
 use serde_json::{Map, Value, json};
 
-use super::{items, plain, rows, shown};
+use super::{LOCAL_BINARY, items, local_binary, plain, rows, shown};
 use crate::{
     arguments::{Format, Policy, PolicyCheck, PolicyLink, PolicyPut, PolicyTest},
     client::{Client, segment},
@@ -23,8 +22,6 @@ use crate::{
     output::{Answer, Output},
 };
 
-/// The binary that checks and tests without a server.
-const LOCAL_BINARY: &str = "dataos";
 /// Longest policy text, in bytes: the server's limit on a body.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
 /// Most bytes of a folder that is sent to a server.
@@ -314,15 +311,6 @@ fn run_locally(arguments: &[OsString], format: Format) -> Result<u8, Failure> {
         })?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.unwrap_or(1))
-}
-
-/// The binary beside this one, else the one on the path.
-fn local_binary() -> PathBuf {
-    let beside = env::current_exe()
-        .ok()
-        .map(|own| own.with_file_name(LOCAL_BINARY))
-        .filter(|path| path.is_file());
-    beside.unwrap_or_else(|| PathBuf::from(LOCAL_BINARY))
 }
 
 fn address(name: &str) -> String {

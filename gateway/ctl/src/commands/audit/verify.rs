@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Read,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use dataos_proof::{
@@ -12,7 +13,13 @@ use dataos_proof::{
 };
 use serde_json::{Value, json};
 
-use crate::{arguments::AuditVerify, context::Contexts, failure::Failure, output::Answer};
+use crate::{
+    arguments::AuditVerify,
+    commands::{LOCAL_BINARY, local_binary},
+    context::Contexts,
+    failure::Failure,
+    output::Answer,
+};
 
 /// Most bytes of receipts read from standard input.
 const INPUT_BYTES_MAX: u64 = 1 << 30;
@@ -119,8 +126,11 @@ fn log(folder: &Path, key: &VerifierKey) -> Result<Answer, Failure> {
     let mut names: Vec<String> = fs::read_dir(folder)
         .map_err(|error| unreadable(folder, error))?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| segment_first(name).is_some())
         .collect();
+    if names.iter().any(|name| name.starts_with("sealed-")) {
+        return sealed_log(folder, key);
+    }
+    names.retain(|name| segment_first(name).is_some());
     names.sort();
     if names.is_empty() {
         return Err(Failure::failed(format!(
@@ -157,6 +167,51 @@ fn log(folder: &Path, key: &VerifierKey) -> Result<Answer, Failure> {
         "torn": summary.torn.map(|torn| torn.to_string()),
     });
     Ok(Answer::lines(lines, json))
+}
+
+/// A log directory with sealed files, which are Parquet: `dataos` reads them.
+fn sealed_log(folder: &Path, key: &VerifierKey) -> Result<Answer, Failure> {
+    let binary = local_binary();
+    let run = Command::new(&binary)
+        .args(["audit", "verify", "--log"])
+        .arg(folder)
+        .args(["--verifier-key", &key.to_string()])
+        .output()
+        .map_err(|error| {
+            Failure::failed(format!(
+                "{} has sealed files, and {} cannot be run: {error}\n  next: put the binary \
+                 `{LOCAL_BINARY}` beside this one or on the path",
+                folder.display(),
+                binary.display()
+            ))
+        })?;
+    if !run.status.success() {
+        let said = String::from_utf8_lossy(&run.stderr);
+        return Err(Failure::failed(said.trim().to_owned()));
+    }
+    let found: Value = serde_json::from_slice(&run.stdout)
+        .map_err(|error| Failure::failed(format!("{} said no JSON: {error}", binary.display())))?;
+    let text = |field: &str| super::shown(&found, field);
+    let mut lines = vec![
+        format!(
+            "verified: {} entries, {} of them in {} sealed files of {} bytes, the others in {} \
+             segments of {} bytes",
+            text("size"),
+            text("sealed_entries"),
+            text("sealed_files"),
+            text("sealed_bytes"),
+            text("segments"),
+            text("bytes"),
+        ),
+        format!("root {}", text("root")),
+    ];
+    if !text("torn").is_empty() {
+        lines.push(format!(
+            "the end was cut off in writing, which a crash explains: {}",
+            text("torn")
+        ));
+    }
+    Ok(Answer::lines(lines, found))
 }
 
 /// The log's own newest checkpoint file: a log shorter than it was cut.

@@ -1,0 +1,57 @@
+//! `dataos audit`: the folder of a log, verified without a server.
+
+use std::{num::NonZero, path::PathBuf, thread};
+
+use clap::{Args, Subcommand};
+use dataos_model::fault::{Fault, FaultKind};
+use dataos_proof::note::VerifierKey;
+use serde_json::{Value, json};
+
+/// Commands over the folder of a log.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Verify every entry, index and signature of a folder, or of a copy of one; prints JSON.
+    Verify(Verify),
+}
+
+/// Which folder, and whose.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Folder of the log (`audit` in the data directory); nothing may write to it meanwhile.
+    #[arg(long, value_name = "FOLDER")]
+    log: PathBuf,
+    /// The log's public key, as `/log/key` shows it.
+    #[arg(long, value_name = "KEY")]
+    verifier_key: String,
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// A key that is none, or the first damage.
+pub fn run(command: &AuditCommand) -> Result<Value, Fault> {
+    let AuditCommand::Verify(Verify { log, verifier_key }) = command;
+    let key: VerifierKey = verifier_key
+        .trim()
+        .parse()
+        .map_err(|error| Fault::invalid(format!("--verifier-key: {error}")))?;
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let verified = dataos_audit::verify_directory(log, &key, Vec::new(), threads);
+    let summary = verified.map_err(|damage| {
+        let message = format!("the log in {} does NOT verify: {damage}", log.display());
+        Fault::new(FaultKind::Damaged, message)
+            .with_hint("keep the folder as it is, and restore a copy of before the damage")
+    })?;
+    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+    Ok(json!({
+        "size": summary.log.size,
+        "root": hex(&summary.log.root),
+        "batches": summary.log.batches,
+        "segments": summary.log.segments,
+        "bytes": summary.log.bytes,
+        "sealed_files": summary.packs,
+        "sealed_entries": summary.sealed,
+        "sealed_bytes": summary.sealed_bytes,
+        "torn": summary.log.torn.map(|torn| torn.to_string()),
+    }))
+}
