@@ -35,8 +35,8 @@ permit (
 unless { resource in DataOS::Column::"system:log/audit/facts" };
 "#;
 
-fn person(server: &Server, admin: &Ctl, name: &str, tag: &str) -> Ctl {
-    let command = ["user", "create", "--id", name, "--tag", tag];
+fn person(server: &Server, admin: &Ctl, name: &str, given: [&str; 2]) -> Ctl {
+    let command = [["user", "create"], ["--id", name], given].concat();
     let variables = [("DATAOS_NEW_PASSWORD", PASSWORD)];
     let printed = admin.run_with(&command, &variables, "").unwrap();
     assert_eq!(printed.code, 0, "{}", printed.stderr);
@@ -47,8 +47,8 @@ fn person(server: &Server, admin: &Ctl, name: &str, tag: &str) -> Ctl {
 fn the_log_is_searched_followed_and_queried_under_policies() {
     let server = Server::start(&Options::default()).unwrap();
     let admin = Ctl::login(&server, "admin", &server.first_password().unwrap()).unwrap();
-    let eve = person(&server, &admin, "eve", "roles:id:auditor");
-    let ana = person(&server, &admin, "ana", "users:dataos:analyst");
+    let eve = person(&server, &admin, "eve", ["--role", "auditor"]);
+    let ana = person(&server, &admin, "ana", ["--tag", "users:dataos:analyst"]);
 
     let bearer = format!("Authorization: Bearer {}", ana.key().unwrap());
     let parent = format!("traceparent: 00-{TRACE}-00f067aa0ba902b7-01");
@@ -87,7 +87,8 @@ fn the_log_is_searched_followed_and_queried_under_policies() {
         total,
         "{counted:#}"
     );
-    let denied = admin.run(&["query", sql]).unwrap();
+    let adam = person(&server, &admin, "adam", ["--role", "admin"]);
+    let denied = adam.run(&["query", sql]).unwrap();
     assert_eq!(
         denied.code, 3,
         "administrators do not check themselves: {}",
@@ -95,7 +96,7 @@ fn the_log_is_searched_followed_and_queried_under_policies() {
     );
     assert_eq!(ana.run(&["query", sql]).unwrap().code, 3);
 
-    let put = ["policy", "put", "own-rows.cedar", "-f", "-"];
+    let put = ["policy", "put", "own-rows", "-f", "-"];
     let printed = admin.run_with(&put, &[], OWN_ROWS).unwrap();
     assert_eq!(printed.code, 0, "{}", printed.stderr);
     let sql = "SELECT DISTINCT principal FROM system.audit";

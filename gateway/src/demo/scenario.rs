@@ -103,7 +103,8 @@ impl Stage<'_> {
             })
             .collect();
         screen.line(&format!("   catalog: {}", names.join(", ")));
-        screen.check("both depots were scanned: 9 datasets", names.len() == 9);
+        let own = names.iter().filter(|name| !name.starts_with("system."));
+        screen.check("both depots were scanned: 9 datasets", own.count() == 9);
         for (column, tag) in TAGS {
             let body = json!({"column": column, "tags": [tag]});
             let tagged = admin
