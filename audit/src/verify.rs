@@ -296,13 +296,7 @@ fn stand_on(packs: &[Proven], firsts: &[u64], start: u64) -> Result<Base, Damage
         let expected = base.roots.len() as u64 * TILE;
         let name = file_name(*first);
         if *first != expected {
-            let found = *first;
-            return Err(at(
-                &name,
-                0,
-                expected,
-                DamageKind::Index { expected, found },
-            ));
+            return Err(missing(expected, *first));
         }
         if pack.first_time_ms < last_time_ms {
             return Err(at(&name, 0, *first, DamageKind::Time));

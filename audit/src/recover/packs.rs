@@ -8,7 +8,7 @@ use dataos_model::fault::Fault;
 use dataos_proof::{
     Digest,
     checkpoint::Checkpoint,
-    frame::segment_first,
+    frame::{segment_first, segment_name},
     note::SignerKey,
     tile::{LeafTile, TileTree},
     tree::Frontier,
@@ -87,7 +87,7 @@ pub(super) fn load(
     let (mut packs, mut next) = (Vec::new(), 0);
     for first in firsts {
         if first != next {
-            return Err(gap(path, next, first));
+            return Err(gap(path, &file_name(first), next, first));
         }
         let is_covered = first >= start;
         let pack = pack::open(path, first, &note, disk);
@@ -110,7 +110,7 @@ pub(super) fn load(
         }
     }
     if next < start {
-        return Err(gap(path, next, start));
+        return Err(gap(path, &segment_name(start), next, start));
     }
     let base = stand_on(path, packs, start)?;
     match known {
@@ -282,9 +282,11 @@ fn compare(view: &View, pack: &Pack, roots: &[Digest]) -> Result<(), BadPack> {
     }
 }
 
-fn gap(path: &Path, expected: u64, found: u64) -> Fault {
+/// `file` begins with entry `found`.
+fn gap(path: &Path, file: &str, expected: u64, found: u64) -> Fault {
     damaged(format!(
-        "the audit log in {} is damaged: entries {expected} to {} are in no file; {} is missing",
+        "the audit log in {} is damaged: {file}, offset 0, entry {expected}: entries {expected} to {} \
+         are in no file; {} is missing",
         path.display(),
         found.saturating_sub(1),
         file_name(expected)
