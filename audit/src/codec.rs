@@ -3,18 +3,16 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use dataos_model::{
-    clock::Timestamp,
     decision::Effect,
     fault::{Fault, FaultKind},
-    hash::Hash,
-    record::{Entry, EntryKind, RecordQuery, StoredEntry},
+    record::{Entry, EntryKind, RecordQuery},
 };
 use dataos_proof::{
-    entry::{self as leaf, EntryError, Salt, details_hash},
+    entry::{EntryError, Salt, details_hash},
     frame::{DETAILS_BYTES_MAX, EntryFrame, FRAME_HEADER_BYTES},
 };
 
-use crate::{details, row::Row};
+use crate::row::Row;
 
 /// An entry ready for the committer, which still has to set the time.
 #[derive(Debug)]
@@ -56,11 +54,12 @@ pub(crate) fn prepare(entry: &Entry) -> Result<Prepared, Fault> {
         EntryError::TooLong { .. } => too_large(error.to_string()),
         _ => Fault::invalid(format!("the audit entry cannot be written: {error}")),
     })?;
+    let terms = terms(&row);
     Ok(Prepared {
         entry: bytes,
         salt,
         details,
-        terms: terms(entry),
+        terms,
     })
 }
 
@@ -69,31 +68,15 @@ fn too_large(why: String) -> Fault {
     Fault::new(FaultKind::TooLarge, message).with_reason("audit_entry_too_large")
 }
 
-/// The entry in a frame.
-pub(crate) fn read(frame: &EntryFrame<'_>) -> Result<StoredEntry, String> {
-    let decoded = leaf::Entry::decode(frame.entry).map_err(|error| error.to_string())?;
-    if details_hash(frame.salt, frame.details) != decoded.details_hash {
-        return Err("the details do not match their hash in the entry".to_owned());
+/// The entry in a frame, if its details are those that it commits to.
+pub(crate) fn read<'a>(frame: &EntryFrame<'a>) -> Result<Row<'a>, String> {
+    let row = Row::of_frame(frame)?;
+    let (_, committed) = frame.entry.split_last_chunk().unwrap_or((&[], &[0; 32]));
+    if details_hash(frame.salt, frame.details) == *committed {
+        Ok(row)
+    } else {
+        Err("the details do not match their hash in the entry".to_owned())
     }
-    let header = decoded.header;
-    let code = usize::from(header.kind.0);
-    let kind = EntryKind::ALL
-        .get(code)
-        .ok_or_else(|| format!("entry {} is not known", header.kind))?;
-    let mut entry = Entry::new(*kind, header.request_id);
-    entry.effect = header.effect.map(|effect| match effect {
-        leaf::Effect::Allow => Effect::Allow,
-        leaf::Effect::Deny => Effect::Deny,
-    });
-    entry.action = header.action;
-    entry.request_digest = Hash(header.request_digest);
-    entry.policy_set = Hash(header.policy_set);
-    details::decode(frame.details, &mut entry).map_err(|error| error.to_string())?;
-    Ok(StoredEntry {
-        index: frame.index,
-        time: Timestamp(header.time_ms),
-        entry,
-    })
 }
 
 /// The code of a kind: its position among all.
@@ -140,28 +123,26 @@ pub(crate) fn id_of(uid: &str) -> Option<&str> {
 }
 
 /// Every term of an entry.
-pub(crate) fn terms(entry: &Entry) -> Vec<u64> {
+pub(crate) fn terms(row: &Row<'_>) -> Vec<u64> {
+    let details = &row.details;
     let mut terms = vec![
-        term(Field::Kind, entry.kind.name()),
-        term(Field::Action, &entry.action),
-        term(Field::RequestId, &entry.request_id),
-        term(Field::Principal, &entry.principal),
-        term(Field::Resource, &entry.resource),
+        term(Field::Kind, row.kind.name()),
+        term(Field::Action, row.action),
+        term(Field::RequestId, row.request_id),
+        term(Field::Principal, details.principal),
+        term(Field::Resource, details.resource),
     ];
+    let effect = row.effect.map(effect_name);
+    terms.extend(effect.map(|effect| term(Field::Effect, effect)));
+    terms.extend(id_of(details.principal).map(|id| term(Field::Principal, id)));
+    terms.extend(id_of(details.resource).map(|id| term(Field::Resource, id)));
     terms.extend(
-        entry
-            .effect
-            .map(|effect| term(Field::Effect, effect_name(effect))),
-    );
-    terms.extend(id_of(&entry.principal).map(|id| term(Field::Principal, id)));
-    terms.extend(id_of(&entry.resource).map(|id| term(Field::Resource, id)));
-    terms.extend(
-        entry
+        details
             .policies
             .iter()
             .map(|policy| term(Field::Policy, policy)),
     );
-    let trace = entry.facts.get(TRACE_FACT);
+    let trace = row.fact(TRACE_FACT);
     terms.extend(trace.map(|trace| term(Field::Trace, trace)));
     terms
 }

@@ -12,9 +12,7 @@
 //! | 1, 8 | 1 and the index of the entry that this one completes, or 0 alone |
 //! | 2, (text, text) x n | number of facts; names ascend, each with its value |
 
-use std::collections::BTreeMap;
-
-use dataos_model::{hash::Hash, record::Entry};
+use dataos_model::record::Entry;
 
 /// The version that this module writes and reads.
 const VERSION: u8 = 1;
@@ -39,7 +37,7 @@ pub(crate) enum DetailsError {
 pub(crate) struct TooMany;
 
 /// The texts and hashes that details are made of, wherever they are kept.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Details<'a> {
     pub(crate) entities: &'a [u8; 32],
     pub(crate) principal: &'a str,
@@ -67,6 +65,37 @@ impl<'a> Details<'a> {
                 .map(|(name, value)| (name.as_str(), value.as_str()))
                 .collect(),
         }
+    }
+
+    /// The details that have exactly these bytes.
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, DetailsError> {
+        match bytes.first() {
+            Some(&VERSION) => {}
+            Some(version) => return Err(DetailsError::Version(*version)),
+            None => return Err(DetailsError::Malformed),
+        }
+        Self::read(bytes.get(1..).unwrap_or_default()).ok_or(DetailsError::Malformed)
+    }
+
+    fn read(bytes: &'a [u8]) -> Option<Self> {
+        let mut rest = bytes;
+        let (entities, tail) = rest.split_first_chunk()?;
+        rest = tail;
+        let details = Self {
+            entities,
+            principal: text(&mut rest)?,
+            resource: text(&mut rest)?,
+            reason: text(&mut rest)?,
+            policies: texts(&mut rest)?,
+            obligations: texts(&mut rest)?,
+            completes: match array::<1>(&mut rest)? {
+                [0] => None,
+                [1] => Some(u64::from_be_bytes(array(&mut rest)?)),
+                _ => return None,
+            },
+            facts: facts(&mut rest)?,
+        };
+        rest.is_empty().then_some(details)
     }
 
     /// The details as bytes.
@@ -97,44 +126,6 @@ impl<'a> Details<'a> {
     }
 }
 
-/// Fills the fields of `entry` that lie in the details.
-pub(crate) fn decode(bytes: &[u8], entry: &mut Entry) -> Result<(), DetailsError> {
-    match bytes.first() {
-        Some(&VERSION) => {}
-        Some(version) => return Err(DetailsError::Version(*version)),
-        None => return Err(DetailsError::Malformed),
-    }
-    read(bytes.get(1..).unwrap_or_default(), entry).ok_or(DetailsError::Malformed)
-}
-
-fn read(bytes: &[u8], entry: &mut Entry) -> Option<()> {
-    let mut rest = bytes;
-    entry.entities = Hash(array(&mut rest)?);
-    entry.principal = text(&mut rest)?;
-    entry.resource = text(&mut rest)?;
-    entry.reason = text(&mut rest)?;
-    entry.policies = texts(&mut rest)?;
-    entry.obligations = texts(&mut rest)?;
-    entry.completes = match array::<1>(&mut rest)? {
-        [0] => None,
-        [1] => Some(u64::from_be_bytes(array(&mut rest)?)),
-        _ => return None,
-    };
-    let mut facts = BTreeMap::new();
-    for _ in 0..u16::from_be_bytes(array(&mut rest)?) {
-        let name = text(&mut rest)?;
-        if facts
-            .last_key_value()
-            .is_some_and(|(last, _)| *last >= name)
-        {
-            return None;
-        }
-        facts.insert(name, text(&mut rest)?);
-    }
-    entry.facts = facts;
-    rest.is_empty().then_some(())
-}
-
 fn put(out: &mut Vec<u8>, text: &str) {
     // A text that does not fit u32 does not fit an entry either: the caller checks the total.
     out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
@@ -152,22 +143,34 @@ fn array<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     Some(*head)
 }
 
-fn text(rest: &mut &[u8]) -> Option<String> {
+fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     let length = usize::try_from(u32::from_be_bytes(array(rest)?)).ok()?;
     let (head, tail) = rest.split_at_checked(length)?;
     *rest = tail;
-    String::from_utf8(head.to_vec()).ok()
+    std::str::from_utf8(head).ok()
 }
 
-fn texts(rest: &mut &[u8]) -> Option<Vec<String>> {
+fn texts<'a>(rest: &mut &'a [u8]) -> Option<Vec<&'a str>> {
     // No capacity from the count: it is only believed as far as bytes follow.
     let count = u16::from_be_bytes(array(rest)?);
     (0..count).map(|_| text(rest)).collect()
 }
 
+fn facts<'a>(rest: &mut &'a [u8]) -> Option<Vec<(&'a str, &'a str)>> {
+    let mut facts: Vec<(&str, &str)> = Vec::new();
+    for _ in 0..u16::from_be_bytes(array(rest)?) {
+        let name = text(rest)?;
+        if facts.last().is_some_and(|(last, _)| *last >= name) {
+            return None;
+        }
+        facts.push((name, text(rest)?));
+    }
+    Some(facts)
+}
+
 #[cfg(test)]
 mod tests {
-    use dataos_model::record::EntryKind;
+    use dataos_model::{hash::Hash, record::EntryKind};
 
     use super::*;
 
@@ -187,19 +190,16 @@ mod tests {
     fn details_read_back_and_are_canonical() {
         let entry = example();
         let bytes = Details::of(&entry).encode().unwrap();
-        let mut read = Entry::new(EntryKind::Outcome, "request-1");
-        decode(&bytes, &mut read).unwrap();
-        assert_eq!(read, entry);
+        assert_eq!(Details::decode(&bytes), Ok(Details::of(&entry)));
         for length in 0..bytes.len() {
-            assert!(decode(&bytes[..length], &mut read).is_err(), "{length}");
+            assert!(Details::decode(&bytes[..length]).is_err(), "{length}");
         }
         for position in 0..bytes.len() {
             for change in [1, 2, 0x80, 0xff] {
                 let mut changed = bytes.clone();
                 changed[position] ^= change;
-                let mut read = Entry::new(EntryKind::Outcome, "request-1");
-                if decode(&changed, &mut read).is_ok() {
-                    assert_eq!(Details::of(&read).encode().unwrap(), changed);
+                if let Ok(read) = Details::decode(&changed) {
+                    assert_eq!(read.encode().unwrap(), changed);
                 }
             }
         }
@@ -209,8 +209,7 @@ mod tests {
     fn later_versions_and_long_lists_are_refused() {
         let mut bytes = Details::of(&example()).encode().unwrap();
         bytes[0] = 2;
-        let mut read = example();
-        assert_eq!(decode(&bytes, &mut read), Err(DetailsError::Version(2)));
+        assert_eq!(Details::decode(&bytes), Err(DetailsError::Version(2)));
         let mut entry = example();
         entry.policies = vec![String::new(); 70_000];
         assert_eq!(Details::of(&entry).encode(), Err(TooMany));

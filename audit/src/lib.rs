@@ -19,7 +19,7 @@
 //! ([`sealed`]). Reading is the same before and after: a search looks through the tail, then through
 //! the packs, newest first ([`search`]); what a pack returns is proven against the tree like the rest.
 //!
-//! Memory: for entries that are not sealed, 32.2 bytes of hashes, 12 bytes of position and 4.2 bytes
+//! Memory: for entries that are not sealed, 32.2 bytes of hashes, 12 bytes of position and 8.2 bytes
 //! of search filter each; for sealed ones 0.2 bytes each. The entries themselves stay on disk. The
 //! sealer holds about 100 MB while it works on a pack of 2^20 entries.
 //!

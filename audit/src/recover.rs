@@ -23,6 +23,7 @@ use crate::{
     codec,
     directory::{Directory, sync_directory},
     disk::Disk,
+    row::Row,
     segment::{ActiveSegment, create_first},
     spare::SPARE_NAME,
     view::{Newest, View},
@@ -151,7 +152,7 @@ fn scan(
     base: Base,
 ) -> Result<Scanned, Fault> {
     let path = directory.path();
-    let start = base.frontier.size();
+    let (start, sealed) = (base.frontier.size(), base.standing());
     let mut view = View::new(empty_checkpoint(key), &base.roots, &base.leaves);
     let known = known
         .into_iter()
@@ -165,7 +166,7 @@ fn scan(
         view.add_segment(&name);
         let mut unreadable = None;
         let visit = &mut |batch: &WholeBatch<'_>| {
-            if let Err(error) = show(&mut view, batch) {
+            if let Err(error) = show(&mut view, batch, sealed) {
                 unreadable.get_or_insert(error);
             }
         };
@@ -196,17 +197,23 @@ fn scan(
 }
 
 /// Adds a batch that was proven to what readers see.
-fn show(view: &mut View, batch: &WholeBatch<'_>) -> Result<(), Fault> {
+fn show(view: &mut View, batch: &WholeBatch<'_>, sealed: u64) -> Result<(), Fault> {
     for placed in batch.entries {
-        let stored = codec::read(&placed.frame).map_err(|why| {
-            let message = format!("{}, entry {}: {why}", batch.file, placed.frame.index);
+        // What is sealed needs no places or terms: it is looked for in the packs.
+        let index = placed.frame.index;
+        if index < sealed {
+            view.push(placed.leaf, i64::MIN, (0, 0), &[]);
+            continue;
+        }
+        let row = Row::of_frame(&placed.frame).map_err(|why| {
+            let message = format!("{}, entry {}: {why}", batch.file, index);
             let hint = "start it with the version that wrote it, or a later one";
             Fault::new(FaultKind::Unsupported, message).with_hint(hint)
         })?;
-        let terms = codec::terms(&stored.entry);
+        let terms = codec::terms(&row);
         view.push(
             placed.leaf,
-            stored.time.0,
+            row.time_ms,
             (placed.offset, placed.length),
             &terms,
         );

@@ -6,7 +6,10 @@ use dataos_model::{
     hash::Hash,
     record::{Entry, EntryKind, StoredEntry},
 };
-use dataos_proof::entry::{self as leaf, EntryError, Header, Kind, Salt, details_hash};
+use dataos_proof::{
+    entry::{self as leaf, EntryError, EntryRef, Kind, Salt, details_hash},
+    frame::EntryFrame,
+};
 
 use crate::{codec::kind_code, details::Details};
 
@@ -41,24 +44,41 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// The entry in a frame, whose details may or may not be those that it commits to.
+    pub(crate) fn of_frame(frame: &EntryFrame<'a>) -> Result<Self, String> {
+        let entry = EntryRef::decode(frame.entry).map_err(|error| error.to_string())?;
+        let kind = EntryKind::ALL.get(usize::from(entry.kind.0));
+        Ok(Self {
+            index: frame.index,
+            time_ms: entry.time_ms,
+            kind: *kind.ok_or_else(|| format!("entry {} is not known", entry.kind))?,
+            request_id: entry.request_id,
+            effect: entry.effect.map(|effect| match effect {
+                leaf::Effect::Allow => Effect::Allow,
+                leaf::Effect::Deny => Effect::Deny,
+            }),
+            action: entry.action,
+            request_digest: entry.request_digest,
+            policy_set: entry.policy_set,
+            salt: frame.salt,
+            details: Details::decode(frame.details).map_err(|error| error.to_string())?,
+        })
+    }
+
     /// The canonical bytes of the entry, given its details as bytes.
     pub(crate) fn canonical(&self, details: &[u8]) -> Result<Vec<u8>, EntryError> {
-        let header = Header {
+        EntryRef {
             kind: Kind(kind_code(self.kind)),
             time_ms: self.time_ms,
-            request_id: self.request_id.to_owned(),
+            request_id: self.request_id,
             effect: self.effect.map(|effect| match effect {
                 Effect::Allow => leaf::Effect::Allow,
                 Effect::Deny => leaf::Effect::Deny,
             }),
-            action: self.action.to_owned(),
-            request_digest: *self.request_digest,
-            policy_set: *self.policy_set,
-        };
-        let details_hash = details_hash(self.salt, details);
-        leaf::Entry {
-            header,
-            details_hash,
+            action: self.action,
+            request_digest: self.request_digest,
+            policy_set: self.policy_set,
+            details_hash: &details_hash(self.salt, details),
         }
         .encode()
     }

@@ -17,7 +17,7 @@ pub(crate) mod columns;
 pub(crate) mod file;
 pub(crate) mod index;
 pub(crate) mod pack;
-mod postings;
+pub(crate) mod postings;
 pub(crate) mod seal;
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ use dataos_model::{
 };
 use dataos_proof::{
     Digest,
-    entry::Salt,
     frame::{self, EntryFrame, Frame},
     tile::{LeafTile, TILE_WIDTH, TilePath},
     tree::leaf_hash,
@@ -34,9 +33,6 @@ mod summary;
 /// Most entries that one search reads; a page that hits this is short, and has a cursor.
 const SEARCH_ENTRIES_MAX: usize = 250_000;
 
-/// Nothing that is searched depends on the salt.
-const NO_SALT: Salt = [0; 16];
-
 /// What reading needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
@@ -49,13 +45,6 @@ pub(crate) struct Reader {
 /// The segment that was read last, kept open.
 #[derive(Debug, Default)]
 struct OpenSegment(Option<(u32, String, File)>);
-
-/// An entry with the salt of its details.
-#[derive(Debug)]
-pub(crate) struct SaltedEntry {
-    pub(crate) stored: StoredEntry,
-    pub(crate) salt: Salt,
-}
 
 /// Where an entry was found.
 enum Found<T> {
@@ -131,16 +120,18 @@ impl Reader {
             match self.with_view(|view| view.next(before, &terms, from, to)) {
                 Next::End => return Ok(None),
                 Next::Tail(block) => {
-                    let stored = match self.block(&block, before, &mut open, codec::read) {
+                    let read = &mut |frame: &EntryFrame<'_>| {
+                        let row = codec::read(frame)?;
+                        Ok(codec::matches(query, &row).then(|| row.stored()))
+                    };
+                    let stored = match self.block(&block, before, &mut open, read) {
                         Ok(stored) => stored,
                         Err(BlockError::Moved) => continue,
                         Err(BlockError::Fault(fault)) => return Err(fault),
                     };
-                    for stored in stored.into_iter().rev() {
+                    for stored in stored.into_iter().rev().flatten() {
                         let index = stored.index;
-                        let (entry, time_ms) = (&stored.entry, stored.time.0);
-                        let row = Row::of(entry, index, time_ms, &NO_SALT);
-                        if codec::matches(query, &row) && !take(stored) {
+                        if !take(stored) {
                             return Ok(more(index));
                         }
                     }
@@ -161,7 +152,7 @@ impl Reader {
 
     /// One entry.
     pub(crate) fn get(&self, index: u64) -> Result<StoredEntry, Fault> {
-        match self.find(index, codec::read)? {
+        match self.find(index, &mut |frame| Ok(codec::read(frame)?.stored()))? {
             Found::Unsealed(stored) => Ok(stored),
             Found::Sealed(tile) => self.row(&tile, index, |row| Ok(row.stored())),
         }
@@ -169,7 +160,7 @@ impl Reader {
 
     /// The canonical bytes of one entry, whose hash is its leaf; and the leaf's tile if it is sealed.
     pub(crate) fn canonical(&self, index: u64) -> Result<(Vec<u8>, Option<LeafTile>), Fault> {
-        match self.find(index, |frame| Ok(frame.entry.to_vec()))? {
+        match self.find(index, &mut |frame| Ok(frame.entry.to_vec()))? {
             Found::Unsealed(canonical) => Ok((canonical, None)),
             Found::Sealed(tile) => {
                 let canonical = self.row(&tile, index, |row| row.leaf())?;
@@ -212,16 +203,18 @@ impl Reader {
         Ok(self.with_view(|view| view.tree.with(&given).tile(path)))
     }
 
-    /// The 256 entries from `start` on, which is a multiple of 256, while they are not sealed.
-    pub(crate) fn unsealed_block(&self, start: u64) -> Result<Vec<SaltedEntry>, Fault> {
+    /// Hands the 256 entries from `start` on, which is a multiple of 256, to `take`, while they are
+    /// not sealed. Returns how many there were.
+    pub(crate) fn unsealed_block(
+        &self,
+        start: u64,
+        take: &mut dyn FnMut(&Row<'_>) -> Result<(), String>,
+    ) -> Result<usize, Fault> {
         let block = self.with_view(|view| view.block_of(start));
         let block = block.ok_or_else(|| self.missing(start))?;
-        let read = |frame: &EntryFrame<'_>| {
-            let (stored, salt) = (codec::read(frame)?, *frame.salt);
-            Ok(SaltedEntry { stored, salt })
-        };
+        let read = &mut |frame: &EntryFrame<'_>| take(&codec::read(frame)?);
         match self.block(&block, u64::MAX, &mut OpenSegment::default(), read) {
-            Ok(entries) => Ok(entries),
+            Ok(entries) => Ok(entries.len()),
             Err(BlockError::Moved) => Err(self.missing(start)),
             Err(BlockError::Fault(fault)) => Err(fault),
         }
@@ -232,7 +225,7 @@ impl Reader {
         Fault::not_found(format!("the log has {size} entries; there is no {index}"))
     }
 
-    fn find<T>(&self, index: u64, read: ReadFrame<T>) -> Result<Found<T>, Fault> {
+    fn find<T>(&self, index: u64, read: ReadFrame<'_, T>) -> Result<Found<T>, Fault> {
         loop {
             let (pack, block) = self.with_view(|view| {
                 let block = view.block_of(index).filter(|_| index < view.tree.size());
@@ -265,7 +258,7 @@ impl Reader {
         block: &BlockCopy,
         before: u64,
         open: &mut OpenSegment,
-        read: ReadFrame<T>,
+        read: ReadFrame<'_, T>,
     ) -> Result<Vec<T>, BlockError> {
         let all = (block.first..before).zip(block.places.iter().zip(&block.leaves));
         let all: Vec<(u64, (&Place, &Digest))> = all.collect();
@@ -338,10 +331,10 @@ fn damaged(message: String) -> Fault {
 }
 
 /// What is wanted of an entry.
-type ReadFrame<T> = fn(&EntryFrame<'_>) -> Result<T, String>;
+type ReadFrame<'r, T> = &'r mut dyn FnMut(&EntryFrame<'_>) -> Result<T, String>;
 
 /// The entry in a frame, if it is the one that the tree holds.
-fn entry<T>(bytes: &[u8], index: u64, leaf: &Digest, read: ReadFrame<T>) -> Result<T, String> {
+fn entry<T>(bytes: &[u8], index: u64, leaf: &Digest, read: ReadFrame<'_, T>) -> Result<T, String> {
     match frame::read(bytes) {
         Ok(Some((Frame::Entry(frame), _))) => {
             if frame.index != index || leaf_hash(frame.entry) != *leaf {

@@ -17,8 +17,8 @@ use crate::sealed::pack::Pack;
 pub(crate) const BLOCK_ENTRIES: usize = 256;
 
 /// Words of 64 bits in the filter of a block. With a few hundred distinct terms, as requests have,
-/// fewer than one block in a thousand is read in vain; with nine of them in each entry, one in five.
-const FILTER_WORDS: usize = 128;
+/// fewer than one block in ten thousand is read in vain; with nine of them in each entry, one in 25.
+const FILTER_WORDS: usize = 256;
 
 /// Where an entry lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -81,6 +81,28 @@ pub struct Entry {
     pub details_hash: Digest,
 }
 
+/// What the tree covers, in borrowed pieces: millions of entries are read and written without a copy
+/// of their texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryRef<'a> {
+    /// See [`Header::kind`], as for all fields but the last.
+    pub kind: Kind,
+    /// See there.
+    pub time_ms: i64,
+    /// See there.
+    pub request_id: &'a str,
+    /// See there.
+    pub effect: Option<Effect>,
+    /// See there.
+    pub action: &'a str,
+    /// See there.
+    pub request_digest: &'a Digest,
+    /// See there.
+    pub policy_set: &'a Digest,
+    /// See [`Entry::details_hash`].
+    pub details_hash: &'a Digest,
+}
+
 /// Why bytes are not an entry, or an entry has no bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
@@ -168,26 +190,17 @@ impl Entry {
     /// A text over its bound or with a control character.
     pub fn encode(&self) -> Result<Vec<u8>, EntryError> {
         let header = &self.header;
-        let mut bytes = Vec::with_capacity(ENTRY_BYTES_MAX);
-        bytes.push(VERSION);
-        bytes.push(header.kind.0);
-        bytes.extend_from_slice(&header.time_ms.to_be_bytes());
-        put_text(
-            &mut bytes,
-            "request id",
-            &header.request_id,
-            REQUEST_ID_BYTES_MAX,
-        )?;
-        bytes.push(match header.effect {
-            None => 0,
-            Some(Effect::Allow) => 1,
-            Some(Effect::Deny) => 2,
-        });
-        put_text(&mut bytes, "action", &header.action, ACTION_BYTES_MAX)?;
-        bytes.extend_from_slice(&header.request_digest);
-        bytes.extend_from_slice(&header.policy_set);
-        bytes.extend_from_slice(&self.details_hash);
-        Ok(bytes)
+        EntryRef {
+            kind: header.kind,
+            time_ms: header.time_ms,
+            request_id: &header.request_id,
+            effect: header.effect,
+            action: &header.action,
+            request_digest: &header.request_digest,
+            policy_set: &header.policy_set,
+            details_hash: &self.details_hash,
+        }
+        .encode()
     }
 
     /// The entry that has exactly these canonical bytes.
@@ -195,40 +208,85 @@ impl Entry {
     /// # Errors
     /// Anything that [`Entry::encode`] cannot have written.
     pub fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
+        EntryRef::decode(bytes).map(EntryRef::to_owned)
+    }
+}
+
+impl<'a> EntryRef<'a> {
+    /// The canonical bytes.
+    ///
+    /// # Errors
+    /// A text over its bound or with a control character.
+    pub fn encode(self) -> Result<Vec<u8>, EntryError> {
+        let mut bytes = Vec::with_capacity(ENTRY_BYTES_MAX);
+        bytes.push(VERSION);
+        bytes.push(self.kind.0);
+        bytes.extend_from_slice(&self.time_ms.to_be_bytes());
+        put_text(
+            &mut bytes,
+            "request id",
+            self.request_id,
+            REQUEST_ID_BYTES_MAX,
+        )?;
+        bytes.push(match self.effect {
+            None => 0,
+            Some(Effect::Allow) => 1,
+            Some(Effect::Deny) => 2,
+        });
+        put_text(&mut bytes, "action", self.action, ACTION_BYTES_MAX)?;
+        bytes.extend_from_slice(self.request_digest);
+        bytes.extend_from_slice(self.policy_set);
+        bytes.extend_from_slice(self.details_hash);
+        Ok(bytes)
+    }
+
+    /// The entry that has exactly these canonical bytes.
+    ///
+    /// # Errors
+    /// Anything that [`EntryRef::encode`] cannot have written.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, EntryError> {
         let mut cursor = Cursor::new(bytes);
         match cursor.u8().ok_or(EntryError::Short("version"))? {
             VERSION => {}
             version => return Err(EntryError::Version(version)),
         }
-        let kind = Kind(cursor.u8().ok_or(EntryError::Short("kind"))?);
-        let time_ms = cursor.i64().ok_or(EntryError::Short("time"))?;
-        let request_id = take_text(&mut cursor, "request id", REQUEST_ID_BYTES_MAX)?;
-        let effect = match cursor.u8().ok_or(EntryError::Short("effect"))? {
-            0 => None,
-            1 => Some(Effect::Allow),
-            2 => Some(Effect::Deny),
-            code => return Err(EntryError::Effect(code)),
+        let short = EntryError::Short;
+        let entry = Self {
+            kind: Kind(cursor.u8().ok_or(short("kind"))?),
+            time_ms: cursor.i64().ok_or(short("time"))?,
+            request_id: take_text(&mut cursor, "request id", REQUEST_ID_BYTES_MAX)?,
+            effect: match cursor.u8().ok_or(short("effect"))? {
+                0 => None,
+                1 => Some(Effect::Allow),
+                2 => Some(Effect::Deny),
+                code => return Err(EntryError::Effect(code)),
+            },
+            action: take_text(&mut cursor, "action", ACTION_BYTES_MAX)?,
+            request_digest: cursor.array_ref().ok_or(short("request digest"))?,
+            policy_set: cursor.array_ref().ok_or(short("policy set"))?,
+            details_hash: cursor.array_ref().ok_or(short("details hash"))?,
         };
-        let action = take_text(&mut cursor, "action", ACTION_BYTES_MAX)?;
-        let request_digest = cursor.array().ok_or(EntryError::Short("request digest"))?;
-        let policy_set = cursor.array().ok_or(EntryError::Short("policy set"))?;
-        let details_hash = cursor.array().ok_or(EntryError::Short("details hash"))?;
-        if !cursor.is_empty() {
-            return Err(EntryError::Trailing(cursor.rest().len()));
+        if cursor.is_empty() {
+            Ok(entry)
+        } else {
+            Err(EntryError::Trailing(cursor.rest().len()))
         }
-        let header = Header {
-            kind,
-            time_ms,
-            request_id,
-            effect,
-            action,
-            request_digest,
-            policy_set,
-        };
-        Ok(Self {
-            header,
-            details_hash,
-        })
+    }
+
+    /// A copy of its own.
+    pub fn to_owned(self) -> Entry {
+        Entry {
+            header: Header {
+                kind: self.kind,
+                time_ms: self.time_ms,
+                request_id: self.request_id.to_owned(),
+                effect: self.effect,
+                action: self.action.to_owned(),
+                request_digest: *self.request_digest,
+                policy_set: *self.policy_set,
+            },
+            details_hash: *self.details_hash,
+        }
     }
 }
 
@@ -250,7 +308,8 @@ pub fn details_hash(salt: &Salt, details: &[u8]) -> Digest {
 }
 
 fn check_text(field: &'static str, text: &str, max: usize) -> Result<u8, EntryError> {
-    if text.chars().any(char::is_control) {
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if !is_plain && text.chars().any(char::is_control) {
         return Err(EntryError::Text(field));
     }
     let too_long = EntryError::TooLong {
@@ -275,18 +334,18 @@ fn put_text(
     Ok(())
 }
 
-fn take_text(
-    cursor: &mut Cursor<'_>,
+fn take_text<'a>(
+    cursor: &mut Cursor<'a>,
     field: &'static str,
     max: usize,
-) -> Result<String, EntryError> {
+) -> Result<&'a str, EntryError> {
     let length = cursor.u8().ok_or(EntryError::Short(field))?;
     let bytes = cursor
         .take(usize::from(length))
         .ok_or(EntryError::Short(field))?;
     let text = std::str::from_utf8(bytes).map_err(|_| EntryError::Text(field))?;
     check_text(field, text, max)?;
-    Ok(text.to_owned())
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::io::Read;
 use crate::{
     Digest,
     checkpoint::Checkpoint,
-    entry::{Entry, Kind, details_hash},
+    entry::{EntryRef, Kind, details_hash},
     frame::{self, BatchFrame, EntryFrame, FRAME_HEADER_BYTES, Frame, SEGMENT_HEADER_BYTES},
     note::VerifierKey,
     tree::{Frontier, leaf_hash},
@@ -377,10 +377,7 @@ impl<'k> Scanner<'k> {
 
     fn entry(&mut self, placed: &PlacedEntry<'_>, end: &BatchFrame<'_>) -> Result<(), DamageKind> {
         let frame = &placed.frame;
-        let Entry {
-            header,
-            details_hash: committed,
-        } = Entry::decode(frame.entry)?;
+        let header = EntryRef::decode(frame.entry)?;
         let is_in_order = self
             .summary
             .last_time_ms
@@ -388,7 +385,7 @@ impl<'k> Scanner<'k> {
         if header.time_ms != end.time_ms || !is_in_order {
             return Err(DamageKind::Time);
         }
-        if details_hash(frame.salt, frame.details) != committed {
+        if details_hash(frame.salt, frame.details) != *header.details_hash {
             return Err(DamageKind::Details);
         }
         self.frontier.push(placed.leaf);

@@ -23,6 +23,12 @@ impl<'a> Cursor<'a> {
         Some(*head)
     }
 
+    pub(crate) fn array_ref<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
+        let (head, tail) = self.rest.split_first_chunk::<N>()?;
+        self.rest = tail;
+        Some(head)
+    }
+
     pub(crate) fn u8(&mut self) -> Option<u8> {
         self.array::<1>().map(|[byte]| byte)
     }

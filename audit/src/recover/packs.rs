@@ -53,6 +53,16 @@ pub(super) struct Loaded {
     is_covered: bool,
 }
 
+impl Base {
+    /// Number of entries in packs that the log cannot do without: those that begin before the first
+    /// segment.
+    pub(super) fn standing(&self) -> u64 {
+        let needed = self.packs.iter().filter(|loaded| !loaded.is_covered);
+        let needed = needed.filter_map(|loaded| loaded.pack.as_ref().ok());
+        needed.map(|(pack, _)| pack.end()).max().unwrap_or(0)
+    }
+}
+
 /// Opens all packs, and removes what a crash of the sealer left.
 pub(super) fn load(
     directory: &Directory,

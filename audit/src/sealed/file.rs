@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Write},
+    num::NonZeroU64,
     ops::Range,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -282,7 +283,6 @@ impl SealedFile {
         if range.is_empty() || range.end > end {
             return Err("there is no such row".to_owned());
         }
-        self.will_need(group);
         let wanted = (range.end - range.start) as usize;
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
             self.file.clone(),
@@ -307,21 +307,44 @@ impl SealedFile {
         Ok(batch)
     }
 
-    /// The pages of a block lie all over their row group: the system reads it ahead in one piece.
-    fn will_need(&self, group: usize) {
-        let group = self.metadata.metadata().row_groups().get(group);
-        let ranges = group.map(|group| group.columns().iter().map(|chunk| chunk.byte_range()));
-        let ranges = ranges.into_iter().flatten();
-        let ends = ranges.fold((u64::MAX, 0), |(low, high), (start, length)| {
-            (low.min(start), high.max(start.saturating_add(length)))
-        });
-        if let Some(length) = ends
-            .1
-            .checked_sub(ends.0)
-            .and_then(std::num::NonZeroU64::new)
-        {
-            // Advice alone: reading works without it.
-            let _ = fadvise(&*self.file.file, ends.0, Some(length), Advice::WillNeed);
+    /// Asks the system to read the pages of a block ahead, all at a time: they lie all over their row
+    /// group. Advice alone: reading works without it.
+    pub(crate) fn will_need(&self, row: u32) {
+        let group = self
+            .starts
+            .partition_point(|start| *start <= row)
+            .saturating_sub(1);
+        let start = self.starts.get(group).copied().unwrap_or_default();
+        let first = i64::from((row - start) / BLOCK_ROWS * BLOCK_ROWS);
+        let rows = first..first + i64::from(BLOCK_ROWS);
+        let metadata = self.metadata.metadata();
+        let chunks = metadata
+            .row_groups()
+            .get(group)
+            .map(|group| group.columns());
+        let pages = metadata.offset_index().and_then(|index| index.get(group));
+        let columns = chunks.unwrap_or_default().iter();
+        for (chunk, pages) in columns.zip(pages.into_iter().flatten()) {
+            let pages = pages.page_locations();
+            let before = pages.partition_point(|page| page.first_row_index <= rows.start);
+            let end = pages.partition_point(|page| page.first_row_index < rows.end);
+            let wanted = pages.get(before.saturating_sub(1)..end).unwrap_or_default();
+            let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else {
+                continue;
+            };
+            let end = last.offset + i64::from(last.compressed_page_size);
+            self.advise(first.offset, end);
+            if let (Some(dictionary), Some(data)) = (chunk.dictionary_page_offset(), pages.first())
+            {
+                self.advise(dictionary, data.offset);
+            }
+        }
+    }
+
+    fn advise(&self, start: i64, end: i64) {
+        let length = u64::try_from(end.saturating_sub(start)).unwrap_or_default();
+        if let (Ok(start), Some(length)) = (u64::try_from(start), NonZeroU64::new(length)) {
+            let _ = fadvise(&*self.file.file, start, Some(length), Advice::WillNeed);
         }
     }
 

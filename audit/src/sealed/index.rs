@@ -29,7 +29,10 @@ use roaring::RoaringBitmap;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    BLOCK_ROWS, PACK_ENTRIES_MAX, TILE_ROWS, buckets, build::short_hash, bytes::Cursor, postings,
+    BLOCK_ROWS, PACK_ENTRIES_MAX, TILE_ROWS, buckets,
+    build::short_hash,
+    bytes::Cursor,
+    postings::{self, RowSet},
 };
 use crate::codec::id_of;
 
@@ -382,7 +385,7 @@ impl Index {
         for hash in hashes {
             let bucket = self.bucket(&self.term_directory, self.terms, hash)?;
             for term in self.read_terms(&bucket)?.iter().filter(|term| fits(term)) {
-                rows |= self.set(term, None)?;
+                rows |= self.set(term)?;
             }
         }
         Ok(rows)
@@ -394,35 +397,44 @@ impl Index {
         self.read_terms(&read(&file, self.terms, "the terms")?)
     }
 
-    /// The sets of all terms, in one read; see [`Index::set`].
+    /// The sets of all terms, in one read; see [`Index::count_in`].
     pub(crate) fn all_sets(&self) -> Result<Vec<u8>, IndexError> {
         let file = File::open(&self.path)?;
         read(&file, self.sets, "the sets")
     }
 
-    /// The rows of a term, from the sets if they were read.
-    pub(crate) fn set(
-        &self,
-        term: &Term,
-        sets: Option<&[u8]>,
-    ) -> Result<RoaringBitmap, IndexError> {
-        let damaged = IndexError::Damaged("the sets");
-        let rows = match (&term.set, sets) {
-            (Set::Inline(bytes), _) => postings::decode(bytes, self.count),
-            (Set::Apart(section), Some(sets)) => {
-                let start =
-                    usize::try_from(section.offset - self.sets.offset).unwrap_or(usize::MAX);
-                let length = usize::try_from(section.length).unwrap_or(usize::MAX);
-                let bytes = sets.get(start..).and_then(|rest| rest.get(..length));
-                bytes.and_then(|bytes| postings::decode(bytes, self.count))
-            }
-            (Set::Apart(section), None) => {
+    /// The rows of a term.
+    pub(crate) fn set(&self, term: &Term) -> Result<RoaringBitmap, IndexError> {
+        let rows = match &term.set {
+            Set::Inline(bytes) => postings::decode(bytes, self.count),
+            Set::Apart(section) => {
                 let file = File::open(&self.path)?;
                 postings::decode(&read(&file, *section, "a set")?, self.count)
             }
         };
         rows.filter(|rows| rows.len() == u64::from(term.count))
-            .ok_or(damaged)
+            .ok_or(IndexError::Damaged("a set"))
+    }
+
+    /// How many of these rows a term has; `sets` are [`Index::all_sets`].
+    pub(crate) fn count_in(
+        &self,
+        term: &Term,
+        rows: &RowSet,
+        sets: &[u8],
+    ) -> Result<u64, IndexError> {
+        let bytes = match &term.set {
+            Set::Inline(bytes) => Some(bytes.as_slice()),
+            Set::Apart(section) => {
+                let start = usize::try_from(section.offset - self.sets.offset).ok();
+                let length = usize::try_from(section.length).unwrap_or(usize::MAX);
+                let rest = start.and_then(|start| sets.get(start..));
+                rest.and_then(|rest| rest.get(..length))
+            }
+        };
+        bytes
+            .and_then(|bytes| rows.count_in(bytes))
+            .ok_or(IndexError::Damaged("the sets"))
     }
 
     fn bucket(

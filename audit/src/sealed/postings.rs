@@ -49,6 +49,43 @@ pub(crate) fn decode(bytes: &[u8], count: u32) -> Option<RoaringBitmap> {
     rows.max().is_none_or(|last| last < count).then_some(rows)
 }
 
+/// Rows in the two forms in which they are quickly compared with a set.
+#[derive(Debug)]
+pub(crate) struct RowSet {
+    pub(crate) rows: RoaringBitmap,
+    /// A bit for each row of the pack.
+    bits: Vec<u64>,
+}
+
+impl RowSet {
+    /// Rows of a pack of `count` entries.
+    pub(crate) fn new(rows: RoaringBitmap, count: u32) -> Self {
+        let mut bits = vec![0; count.div_ceil(64) as usize];
+        for row in &rows {
+            if let Some(word) = bits.get_mut((row / 64) as usize) {
+                *word |= 1 << (row % 64);
+            }
+        }
+        Self { rows, bits }
+    }
+
+    /// How many of the rows are in the set with these bytes.
+    pub(crate) fn count_in(&self, bytes: &[u8]) -> Option<u64> {
+        let (form, rest) = bytes.split_first()?;
+        if *form != GAPS {
+            let count = u32::try_from(self.bits.len() * 64).ok()?;
+            return Some(decode(bytes, count)?.intersection_len(&self.rows));
+        }
+        let (mut count, mut next, mut cursor) = (0, 0_u32, Cursor(rest));
+        while !cursor.is_empty() {
+            let row = next.checked_add(cursor.varint()?)?;
+            count += self.bits.get((row / 64) as usize)? >> (row % 64) & 1;
+            next = row.checked_add(1)?;
+        }
+        Some(count)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -61,6 +98,9 @@ mod tests {
             let mut rows: RoaringBitmap = rows.into_iter().collect();
             let bytes = encode(&mut rows);
             prop_assert_eq!(decode(&bytes, 200_000), Some(rows.clone()));
+            let even = RowSet::new((0..200_000).step_by(2).collect(), 200_000);
+            let expected = rows.iter().filter(|row| row % 2 == 0).count() as u64;
+            prop_assert_eq!(even.count_in(&bytes), Some(expected));
             if let Some(last) = rows.max() {
                 prop_assert_eq!(decode(&bytes, last), None);
             }
@@ -79,6 +119,7 @@ mod tests {
             if let Some(rows) = decode(&bytes, 1000) {
                 prop_assert!(rows.len() <= 1000);
             }
+            let _ = RowSet::new((0..1000).collect(), 1000).count_in(&bytes);
         }
     }
 }

@@ -30,12 +30,7 @@ use super::{
     index_name,
     pack::{Pack, write_index},
 };
-use crate::{
-    directory::sync_directory,
-    disk::Disk,
-    row::Row,
-    search::{Reader, SaltedEntry},
-};
+use crate::{directory::sync_directory, disk::Disk, row::Row, search::Reader};
 
 /// How often the sealer looks whether there is something to do.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -214,11 +209,9 @@ impl Sealer {
         let mut rows = RowBuilder::new(&shape.facts);
         let mut writer: Option<SealedWriter<'_>> = None;
         for start in (first..first + count).step_by(TILE_ROWS as usize) {
-            for salted in &self.entries(start)? {
-                let SaltedEntry { stored, salt } = salted;
-                let row = Row::of(&stored.entry, stored.index, stored.time.0, salt);
-                rows.push(&row).map_err(io::Error::other)?;
-            }
+            self.entries(start, &mut |row| {
+                rows.push(row).map_err(|error| error.to_string())
+            })?;
             if !(start + u64::from(TILE_ROWS)).is_multiple_of(u64::from(BLOCK_ROWS)) {
                 continue;
             }
@@ -286,18 +279,20 @@ impl Sealer {
         Ok(())
     }
 
-    fn entries(&self, start: u64) -> Result<Vec<SaltedEntry>, SealError> {
+    fn entries(
+        &self,
+        start: u64,
+        take: &mut dyn FnMut(&Row<'_>) -> Result<(), String>,
+    ) -> Result<(), SealError> {
         if self.gate.is_closed() {
             return Err(SealError::Closed);
         }
-        let read = self.reader.unsealed_block(start);
-        let entries = read.map_err(|fault| SealError::Unreadable(fault.message))?;
-        if entries.len() == TILE_ROWS as usize {
-            Ok(entries)
-        } else {
-            Err(SealError::Unreadable(format!(
+        match self.reader.unsealed_block(start, take) {
+            Ok(count) if count == TILE_ROWS as usize => Ok(()),
+            Ok(_) => Err(SealError::Unreadable(format!(
                 "entries from {start} on are not there"
-            )))
+            ))),
+            Err(fault) => Err(SealError::Unreadable(fault.message)),
         }
     }
 
@@ -307,9 +302,10 @@ impl Sealer {
         let step = tiles.div_ceil(SAMPLE_BLOCKS).max(1) * u64::from(TILE_ROWS);
         let mut sample = Sample::default();
         for start in (first..first + count).step_by(usize::try_from(step).unwrap_or(usize::MAX)) {
-            self.entries(start)?
-                .iter()
-                .for_each(|salted| sample.add(salted));
+            self.entries(start, &mut |row| {
+                sample.add(row);
+                Ok(())
+            })?;
         }
         Ok(sample.shape())
     }
@@ -345,31 +341,31 @@ impl Variety {
 }
 
 impl Sample {
-    fn add(&mut self, salted: &SaltedEntry) {
+    fn add(&mut self, row: &Row<'_>) {
         self.entries += 1;
-        let entry = &salted.stored.entry;
+        let details = &row.details;
         let columns: [(&str, &[u8]); 8] = [
-            ("kind", entry.kind.name().as_bytes()),
-            ("request_id", entry.request_id.as_bytes()),
-            ("action", entry.action.as_bytes()),
-            ("principal", entry.principal.as_bytes()),
-            ("resource", entry.resource.as_bytes()),
-            ("reason", entry.reason.as_bytes()),
-            ("policy_set", &entry.policy_set.0),
-            ("entities", &entry.entities.0),
+            ("kind", row.kind.name().as_bytes()),
+            ("request_id", row.request_id.as_bytes()),
+            ("action", row.action.as_bytes()),
+            ("principal", details.principal.as_bytes()),
+            ("resource", details.resource.as_bytes()),
+            ("reason", details.reason.as_bytes()),
+            ("policy_set", row.policy_set),
+            ("entities", details.entities),
         ];
         for (name, value) in columns {
             self.others.entry(name).or_default().add(value);
         }
-        for (name, value) in &entry.facts {
-            if can_be_column(name) {
-                match self.facts.get_mut(name) {
-                    Some(variety) => variety.add(value.as_bytes()),
-                    None => self
-                        .facts
-                        .entry(name.clone())
-                        .or_default()
-                        .add(value.as_bytes()),
+        for (name, value) in &details.facts {
+            if !can_be_column(name) {
+                continue;
+            }
+            match self.facts.get_mut(*name) {
+                Some(variety) => variety.add(value.as_bytes()),
+                None => {
+                    let variety = self.facts.entry((*name).to_owned()).or_default();
+                    variety.add(value.as_bytes());
                 }
             }
         }

@@ -18,6 +18,7 @@ use super::{
     file_name, first_of,
     index::{Field, Index, IndexError, Key},
     index_name, is_unfinished,
+    postings::RowSet,
 };
 use crate::{codec::id_of, disk::SystemDisk, row::Row};
 
@@ -169,7 +170,12 @@ proptest! {
         let terms = index.all_terms().unwrap();
         let sets = index.all_sets().unwrap();
         for term in &terms {
-            prop_assert_eq!(index.set(term, None).unwrap(), index.set(term, Some(&sets)).unwrap());
+            let rows = index.set(term).unwrap();
+            let len = rows.len();
+            let all = RowSet::new((0..index.count).collect(), index.count);
+            prop_assert_eq!(index.count_in(term, &all, &sets).unwrap(), len);
+            let own = RowSet::new(rows, index.count);
+            prop_assert_eq!(index.count_in(term, &own, &sets).unwrap(), len);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Reading from packs: the index says which rows can match, their blocks are read and proven.
 
-use std::sync::Arc;
+use std::{sync::Arc, thread};
 
 use dataos_model::{
     fault::Fault,
@@ -22,6 +22,12 @@ use crate::{
     },
 };
 
+/// Blocks that the system reads from disk while one is decoded.
+const BLOCKS_AHEAD: usize = 8;
+
+/// Blocks that are decoded side by side for one page.
+const BLOCKS_AT_ONCE: usize = 4;
+
 /// Tiles of a block.
 const BLOCK_TILES: u32 = BLOCK_ROWS / TILE_ROWS;
 
@@ -39,27 +45,97 @@ impl Reader {
         let mut rows = self.candidates(pack, query)?;
         let end = before.min(pack.end()) - pack.first();
         rows.remove_range(u32::try_from(end).unwrap_or(u32::MAX)..);
+        let mut ahead = self.blocks_ahead(pack, &rows);
+        // One block often fills the page; a page that needs many gets them side by side.
+        let mut at_once = 1;
         while let Some(last) = rows.max() {
-            let block = last / BLOCK_ROWS * BLOCK_ROWS;
-            let wanted: Vec<u32> = rows.range(block..).collect();
-            let start = wanted.first().map_or(0, |row| row / TILE_ROWS);
-            let proven = self.tiles(pack, start, last / TILE_ROWS + 1)?;
-            for row in wanted.into_iter().rev() {
-                let index = pack.first() + u64::from(row);
-                let stored = self.row(&proven, index, |row| {
-                    Ok(codec::matches(query, row).then(|| row.stored()))
-                })?;
-                if stored.is_some_and(|stored| !take(stored)) {
-                    return Ok(Some(index));
+            let (mut blocks, mut start) = (Vec::new(), last + 1);
+            while let Some(last) = rows
+                .range(..start)
+                .next_back()
+                .filter(|_| blocks.len() < at_once)
+            {
+                ahead.next();
+                start = last / BLOCK_ROWS * BLOCK_ROWS;
+                blocks.push(rows.range(start..=last).collect::<Vec<u32>>());
+            }
+            rows.remove_range(start..);
+            for found in self.read_blocks(pack, query, &blocks) {
+                for stored in found? {
+                    let index = stored.index;
+                    if !take(stored) {
+                        return Ok(Some(index));
+                    }
                 }
             }
-            rows.remove_range(block..);
-            *budget = budget.saturating_sub(proven.rows.len());
+            *budget = budget.saturating_sub(blocks.len() * BLOCK_ROWS as usize);
             if *budget == 0 {
-                return Ok(Some(pack.first() + u64::from(block)));
+                return Ok(Some(pack.first() + u64::from(start)));
             }
+            at_once = (at_once * 2).min(BLOCKS_AT_ONCE);
         }
         Ok(None)
+    }
+
+    /// The matching entries of each block, the newest first, given the rows that can match.
+    fn read_blocks(
+        &self,
+        pack: &Pack,
+        query: &RecordQuery,
+        blocks: &[Vec<u32>],
+    ) -> Vec<Result<Vec<StoredEntry>, Fault>> {
+        let (Some(first), others) = (blocks.first(), blocks.get(1..).unwrap_or_default()) else {
+            return Vec::new();
+        };
+        thread::scope(|scope| {
+            let others = others.iter();
+            let others: Vec<_> = others
+                .map(|rows| scope.spawn(move || self.read_block(pack, query, rows)))
+                .collect();
+            let mut read = vec![self.read_block(pack, query, first)];
+            let others = others.into_iter().map(|other| {
+                let joined = other.join();
+                joined.unwrap_or_else(|_| Err(Fault::internal("reading a sealed block failed")))
+            });
+            read.extend(others);
+            read
+        })
+    }
+
+    fn read_block(
+        &self,
+        pack: &Pack,
+        query: &RecordQuery,
+        rows: &[u32],
+    ) -> Result<Vec<StoredEntry>, Fault> {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+            return Ok(Vec::new());
+        };
+        let proven = self.tiles(pack, first / TILE_ROWS, last / TILE_ROWS + 1)?;
+        let mut found = Vec::new();
+        for row in rows.iter().rev() {
+            let index = pack.first() + u64::from(*row);
+            let stored = self.row(&proven, index, |row| {
+                Ok(codec::matches(query, row).then(|| row.stored()))
+            })?;
+            found.extend(stored);
+        }
+        Ok(found)
+    }
+
+    /// Asks the system to read the blocks with these rows, the newest first: a few at once, then one
+    /// more each time it is asked.
+    fn blocks_ahead(&self, pack: &Pack, rows: &RoaringBitmap) -> impl Iterator<Item = ()> + use<> {
+        let file = self.files.get(&self.directory, pack).ok();
+        let (rows, mut end) = (rows.clone(), u32::MAX);
+        let mut asked = std::iter::from_fn(move || {
+            let block = rows.range(..end).next_back()? / BLOCK_ROWS;
+            end = block * BLOCK_ROWS;
+            file.as_ref()?.will_need(end);
+            Some(())
+        });
+        asked.by_ref().take(BLOCKS_AHEAD).for_each(drop);
+        asked
     }
 
     /// The rows of a pack that the index allows for a query: all that match, and with ids, times and

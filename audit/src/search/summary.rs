@@ -18,6 +18,7 @@ use crate::{
         BLOCK_ROWS,
         index::{Field, Term},
         pack::Pack,
+        postings::RowSet,
     },
 };
 
@@ -144,19 +145,20 @@ impl Reader {
             start = end.max(start);
         }
         let is_whole = rows.len() == u64::from(pack.index.count);
+        let rows = RowSet::new(rows, pack.index.count);
         let counts = self.with_index(pack, |pack| {
-            let terms = pack.index.all_terms()?;
+            let index = &pack.index;
             let sets = if is_whole {
                 Vec::new()
             } else {
-                pack.index.all_sets()?
+                index.all_sets()?
             };
             let mut counts: Vec<(Term, u64)> = Vec::new();
-            for term in terms {
+            for term in index.all_terms()? {
                 let count = if is_whole {
                     u64::from(term.count)
                 } else {
-                    pack.index.set(&term, Some(&sets))?.intersection_len(&rows)
+                    index.count_in(&term, &rows, &sets)?
                 };
                 if count > 0 {
                     counts.push((term, count));

@@ -11,7 +11,7 @@ use dataos_model::{
 };
 use dataos_proof::{
     checkpoint::Checkpoint,
-    frame::segment_first,
+    frame::{segment_first, segment_name},
     log::{Damage, DamageKind},
 };
 
@@ -22,6 +22,14 @@ use crate::{
 
 const FIRST: &str = "sealed-00000000000000000000";
 const SECOND: &str = "sealed-00000000000000001024";
+
+/// The files of both packs in the order in which they are made.
+const FILES: [&str; 4] = [
+    "sealed-00000000000000000000.parquet",
+    "sealed-00000000000000000000.index",
+    "sealed-00000000000000001024.parquet",
+    "sealed-00000000000000001024.index",
+];
 
 /// The same log three times: as segments, as packs and segments, and what was appended.
 struct Folders {
@@ -126,6 +134,57 @@ async fn check_whole(folder: &Path, plain: &AuditLog, size: u64, what: &str) -> 
     log
 }
 
+/// What is done to a copy of the log of segments, and what it stands for.
+type State<'a> = (&'a str, Box<dyn Fn(&Path) + 'a>);
+
+/// Everything that can lie in the folder when the sealer is killed, or the power fails.
+fn crash_states(sealed: &Path) -> Vec<State<'_>> {
+    let add = move |names: &'static [&str]| {
+        move |folder: &Path| copy(sealed, folder, |name| names.contains(&name))
+    };
+    vec![
+        (
+            "a half written file",
+            Box::new(|folder: &Path| {
+                let name = format!("{FIRST}.parquet.new");
+                fs::write(folder.join(name), b"PAR1 and a half").unwrap();
+                fs::write(folder.join(format!("{FIRST}.index.new")), b"").unwrap();
+            }),
+        ),
+        ("a file without index", Box::new(add(&FILES[..1]))),
+        ("a file with index", Box::new(add(&FILES[..2]))),
+        ("two files, one index", Box::new(add(&FILES[..3]))),
+        ("all files, no segment deleted", Box::new(add(&FILES))),
+        (
+            "all files, one segment deleted",
+            Box::new(move |folder: &Path| {
+                add(&FILES)(folder);
+                fs::remove_file(folder.join(segment_name(first_segment(folder)))).unwrap();
+            }),
+        ),
+        (
+            "a file that did not reach the disk",
+            Box::new(|folder: &Path| {
+                let bytes = fs::read(sealed.join(FILES[0])).unwrap();
+                fs::write(folder.join(FILES[0]), &bytes[..bytes.len() / 2]).unwrap();
+            }),
+        ),
+        (
+            "a file of other entries",
+            Box::new(|folder: &Path| {
+                fs::copy(sealed.join(FILES[2]), folder.join(FILES[0])).unwrap();
+            }),
+        ),
+        (
+            "an index of another file",
+            Box::new(|folder: &Path| {
+                fs::copy(sealed.join(FILES[0]), folder.join(FILES[0])).unwrap();
+                fs::copy(sealed.join(FILES[3]), folder.join(FILES[1])).unwrap();
+            }),
+        ),
+    ]
+}
+
 /// Killed between any two steps of sealing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::too_many_lines, reason = "one table of states")]
@@ -137,76 +196,7 @@ async fn every_state_that_a_crash_leaves_is_taken_up() {
     } = folders().await;
     let copy_plain = copy_of(plain.path());
     let oracle = open_sealing(copy_plain.path(), 1 << 20);
-    let is_pack = |name: &str| name.starts_with("sealed-");
-    let (first, second) = (format!("{FIRST}.parquet"), format!("{SECOND}.parquet"));
-    let (first_index, second_index) = (format!("{FIRST}.index"), format!("{SECOND}.index"));
-    type Change<'a> = (&'a str, Box<dyn Fn(&Path) + 'a>);
-    let add = |names: Vec<&str>| {
-        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-        let from = sealed.path().to_owned();
-        move |folder: &Path| {
-            copy(&from, folder, |name| {
-                names.iter().any(|known| known == name)
-            })
-        }
-    };
-    let states: Vec<Change<'_>> = vec![
-        (
-            "a half written file",
-            Box::new(|folder: &Path| {
-                fs::write(
-                    folder.join(format!("{FIRST}.parquet.new")),
-                    b"PAR1 and a half",
-                )
-                .unwrap();
-                fs::write(folder.join(format!("{FIRST}.index.new")), b"").unwrap();
-            }),
-        ),
-        ("a file without index", Box::new(add(vec![&first]))),
-        (
-            "a file with index",
-            Box::new(add(vec![&first, &first_index])),
-        ),
-        (
-            "both files, the second without index",
-            Box::new(add(vec![&first, &first_index, &second])),
-        ),
-        (
-            "everything, no segment deleted",
-            Box::new(|folder: &Path| {
-                copy(sealed.path(), folder, is_pack);
-            }),
-        ),
-        (
-            "everything, one segment deleted",
-            Box::new(|folder: &Path| {
-                copy(sealed.path(), folder, is_pack);
-                let oldest = dataos_proof::frame::segment_name(first_segment(folder));
-                fs::remove_file(folder.join(oldest)).unwrap();
-            }),
-        ),
-        (
-            "a file that did not reach the disk",
-            Box::new(|folder: &Path| {
-                let bytes = fs::read(sealed.path().join(&first)).unwrap();
-                fs::write(folder.join(&first), &bytes[..bytes.len() / 2]).unwrap();
-            }),
-        ),
-        (
-            "a file of other entries",
-            Box::new(|folder: &Path| {
-                fs::copy(sealed.path().join(&second), folder.join(&first)).unwrap();
-            }),
-        ),
-        (
-            "an index of another file",
-            Box::new(|folder: &Path| {
-                fs::copy(sealed.path().join(&first), folder.join(&first)).unwrap();
-                fs::copy(sealed.path().join(&second_index), folder.join(&first_index)).unwrap();
-            }),
-        ),
-    ];
-    for (what, change) in &states {
+    for (what, change) in crash_states(sealed.path()) {
         let folder = copy_of(plain.path());
         change(folder.path());
         let log = check_whole(folder.path(), &oracle, size, what).await;

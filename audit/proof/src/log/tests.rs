@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     checkpoint::CheckpointError,
-    entry::{Effect, Header},
+    entry::{Effect, Entry, Header},
     frame::{segment_header, segment_name},
     note::SignerKey,
 };
