@@ -13,11 +13,11 @@
 //! build their receipts on their own tasks. A batch without its end never happened. The formats are
 //! those of [`dataos_proof`].
 //!
-//! An entry's later life: once a pack is full (2^20 entries by default), a thread of low priority
-//! writes the oldest entries to a compressed file of columns that anyone's Parquet reader opens, reads
-//! it back, makes every leaf again and compares it with the tree; only then the segments go
-//! ([`sealed`]). Reading is the same before and after: a search looks through the tail, then through
-//! the packs, newest first ([`search`]); what a pack returns is proven against the tree like the rest.
+//! An entry's later life: once a pack is full (2^20 entries by default), a thread writes the oldest
+//! entries to a compressed file of columns that anyone's Parquet reader opens, reads it back, makes
+//! every leaf again and compares it with the tree; only then the segments go ([`sealed`]). Reading is
+//! the same before and after: a search looks through the tail, then through the packs, newest first
+//! ([`search`]); what a pack returns is proven against the tree like the rest.
 //!
 //! Memory: for entries that are not sealed, 32.2 bytes of hashes, 12 bytes of position and 8.2 bytes
 //! of search filter each; for sealed ones 0.2 bytes each. The entries themselves stay on disk. The

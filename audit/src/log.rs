@@ -1,6 +1,7 @@
 //! The log as others see it: opened, appended to, read, closed.
 
 use std::{
+    cell::Cell,
     io,
     sync::{Arc, Mutex, PoisonError, RwLock},
     thread::{self, JoinHandle},
@@ -150,6 +151,7 @@ impl AuditLog {
                 directory: path.clone(),
                 disk: Arc::clone(&disk),
                 seal_entries: config.seal_entries,
+                stint: Cell::default(),
             };
             spawn("audit-seal", move || sealer.run())?
         };

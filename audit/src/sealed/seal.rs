@@ -10,15 +10,15 @@
 //! back.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arrow::array::RecordBatch;
-use rustix::process::setpriority_process;
 
 use super::{
     BLOCK_ROWS, NEW_SUFFIX, TILE_ROWS,
@@ -45,8 +45,11 @@ const FACT_COLUMNS_MAX: usize = 24;
 /// Blocks of 256 entries that are looked at to choose the columns.
 const SAMPLE_BLOCKS: u64 = 64;
 
-/// How nice the thread is to others.
-const NICENESS: i32 = 10;
+/// After so much work the sealer rests for as long, so that appends have the processor,
+const STINT: Duration = Duration::from_millis(5);
+
+/// unless so many packs wait: then it keeps up, since memory and disk grow with what is not sealed.
+const WAITING_PACKS_MAX: u64 = 2;
 
 /// Tells the thread when to end.
 #[derive(Debug, Default)]
@@ -63,6 +66,8 @@ pub(crate) struct Sealer {
     pub(crate) directory: PathBuf,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) seal_entries: u64,
+    /// When the present stint of work began.
+    pub(crate) stint: Cell<Option<Instant>>,
 }
 
 /// Why no pack was made.
@@ -122,9 +127,6 @@ impl SealerGate {
 impl Sealer {
     /// The thread: seals what is due and deletes what is sealed, until closed.
     pub(crate) fn run(self) {
-        if let Err(error) = setpriority_process(None, NICENESS) {
-            tracing::debug!(%error, "the sealer runs at the usual priority");
-        }
         let mut pause = PAUSE_FIRST;
         loop {
             let done = self.seal_due().and_then(|sealed| {
@@ -166,7 +168,8 @@ impl Sealer {
         if size - first < count {
             return Ok(false);
         }
-        let started = std::time::Instant::now();
+        let started = Instant::now();
+        self.stint.set(Some(started));
         let sealed = self.seal(first, count);
         if sealed.is_err() {
             // Nobody looks at an unfinished file, and the next attempt writes it anew.
@@ -244,7 +247,7 @@ impl Sealer {
             ));
         }
         let note = self.reader.with_view(|view| view.newest.note.clone());
-        let built = build(&file, &note, &|| self.gate.is_closed()).map_err(SealError::Bad)?;
+        let built = build(&file, &note, &|| self.is_to_stop()).map_err(SealError::Bad)?;
         let built = built.ok_or(SealError::Closed)?;
         let tiles = u32::try_from(built.hashes.len()).unwrap_or(u32::MAX);
         let roots = self.reader.with_view(|view| view.tile_roots(first, tiles));
@@ -279,12 +282,27 @@ impl Sealer {
         Ok(())
     }
 
+    /// Asked before each piece of work: whether the log is being closed. Rests if it is time.
+    fn is_to_stop(&self) -> bool {
+        let worked = self.stint.get().map(|since| since.elapsed());
+        if worked.is_some_and(|worked| worked < STINT) {
+            return self.gate.is_closed();
+        }
+        let waiting = self
+            .reader
+            .with_view(|view| view.tree.size() - view.sealed());
+        let rest = worked.filter(|_| waiting < WAITING_PACKS_MAX * self.seal_entries);
+        let is_closed = self.gate.wait(rest.unwrap_or_default());
+        self.stint.set(Some(Instant::now()));
+        is_closed
+    }
+
     fn entries(
         &self,
         start: u64,
         take: &mut dyn FnMut(&Row<'_>) -> Result<(), String>,
     ) -> Result<(), SealError> {
-        if self.gate.is_closed() {
+        if self.is_to_stop() {
             return Err(SealError::Closed);
         }
         match self.reader.unsealed_block(start, take) {
@@ -391,3 +409,6 @@ impl Sample {
         Shape { facts, repetitive }
     }
 }
+
+#[cfg(test)]
+mod tests;

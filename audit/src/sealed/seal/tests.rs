@@ -1,0 +1,89 @@
+//! Sealing on a disk that is full for a while.
+
+use std::{
+    fs::File,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use dataos_model::{
+    clock::{Clock, Timestamp},
+    record::{Entry, EntryKind},
+    seams::{Record, Records},
+    secret::Secret,
+};
+
+use super::*;
+use crate::{AuditConfig, AuditLog, disk::SystemDisk};
+
+/// A disk on which no file can grow while it is full.
+#[derive(Debug, Default)]
+struct FullDisk {
+    is_full: AtomicBool,
+    refused: AtomicU64,
+}
+
+impl Disk for FullDisk {
+    fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let grows = offset + bytes.len() as u64 > file.metadata()?.len();
+        if grows && self.is_full.load(Ordering::SeqCst) {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        SystemDisk.write(file, bytes, offset)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        SystemDisk.sync(file)
+    }
+}
+
+#[derive(Debug)]
+struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(1)
+    }
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_delays_sealing_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Arc::new(FullDisk::default());
+    let config = AuditConfig {
+        seal_entries: u64::from(BLOCK_ROWS),
+        ..AuditConfig::new(folder.path(), "logs.example/test")
+    };
+    let (key, shared) = (Secret::new([7; 32]), Arc::clone(&disk));
+    let log = AuditLog::open_on(&config, &key, Arc::new(FixedClock), shared).unwrap();
+    disk.is_full.store(true, Ordering::SeqCst);
+    let entry = |number: u64| Entry::new(EntryKind::Config, format!("request-{number}"));
+    let waiting: Vec<_> = (0..1100).map(|number| log.append(entry(number))).collect();
+    for receipt in waiting {
+        receipt.await.unwrap();
+    }
+    wait_until("sealing is tried", || {
+        disk.refused.load(Ordering::SeqCst) > 0
+    });
+    log.append(entry(1100)).await.unwrap();
+    assert_eq!(log.status().sealed, 0);
+    assert_eq!(log.get(5).await.unwrap().entry, entry(5));
+    disk.is_full.store(false, Ordering::SeqCst);
+    wait_until("sealing is tried again", || log.status().sealed == 1024);
+    assert_eq!(log.get(5).await.unwrap().entry, entry(5));
+    assert_eq!(log.append(entry(1101)).await.unwrap().index, 1101);
+    log.close().unwrap();
+    let names = crate::directory::names(folder.path()).unwrap();
+    assert!(
+        !names.iter().any(|name| super::super::is_unfinished(name)),
+        "{names:?}"
+    );
+}
