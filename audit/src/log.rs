@@ -143,18 +143,7 @@ impl AuditLog {
             })?
         };
         let reader = Reader::new(path, Arc::clone(&view), Arc::clone(&disk));
-        let sealer = Arc::new(SealerGate::default());
-        let sealer_thread = {
-            let sealer = Sealer {
-                gate: Arc::clone(&sealer),
-                reader: reader.clone(),
-                directory: path.clone(),
-                disk: Arc::clone(&disk),
-                seal_entries: config.seal_entries,
-                stint: Cell::default(),
-            };
-            spawn("audit-seal", move || sealer.run())?
-        };
+        let (sealer, sealer_thread) = start_sealer(config, &reader, &disk)?;
         let committer = {
             let (queue, view, spare) = (Arc::clone(&queue), Arc::clone(&view), Arc::clone(&spare));
             let writer = SegmentWriter::new(path, disk, active, spare, config.segment_bytes);
@@ -347,6 +336,24 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Fault> {
     let joined = tokio::task::spawn_blocking(work).await;
     joined.unwrap_or_else(|error| Err(Fault::internal(format!("reading the log failed: {error}"))))
+}
+
+/// Starts the thread that seals, and gives what ends it.
+fn start_sealer(
+    config: &AuditConfig,
+    reader: &Reader,
+    disk: &Arc<dyn Disk>,
+) -> Result<(Arc<SealerGate>, JoinHandle<()>), Fault> {
+    let gate = Arc::new(SealerGate::default());
+    let sealer = Sealer {
+        gate: Arc::clone(&gate),
+        reader: reader.clone(),
+        directory: config.directory.clone(),
+        disk: Arc::clone(disk),
+        seal_entries: config.seal_entries,
+        stint: Cell::default(),
+    };
+    Ok((gate, spawn("audit-seal", move || sealer.run())?))
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Fault> {

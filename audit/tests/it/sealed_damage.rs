@@ -187,7 +187,6 @@ fn crash_states(sealed: &Path) -> Vec<State<'_>> {
 
 /// Killed between any two steps of sealing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::too_many_lines, reason = "one table of states")]
 async fn every_state_that_a_crash_leaves_is_taken_up() {
     let Folders {
         plain,

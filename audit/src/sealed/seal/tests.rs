@@ -23,6 +23,13 @@ struct FullDisk {
 }
 
 impl Disk for FullDisk {
+    fn allocate(&self, file: &File, bytes: u64) -> io::Result<()> {
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        SystemDisk.allocate(file, bytes)
+    }
+
     fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         let grows = offset + bytes.len() as u64 > file.metadata()?.len();
         if grows && self.is_full.load(Ordering::SeqCst) {
@@ -34,6 +41,10 @@ impl Disk for FullDisk {
 
     fn sync(&self, file: &File) -> io::Result<()> {
         SystemDisk.sync(file)
+    }
+
+    fn rename(&self, directory: &Path, from: &str, to: &str) -> io::Result<()> {
+        SystemDisk.rename(directory, from, to)
     }
 }
 
