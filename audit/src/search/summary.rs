@@ -145,20 +145,18 @@ impl Reader {
             start = end.max(start);
         }
         let is_whole = rows.len() == u64::from(pack.index.count);
-        let rows = RowSet::new(rows, pack.index.count);
+        let rows = (!is_whole).then(|| RowSet::new(rows, pack.index.count));
         let counts = self.with_index(pack, |pack| {
             let index = &pack.index;
-            let sets = if is_whole {
-                Vec::new()
-            } else {
-                index.all_sets()?
+            let sets = match &rows {
+                Some(_) => index.all_sets()?,
+                None => Vec::new(),
             };
             let mut counts: Vec<(Term, u64)> = Vec::new();
             for term in index.all_terms()? {
-                let count = if is_whole {
-                    u64::from(term.count)
-                } else {
-                    index.count_in(&term, &rows, &sets)?
+                let count = match &rows {
+                    Some(rows) => index.count_in(&term, rows, &sets)?,
+                    None => u64::from(term.count),
                 };
                 if count > 0 {
                     counts.push((term, count));
