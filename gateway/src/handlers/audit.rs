@@ -136,6 +136,7 @@ pub(crate) async fn status(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<An
     let status = gateway.seams.records.status();
     Ok(Answer::ok(&json!({
         "size": status.size,
+        "sealed": status.sealed,
         "bytes": status.bytes,
         "root": status.root.to_string(),
         "checkpoint_at": wire::time(status.checkpoint_at),
