@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use dataos_model::{
     decision::Effect,
     fault::{Fault, FaultKind},
-    record::{Entry, EntryKind, RecordQuery},
+    record::{Entry, EntryKind, RecordQuery, TRACE_ID},
 };
 use dataos_proof::{
     entry::{EntryError, Salt, details_hash},
@@ -107,16 +107,6 @@ fn term(field: Field, text: &str) -> u64 {
     hasher.finish()
 }
 
-pub(crate) fn effect_name(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Allow => "allow",
-        Effect::Deny => "deny",
-    }
-}
-
-/// Name of the fact that holds the trace id.
-pub(crate) const TRACE_FACT: &str = "trace_id";
-
 /// The id in `DataOS::User::"alice"`.
 pub(crate) fn id_of(uid: &str) -> Option<&str> {
     uid.split_once("::\"")?.1.strip_suffix('"')
@@ -132,7 +122,7 @@ pub(crate) fn terms(row: &Row<'_>) -> Vec<u64> {
         term(Field::Principal, details.principal),
         term(Field::Resource, details.resource),
     ];
-    let effect = row.effect.map(effect_name);
+    let effect = row.effect.map(Effect::name);
     terms.extend(effect.map(|effect| term(Field::Effect, effect)));
     terms.extend(id_of(details.principal).map(|id| term(Field::Principal, id)));
     terms.extend(id_of(details.resource).map(|id| term(Field::Resource, id)));
@@ -142,7 +132,7 @@ pub(crate) fn terms(row: &Row<'_>) -> Vec<u64> {
             .iter()
             .map(|policy| term(Field::Policy, policy)),
     );
-    let trace = row.fact(TRACE_FACT);
+    let trace = row.fact(TRACE_ID);
     terms.extend(trace.map(|trace| term(Field::Trace, trace)));
     terms
 }
@@ -165,7 +155,7 @@ pub(crate) fn wanted_terms(query: &RecordQuery) -> Vec<u64> {
     terms.extend(
         query
             .effect
-            .map(|effect| term(Field::Effect, effect_name(effect))),
+            .map(|effect| term(Field::Effect, effect.name())),
     );
     terms
 }
@@ -187,7 +177,7 @@ pub(crate) fn matches(query: &RecordQuery, row: &Row<'_>) -> bool {
         && query
             .trace
             .as_ref()
-            .is_none_or(|trace| row.fact(TRACE_FACT) == Some(trace))
+            .is_none_or(|trace| row.fact(TRACE_ID) == Some(trace))
         && uid(&query.principal, details.principal)
         && uid(&query.resource, details.resource)
         && is(&query.action, row.action)
@@ -208,7 +198,7 @@ fn holds(row: &Row<'_>, text: &str) -> bool {
     let details = &row.details;
     let single = [
         row.kind.name(),
-        row.effect.map_or("", effect_name),
+        row.effect.map_or("", Effect::name),
         row.request_id,
         row.action,
         details.principal,

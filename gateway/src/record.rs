@@ -17,7 +17,7 @@ use dataos_model::{
     decision::{Decision, Effect, Request},
     entity::EntityUid,
     principal::Authentication,
-    record::{Entry, EntryKind},
+    record::{Entry, EntryKind, TRACE_ID},
     seams::Record,
 };
 use dataos_pdp::Divergence;
@@ -35,9 +35,6 @@ const REFUSALS_PER_SECOND_MAX: u32 = 50;
 const GAP_EVERY: Duration = Duration::from_secs(1);
 /// Longest path in a record; the digest commits to the whole.
 const PATH_CHARACTERS_MAX: usize = 512;
-
-/// The fact that holds the id of the distributed trace that a call is part of.
-const TRACE_ID: &str = "trace_id";
 
 /// The word for a way of authentication.
 pub(crate) fn authentication_name(authentication: Authentication) -> &'static str {

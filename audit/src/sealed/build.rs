@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use dataos_model::record::TRACE_ID;
 use dataos_proof::{
     Digest,
     tree::{Frontier, leaf_hash},
@@ -19,10 +20,7 @@ use super::{
     index::{self, Field, Key, Parts},
     postings,
 };
-use crate::{
-    codec::{TRACE_FACT, effect_name},
-    row::Row,
-};
+use crate::row::Row;
 
 /// An index and what follows from it.
 #[derive(Debug)]
@@ -125,13 +123,13 @@ impl Builder {
         let block = (number / BLOCK_ROWS) as u16;
         self.keys
             .push((short_hash(Key::Request, row.request_id), block));
-        if let Some(trace) = row.fact(TRACE_FACT) {
+        if let Some(trace) = row.fact(TRACE_ID) {
             self.keys.push((short_hash(Key::Trace, trace), block));
         }
         let details = &row.details;
         self.post(Field::Kind, row.kind.name(), number);
         if let Some(effect) = row.effect {
-            self.post(Field::Effect, effect_name(effect), number);
+            self.post(Field::Effect, effect.name(), number);
         }
         self.post(Field::Action, row.action, number);
         self.post(Field::Principal, details.principal, number);

@@ -27,7 +27,7 @@ use arrow::{
 };
 use dataos_model::{decision::Effect, record::EntryKind};
 
-use crate::{codec::effect_name, details::Details, row::Row};
+use crate::{details::Details, row::Row};
 
 /// What the columns of facts are named by.
 pub(crate) const FACT_PREFIX: &str = "fact.";
@@ -94,7 +94,7 @@ impl RowBuilder {
         for (column, text) in self.texts.iter_mut().zip(texts) {
             column.append_value(text);
         }
-        self.effect.append_option(row.effect.map(effect_name));
+        self.effect.append_option(row.effect.map(Effect::name));
         let hashes = [row.request_digest, row.policy_set, details.entities];
         for (column, hash) in self.hashes.iter_mut().zip(hashes) {
             match *hash {
@@ -256,12 +256,12 @@ impl Rows {
         }
         let texts = self.texts.each_ref().map(|column| column.value(row));
         let [kind, request_id, action, principal, resource, reason] = texts;
-        let kind = EntryKind::ALL.iter().find(|known| known.name() == kind);
+        let kind = EntryKind::named(kind);
         let effect = match self.effect.is_valid(row).then(|| self.effect.value(row)) {
             None => None,
-            Some("allow") => Some(Effect::Allow),
-            Some("deny") => Some(Effect::Deny),
-            Some(other) => return Err(format!("effect `{other}` is not known")),
+            Some(name) => {
+                Some(Effect::named(name).ok_or_else(|| format!("effect `{name}` is not known"))?)
+            }
         };
         let [request_digest, policy_set, entities] =
             self.hashes.each_ref().map(|column| hash_at(column, row));
@@ -278,7 +278,7 @@ impl Rows {
         Ok(Row {
             index: self.index.value(row),
             time_ms: self.time.value(row),
-            kind: *kind.ok_or("the kind of the entry is not known")?,
+            kind: kind.ok_or("the kind of the entry is not known")?,
             request_id,
             effect,
             action,

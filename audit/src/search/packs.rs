@@ -10,7 +10,7 @@ use roaring::RoaringBitmap;
 
 use super::{Reader, damaged};
 use crate::{
-    codec::{self, effect_name},
+    codec,
     row::Row,
     sealed::{
         BLOCK_ROWS, TILE_ROWS,
@@ -260,11 +260,7 @@ pub(super) fn wanted(query: &RecordQuery) -> Vec<(Field, &str)> {
         .iter()
         .filter_map(|(field, text)| Some((*field, text.as_deref()?)))
         .collect();
-    wanted.extend(
-        query
-            .effect
-            .map(|effect| (Field::Effect, effect_name(effect))),
-    );
+    wanted.extend(query.effect.map(|effect| (Field::Effect, effect.name())));
     wanted.extend(query.kind.map(|kind| (Field::Kind, kind.name())));
     wanted
 }

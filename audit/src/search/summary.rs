@@ -12,14 +12,11 @@ use dataos_model::{
 };
 
 use super::Reader;
-use crate::{
-    codec::effect_name,
-    sealed::{
-        BLOCK_ROWS,
-        index::{Field, Term},
-        pack::Pack,
-        postings::RowSet,
-    },
+use crate::sealed::{
+    BLOCK_ROWS,
+    index::{Field, Term},
+    pack::Pack,
+    postings::RowSet,
 };
 
 /// Most entries that one summary reads: all that usually are not sealed yet, in about two seconds.
@@ -202,7 +199,7 @@ impl Counter {
         self.bars.add(stored.time.0);
         self.add_text(Field::Kind, entry.kind.name(), 1);
         if let Some(effect) = entry.effect {
-            self.add_text(Field::Effect, effect_name(effect), 1);
+            self.add_text(Field::Effect, effect.name(), 1);
         }
         self.add_text(Field::Action, &entry.action, 1);
         self.add_text(Field::Principal, &entry.principal, 1);

@@ -57,17 +57,12 @@ fn query(call: &Call) -> Result<RecordQuery, Fault> {
     let text = |name: &str| call.head.query.get(name).map(str::to_owned);
     let effect = match call.head.query.get("effect") {
         None => None,
-        Some("allow") => Some(Effect::Allow),
-        Some("deny") => Some(Effect::Deny),
-        Some(_) => return Err(wrong("effect", "allow or deny")),
+        Some(name) => Some(Effect::named(name).ok_or_else(|| wrong("effect", "allow or deny"))?),
     };
     let kind = match call.head.query.get("kind") {
         None => None,
         Some(name) => Some(
-            EntryKind::ALL
-                .iter()
-                .copied()
-                .find(|kind| kind.name() == name)
+            EntryKind::named(name)
                 .ok_or_else(|| wrong("kind", "a kind of entry, such as decision"))?,
         ),
     };

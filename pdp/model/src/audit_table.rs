@@ -1,7 +1,10 @@
 //! The audit log as a dataset, `system.audit` in SQL: its name and its columns. Policies filter its
 //! rows and mask its columns as those of any other dataset.
 
-use crate::dataset::{Column, ColumnType, DatasetId, DatasetSchema};
+use crate::{
+    dataset::{Column, ColumnType, DatasetId, DatasetSchema},
+    record::TRACE_ID,
+};
 
 /// The depot that holds what the platform knows of itself.
 pub const DEPOT: &str = "system";
@@ -24,7 +27,7 @@ pub fn schema() -> DatasetSchema {
         ("time", ColumnType::Timestamp, false),
         ("kind", ColumnType::Text, false),
         ("request_id", ColumnType::Text, false),
-        ("trace_id", ColumnType::Text, true),
+        (TRACE_ID, ColumnType::Text, true),
         ("effect", ColumnType::Text, true),
         ("action", ColumnType::Text, false),
         ("principal", ColumnType::Text, false),

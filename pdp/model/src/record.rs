@@ -65,10 +65,18 @@ impl EntryKind {
             Self::Gap => "gap",
         }
     }
+
+    /// The kind that shows as `name`.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
 }
 
 /// The fact that holds the question of a decision, as [`asked`] writes it.
 pub const ASKED: &str = "asked";
+
+/// The fact that holds the id of the distributed trace that a call is part of.
+pub const TRACE_ID: &str = "trace_id";
 
 /// An entry to append. Header fields (kind, time, request id, effect, action, request digest, policy
 /// set) are public in the tree; everything else is committed to by a salted digest.

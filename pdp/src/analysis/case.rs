@@ -309,11 +309,8 @@ fn principal(wire: PrincipalWire) -> Result<Principal, String> {
 }
 
 fn expect(wire: ExpectWire) -> Result<Expect, String> {
-    let decision = match wire.decision.as_str() {
-        "allow" => Effect::Allow,
-        "deny" => Effect::Deny,
-        other => return Err(format!("decision `{other}` is neither allow nor deny")),
-    };
+    let decision = Effect::named(&wire.decision)
+        .ok_or_else(|| format!("decision `{}` is neither allow nor deny", wire.decision))?;
     Ok(Expect {
         decision,
         reason: wire.reason,

@@ -26,7 +26,7 @@ use datafusion::{
 use dataos_model::{
     clock::Timestamp,
     decision::Effect,
-    record::{EntryKind, PAGE_ENTRIES_MAX, RecordQuery, StoredEntry},
+    record::{EntryKind, PAGE_ENTRIES_MAX, RecordQuery, StoredEntry, TRACE_ID},
     seams::Records,
 };
 use futures::stream;
@@ -142,18 +142,15 @@ fn narrow_text(query: &mut RecordQuery, column: &str, text: &str) -> bool {
         "resource" => &mut query.resource,
         "action" => &mut query.action,
         "request_id" => &mut query.request_id,
-        "trace_id" => &mut query.trace,
+        TRACE_ID => &mut query.trace,
         "effect" => {
-            query.effect = match text {
-                "allow" => Some(Effect::Allow),
-                "deny" => Some(Effect::Deny),
-                _ => return false,
-            };
-            return true;
+            let named = Effect::named(text);
+            query.effect = named.or(query.effect);
+            return named.is_some();
         }
         "kind" => {
-            let named = EntryKind::ALL.iter().find(|kind| kind.name() == text);
-            query.kind = named.copied().or(query.kind);
+            let named = EntryKind::named(text);
+            query.kind = named.or(query.kind);
             return named.is_some();
         }
         _ => return false,
@@ -262,7 +259,7 @@ fn field(name: &str, stored: &StoredEntry) -> Option<String> {
     Some(match name {
         "kind" => entry.kind.name().to_owned(),
         "request_id" => entry.request_id.clone(),
-        "trace_id" => entry.facts.get("trace_id")?.clone(),
+        TRACE_ID => entry.facts.get(TRACE_ID)?.clone(),
         "effect" => entry.effect?.to_string(),
         "action" => entry.action.clone(),
         "principal" => entry.principal.clone(),
