@@ -13,6 +13,7 @@
 //! | 2, (text, text) x n | number of facts; names ascend, each with its value |
 
 use dataos_model::record::Entry;
+use dataos_proof::wire::Cursor;
 
 /// The version that this module writes and reads.
 const VERSION: u8 = 1;
@@ -78,24 +79,22 @@ impl<'a> Details<'a> {
     }
 
     fn read(bytes: &'a [u8]) -> Option<Self> {
-        let mut rest = bytes;
-        let (entities, tail) = rest.split_first_chunk()?;
-        rest = tail;
+        let mut cursor = Cursor::new(bytes);
         let details = Self {
-            entities,
-            principal: text(&mut rest)?,
-            resource: text(&mut rest)?,
-            reason: text(&mut rest)?,
-            policies: texts(&mut rest)?,
-            obligations: texts(&mut rest)?,
-            completes: match array::<1>(&mut rest)? {
-                [0] => None,
-                [1] => Some(u64::from_be_bytes(array(&mut rest)?)),
+            entities: cursor.array_ref()?,
+            principal: text(&mut cursor)?,
+            resource: text(&mut cursor)?,
+            reason: text(&mut cursor)?,
+            policies: texts(&mut cursor)?,
+            obligations: texts(&mut cursor)?,
+            completes: match cursor.u8()? {
+                0 => None,
+                1 => Some(cursor.u64()?),
                 _ => return None,
             },
-            facts: facts(&mut rest)?,
+            facts: facts(&mut cursor)?,
         };
-        rest.is_empty().then_some(details)
+        cursor.is_empty().then_some(details)
     }
 
     /// The details as bytes.
@@ -137,33 +136,24 @@ fn put_count(out: &mut Vec<u8>, count: usize) -> Result<(), TooMany> {
     Ok(())
 }
 
-fn array<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
-    let (head, tail) = rest.split_first_chunk::<N>()?;
-    *rest = tail;
-    Some(*head)
+fn text<'a>(cursor: &mut Cursor<'a>) -> Option<&'a str> {
+    let length = usize::try_from(cursor.u32()?).ok()?;
+    std::str::from_utf8(cursor.take(length)?).ok()
 }
 
-fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
-    let length = usize::try_from(u32::from_be_bytes(array(rest)?)).ok()?;
-    let (head, tail) = rest.split_at_checked(length)?;
-    *rest = tail;
-    std::str::from_utf8(head).ok()
-}
-
-fn texts<'a>(rest: &mut &'a [u8]) -> Option<Vec<&'a str>> {
+fn texts<'a>(cursor: &mut Cursor<'a>) -> Option<Vec<&'a str>> {
     // No capacity from the count: it is only believed as far as bytes follow.
-    let count = u16::from_be_bytes(array(rest)?);
-    (0..count).map(|_| text(rest)).collect()
+    (0..cursor.u16()?).map(|_| text(cursor)).collect()
 }
 
-fn facts<'a>(rest: &mut &'a [u8]) -> Option<Vec<(&'a str, &'a str)>> {
+fn facts<'a>(cursor: &mut Cursor<'a>) -> Option<Vec<(&'a str, &'a str)>> {
     let mut facts: Vec<(&str, &str)> = Vec::new();
-    for _ in 0..u16::from_be_bytes(array(rest)?) {
-        let name = text(rest)?;
+    for _ in 0..cursor.u16()? {
+        let name = text(cursor)?;
         if facts.last().is_some_and(|(last, _)| *last >= name) {
             return None;
         }
-        facts.push((name, text(rest)?));
+        facts.push((name, text(cursor)?));
     }
     Some(facts)
 }

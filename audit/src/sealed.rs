@@ -12,13 +12,13 @@
 
 mod buckets;
 pub(crate) mod build;
-mod bytes;
 pub(crate) mod columns;
 pub(crate) mod file;
 pub(crate) mod index;
 pub(crate) mod pack;
 pub(crate) mod postings;
 pub(crate) mod seal;
+mod varint;
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@
 //! (which equals the key's name), tree size and root. Nothing else is ever signed. A receipt is the
 //! proof that its entry is included in the tree of such a checkpoint.
 
-mod wire;
+pub mod wire;
 
 pub mod entry;
 

@@ -3,7 +3,7 @@
 //! The directory has, for each bucket, its length (u32) and the CRC-32C of its bytes (u32); the data
 //! are the buckets one behind the other. The bucket of a hash is its high half, scaled.
 
-use super::bytes::Cursor;
+use dataos_proof::wire::Cursor;
 
 /// Where each bucket lies.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(crate) fn write<B: AsRef<[u8]> + Ord>(
 impl Directory {
     /// Reads a directory of data that have `data_bytes` bytes.
     pub(crate) fn read(bytes: &[u8], data_bytes: u64) -> Option<Self> {
-        let mut cursor = Cursor(bytes);
+        let mut cursor = Cursor::new(bytes);
         let (mut starts, mut checksums, mut end) = (vec![0], Vec::new(), 0_u32);
         while !cursor.is_empty() {
             end = end.checked_add(cursor.u32()?)?;

@@ -24,14 +24,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dataos_proof::{Digest, tree::Frontier};
+use dataos_proof::{Digest, tree::Frontier, wire::Cursor};
 use roaring::RoaringBitmap;
 use sha2::{Digest as _, Sha256};
 
 use super::{
     BLOCK_ROWS, PACK_ENTRIES_MAX, TILE_ROWS, buckets,
     build::short_hash,
-    bytes::Cursor,
     postings::{self, RowSet},
 };
 use crate::codec::id_of;
@@ -454,7 +453,7 @@ impl Index {
     }
 
     fn read_terms(&self, bytes: &[u8]) -> Result<Vec<Term>, IndexError> {
-        let (mut terms, mut cursor) = (Vec::new(), Cursor(bytes));
+        let (mut terms, mut cursor) = (Vec::new(), Cursor::new(bytes));
         while !cursor.is_empty() {
             let term = read_term(&mut cursor, self.sets);
             terms.push(term.ok_or(IndexError::Damaged("the terms"))?);
@@ -465,7 +464,7 @@ impl Index {
 
 fn read_header(bytes: &[u8; HEADER_BYTES]) -> Result<(u64, u32, [Section; SECTIONS]), IndexError> {
     let damaged = || IndexError::Damaged("the header");
-    let mut cursor = Cursor(bytes);
+    let mut cursor = Cursor::new(bytes);
     let mut read = || -> Option<(u32, u64, u32, [Section; SECTIONS], u32)> {
         (cursor.take(MAGIC.len())? == MAGIC).then_some(())?;
         let (version, first, count) = (cursor.u32()?, cursor.u64()?, cursor.u32()?);
@@ -509,15 +508,15 @@ fn read_header(bytes: &[u8; HEADER_BYTES]) -> Result<(u64, u32, [Section; SECTIO
 }
 
 fn read_summary(bytes: &[u8]) -> Option<(Digest, u64, u32, String)> {
-    let mut cursor = Cursor(bytes);
+    let mut cursor = Cursor::new(bytes);
     let (root, bytes, checksum) = (cursor.array()?, cursor.u64()?, cursor.u32()?);
-    let note = String::from_utf8(cursor.0.to_vec()).ok()?;
+    let note = String::from_utf8(cursor.rest().to_vec()).ok()?;
     Some((root, bytes, checksum, note))
 }
 
 /// The times of all blocks, if they never decrease.
 fn read_blocks(bytes: &[u8], count: u32) -> Option<Vec<(i64, i64)>> {
-    let (mut blocks, mut cursor, mut last) = (Vec::new(), Cursor(bytes), i64::MIN);
+    let (mut blocks, mut cursor, mut last) = (Vec::new(), Cursor::new(bytes), i64::MIN);
     for _ in 0..count / BLOCK_ROWS {
         let block = (cursor.i64()?, cursor.i64()?);
         (last <= block.0 && block.0 <= block.1).then_some(())?;

@@ -1,9 +1,10 @@
 //! A set of rows as bytes: `0` and the gaps between rows as varints, or `1` and a Roaring bitmap,
 //! whichever is shorter.
 
+use dataos_proof::wire::Cursor;
 use roaring::RoaringBitmap;
 
-use super::bytes::{Cursor, put_varint};
+use super::varint::{put_varint, varint};
 
 const GAPS: u8 = 0;
 const ROARING: u8 = 1;
@@ -31,9 +32,9 @@ pub(crate) fn decode(bytes: &[u8], count: u32) -> Option<RoaringBitmap> {
     let (form, rest) = bytes.split_first()?;
     let rows = match *form {
         GAPS => {
-            let (mut rows, mut next, mut cursor) = (RoaringBitmap::new(), 0_u32, Cursor(rest));
+            let (mut rows, mut next, mut cursor) = (RoaringBitmap::new(), 0_u32, Cursor::new(rest));
             while !cursor.is_empty() {
-                let row = next.checked_add(cursor.varint()?)?;
+                let row = next.checked_add(varint(&mut cursor)?)?;
                 rows.try_push(row).ok()?;
                 next = row.checked_add(1)?;
             }
@@ -76,9 +77,9 @@ impl RowSet {
             let count = u32::try_from(self.bits.len() * 64).ok()?;
             return Some(decode(bytes, count)?.intersection_len(&self.rows));
         }
-        let (mut count, mut next, mut cursor) = (0, 0_u32, Cursor(rest));
+        let (mut count, mut next, mut cursor) = (0, 0_u32, Cursor::new(rest));
         while !cursor.is_empty() {
-            let row = next.checked_add(cursor.varint()?)?;
+            let row = next.checked_add(varint(&mut cursor)?)?;
             count += self.bits.get((row / 64) as usize)? >> (row % 64) & 1;
             next = row.checked_add(1)?;
         }
