@@ -47,6 +47,8 @@ mod disk;
 
 mod directory;
 
+mod gate;
+
 mod full;
 mod queue;
 mod view;

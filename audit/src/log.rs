@@ -27,19 +27,18 @@ use dataos_proof::{
 use tokio::sync::oneshot;
 
 use crate::{
-    checkpoint::CheckpointKeeper,
-    codec,
+    checkpoint, codec,
     commit::{Committed, Committer},
     config::AuditConfig,
     directory::Directory,
     disk::{Disk, SystemDisk},
+    gate::Gate,
     queue::{Pending, Queue, Rank, refusal},
     recover::{self, Recovered, RecoveryReport},
-    sealed::seal::{Sealer, SealerGate},
+    sealed::seal::Sealer,
     search::Reader,
     segment::SegmentWriter,
     spare::Spare,
-    view::View,
 };
 
 /// An open audit log. [`AuditLog::close`] ends it; dropping it also drains the queue, but leaves no
@@ -49,7 +48,6 @@ pub struct AuditLog {
     verifier: VerifierKey,
     report: RecoveryReport,
     queue: Arc<Queue>,
-    view: Arc<RwLock<View>>,
     reader: Reader,
     /// Taken by whoever ends the log.
     running: Mutex<Option<Running>>,
@@ -61,9 +59,9 @@ struct Running {
     committer: JoinHandle<()>,
     spare: Arc<Spare>,
     spare_thread: JoinHandle<()>,
-    keeper: Arc<CheckpointKeeper>,
+    keeper: Arc<Gate>,
     keeper_thread: JoinHandle<()>,
-    sealer: Arc<SealerGate>,
+    sealer: Arc<Gate>,
     sealer_thread: JoinHandle<()>,
     /// Dropped last: others may open the folder from then on.
     _directory: Directory,
@@ -135,11 +133,11 @@ impl AuditLog {
             let on_ready = move || queue.resume();
             spawn("audit-spare", move || spare.run(&path, &*disk, &on_ready))?
         };
-        let keeper = Arc::new(CheckpointKeeper::default());
+        let keeper = Arc::new(Gate::default());
         let keeper_thread = {
             let (keeper, path, view) = (Arc::clone(&keeper), path.clone(), Arc::clone(&view));
             spawn("audit-checkpoint", move || {
-                keeper.run(&path, &view, checkpoint_size)
+                checkpoint::keep(&keeper, &path, &view, checkpoint_size)
             })?
         };
         let reader = Reader::new(path, Arc::clone(&view), Arc::clone(&disk));
@@ -172,7 +170,6 @@ impl AuditLog {
             verifier,
             report,
             queue,
-            view,
             reader,
             running: Mutex::new(Some(running)),
         })
@@ -295,7 +292,7 @@ impl Records for AuditLog {
     }
 
     async fn checkpoint(&self) -> Result<String, Fault> {
-        Ok(self.with_view(|view| view.newest.note.clone()))
+        Ok(self.reader.with_view(|view| view.newest.note.clone()))
     }
 
     async fn tile(&self, path: &str) -> Result<Bytes, Fault> {
@@ -310,7 +307,7 @@ impl Records for AuditLog {
 
     fn status(&self) -> LogStatus {
         let (stopped, full) = (self.queue.stopped(), self.queue.full());
-        self.with_view(|view| LogStatus {
+        self.reader.with_view(|view| LogStatus {
             size: view.newest.checkpoint.size,
             sealed: view.sealed(),
             bytes: view.bytes,
@@ -321,12 +318,6 @@ impl Records for AuditLog {
             stopped,
             full,
         })
-    }
-}
-
-impl AuditLog {
-    fn with_view<T>(&self, look: impl FnOnce(&View) -> T) -> T {
-        look(&self.view.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -343,8 +334,8 @@ fn start_sealer(
     config: &AuditConfig,
     reader: &Reader,
     disk: &Arc<dyn Disk>,
-) -> Result<(Arc<SealerGate>, JoinHandle<()>), Fault> {
-    let gate = Arc::new(SealerGate::default());
+) -> Result<(Arc<Gate>, JoinHandle<()>), Fault> {
+    let gate = Arc::new(Gate::default());
     let sealer = Sealer {
         gate: Arc::clone(&gate),
         reader: reader.clone(),
@@ -383,4 +374,4 @@ fn log_report(report: &RecoveryReport) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -194,6 +194,18 @@ impl View {
         roots.map_while(|tile| self.tree.tile_root(tile)).collect()
     }
 
+    /// The first entry of the first tile from `first` on whose root is another one, or that is not there.
+    pub(crate) fn differs_at(&self, first: u64, roots: &[Digest]) -> Option<u64> {
+        let tiles = u32::try_from(roots.len()).unwrap_or(u32::MAX);
+        let known = self.tile_roots(first, tiles);
+        let differs = roots
+            .iter()
+            .zip(&known)
+            .position(|(root, known)| root != known);
+        let tile = differs.or((known.len() != roots.len()).then_some(known.len()))?;
+        Some(first + (tile * BLOCK_ENTRIES) as u64)
+    }
+
     /// Takes over the next pack, and forgets what is kept of its entries. Returns that: it takes a
     /// while to drop, which is better done without the lock.
     pub(crate) fn adopt(&mut self, pack: Arc<Pack>) -> Forgotten {

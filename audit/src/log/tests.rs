@@ -100,7 +100,7 @@ impl Disk for TestDisk {
 }
 
 #[derive(Debug)]
-struct FixedClock;
+pub(crate) struct FixedClock;
 
 impl Clock for FixedClock {
     fn now(&self) -> Timestamp {

@@ -277,16 +277,10 @@ fn remove_rest(path: &Path, from: u64) -> Result<(), Fault> {
 }
 
 fn compare(view: &View, pack: &Pack, roots: &[Digest]) -> Result<(), BadPack> {
-    let tiles = u32::try_from(roots.len()).unwrap_or(u32::MAX);
-    let expected = view.tile_roots(pack.first(), tiles);
-    let differs = roots
-        .iter()
-        .zip(&expected)
-        .position(|(found, expected)| found != expected);
-    match differs.or((expected.len() != roots.len()).then_some(expected.len())) {
+    match view.differs_at(pack.first(), roots) {
         None => Ok(()),
-        Some(tile) => Err(BadPack {
-            index: pack.first() + tile as u64 * TILE,
+        Some(index) => Err(BadPack {
+            index,
             why: "the entries, 256 from here on, are not those of the segments".to_owned(),
         }),
     }

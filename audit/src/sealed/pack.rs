@@ -22,7 +22,7 @@ use super::{
     index::{Index, IndexError},
     index_name,
 };
-use crate::{directory::sync_directory, disk::Disk};
+use crate::disk::Disk;
 
 /// Sealed files whose parsed footer is kept: two megabytes each for 2^20 entries.
 const OPEN_FILES_MAX: usize = 16;
@@ -190,10 +190,9 @@ pub(crate) fn write_index(
     disk: &dyn Disk,
 ) -> io::Result<()> {
     let name = index_name(first);
-    let new = directory.join(format!("{name}{NEW_SUFFIX}"));
-    let mut file = super::file::DiskWriter::create(&new, disk)?;
+    let new = format!("{name}{NEW_SUFFIX}");
+    let mut file = super::file::DiskWriter::create(&directory.join(&new), disk)?;
     file.write_all(bytes)?;
     file.finish()?;
-    std::fs::rename(&new, directory.join(&name))?;
-    sync_directory(directory)
+    disk.rename(directory, &new, &name)
 }

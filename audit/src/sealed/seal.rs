@@ -14,7 +14,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -30,7 +30,9 @@ use super::{
     index_name,
     pack::{Pack, write_index},
 };
-use crate::{directory::sync_directory, disk::Disk, row::Row, search::Reader};
+use crate::{
+    directory::sync_directory, disk::Disk, gate::Gate, row::Row, search::Reader, view::View,
+};
 
 /// How often the sealer looks whether there is something to do.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -51,17 +53,10 @@ const STINT: Duration = Duration::from_millis(5);
 /// unless so many packs wait: then it keeps up, since memory and disk grow with what is not sealed.
 const WAITING_PACKS_MAX: u64 = 2;
 
-/// Tells the thread when to end.
-#[derive(Debug, Default)]
-pub(crate) struct SealerGate {
-    is_closed: Mutex<bool>,
-    changed: Condvar,
-}
-
 /// The sealer. All fields are owned by its thread; `gate` and the view of `reader` are shared.
 #[derive(Debug)]
 pub(crate) struct Sealer {
-    pub(crate) gate: Arc<SealerGate>,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) reader: Reader,
     pub(crate) directory: PathBuf,
     pub(crate) disk: Arc<dyn Disk>,
@@ -92,36 +87,6 @@ struct Shape {
     facts: Vec<String>,
     /// Columns whose texts repeat.
     repetitive: Vec<String>,
-}
-
-impl SealerGate {
-    /// Ends the thread; a pack that is half made is given up.
-    pub(crate) fn close(&self) {
-        *self
-            .is_closed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_all();
-    }
-
-    fn is_closed(&self) -> bool {
-        *self
-            .is_closed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits; true once closed.
-    fn wait(&self, time: Duration) -> bool {
-        let is_closed = self
-            .is_closed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let waited = self
-            .changed
-            .wait_timeout_while(is_closed, time, |closed| !*closed);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
-    }
 }
 
 impl Sealer {
@@ -196,8 +161,7 @@ impl Sealer {
             format!("{}{NEW_SUFFIX}", file_name(first)),
         );
         self.write(first, count, &self.directory.join(&new))?;
-        fs::rename(self.directory.join(&new), self.directory.join(&name))?;
-        sync_directory(&self.directory)?;
+        self.disk.rename(&self.directory, &new, &name)?;
         self.index(first, count).inspect_err(|error| {
             // What does not read back is worth nothing; the entries are still in the segments.
             if !matches!(error, SealError::Closed) {
@@ -249,15 +213,9 @@ impl Sealer {
         let note = self.reader.with_view(|view| view.newest.note.clone());
         let built = build(&file, &note, &|| self.is_to_stop()).map_err(SealError::Bad)?;
         let built = built.ok_or(SealError::Closed)?;
-        let tiles = u32::try_from(built.hashes.len()).unwrap_or(u32::MAX);
-        let roots = self.reader.with_view(|view| view.tile_roots(first, tiles));
-        let mut pairs = built.hashes.iter().zip(&roots);
-        let differs = pairs.position(|(found, expected)| found != expected);
-        let differs = differs.or((roots.len() != built.hashes.len()).then_some(roots.len()));
-        if let Some(tile) = differs {
-            return Err(SealError::Differs(
-                first + tile as u64 * u64::from(TILE_ROWS),
-            ));
+        let differs = |view: &View| view.differs_at(first, &built.hashes);
+        if let Some(entry) = self.reader.with_view(differs) {
+            return Err(SealError::Differs(entry));
         }
         write_index(&self.directory, first, &built.bytes, &*self.disk)?;
         let opened = Index::open(&self.directory.join(index_name(first)), first);

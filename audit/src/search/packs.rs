@@ -8,7 +8,7 @@ use dataos_model::{
 };
 use roaring::RoaringBitmap;
 
-use super::{Reader, damaged};
+use super::{Reader, View, damaged};
 use crate::{
     codec,
     row::Row,
@@ -186,8 +186,8 @@ impl Reader {
         let note = &pack.index.note;
         let rebuilt = pack::rebuild(&self.directory, pack.first(), note, &*self.disk);
         let (rebuilt, hashes) = rebuilt.map_err(|bad| self.bad_pack(pack, &bad))?;
-        let tiles = u32::try_from(hashes.len()).unwrap_or(u32::MAX);
-        if self.with_view(|view| view.tile_roots(pack.first(), tiles)) != hashes {
+        let differs = |view: &View| view.differs_at(pack.first(), &hashes);
+        if self.with_view(differs).is_some() {
             let why = "its entries are not those that the tree holds".to_owned();
             let index = pack.first();
             return Err(self.bad_pack(pack, &BadPack { index, why }));

@@ -108,29 +108,24 @@ async fn check_whole(folder: &Path, plain: &AuditLog, size: u64, what: &str) -> 
             "{what}"
         );
     }
-    for id in (0..size / 2).step_by(271) {
-        let query = RecordQuery {
-            request_id: Some(format!("request-{id}")),
-            limit: 10,
-            ..RecordQuery::default()
-        };
-        let (found, expected) = (
-            log.search(&query).await.unwrap(),
-            plain.search(&query).await.unwrap(),
-        );
-        assert_eq!(found, expected, "{what} {id}");
-    }
-    let query = RecordQuery {
+    let by_id = (0..size / 2).step_by(271).map(|id| RecordQuery {
+        request_id: Some(format!("request-{id}")),
+        limit: 10,
+        ..RecordQuery::default()
+    });
+    let by_principal = RecordQuery {
         principal: Some("bob".to_owned()),
         before: Some(size),
         limit: 1000,
         ..RecordQuery::default()
     };
-    let (found, expected) = (
-        log.search(&query).await.unwrap(),
-        plain.search(&query).await.unwrap(),
-    );
-    assert_eq!(found, expected, "{what}");
+    for query in by_id.chain([by_principal]) {
+        let (found, expected) = (
+            log.search(&query).await.unwrap(),
+            plain.search(&query).await.unwrap(),
+        );
+        assert_eq!(found, expected, "{what} {query:?}");
+    }
     log
 }
 

@@ -6,14 +6,13 @@ use std::{
 };
 
 use dataos_model::{
-    clock::{Clock, Timestamp},
     record::{Entry, EntryKind},
     seams::{Record, Records},
     secret::Secret,
 };
 
 use super::*;
-use crate::{AuditConfig, AuditLog, disk::SystemDisk};
+use crate::{AuditConfig, AuditLog, disk::SystemDisk, log::tests::FixedClock};
 
 /// A disk on which no file can grow while it is full.
 #[derive(Debug, Default)]
@@ -45,15 +44,6 @@ impl Disk for FullDisk {
 
     fn rename(&self, directory: &Path, from: &str, to: &str) -> io::Result<()> {
         SystemDisk.rename(directory, from, to)
-    }
-}
-
-#[derive(Debug)]
-struct FixedClock;
-
-impl Clock for FixedClock {
-    fn now(&self) -> Timestamp {
-        Timestamp(1)
     }
 }
 
