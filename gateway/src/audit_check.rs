@@ -3,7 +3,10 @@
 use std::{num::NonZero, path::PathBuf, thread};
 
 use clap::{Args, Subcommand};
-use dataos_model::fault::{Fault, FaultKind};
+use dataos_model::{
+    fault::{Fault, FaultKind},
+    hash::Hash,
+};
 use dataos_proof::note::VerifierKey;
 use serde_json::{Value, json};
 
@@ -42,10 +45,9 @@ pub fn run(command: &AuditCommand) -> Result<Value, Fault> {
         Fault::new(FaultKind::Damaged, message)
             .with_hint("keep the folder as it is, and restore a copy of before the damage")
     })?;
-    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
     Ok(json!({
         "size": summary.log.size,
-        "root": hex(&summary.log.root),
+        "root": Hash(summary.log.root).to_string(),
         "batches": summary.log.batches,
         "segments": summary.log.segments,
         "bytes": summary.log.bytes,

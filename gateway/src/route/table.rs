@@ -104,21 +104,7 @@ impl Route {
     }
 }
 
-/// Which entries of the log.
-const AUDIT_FILTER: &[&str] = &[
-    "from",
-    "to",
-    "principal",
-    "action",
-    "resource",
-    "effect",
-    "kind",
-    "policy",
-    "request_id",
-    "trace",
-    "text",
-];
-/// The same, a page of them.
+/// Which entries of the log, and which page of them.
 const AUDIT_SEARCH: &[&str] = &[
     "from",
     "to",
@@ -134,6 +120,8 @@ const AUDIT_SEARCH: &[&str] = &[
     "before",
     "limit",
 ];
+/// Which entries of the log: the same without its last two, which say the page.
+const AUDIT_FILTER: &[&str] = AUDIT_SEARCH.split_at(AUDIT_SEARCH.len() - 2).0;
 
 /// All routes.
 pub(crate) static ROUTES: &[Route] = &[

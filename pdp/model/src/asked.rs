@@ -111,19 +111,6 @@ pub fn read(text: &str) -> Result<Request, AskedError> {
     })
 }
 
-/// An entity as JSON: uid, parents, attributes, tags, as above.
-pub fn entity_json(entity: &Entity) -> Json {
-    let mut whole = Map::new();
-    whole.insert("u".to_owned(), uid_json(&entity.uid));
-    if !entity.parents.is_empty() {
-        let parents = entity.parents.iter().map(uid_json).collect();
-        whole.insert("p".to_owned(), Json::Array(parents));
-    }
-    put_values(&mut whole, "a", &entity.attributes);
-    put_values(&mut whole, "t", &entity.tags);
-    Json::Object(whole)
-}
-
 fn put_values(into: &mut Map<String, Json>, key: &str, values: &BTreeMap<String, Value>) {
     if !values.is_empty() {
         into.insert(key.to_owned(), record_json(values));

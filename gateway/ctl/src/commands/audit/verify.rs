@@ -1,6 +1,7 @@
 //! Verification with the log's public key alone: no network, no server, no trust in either.
 
 use std::{
+    fmt::Display,
     fs,
     io::Read,
     path::{Path, PathBuf},
@@ -156,11 +157,7 @@ fn log(folder: &Path, key: &VerifierKey) -> Result<Answer, Failure> {
         summary.size, summary.batches, summary.segments, summary.bytes
     )];
     lines.push(format!("root {}", hex(&summary.root)));
-    if let Some(torn) = &summary.torn {
-        lines.push(format!(
-            "the end was cut off in writing, which a crash explains: {torn}"
-        ));
-    }
+    lines.extend(summary.torn.as_ref().map(cut_off));
     let json = json!({
         "size": summary.size, "root": hex(&summary.root), "batches": summary.batches,
         "segments": summary.segments, "bytes": summary.bytes,
@@ -205,13 +202,12 @@ fn sealed_log(folder: &Path, key: &VerifierKey) -> Result<Answer, Failure> {
         ),
         format!("root {}", text("root")),
     ];
-    if !text("torn").is_empty() {
-        lines.push(format!(
-            "the end was cut off in writing, which a crash explains: {}",
-            text("torn")
-        ));
-    }
+    lines.extend(found.get("torn").and_then(Value::as_str).map(cut_off));
     Ok(Answer::lines(lines, found))
+}
+
+fn cut_off(torn: impl Display) -> String {
+    format!("the end was cut off in writing, which a crash explains: {torn}")
 }
 
 /// The log's own newest checkpoint file: a log shorter than it was cut.
