@@ -75,6 +75,10 @@ impl EntryKind {
 /// The fact that holds the question of a decision, as [`asked`] writes it.
 pub const ASKED: &str = "asked";
 
+/// Longest question that a record keeps, in bytes: an entry has room for 64 KiB in all, and others may
+/// ask longer ones.
+pub const ASKED_BYTES_MAX: usize = 16 << 10;
+
 /// The fact that holds the id of the distributed trace that a call is part of.
 pub const TRACE_ID: &str = "trace_id";
 
@@ -134,18 +138,17 @@ impl Entry {
         }
     }
 
-    /// The record of a decision, with the whole question, so that it can be decided again.
+    /// The record of a decision, with the whole question of up to [`ASKED_BYTES_MAX`], so that it can be
+    /// decided again.
     pub fn decision(request_id: impl Into<String>, request: &Request, decision: &Decision) -> Self {
-        Self {
-            action: request.action.name().to_owned(),
-            ..Self::decided(
-                request_id,
-                &request.principal.uid,
-                &request.resource,
-                decision,
-            )
+        let (principal, resource) = (&request.principal.uid, &request.resource);
+        let mut entry = Self::decided(request_id, principal, resource, decision);
+        entry.action = request.action.name().to_owned();
+        let question = asked::write(request);
+        if question.len() <= ASKED_BYTES_MAX {
+            entry.facts.insert(ASKED.to_owned(), question);
         }
-        .with_fact(ASKED, asked::write(request))
+        entry
     }
 
     /// The record of a decision on a question that never reached the PDP.
@@ -322,5 +325,38 @@ impl LogStatus {
     /// Why new entries are refused now, if they are: then nothing that is governed is answered.
     pub fn refuses(&self) -> Option<&str> {
         self.stopped.as_deref().or(self.full.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        action::Action, decision::Reason, entity::EntityType, principal::Principal, value::Value,
+    };
+
+    #[test]
+    fn a_question_is_kept_whole_or_not_at_all() {
+        let decision = Decision {
+            effect: Effect::Deny,
+            reason: Reason::NoPermit,
+            policies: Vec::new(),
+            errors: Vec::new(),
+            obligations: Vec::new(),
+            policy_set: Hash::default(),
+            entities: Hash::default(),
+            detail: String::new(),
+        };
+        let path = EntityType::API_PATH.id("/");
+        let mut request = Request::new(&Principal::anonymous(), Action::Call, path);
+        let kept = |request: &Request| {
+            let entry = Entry::decision("r", request, &decision);
+            assert_eq!(entry.action, "call");
+            entry.facts.get(ASKED).cloned()
+        };
+        assert_eq!(kept(&request), Some(asked::write(&request)));
+        let long = Value::from("x".repeat(ASKED_BYTES_MAX));
+        request.context.insert("purpose".to_owned(), long);
+        assert_eq!(kept(&request), None);
     }
 }
