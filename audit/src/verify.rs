@@ -313,16 +313,7 @@ fn stand_on(packs: &[Proven], firsts: &[u64], start: u64) -> Result<Base, Damage
     if sealed < start {
         return Err(missing(sealed, start));
     }
-    let whole = usize::try_from(start / TILE).unwrap_or(usize::MAX);
-    for root in base.roots.iter().take(whole) {
-        base.frontier.push_subtree(TILE_ROWS.ilog2(), *root);
-    }
-    let rest = usize::try_from(start % TILE).unwrap_or(0);
-    let tile = base.leaves.iter().find(|tile| tile.index == start / TILE);
-    let leaves = tile
-        .into_iter()
-        .flat_map(|tile| tile.hashes.iter().take(rest));
-    leaves.for_each(|leaf| base.frontier.push(*leaf));
+    base.frontier = base.tree(start).ok_or_else(|| missing(sealed, start))?;
     Ok(base)
 }
 
@@ -346,7 +337,8 @@ fn prove_segments(
     let (before, after): (Vec<_>, Vec<_>) =
         known.into_iter().partition(|known| known.size <= start);
     for known in before {
-        if tree_root(&base, known.size) != Some(known.root) {
+        let root = base.tree(known.size).map(|tree| tree.root());
+        if root != Some(known.root) {
             let kind = DamageKind::Fork { size: known.size };
             return Err(at(
                 &file_name(base.pack_of(known.size)),
@@ -356,12 +348,8 @@ fn prove_segments(
             ));
         }
     }
-    let rest = usize::try_from(start % TILE).unwrap_or(0);
-    let tile = base.leaves.iter().find(|tile| tile.index == start / TILE);
-    let leaves = tile
-        .into_iter()
-        .flat_map(|tile| tile.hashes.iter().take(rest));
-    leaves.for_each(|leaf| tree.push(*leaf));
+    let rest = base.rest(start).unwrap_or_default();
+    rest.iter().for_each(|leaf| tree.push(*leaf));
     let mut scanner =
         Scanner::new(key, Signatures::Every, after).after(base.frontier.clone(), base.last_time_ms);
     let mut visit = |batch: &WholeBatch<'_>| {
@@ -399,25 +387,29 @@ fn prove_segments(
     Ok(summary)
 }
 
-/// The root of the first `size` entries, all of them sealed.
-fn tree_root(base: &Base, size: u64) -> Option<Digest> {
-    let mut tree = Frontier::new();
-    let whole = usize::try_from(size / TILE).ok()?;
-    for root in base.roots.get(..whole)? {
-        tree.push_subtree(TILE_ROWS.ilog2(), *root);
-    }
-    let rest = usize::try_from(size % TILE).ok()?;
-    if rest > 0 {
-        let tile = base.leaves.iter().find(|tile| tile.index == size / TILE)?;
-        tile.hashes
-            .iter()
-            .take(rest)
-            .for_each(|leaf| tree.push(*leaf));
-    }
-    Some(tree.root())
-}
-
 impl Base {
+    /// The tree over the first `size` entries, all of them sealed.
+    fn tree(&self, size: u64) -> Option<Frontier> {
+        let mut tree = Frontier::new();
+        let whole = usize::try_from(size / TILE).ok()?;
+        for root in self.roots.get(..whole)? {
+            tree.push_subtree(TILE_ROWS.ilog2(), *root);
+        }
+        self.rest(size)?.iter().for_each(|leaf| tree.push(*leaf));
+        Some(tree)
+    }
+
+    /// The leaves behind the last whole tile of the first `size` entries.
+    fn rest(&self, size: u64) -> Option<&[Digest]> {
+        match usize::try_from(size % TILE).ok()? {
+            0 => Some(&[]),
+            rest => {
+                let tile = self.leaves.iter().find(|tile| tile.index == size / TILE)?;
+                tile.hashes.get(..rest)
+            }
+        }
+    }
+
     /// The first entry of the file with entry `index`.
     fn pack_of(&self, index: u64) -> u64 {
         let position = self.firsts.partition_point(|first| *first <= index);
