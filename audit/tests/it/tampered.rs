@@ -343,13 +343,15 @@ async fn cut_off_segments_are_found() {
             .map(|piece| (piece, piece.start + 1 + piece.start % 90));
         let cuts = pieces
             .iter()
-            .map(|piece| (piece, piece.start))
+            .flat_map(|piece| [(piece, piece.start), (piece, piece.start + 1)])
             .chain(within);
         for (piece, length) in cuts {
             let mut tampered = files.clone();
             tampered.get_mut(*name).unwrap().truncate(length);
             write(folder.path(), &tampered);
-            let is_between_batches = length == piece.batch.0;
+            // The length of a frame begins with zeros, and zeros are what stands behind the last batch.
+            let left = files[*name].get(piece.batch.0..length).unwrap();
+            let is_between_batches = left.iter().all(|byte| *byte == 0);
             let place = match names.get(number + 1) {
                 Some(next) if is_between_batches => Place {
                     file: next,
