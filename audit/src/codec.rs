@@ -1,18 +1,19 @@
 //! Between [`Entry`] and the bytes of the log; and the terms by which an entry can be found.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hash as Hashable, Hasher as _};
 
 use dataos_model::{
     decision::Effect,
     fault::{Fault, FaultKind},
-    record::{Entry, EntryKind, RecordQuery, TRACE_ID},
+    hash::Hash,
+    record::{CONTENT_BYTES_MAX, CONTENT_SUFFIX, Entry, EntryKind, RecordQuery, TRACE_ID},
 };
 use dataos_proof::{
     entry::{EntryError, Salt, details_hash},
     frame::{DETAILS_BYTES_MAX, EntryFrame, FRAME_HEADER_BYTES},
 };
 
-use crate::row::Row;
+use crate::{contents::Content, row::Row};
 
 /// An entry ready for the committer, which still has to set the time.
 #[derive(Debug)]
@@ -22,12 +23,15 @@ pub(crate) struct Prepared {
     pub(crate) salt: Salt,
     pub(crate) details: Vec<u8>,
     pub(crate) terms: Vec<u64>,
+    /// What it names and has no room for.
+    pub(crate) contents: Vec<Content>,
 }
 
 impl Prepared {
     /// Bytes that the entry holds in memory while it waits.
     pub(crate) fn bytes(&self) -> usize {
-        self.entry.len() + self.details.len() + self.terms.len() * 8
+        let contents = self.contents.iter().map(|content| content.bytes.len());
+        self.entry.len() + self.details.len() + self.terms.len() * 8 + contents.sum::<usize>()
     }
 
     /// Bytes that the entry takes on disk.
@@ -36,8 +40,57 @@ impl Prepared {
     }
 }
 
+/// Bytes of facts that stay in the entry; of more, the largest are kept beside the log.
+const FACTS_BYTES_MAX: usize = 48 * 1024;
+
 /// Encodes, with a fresh salt.
 pub(crate) fn prepare(entry: &Entry) -> Result<Prepared, Fault> {
+    let facts = entry.facts.iter();
+    let bytes: usize = facts.map(|(name, value)| name.len() + value.len()).sum();
+    if bytes <= FACTS_BYTES_MAX {
+        return encode(entry, Vec::new());
+    }
+    let mut entry = entry.clone();
+    let contents = take_contents(&mut entry, bytes)?;
+    encode(&entry, contents)
+}
+
+/// Takes the largest facts out of an entry, which has `bytes` of them, until the others fit; their
+/// digests stay.
+fn take_contents(entry: &mut Entry, mut bytes: usize) -> Result<Vec<Content>, Fault> {
+    let mut contents = Vec::new();
+    while bytes > FACTS_BYTES_MAX {
+        let largest = entry.facts.iter().max_by_key(|(_, value)| value.len());
+        let Some(name) = largest.map(|(name, _)| name.clone()) else {
+            break;
+        };
+        let value = entry.facts.remove(&name).unwrap_or_default();
+        if value.len() > CONTENT_BYTES_MAX {
+            let long = value.len();
+            return Err(too_large(format!(
+                "its fact `{name}` has {long} bytes, at most {CONTENT_BYTES_MAX} are kept \
+                 (CONTENT_BYTES_MAX)"
+            )));
+        }
+        let digest = Hash::of(&value);
+        let reference = (format!("{name}{CONTENT_SUFFIX}"), digest.to_string());
+        let shorter = name.len() + value.len();
+        let shorter = shorter.saturating_sub(reference.0.len() + reference.1.len());
+        if shorter == 0 {
+            return Err(too_large(format!("it has {bytes} bytes of small facts")));
+        }
+        bytes -= shorter;
+        entry.facts.extend([reference]);
+        let value = value.into_bytes();
+        contents.push(Content {
+            digest,
+            bytes: value,
+        });
+    }
+    Ok(contents)
+}
+
+fn encode(entry: &Entry, contents: Vec<Content>) -> Result<Prepared, Fault> {
     let salt: Salt = rand::random();
     let row = Row::of(entry, 0, 0, &salt);
     let details = row
@@ -60,6 +113,7 @@ pub(crate) fn prepare(entry: &Entry) -> Result<Prepared, Fault> {
         salt,
         details,
         terms,
+        contents,
     })
 }
 
@@ -88,7 +142,7 @@ pub(crate) fn kind_code(kind: EntryKind) -> u8 {
 }
 
 /// What can be searched for by a term.
-#[derive(Clone, Copy, Hash)]
+#[derive(Clone, Copy, Hashable)]
 enum Field {
     Kind,
     Effect,
@@ -234,15 +288,41 @@ mod tests {
 
     #[test]
     fn entries_that_do_not_fit_are_refused_with_a_reason() {
-        let large = Entry::new(EntryKind::Config, "r").with_fact("sql", "x".repeat(70_000));
+        let mut large = Entry::new(EntryKind::Config, "r");
+        large.reason = "x".repeat(70_000);
         let fault = prepare(&large).unwrap_err();
         assert_eq!(
             (fault.kind, fault.reason.as_str()),
             (FaultKind::TooLarge, "audit_entry_too_large")
         );
+        let longest = "x".repeat(CONTENT_BYTES_MAX + 1);
+        let large = Entry::new(EntryKind::Config, "r").with_fact("sql", longest);
+        assert_eq!(prepare(&large).unwrap_err().kind, FaultKind::TooLarge);
+        let mut many = Entry::new(EntryKind::Config, "r");
+        let facts = (0..6_000).map(|n| (format!("fact-{n}"), "x".to_owned()));
+        many.facts.extend(facts);
+        assert_eq!(prepare(&many).unwrap_err().kind, FaultKind::TooLarge);
         let long = Entry::new(EntryKind::Config, "r".repeat(129));
         assert_eq!(prepare(&long).unwrap_err().kind, FaultKind::TooLarge);
         let control = Entry::new(EntryKind::Config, "a\nb");
         assert_eq!(prepare(&control).unwrap_err().kind, FaultKind::Invalid);
+    }
+
+    #[test]
+    fn the_largest_facts_go_first_and_leave_their_digests() {
+        let texts = [("a", "1".repeat(30_000)), ("b", "2".repeat(40_000))];
+        let mut entry = Entry::new(EntryKind::Config, "r").with_fact("c", "small");
+        for (name, text) in &texts {
+            entry = entry.with_fact(name, text);
+        }
+        let prepared = prepare(&entry).unwrap();
+        let [content] = prepared.contents.as_slice() else {
+            panic!("{} contents", prepared.contents.len());
+        };
+        assert_eq!(content.bytes, texts[1].1.as_bytes());
+        let details = crate::details::Details::decode(&prepared.details).unwrap();
+        let digest = Hash::of(&texts[1].1).to_string();
+        let facts = [("a", &*texts[0].1), ("b@sha256", &*digest), ("c", "small")];
+        assert_eq!(details.facts, facts);
     }
 }

@@ -17,9 +17,11 @@ use dataos_proof::{
 };
 
 use crate::{
+    contents::Contents,
     full,
     queue::{Pending, Queue, Rank, refusal},
     segment::{Reserved, SegmentWriter},
+    spare::is_no_room,
     view::{Newest, View},
 };
 
@@ -83,6 +85,7 @@ impl Committed {
 pub(crate) struct Committer {
     pub(crate) queue: Arc<Queue>,
     pub(crate) view: Arc<RwLock<View>>,
+    pub(crate) contents: Contents,
     pub(crate) writer: SegmentWriter,
     pub(crate) frontier: Frontier,
     pub(crate) key: SignerKey,
@@ -108,6 +111,10 @@ impl Committer {
             if waiting.is_empty() {
                 return;
             }
+            if let Err(error) = self.keep_contents(&mut waiting) {
+                self.stop(&error, Vec::new(), waiting);
+                return;
+            }
             while !waiting.is_empty() {
                 self.watch_room(&mut waiting);
                 let mut batch = self.collect(&mut waiting);
@@ -123,6 +130,29 @@ impl Committer {
                 back.for_each(|pending| waiting.push_front(pending));
             }
         }
+    }
+
+    /// Makes durable what entries name and have no room for. Refuses those for whose contents there is no
+    /// room on the disk either.
+    fn keep_contents(&self, waiting: &mut VecDeque<Pending>) -> io::Result<()> {
+        let has_contents = |pending: &Pending| !pending.prepared.contents.is_empty();
+        if !waiting.iter().any(has_contents) {
+            return Ok(());
+        }
+        let mut failed = Ok(());
+        for mut pending in std::mem::take(waiting) {
+            let contents = std::mem::take(&mut pending.prepared.contents);
+            let mut keep = contents.iter();
+            match keep.try_for_each(|content| self.contents.keep(content)) {
+                Ok(()) => waiting.push_back(pending),
+                Err(error) if is_no_room(&error) => self.queue.refuse(pending),
+                Err(error) => {
+                    waiting.push_back(pending);
+                    failed = Err(error);
+                }
+            }
+        }
+        failed
     }
 
     /// Turns new work away once the last segment for which there is room is nearly used up, and says

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! lock                                held (flock) while the log is open
-//! format                              "dataos-audit 2"
+//! format                              "dataos-audit 3"
 //! checkpoint                          a signed checkpoint, at most a second old; only ever grows
 //! segment-00000000000000000000.wal    entries, see dataos_proof::frame
 //! sealed-00000000000000000000.parquet older entries, see sealed
 //! sealed-00000000000000000000.index   finds and proves them; made again if it is missing
+//! contents/                           what has no room in an entry, see contents
 //! spare.new                           the next segment, being zeroed
 //! torn-00000000000000000042-4711      what a crash left behind the last whole batch
 //! ```
@@ -22,7 +23,7 @@ use dataos_model::fault::{Fault, FaultKind};
 use dataos_proof::{frame::segment_first, note::NOTE_BYTES_MAX};
 
 /// The version of the folder's format that this build reads and writes.
-const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 
 /// The folder of a log. Holds the lock until dropped.
 #[derive(Debug)]

@@ -47,6 +47,8 @@ mod disk;
 
 mod directory;
 
+mod contents;
+
 mod gate;
 
 mod full;

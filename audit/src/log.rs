@@ -30,6 +30,7 @@ use crate::{
     checkpoint, codec,
     commit::{Committed, Committer},
     config::AuditConfig,
+    contents::{self, Contents},
     directory::Directory,
     disk::{Disk, SystemDisk},
     gate::Gate,
@@ -142,12 +143,14 @@ impl AuditLog {
         };
         let reader = Reader::new(path, Arc::clone(&view), Arc::clone(&disk));
         let (sealer, sealer_thread) = start_sealer(config, &reader, &disk)?;
+        let contents = Contents::new(path, Arc::clone(&disk));
         let committer = {
             let (queue, view, spare) = (Arc::clone(&queue), Arc::clone(&view), Arc::clone(&spare));
             let writer = SegmentWriter::new(path, disk, active, spare, config.segment_bytes);
             let committer = Committer {
                 queue,
                 view,
+                contents,
                 writer,
                 frontier,
                 key,
@@ -277,6 +280,11 @@ impl Records for AuditLog {
     async fn get(&self, index: u64) -> Result<StoredEntry, Fault> {
         let reader = self.reader.clone();
         blocking(move || reader.get(index)).await
+    }
+
+    async fn content(&self, digest: Hash) -> Result<Bytes, Fault> {
+        let reader = self.reader.clone();
+        blocking(move || contents::read(reader.directory(), digest)).await
     }
 
     async fn proof(&self, index: u64) -> Result<String, Fault> {

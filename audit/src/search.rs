@@ -72,6 +72,11 @@ impl Reader {
         }
     }
 
+    /// The folder of the log.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Looks at the view.
     pub(crate) fn with_view<T>(&self, look: impl FnOnce(&View) -> T) -> T {
         look(&self.view.read().unwrap_or_else(PoisonError::into_inner))

@@ -160,7 +160,8 @@ impl Spare {
     }
 }
 
-fn is_no_room(error: &io::Error) -> bool {
+/// Whether there is no room on the disk.
+pub(crate) fn is_no_room(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded

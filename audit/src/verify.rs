@@ -1,6 +1,7 @@
-//! Verification of a whole folder with the log's public key alone: sealed files, then segments.
+//! Verification of a whole folder with the log's public key alone: sealed files, segments, contents.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io,
     path::Path,
@@ -11,6 +12,7 @@ use std::{
     thread,
 };
 
+use dataos_model::hash::Hash;
 use dataos_proof::{
     Digest,
     checkpoint::Checkpoint,
@@ -22,7 +24,9 @@ use dataos_proof::{
 };
 
 use crate::{
+    contents,
     directory::names,
+    row::Row,
     sealed::{
         FILE_SUFFIX, INDEX_SUFFIX, TILE_ROWS,
         build::{BadPack, read_all},
@@ -60,6 +64,8 @@ struct Proven {
     bytes: u64,
     /// The checkpoint in its index, verified.
     note: Option<Checkpoint>,
+    /// The contents that its entries name, and the first that names each.
+    contents: BTreeMap<Hash, u64>,
 }
 
 /// Verifies the folder of a log that nobody writes to, or a copy of one: every entry of every sealed
@@ -113,7 +119,10 @@ pub fn verify_directory(
     let packs = prove_all(directory, key, &firsts, &partial, threads)?;
     let base = stand_on(&packs, &firsts, start)?;
     known.extend(packs.iter().filter_map(|pack| pack.note.clone()));
-    let log = prove_segments(directory, key, &segments, base, known)?;
+    let (log, mut contents) = prove_segments(directory, key, &segments, base, known)?;
+    let sealed = packs.iter().flat_map(|pack| &pack.contents);
+    contents.extend(sealed.map(|(digest, index)| (*digest, *index)));
+    contents::check(directory, &contents)?;
     let tiles: usize = packs.iter().map(|pack| pack.roots.len()).sum();
     let sealed = tiles as u64 * TILE;
     let oldest = packs.first().map(|pack| pack.first_time_ms);
@@ -215,11 +224,15 @@ fn prove(
         last_time_ms: i64::MIN,
         bytes: file.bytes(),
         note: None,
+        contents: BTreeMap::new(),
     };
     let mut tile = Vec::new();
     let read = read_all(&file, &|| false, &mut |_, row| {
         proven.first_time_ms = proven.first_time_ms.min(row.time_ms);
         proven.last_time_ms = row.time_ms;
+        for digest in contents::named(&row.details) {
+            proven.contents.entry(digest).or_insert(row.index);
+        }
         tile.push(leaf_hash(&row.leaf()?));
         if tile.len() == TILE_ROWS as usize {
             let index = first / TILE + proven.roots.len() as u64;
@@ -317,14 +330,15 @@ fn stand_on(packs: &[Proven], firsts: &[u64], start: u64) -> Result<Base, Damage
     Ok(base)
 }
 
-/// Proves the segments on top of the sealed files, and that both agree where both hold an entry.
+/// Proves the segments on top of the sealed files, and that both agree where both hold an entry. Gives
+/// the contents that entries name as well, with the first that names each.
 fn prove_segments(
     directory: &Path,
     key: &VerifierKey,
     segments: &[&String],
     base: Base,
     known: Vec<Checkpoint>,
-) -> Result<LogSummary, Damage> {
+) -> Result<(LogSummary, BTreeMap<Hash, u64>), Damage> {
     let start = base.frontier.size();
     let sealed = base.roots.len() as u64 * TILE;
     // The tree that the segments give, as far as something is sealed.
@@ -352,7 +366,14 @@ fn prove_segments(
     rest.iter().for_each(|leaf| tree.push(*leaf));
     let mut scanner =
         Scanner::new(key, Signatures::Every, after).after(base.frontier.clone(), base.last_time_ms);
+    let mut contents = BTreeMap::new();
     let mut visit = |batch: &WholeBatch<'_>| {
+        let rows = batch.entries.iter();
+        // What does not read names nothing; that its details fit its entry was proven.
+        for row in rows.filter_map(|placed| Row::of_frame(&placed.frame).ok()) {
+            let named = contents::named(&row.details);
+            named.for_each(|digest| _ = contents.entry(digest).or_insert(row.index));
+        }
         let shared = batch
             .entries
             .iter()
@@ -384,7 +405,7 @@ fn prove_segments(
             DamageKind::SealedEntries,
         ));
     }
-    Ok(summary)
+    Ok((summary, contents))
 }
 
 impl Base {

@@ -136,7 +136,7 @@ pub enum EntryError {
 impl Kind {
     /// The word for a kind that this build knows.
     pub fn name(self) -> Option<&'static str> {
-        const NAMES: [&str; 10] = [
+        const NAMES: [&str; 11] = [
             "decision",
             "outcome",
             "policy_change",
@@ -147,6 +147,7 @@ impl Kind {
             "config",
             "shutdown",
             "gap",
+            "state",
         ];
         NAMES.get(usize::from(self.0)).copied()
     }

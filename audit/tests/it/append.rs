@@ -147,10 +147,15 @@ async fn times_never_decrease() {
 async fn what_does_not_fit_is_refused_and_the_log_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path());
-    let large = Entry::new(EntryKind::Decision, "r").with_fact("sql", "x".repeat(70_000));
+    let with_reason = |bytes: usize| {
+        let mut entry = Entry::new(EntryKind::Decision, "r");
+        entry.reason = "x".repeat(bytes);
+        entry
+    };
+    let large = with_reason(70_000);
     let fault = log.append(large).await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::TooLarge);
-    let almost = Entry::new(EntryKind::Decision, "r").with_fact("sql", "x".repeat(65_000));
+    let almost = with_reason(65_000);
     log.append(almost.clone()).await.unwrap();
     assert_eq!(log.get(0).await.unwrap().entry, almost);
     assert_eq!(log.status().size, 1);
@@ -166,7 +171,11 @@ async fn segments_follow_one_another() {
     };
     let open = || AuditLog::open(config.clone(), Secret::new(SEED), SetClock::new(1)).unwrap();
     let log = open();
-    let large = |number: u64| entry(number).with_fact("padding", "x".repeat(60_000));
+    let large = |number: u64| {
+        let mut large = entry(number);
+        large.reason = "x".repeat(60_000);
+        large
+    };
     for round in 0..4 {
         let waiting: Vec<_> = (0..64)
             .map(|number| log.append(large(round * 64 + number)))

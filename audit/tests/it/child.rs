@@ -20,7 +20,7 @@ use dataos_model::{
 };
 use dataos_proof::receipt;
 
-use crate::scene::{SEED, SetClock, config, entry, key, try_open, verify};
+use crate::scene::{SEED, SetClock, config, entry, key, try_open, verify, whole};
 
 /// Set for the child: the folder of its log.
 const FOLDER: &str = "DATAOS_AUDIT_CHILD_FOLDER";
@@ -34,10 +34,13 @@ pub(crate) fn times(count: u64) -> u64 {
             .unwrap_or(1)
 }
 
-/// An entry of up to 3 kB, different for each number.
+/// An entry of up to 3 kB, different for each number; one in 61 has a fact that no entry has room for.
 pub(crate) fn padded(number: u64) -> Entry {
-    let padding = usize::try_from(number * 7919 % 3000).unwrap();
-    entry(number).with_fact("padding", "x".repeat(padding))
+    let padding = match number % 61 {
+        0 => 60_000,
+        _ => usize::try_from(number * 7919 % 3000).unwrap(),
+    };
+    entry(number).with_fact("padding", format!("{number} {}", "x".repeat(padding)))
 }
 
 /// To be called first by each test that starts children: true in the child, after its work.
@@ -208,7 +211,8 @@ impl Acknowledged {
             }
             let stored = runtime.block_on(log.get(*index));
             let stored = stored.map_err(|fault| fault.to_string())?;
-            if stored.entry != padded(*number) {
+            let whole = runtime.block_on(whole(&*log, stored.entry));
+            if whole.map_err(|fault| fault.to_string())? != padded(*number) {
                 return Err(format!(
                     "entry {index} is another than the acknowledged one"
                 ));

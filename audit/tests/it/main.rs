@@ -5,6 +5,8 @@ mod append;
 #[cfg(test)]
 mod child;
 #[cfg(test)]
+mod contents;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod damage;

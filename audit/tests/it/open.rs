@@ -87,9 +87,9 @@ fn other_formats_and_keys_are_refused() {
     };
     check(
         "format",
-        "dataos-audit 3\n",
+        "dataos-audit 4\n",
         FaultKind::Unsupported,
-        "format 3",
+        "format 4",
     );
     check(
         "format",

@@ -15,7 +15,8 @@ use dataos_model::{
     decision::Effect,
     fault::Fault,
     hash::Hash,
-    record::{Entry, EntryKind},
+    record::{CONTENT_SUFFIX, Entry, EntryKind},
+    seams::Records,
     secret::Secret,
 };
 use dataos_proof::{
@@ -98,6 +99,24 @@ pub(crate) fn entry(number: u64) -> Entry {
     entry
         .with_fact("rows", number)
         .with_fact("sql", format!("SELECT {number} FROM Orders"))
+}
+
+/// The entry with what is kept beside the log in its place.
+pub(crate) async fn whole(log: &dyn Records, mut entry: Entry) -> Result<Entry, Fault> {
+    for (name, digest) in std::mem::take(&mut entry.facts) {
+        let (name, value) = match name.strip_suffix(CONTENT_SUFFIX) {
+            Some(name) => {
+                let content = log.content(digest.parse().unwrap()).await?;
+                (
+                    name.to_owned(),
+                    String::from_utf8(content.to_vec()).unwrap(),
+                )
+            }
+            None => (name, digest),
+        };
+        entry.facts.insert(name, value);
+    }
+    Ok(entry)
 }
 
 /// Verifies the folder as an outsider would: segments, checkpoint file and public key alone.

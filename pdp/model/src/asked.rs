@@ -20,16 +20,11 @@ use serde_json::{Map, Value as Json, json};
 use crate::{
     action::Action,
     decision::Request,
-    entity::{Entity, EntityType, EntityUid},
+    entity::Entity,
     json::{self, Bounds},
     principal::{Authentication, Principal},
-    value::{IpRange, Value},
+    values_json::{Malformed, object, put_values, text, uid, uid_json, values},
 };
-
-/// A text that [`write`] cannot have written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the recorded question is malformed: {0}")]
-pub struct AskedError(&'static str);
 
 /// The question as text.
 pub fn write(request: &Request) -> String {
@@ -70,10 +65,10 @@ pub fn write(request: &Request) -> String {
 ///
 /// # Errors
 /// A text that [`write`] cannot have written, or an action that no loaded schema declares.
-pub fn read(text: &str) -> Result<Request, AskedError> {
-    let whole = json::parse(text.as_bytes(), &Bounds::SMALL).map_err(|_| AskedError("no JSON"))?;
+pub fn read(text: &str) -> Result<Request, Malformed> {
+    let whole = json::parse(text.as_bytes(), &Bounds::SMALL).map_err(|_| Malformed("no JSON"))?;
     let whole = object(&whole)?;
-    let who = object(whole.get("p").ok_or(AskedError("no principal"))?)?;
+    let who = object(whole.get("p").ok_or(Malformed("no principal"))?)?;
     let principal = Principal {
         groups: names(who.get("g"))?,
         roles: names(who.get("r"))?,
@@ -82,9 +77,9 @@ pub fn read(text: &str) -> Result<Request, AskedError> {
         ..Principal::new(uid(who.get("u"))?, Authentication::Internal)
     };
     let action = whole.get("a").and_then(Json::as_str);
-    let action = action.ok_or(AskedError("no action"))?;
+    let action = action.ok_or(Malformed("no action"))?;
     let action =
-        Action::from_str(action).map_err(|_| AskedError("an action that is not declared"))?;
+        Action::from_str(action).map_err(|_| Malformed("an action that is not declared"))?;
     let resource = uid(whole.get("r"))?;
     let resource_entity = match whole.get("e") {
         None => None,
@@ -111,53 +106,12 @@ pub fn read(text: &str) -> Result<Request, AskedError> {
     })
 }
 
-fn put_values(into: &mut Map<String, Json>, key: &str, values: &BTreeMap<String, Value>) {
-    if !values.is_empty() {
-        into.insert(key.to_owned(), record_json(values));
-    }
-}
-
-fn record_json(values: &BTreeMap<String, Value>) -> Json {
-    let fields = values
-        .iter()
-        .map(|(name, value)| (name.clone(), value_json(value)));
-    Json::Object(fields.collect())
-}
-
-fn uid_json(uid: &EntityUid) -> Json {
-    json!([uid.entity_type.name(), uid.id])
-}
-
-fn value_json(value: &Value) -> Json {
-    match value {
-        Value::Bool(value) => json!(value),
-        Value::Long(value) => json!(value),
-        Value::String(value) => json!(value),
-        Value::Decimal(value) => json!({"decimal": value}),
-        Value::DateTime(value) => json!({"datetime": value}),
-        Value::Duration(value) => json!({"duration": value}),
-        Value::Ip(range) => json!({"ip": format!("{}/{}", range.address, range.prefix_bits)}),
-        Value::Set(values) => json!({"set": values.iter().map(value_json).collect::<Vec<_>>()}),
-        Value::Record(fields) => json!({"record": record_json(fields)}),
-        Value::Entity(uid) => json!({"entity": uid_json(uid)}),
-    }
-}
-
-fn object(json: &Json) -> Result<&Map<String, Json>, AskedError> {
-    json.as_object().ok_or(AskedError("an object is expected"))
-}
-
-fn text(json: &Json) -> Result<String, AskedError> {
-    let text = json.as_str().ok_or(AskedError("a text is expected"))?;
-    Ok(text.to_owned())
-}
-
-fn names(json: Option<&Json>) -> Result<Vec<String>, AskedError> {
+fn names(json: Option<&Json>) -> Result<Vec<String>, Malformed> {
     let items = json.and_then(Json::as_array);
     items.into_iter().flatten().map(text).collect()
 }
 
-fn attributes(json: Option<&Json>) -> Result<BTreeMap<String, String>, AskedError> {
+fn attributes(json: Option<&Json>) -> Result<BTreeMap<String, String>, Malformed> {
     let fields = json.and_then(Json::as_object);
     let fields = fields.into_iter().flatten();
     fields
@@ -165,64 +119,13 @@ fn attributes(json: Option<&Json>) -> Result<BTreeMap<String, String>, AskedErro
         .collect()
 }
 
-fn uid(json: Option<&Json>) -> Result<EntityUid, AskedError> {
-    match json.and_then(Json::as_array).map(Vec::as_slice) {
-        Some([entity_type, id]) => Ok(EntityType::named(text(entity_type)?).id(text(id)?)),
-        _ => Err(AskedError("a uid is a type and an id")),
-    }
-}
-
-fn values(json: Option<&Json>) -> Result<BTreeMap<String, Value>, AskedError> {
-    let fields = json.and_then(Json::as_object);
-    let fields = fields.into_iter().flatten();
-    fields
-        .map(|(name, json)| Ok((name.clone(), value(json)?)))
-        .collect()
-}
-
-fn value(json: &Json) -> Result<Value, AskedError> {
-    let number = |json: &Json| {
-        json.as_i64()
-            .ok_or(AskedError("a whole number is expected"))
-    };
-    Ok(match json {
-        Json::Bool(value) => Value::Bool(*value),
-        Json::Number(_) => Value::Long(number(json)?),
-        Json::String(value) => Value::String(value.clone()),
-        Json::Object(fields) => {
-            let mut fields = fields.iter();
-            let (Some((kind, json)), None) = (fields.next(), fields.next()) else {
-                return Err(AskedError("a value is an object of one key"));
-            };
-            match kind.as_str() {
-                "decimal" => Value::Decimal(number(json)?),
-                "datetime" => Value::DateTime(number(json)?),
-                "duration" => Value::Duration(number(json)?),
-                "ip" => Value::Ip(ip(&text(json)?).ok_or(AskedError("an IP range is expected"))?),
-                "set" => {
-                    let items = json.as_array().ok_or(AskedError("a set is a list"))?;
-                    Value::Set(items.iter().map(value).collect::<Result<_, _>>()?)
-                }
-                "record" => Value::Record(values(Some(json))?),
-                "entity" => Value::Entity(uid(Some(json))?),
-                _ => return Err(AskedError("an unknown kind of value")),
-            }
-        }
-        Json::Null | Json::Array(_) => return Err(AskedError("no value")),
-    })
-}
-
-fn ip(text: &str) -> Option<IpRange> {
-    let (address, prefix_bits) = text.split_once('/')?;
-    Some(IpRange {
-        address: address.parse().ok()?,
-        prefix_bits: prefix_bits.parse().ok()?,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        entity::{EntityType, EntityUid},
+        value::{IpRange, Value},
+    };
 
     fn question() -> Request {
         let mut principal =

@@ -24,6 +24,10 @@ pub mod asked;
 pub mod audit_table;
 pub mod mask;
 pub mod predicate;
+pub mod state;
+mod values_json;
+
+pub use values_json::Malformed;
 
 pub mod access;
 pub mod decision;

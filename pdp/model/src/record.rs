@@ -33,6 +33,8 @@ pub enum EntryKind {
     Shutdown,
     /// Requests that were refused and not recorded one by one, with their count.
     Gap,
+    /// What decisions are made from changed: see [`crate::state`].
+    State,
 }
 
 impl EntryKind {
@@ -48,6 +50,7 @@ impl EntryKind {
         Self::Config,
         Self::Shutdown,
         Self::Gap,
+        Self::State,
     ];
 
     /// The word shown.
@@ -63,6 +66,7 @@ impl EntryKind {
             Self::Config => "config",
             Self::Shutdown => "shutdown",
             Self::Gap => "gap",
+            Self::State => "state",
         }
     }
 
@@ -75,9 +79,12 @@ impl EntryKind {
 /// The fact that holds the question of a decision, as [`asked`] writes it.
 pub const ASKED: &str = "asked";
 
-/// Longest question that a record keeps, in bytes: an entry has room for 64 KiB in all, and others may
-/// ask longer ones.
-pub const ASKED_BYTES_MAX: usize = 16 << 10;
+/// Behind the name of a fact whose value is the SHA-256 digest of what the log keeps beside its entries
+/// ([`Records::content`](crate::seams::Records::content)), because the entry has no room for it.
+pub const CONTENT_SUFFIX: &str = "@sha256";
+
+/// Longest content that the log keeps beside an entry, in bytes.
+pub const CONTENT_BYTES_MAX: usize = 16 << 20;
 
 /// The fact that holds the id of the distributed trace that a call is part of.
 pub const TRACE_ID: &str = "trace_id";
@@ -138,16 +145,12 @@ impl Entry {
         }
     }
 
-    /// The record of a decision, with the whole question of up to [`ASKED_BYTES_MAX`], so that it can be
-    /// decided again.
+    /// The record of a decision, with the whole question, so that it can be decided again.
     pub fn decision(request_id: impl Into<String>, request: &Request, decision: &Decision) -> Self {
         let (principal, resource) = (&request.principal.uid, &request.resource);
         let mut entry = Self::decided(request_id, principal, resource, decision);
         entry.action = request.action.name().to_owned();
-        let question = asked::write(request);
-        if question.len() <= ASKED_BYTES_MAX {
-            entry.facts.insert(ASKED.to_owned(), question);
-        }
+        entry.facts.insert(ASKED.to_owned(), asked::write(request));
         entry
     }
 
@@ -336,7 +339,7 @@ mod tests {
     };
 
     #[test]
-    fn a_question_is_kept_whole_or_not_at_all() {
+    fn a_question_is_kept_whole() {
         let decision = Decision {
             effect: Effect::Deny,
             reason: Reason::NoPermit,
@@ -349,14 +352,13 @@ mod tests {
         };
         let path = EntityType::API_PATH.id("/");
         let mut request = Request::new(&Principal::anonymous(), Action::Call, path);
-        let kept = |request: &Request| {
-            let entry = Entry::decision("r", request, &decision);
-            assert_eq!(entry.action, "call");
-            entry.facts.get(ASKED).cloned()
-        };
-        assert_eq!(kept(&request), Some(asked::write(&request)));
-        let long = Value::from("x".repeat(ASKED_BYTES_MAX));
+        let long = Value::from("x".repeat(100_000));
         request.context.insert("purpose".to_owned(), long);
-        assert_eq!(kept(&request), None);
+        let entry = Entry::decision("r", &request, &decision);
+        assert_eq!(entry.action, "call");
+        assert_eq!(
+            asked::read(&entry.facts[ASKED]).unwrap().context,
+            request.context
+        );
     }
 }

@@ -176,6 +176,15 @@ pub trait Records: Send + Sync + Debug {
     /// No such index, or damaged storage.
     async fn get(&self, index: u64) -> Result<StoredEntry, Fault>;
 
+    /// What the log keeps beside an entry, by the digest that a fact of the entry holds
+    /// ([`CONTENT_SUFFIX`](crate::record::CONTENT_SUFFIX)).
+    ///
+    /// # Errors
+    /// No such content, or another than its digest says.
+    async fn content(&self, digest: Hash) -> Result<Bytes, Fault> {
+        Err(Fault::not_found(format!("there is no content {digest}")))
+    }
+
     /// A full proof of one entry against the newest checkpoint, as C2SP tlog-proof text.
     ///
     /// # Errors

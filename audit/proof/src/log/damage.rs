@@ -52,6 +52,9 @@ pub enum DamageKind {
     /// Sealed entries that are not those that were written: the 256 from the named entry on.
     #[error("the sealed entries, 256 from here on, do not have the hash that the index holds")]
     SealedEntries,
+    /// What an entry names by its digest, kept beside the log.
+    #[error("what the entry keeps beside the log is not there as it was: {0}")]
+    Content(String),
     /// Details that the entry does not commit to.
     #[error("the details do not match their hash in the entry")]
     Details,

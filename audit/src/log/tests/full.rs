@@ -8,7 +8,10 @@ use super::*;
 const LARGE_BYTES: usize = 60_000;
 
 fn large(kind: EntryKind, number: usize) -> Entry {
-    Entry::new(kind, format!("request-{number}")).with_fact("padding", "x".repeat(LARGE_BYTES))
+    // No fact, since a large one is kept beside the log.
+    let mut entry = Entry::new(kind, format!("request-{number}"));
+    entry.reason = "x".repeat(LARGE_BYTES);
+    entry
 }
 
 /// A log with one entry, on a disk that has no room for a second segment.
@@ -166,4 +169,27 @@ async fn an_error_in_the_next_segment_stops_the_log() {
     assert_eq!(fault.reason, "audit_stopped");
     assert!(log.status().stopped.unwrap().contains("Input/output error"));
     assert!(log.close().is_err());
+}
+
+/// A content for which there is no room is refused with its entry; others go on.
+#[tokio::test]
+async fn an_entry_whose_content_finds_no_room_is_refused_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = TestDisk::new();
+    let log = open_on(folder.path(), &disk, 100);
+    wait_for_spare(&log);
+    let large = || entry(1).with_fact("body", "x".repeat(100_000));
+    disk.set(Mode::WritesFindNoRoom);
+    let fault = log.append(large()).await.unwrap_err();
+    assert_eq!(fault.reason, "audit_disk_full");
+    disk.set(Mode::Works);
+    let left = std::fs::read_dir(folder.path().join("contents")).unwrap();
+    assert_eq!((left.count(), log.status().size), (0, 0));
+    log.append(entry(0)).await.unwrap();
+    log.append(large()).await.unwrap();
+    disk.set(Mode::WritesFail);
+    let other = entry(2).with_fact("body", "y".repeat(100_000));
+    let fault = log.append(other).await.unwrap_err();
+    assert_eq!(fault.reason, "audit_stopped");
+    assert_eq!(log.status().size, 2);
 }

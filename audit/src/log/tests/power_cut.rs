@@ -308,7 +308,8 @@ fn cut(recording: &Recording, count: usize, folder: &Path, spread: &mut Spread) 
     for file in fs::read_dir(folder).unwrap() {
         fs::remove_file(file.unwrap().path()).unwrap();
     }
-    fs::write(folder.join("format"), "dataos-audit 2\n").unwrap();
+    let format = crate::directory::FORMAT;
+    fs::write(folder.join("format"), format!("dataos-audit {format}\n")).unwrap();
     for file in files_after(recording, count).values() {
         let is_renamed = file.name.is_some() || (file.loose_name.is_some() && spread.is(50));
         let name = file.name.as_ref().or(file.loose_name.as_ref());

@@ -2,7 +2,8 @@
 // that of audit/proof/src/entry.rs.
 import { Cursor, ProofError, toHex, type Bytes } from "./bytes.ts";
 
-const KINDS = [
+/** All kinds of entries; the position is the code. */
+export const KINDS = [
   "decision",
   "outcome",
   "policy_change",
@@ -13,6 +14,7 @@ const KINDS = [
   "config",
   "shutdown",
   "gap",
+  "state",
 ];
 const EFFECTS = [null, "allow", "deny"] as const;
 const REQUEST_ID_BYTES_MAX = 128;

@@ -7,22 +7,11 @@ import { count } from "../../parts/format.ts";
 import { useLoad } from "../../parts/load.ts";
 import { Page } from "../../parts/page.tsx";
 import { ProblemBox } from "../../parts/problem.tsx";
+import { KINDS } from "../../proof/entry.ts";
 import { go, Link, usePlace, withSearch } from "../../router.tsx";
 import { fromInput, toInput } from "./times.ts";
 
 const PAGE_ENTRIES = 50;
-const KINDS = [
-  "decision",
-  "outcome",
-  "policy_change",
-  "resource_change",
-  "identity_change",
-  "metadata_change",
-  "key",
-  "config",
-  "shutdown",
-  "gap",
-];
 const TEXTS: [string, string, string][] = [
   ["principal", "Principal", "ada"],
   ["action", "Action", "select"],
