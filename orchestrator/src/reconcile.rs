@@ -321,6 +321,18 @@ impl Core {
         }
     }
 
+    /// Tells the PDP of a resource, unless it was changed or deleted since: then what was told of it
+    /// must stay. False if so.
+    async fn publish_again(&self, row: &ResourceRow, document: &Document) -> Result<bool, Fault> {
+        let _applying = self.applying.lock().await;
+        let current = self.store.resource(&row.id).await?;
+        let is_current = current.is_some_and(|current| current.revision == row.revision);
+        if is_current {
+            self.publish([(&row.id, &row.owner, document.tags.as_slice())])?;
+        }
+        Ok(is_current)
+    }
+
     /// Tries a stored resource again.
     pub(crate) async fn reconcile_again(self: &Arc<Self>, row: &ResourceRow, request_id: &str) {
         let done = match Self::document(row) {
@@ -336,10 +348,13 @@ impl Core {
             },
             Ok(mut document) => {
                 document.secrets.clear();
-                let told = self.publish([(&row.id, &row.owner, document.tags.as_slice())]);
-                if let Err(fault) = told {
-                    tracing::error!(resource = %row.id, %fault, "the PDP cannot be told");
-                    return;
+                match self.publish_again(row, &document).await {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(fault) => {
+                        tracing::error!(resource = %row.id, %fault, "the PDP cannot be told");
+                        return;
+                    }
                 }
                 let retried =
                     self.reconcile(&document, row.revision, &row.owner, None, request_id, None);

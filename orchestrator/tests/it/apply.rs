@@ -385,7 +385,10 @@ pub(crate) async fn delete_reverses_and_is_refused_while_used() {
     for id in ["depot:v1:pg", "secret:v1:login:public", "policy:v1:mask"] {
         assert_eq!(bench.delete(id).await.unwrap().change, "deleted");
     }
-    let of_depot: Vec<String> = bench.world.events().into_iter().take(6).collect();
+    // A resource that could not be deleted is tried again, which may fall in between.
+    let of_retry = |event: &String| event.contains("create_child") || event.starts_with("entity ");
+    let events = bench.world.events().into_iter();
+    let of_depot: Vec<String> = events.filter(|event| !of_retry(event)).take(6).collect();
     assert_eq!(
         of_depot,
         [
