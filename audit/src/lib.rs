@@ -72,8 +72,10 @@ mod search;
 mod log;
 
 mod verify;
+mod walk;
 
 pub use config::AuditConfig;
 pub use log::AuditLog;
 pub use recover::{RecoveryReport, TornTail};
 pub use verify::{DirectorySummary, verify_directory};
+pub use walk::{fill_in, read_directory};

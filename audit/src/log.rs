@@ -22,7 +22,7 @@ use dataos_model::{
 use dataos_proof::{
     note::{SignerKey, VerifierKey},
     proof::TlogProof,
-    tile::TilePath,
+    tile::{BundlePath, TilePath},
 };
 use tokio::sync::oneshot;
 
@@ -311,6 +311,14 @@ impl Records for AuditLog {
         let tile = blocking(move || reader.tile(&parsed)).await?;
         let tile = tile.ok_or_else(|| Fault::not_found(format!("the log has no tile {path}")))?;
         Ok(tile.into())
+    }
+
+    async fn bundle(&self, path: &str) -> Result<Bytes, Fault> {
+        let parsed: BundlePath = path
+            .parse()
+            .map_err(|error| Fault::not_found(format!("{path}: {error}")))?;
+        let reader = self.reader.clone();
+        Ok(blocking(move || reader.bundle(&parsed)).await?.into())
     }
 
     fn status(&self) -> LogStatus {

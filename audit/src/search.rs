@@ -15,7 +15,7 @@ use dataos_model::{
 use dataos_proof::{
     Digest,
     frame::{self, EntryFrame, Frame},
-    tile::{LeafTile, TILE_WIDTH, TilePath},
+    tile::{self, BundlePath, LeafTile, TILE_WIDTH, TilePath},
     tree::leaf_hash,
 };
 
@@ -206,6 +206,28 @@ impl Reader {
         };
         let given: Vec<LeafTile> = self.canonical(first)?.1.into_iter().collect();
         Ok(self.with_view(|view| view.tree.with(&given).tile(path)))
+    }
+
+    /// The bytes of an entry bundle.
+    pub(crate) fn bundle(&self, path: &BundlePath) -> Result<Vec<u8>, Fault> {
+        let missing = || Fault::not_found(format!("the log has no bundle {path}"));
+        let first = path.index.checked_mul(TILE_WIDTH as u64);
+        let first = first.ok_or_else(missing)?;
+        let end = first + u64::from(path.width);
+        if end > self.with_view(|view| view.tree.size()) {
+            return Err(missing());
+        }
+        let entries = match self.find(first, &mut |frame| Ok(frame.entry.to_vec()))? {
+            Found::Sealed(tile) => (first..end)
+                .map(|index| self.row(&tile, index, |row| row.leaf()))
+                .collect::<Result<Vec<_>, _>>()?,
+            // One by one: each is where it is now, whatever is sealed meanwhile.
+            Found::Unsealed(_) => (first..end)
+                .map(|index| self.canonical(index).map(|(canonical, _)| canonical))
+                .collect::<Result<Vec<_>, _>>()?,
+        };
+        let bytes = tile::bundle(entries.iter().map(Vec::as_slice));
+        bytes.ok_or_else(|| Fault::internal("an entry is too long for a bundle"))
     }
 
     /// Hands the 256 entries from `start` on, which is a multiple of 256, to `take`, while they are

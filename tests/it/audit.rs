@@ -43,6 +43,19 @@ fn person(server: &Server, admin: &Ctl, name: &str, given: [&str; 2]) -> Ctl {
     Ctl::login(server, name, PASSWORD).unwrap()
 }
 
+/// Entry bundles say who was decided on, so they are not open as tiles are.
+fn bundles_are_for_auditors(server: &Server, eve: &Ctl, ana: &Ctl) {
+    let of = |ctl: &Ctl| format!("Authorization: Bearer {}", ctl.key().unwrap());
+    let path = "/log/tile/entries/000.p/2";
+    let asked = |headers: &[&str]| server.request(headers, path).unwrap().0;
+    let statuses = [
+        asked(&["-H", &of(eve)]),
+        asked(&["-H", &of(ana)]),
+        asked(&[]),
+    ];
+    assert_eq!(statuses, [200, 403, 401]);
+}
+
 #[test]
 fn the_log_is_searched_followed_and_queried_under_policies() {
     let server = Server::start(&Options::default()).unwrap();
@@ -87,6 +100,7 @@ fn the_log_is_searched_followed_and_queried_under_policies() {
         total,
         "{counted:#}"
     );
+    bundles_are_for_auditors(&server, &eve, &ana);
     let adam = person(&server, &admin, "adam", ["--role", "admin"]);
     let denied = adam.run(&["query", sql]).unwrap();
     assert_eq!(

@@ -11,6 +11,7 @@ use crate::{
     Digest,
     checkpoint::parse_decimal,
     tree::{empty_root, node_hash},
+    wire::Cursor,
 };
 
 /// Hashes in a full tile.
@@ -19,8 +20,8 @@ pub const TILE_WIDTH: usize = 256;
 /// Levels of a tree within a tile.
 const TILE_HEIGHT: u32 = 8;
 
-/// Longest path, in bytes; the longest that names a tile has seven elements of four characters.
-const PATH_BYTES_MAX: usize = 64;
+/// Longest position in a path, in bytes; the longest has seven elements of four characters and a width.
+const POSITION_BYTES_MAX: usize = 56;
 
 /// The name of a hash tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,20 @@ pub struct TilePath {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a tile path has the form tile/LEVEL/INDEX or tile/LEVEL/INDEX.p/WIDTH, see tlog-tiles")]
 pub struct TilePathError;
+
+/// The name of an entry bundle: the entries below a tile of level 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BundlePath {
+    /// Position: its first entry divided by 256.
+    pub index: u64,
+    /// Number of entries, 1 to 256; 256 is a full bundle.
+    pub width: u16,
+}
+
+/// The text names no entry bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a bundle has the form tile/entries/INDEX or tile/entries/INDEX.p/WIDTH, see tlog-tiles")]
+pub struct BundlePathError;
 
 /// A tree of leaf hashes, kept as tiles.
 #[derive(Clone, Debug, Default)]
@@ -69,20 +84,31 @@ pub struct TreeWith<'a> {
 impl fmt::Display for TilePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "tile/{}", self.level)?;
-        let mut groups = vec![self.index % 1000];
-        let mut rest = self.index / 1000;
-        while rest > 0 {
-            groups.push(rest % 1000);
-            rest /= 1000;
-        }
-        for (position, group) in groups.iter().enumerate().rev() {
-            write!(f, "/{}{group:03}", if position > 0 { "x" } else { "" })?;
-        }
-        if usize::from(self.width) < TILE_WIDTH {
-            write!(f, ".p/{}", self.width)?;
-        }
-        Ok(())
+        write_position(f, self.index, self.width)
     }
+}
+
+impl fmt::Display for BundlePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("tile/entries")?;
+        write_position(f, self.index, self.width)
+    }
+}
+
+fn write_position(f: &mut fmt::Formatter<'_>, index: u64, width: u16) -> fmt::Result {
+    let mut groups = vec![index % 1000];
+    let mut rest = index / 1000;
+    while rest > 0 {
+        groups.push(rest % 1000);
+        rest /= 1000;
+    }
+    for (position, group) in groups.iter().enumerate().rev() {
+        write!(f, "/{}{group:03}", if position > 0 { "x" } else { "" })?;
+    }
+    if usize::from(width) < TILE_WIDTH {
+        write!(f, ".p/{width}")?;
+    }
+    Ok(())
 }
 
 impl FromStr for TilePath {
@@ -99,16 +125,40 @@ impl FromStr for TilePath {
     }
 }
 
-fn parse_path(text: &str) -> Option<TilePath> {
-    if text.len() > PATH_BYTES_MAX {
-        return None;
+impl FromStr for BundlePath {
+    type Err = BundlePathError;
+
+    fn from_str(text: &str) -> Result<Self, BundlePathError> {
+        let rest = text.strip_prefix("tile/entries/");
+        let (index, width) = rest.and_then(parse_position).ok_or(BundlePathError)?;
+        let path = Self { index, width };
+        if path.to_string() == text {
+            Ok(path)
+        } else {
+            Err(BundlePathError)
+        }
     }
+}
+
+fn parse_path(text: &str) -> Option<TilePath> {
     let (level, rest) = text.strip_prefix("tile/")?.split_once('/')?;
     let level = u8::try_from(parse_decimal(level)?)
         .ok()
         .filter(|level| *level <= 63)?;
-    let (index, width) = match rest.split_once(".p/") {
-        None => (rest, 256),
+    let (index, width) = parse_position(rest)?;
+    Some(TilePath {
+        level,
+        index,
+        width,
+    })
+}
+
+fn parse_position(text: &str) -> Option<(u64, u16)> {
+    if text.len() > POSITION_BYTES_MAX {
+        return None;
+    }
+    let (index, width) = match text.split_once(".p/") {
+        None => (text, 256),
         Some((index, width)) => (index, u16::try_from(parse_decimal(width)?).ok()?),
     };
     let mut number = 0_u64;
@@ -121,11 +171,29 @@ fn parse_path(text: &str) -> Option<TilePath> {
             .checked_mul(1000)?
             .checked_add(digits.parse().ok()?)?;
     }
-    (1..=256).contains(&width).then_some(TilePath {
-        level,
-        index: number,
-        width,
-    })
+    (1..=256).contains(&width).then_some((number, width))
+}
+
+/// The bytes of an entry bundle: each entry behind its length, two bytes, big-endian. `None` if an entry
+/// is longer than that can say.
+pub fn bundle<'a>(entries: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for entry in entries {
+        bytes.extend_from_slice(&u16::try_from(entry.len()).ok()?.to_be_bytes());
+        bytes.extend_from_slice(entry);
+    }
+    Some(bytes)
+}
+
+/// The entries of a bundle; `None` if the bytes are none.
+pub fn bundle_entries(bytes: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut cursor = Cursor::new(bytes);
+    let mut entries = Vec::new();
+    while !cursor.is_empty() {
+        let length = cursor.u16()?;
+        entries.push(cursor.take(usize::from(length))?);
+    }
+    (entries.len() <= TILE_WIDTH).then_some(entries)
 }
 
 impl TileTree {
@@ -368,6 +436,43 @@ fn complete_root(hashes: &[Digest]) -> Digest {
 mod tests {
     use super::*;
     use crate::tree::{Frontier, leaf_hash};
+
+    #[test]
+    fn bundles_have_one_path_each_and_read_back() {
+        for (index, width, text) in [
+            (0, 256, "tile/entries/000"),
+            (1_234_067, 256, "tile/entries/x001/x234/067"),
+            (12, 7, "tile/entries/012.p/7"),
+        ] {
+            let path = BundlePath { index, width };
+            assert_eq!((path.to_string().as_str(), text.parse()), (text, Ok(path)));
+        }
+        for bad in [
+            "tile/0/000",
+            "tile/entries/",
+            "tile/entries/00",
+            "tile/entries/x000/001",
+        ] {
+            assert_eq!(bad.parse::<BundlePath>(), Err(BundlePathError), "{bad}");
+        }
+        for bad in [
+            "tile/entries/000.p/0",
+            "tile/entries/000.p/256",
+            "tile/entries/000.p/07",
+        ] {
+            assert_eq!(bad.parse::<BundlePath>(), Err(BundlePathError), "{bad}");
+        }
+        assert_eq!("tile/entries/000".parse::<TilePath>(), Err(TilePathError));
+        let entries: Vec<&[u8]> = vec![b"a", b"", b"three"];
+        let bytes = bundle(entries.iter().copied()).unwrap();
+        assert_eq!(bytes, b"\0\x01a\0\0\0\x05three");
+        assert_eq!(bundle_entries(&bytes), Some(entries));
+        for length in [1, 2, 4, 6, bytes.len() - 1] {
+            assert_eq!(bundle_entries(&bytes[..length]), None, "{length}");
+        }
+        assert_eq!(bundle_entries(&[0; 2 * 257]), None);
+        assert_eq!(bundle([&[0; 65_536][..]]), None);
+    }
 
     /// A tree that forgot a prefix, or never had it, gives what the whole tree gives, once it is
     /// handed the tile.

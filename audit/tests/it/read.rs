@@ -12,10 +12,14 @@ use dataos_proof::{
     checkpoint::Checkpoint,
     proof::TlogProof,
     receipt,
+    tile::{BundlePath, TilePath, bundle_entries},
     tree::{Frontier, leaf_hash},
 };
 
-use crate::scene::{TIME_MS, entry, key, open};
+use crate::{
+    scene::{TIME_MS, entry, key, open},
+    sealed::{PACK, open_sealing, wait_sealed},
+};
 
 /// A change to an empty query, and the same condition by hand.
 type Case = (fn(&mut RecordQuery), fn(u64) -> bool);
@@ -170,4 +174,46 @@ async fn proofs_checkpoint_and_tiles_belong_together() {
         log.get(u64::MAX).await.unwrap_err().kind,
         FaultKind::NotFound
     );
+}
+
+#[tokio::test]
+async fn bundles_have_the_entries_below_the_tiles() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open_sealing(folder.path(), PACK);
+    let size = PACK + 300;
+    for number in 0..size {
+        let appended = log.append(entry(number));
+        if number % 200 == 0 || number + 1 == size {
+            appended.await.unwrap();
+        }
+    }
+    wait_sealed(&log, PACK);
+    for (at, width) in [(0, 256), (3, 256), (4, 256), (2, 9), (5, 44), (5, 1)] {
+        let (index, width) = (at, u16::try_from(width).unwrap());
+        let bundle = BundlePath { index, width }.to_string();
+        let bundle = log.bundle(&bundle).await.unwrap();
+        let level = 0;
+        let tile = TilePath {
+            level,
+            index,
+            width,
+        }
+        .to_string();
+        let tile = log.tile(&tile).await.unwrap();
+        let leaves = bundle_entries(&bundle).unwrap().into_iter().map(leaf_hash);
+        assert_eq!(
+            leaves.flatten().collect::<Vec<u8>>(),
+            tile,
+            "{index} {width}"
+        );
+    }
+    for absent in [
+        "tile/entries/005.p/45",
+        "tile/entries/005",
+        "tile/entries/x9/000",
+        "tile/0/000",
+    ] {
+        let fault = log.bundle(absent).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::NotFound, "{absent}");
+    }
 }

@@ -7,7 +7,7 @@ use dataos_model::{
     clock::Timestamp,
     decision::Effect,
     fault::{Fault, Location},
-    record::{EntryKind, PAGE_ENTRIES_MAX, RecordQuery, TextCount},
+    record::{CONTENT_SUFFIX, Entry, EntryKind, PAGE_ENTRIES_MAX, RecordQuery, TextCount},
 };
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -20,6 +20,8 @@ use crate::{
 };
 
 const ENTRIES_DEFAULT: usize = 100;
+/// Most bytes of contents that one answer shows; of more it has the digests alone.
+const CONTENTS_SHOWN_BYTES_MAX: usize = 4 << 20;
 
 pub(crate) async fn search(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
     let page = gateway.seams.records.search(&query(&call)?).await?;
@@ -114,8 +116,28 @@ fn index(call: &Call) -> Result<u64, Fault> {
 }
 
 pub(crate) async fn get(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
-    let stored = gateway.seams.records.get(index(&call)?).await?;
+    let mut stored = gateway.seams.records.get(index(&call)?).await?;
+    fill_in(&gateway, &mut stored.entry).await?;
     Ok(Answer::ok(&wire::audit_entry(&stored)))
+}
+
+/// Puts what the log keeps beside an entry in its place, unless it would be too much for an answer.
+async fn fill_in(gateway: &Gateway, entry: &mut Entry) -> Result<(), Fault> {
+    let mut room = CONTENTS_SHOWN_BYTES_MAX;
+    let is_named = |name: &&String| name.ends_with(CONTENT_SUFFIX);
+    let named: Vec<String> = entry.facts.keys().filter(is_named).cloned().collect();
+    for name in named {
+        let digest = entry.facts.get(&name).and_then(|text| text.parse().ok());
+        let Some(digest) = digest else { continue };
+        let content = gateway.seams.records.content(digest).await?;
+        let text = std::str::from_utf8(&content).ok();
+        if let Some(text) = text.filter(|text| text.len() <= room) {
+            room -= text.len();
+            let name = name.strip_suffix(CONTENT_SUFFIX).unwrap_or(&name);
+            entry.facts.insert(name.to_owned(), text.to_owned());
+        }
+    }
+    Ok(())
 }
 
 pub(crate) async fn proof(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
@@ -124,6 +146,16 @@ pub(crate) async fn proof(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answ
         StatusCode::OK,
         "text/plain; charset=utf-8",
         Bytes::from(text),
+    ))
+}
+
+pub(crate) async fn bundle(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
+    let path = format!("tile/entries/{}", call.parameters.get("path")?);
+    let bytes = gateway.seams.records.bundle(&path).await?;
+    Ok(Answer::bytes(
+        StatusCode::OK,
+        "application/octet-stream",
+        bytes,
     ))
 }
 

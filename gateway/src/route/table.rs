@@ -141,6 +141,14 @@ pub(crate) static ROUTES: &[Route] = &[
     open("/log/checkpoint", "The newest signed checkpoint", |g, c| {
         Box::pin(public::checkpoint(g, c))
     }),
+    read(
+        "/log/tile/entries/{path...}",
+        Action::SearchAudit,
+        Subject::AuditLog,
+        "An entry bundle of the log",
+        |g, c| Box::pin(audit::bundle(g, c)),
+    )
+    .private(),
     open("/log/tile/{path...}", "A hash tile of the log", |g, c| {
         Box::pin(public::tile(g, c))
     }),

@@ -200,6 +200,15 @@ pub trait Records: Send + Sync + Debug {
     /// A path that names no tile of the log.
     async fn tile(&self, path: &str) -> Result<Bytes, Fault>;
 
+    /// The bytes of an entry bundle at its C2SP path, such as `tile/entries/000` or
+    /// `tile/entries/001.p/3`.
+    ///
+    /// # Errors
+    /// A path that names no bundle of the log.
+    async fn bundle(&self, path: &str) -> Result<Bytes, Fault> {
+        Err(Fault::not_found(format!("the log has no bundle {path}")))
+    }
+
     /// Figures.
     fn status(&self) -> LogStatus;
 }
