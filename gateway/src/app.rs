@@ -37,6 +37,7 @@ use crate::{
     certificates::{self, Certificates},
     config::Config,
     data_directory::{DataDirectory, touches_data_directory},
+    history::History,
     record, reload,
     secrets::SealedSecrets,
     serve::{Gateway, GatewayConfig, Seams},
@@ -113,9 +114,12 @@ impl App {
         let tls = Arc::new(certificates.server_config(&config.client_certificates)?);
         let gateway = Arc::new(rooms.gateway(&config, &certificates).await?);
         attach::system(rooms.catalog.as_ref()).await?;
+        let history = History::start(&rooms.pdp, Arc::clone(&rooms.log) as _)?;
         rooms.record_start(address).await?;
         let (stop, stopped) = watch::channel(false);
-        let background = rooms.start_background(&config, &gateway, &certificates)?;
+        let mut background = rooms.start_background(&config, &gateway, &certificates)?;
+        let whole = history.keep_whole(Arc::clone(&rooms.pdp));
+        background.push(tokio::spawn(whole).abort_handle());
         let ca_pem = certificates.ca_pem().to_owned();
         // Last of all that can fail: its password is shown once, and only by a start that succeeds.
         let first_login = first::administrator(&rooms.accounts).await?;

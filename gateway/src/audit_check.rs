@@ -1,6 +1,10 @@
-//! `dataos audit`: the folder of a log, verified without a server.
+//! `dataos audit`: the folder of a log, verified and replayed without a server.
 
-use std::{num::NonZero, path::PathBuf, thread};
+use std::{
+    num::NonZero,
+    path::{Path, PathBuf},
+    thread,
+};
 
 use clap::{Args, Subcommand};
 use dataos_model::{
@@ -10,11 +14,15 @@ use dataos_model::{
 use dataos_proof::note::VerifierKey;
 use serde_json::{Value, json};
 
+use crate::audit_replay::{self, Replaying};
+
 /// Commands over the folder of a log.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
     /// Verify every entry, index and signature of a folder, or of a copy of one; prints JSON.
     Verify(Verify),
+    /// Make the decisions of a folder again, as recorded or under other policies; prints JSON.
+    Replay(Replaying),
 }
 
 /// Which folder, and whose.
@@ -31,9 +39,16 @@ pub struct Verify {
 /// Runs one command.
 ///
 /// # Errors
-/// A key that is none, or the first damage.
+/// A key that is none, the first damage, or policies that do not load.
 pub fn run(command: &AuditCommand) -> Result<Value, Fault> {
-    let AuditCommand::Verify(Verify { log, verifier_key }) = command;
+    match command {
+        AuditCommand::Verify(Verify { log, verifier_key }) => verify(log, verifier_key),
+        AuditCommand::Replay(replaying) => audit_replay::run(replaying),
+    }
+}
+
+/// Verifies a folder.
+pub(crate) fn verify(log: &Path, verifier_key: &str) -> Result<Value, Fault> {
     let key: VerifierKey = verifier_key
         .trim()
         .parse()

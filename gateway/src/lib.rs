@@ -26,6 +26,7 @@ mod route;
 mod rpc;
 
 mod decide;
+mod history;
 mod record;
 mod recording;
 
@@ -40,4 +41,5 @@ mod serve;
 pub mod demo;
 
 pub mod audit_check;
+mod audit_replay;
 pub mod policy_code;

@@ -15,7 +15,7 @@ const OPERATOR: &str = "record";
 /// Its one parameter.
 const LEVEL: &str = "level";
 /// Most bytes of a body that are recorded; of a longer one only the size is.
-pub(crate) const BODY_RECORDED_BYTES_MAX: usize = 32 << 10;
+pub(crate) const BODY_RECORDED_BYTES_MAX: usize = 1 << 20;
 
 /// What is recorded; each level has what is above it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -49,6 +49,8 @@ mod entities;
 mod entity_files;
 mod version;
 
+mod state;
+
 mod decide;
 mod explain;
 mod search;
@@ -65,6 +67,7 @@ pub mod decisions;
 
 mod doubts;
 mod pdp;
+mod replay;
 mod shadow;
 
 pub mod analysis;
@@ -76,6 +79,7 @@ pub use entities::{ANCESTORS_MAX, ENTITIES_MAX};
 pub use entity_files::{ENTITIES_FOLDER, ENTITY_FILE_BYTES_MAX, FILE_ENTITIES_MAX, entity_json};
 pub use folder::{FILES_MAX, FOLDER_DEPTH_MAX};
 pub use pdp::{Pdp, PdpConfig};
+pub use replay::{NotReplayed, Replay, STATES_MAX};
 pub use scan::{
     NESTING_MAX, OPERATORS_PER_POLICY_MAX, POLICIES_MAX, POLICY_BYTES_MAX, TEXT_BYTES_MAX,
 };
@@ -86,3 +90,4 @@ pub use set::links::{LINKS_MAX, TEMPLATES_MAX};
 pub use shadow::{DecisionCounts, Divergence, SHADOW_WHOLE_MAX};
 pub use shipped::{shipped_policies, write_shipped};
 pub use source::ID_BYTES_MAX;
+pub use state::{State, StateStep};

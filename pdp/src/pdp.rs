@@ -1,12 +1,13 @@
 //! The PDP as others hold it: the active version, and the ways to change it.
 
+mod telling;
 mod texts;
 
 use std::{
     collections::BTreeMap,
     num::NonZero,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     thread,
 };
 
@@ -41,8 +42,10 @@ use crate::{
     },
     shadow::{DecisionCounts, Divergence, Shadow},
     source::Origin,
+    state::{self, Listener},
     version::{Version, check_entities, check_entity},
 };
+use telling::Texts;
 
 /// What a PDP needs to start.
 #[derive(Clone, Debug)]
@@ -81,6 +84,8 @@ pub struct Pdp {
     load_error: ArcSwapOption<Fault>,
     shadow: Shadow,
     doubts: Doubts,
+    /// Who keeps what decisions are made from.
+    listener: OnceLock<Listener>,
 }
 
 impl Pdp {
@@ -111,6 +116,7 @@ impl Pdp {
             active: ArcSwap::new(version),
             writing: Mutex::new(files),
             load_error: ArcSwapOption::empty(),
+            listener: OnceLock::new(),
         }))
     }
 
@@ -142,7 +148,7 @@ impl Pdp {
         let entities = if moved.is_empty() {
             version.entities.clone()
         } else {
-            version.entities.with(moved).map_err(refused)?
+            version.entities.with(moved.clone()).map_err(refused)?
         };
         if schema.hash != version.policies.schema.hash {
             check_entities(&entities, &schema)?;
@@ -153,18 +159,19 @@ impl Pdp {
                 sources.insert(name.clone(), source);
             }
         }
-        let policies = if Arc::ptr_eq(&schema, &known.schema) {
-            let texts = changes(known, sources);
+        let (policies, texts) = if Arc::ptr_eq(&schema, &known.schema) {
             let change = Change {
-                texts,
+                texts: changes(known, sources),
                 ..Change::default()
             };
-            known.next(change, self.clock.now())?
+            self.next(known, change)?
         } else {
-            PolicySet::new(schema, sources, self.clock.now())?
+            let policies = PolicySet::new(schema, sources, self.clock.now())?;
+            (policies, Texts::Replaced)
         };
         *files = next;
-        Ok(self.activate(policies, entities))
+        let next = Version::new(Arc::new(policies), entities);
+        Ok(self.activate(next, moved, texts))
     }
 
     /// Digest of the entities that are in files of the folder.
@@ -261,17 +268,35 @@ impl Pdp {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes these active; the same set again only keeps the older date.
-    fn activate(&self, policies: PolicySet, entities: Snapshot) -> Hash {
+    /// Makes a version active; the same set again only keeps the older date.
+    fn activate(&self, next: Version, entities: Vec<EntityChange>, texts: Texts) -> Hash {
+        let policies = &next.policies;
         let hash = policies.hash;
         if hash != self.active.load().policies.hash {
             self.shadow.set_changed();
             tracing::info!(policy_set = %hash, count = policies.len(), "policies activated");
         }
-        let version = Arc::new(Version::new(Arc::new(policies), entities));
+        let version = Arc::new(next);
         self.doubts.look(Arc::clone(&version));
+        self.tell(&version, entities, texts);
         self.active.store(version);
         hash
+    }
+
+    /// Makes a set active over the same entities.
+    fn activate_set(&self, version: &Version, (policies, texts): (PolicySet, Texts)) -> Hash {
+        let next = Version::new(Arc::new(policies), version.entities.clone());
+        self.activate(next, Vec::new(), texts)
+    }
+
+    /// The next set, and what differs.
+    fn next(&self, policies: &PolicySet, change: Change) -> Result<(PolicySet, Texts), Fault> {
+        let is_file = |name: &str| policies.source(name).is_some_and(|source| source.is_file());
+        let texts = state::changes(&change, is_file);
+        Ok((
+            policies.next(change, self.clock.now())?,
+            Texts::Changed(texts),
+        ))
     }
 
     /// The next set, with the texts of some sources replaced (`Some`) or removed (`None`).
@@ -279,7 +304,7 @@ impl Pdp {
         &self,
         version: &Version,
         changes: &[(&str, Option<&str>)],
-    ) -> Result<PolicySet, Fault> {
+    ) -> Result<(PolicySet, Texts), Fault> {
         let policies = &version.policies;
         let mut next = BTreeMap::new();
         for (name, text) in changes {
@@ -298,7 +323,7 @@ impl Pdp {
             texts: next,
             ..Change::default()
         };
-        policies.next(change, self.clock.now())
+        self.next(policies, change)
     }
 
     /// The next set, with a link added, replaced or removed.
@@ -307,12 +332,12 @@ impl Pdp {
         version: &Version,
         id: &str,
         link: Option<&PolicyLink>,
-    ) -> Result<PolicySet, Fault> {
+    ) -> Result<(PolicySet, Texts), Fault> {
         let change = Change {
             links: BTreeMap::from([(id.to_owned(), link.cloned())]),
             ..Change::default()
         };
-        version.policies.next(change, self.clock.now())
+        self.next(&version.policies, change)
     }
 
     /// Checks on the datasets what a candidate made anew of the links.
@@ -464,7 +489,7 @@ impl EntitySink for Pdp {
                     .map_err(Fault::invalid)?;
             }
         }
-        let entities = version.entities.with(changes).map_err(refused)?;
+        let entities = version.entities.with(changes.clone()).map_err(refused)?;
         let hash = entities.hash();
         if hash != version.entities.hash() {
             let policies = Arc::clone(&version.policies);
@@ -472,6 +497,7 @@ impl EntitySink for Pdp {
             if is_about_data {
                 self.doubts.look(Arc::clone(&version));
             }
+            self.tell(&version, changes, Texts::stay());
             self.active.store(version);
         }
         Ok(hash)
@@ -512,7 +538,7 @@ impl Policies for Pdp {
             .iter()
             .map(|text| (text.source.as_str(), Some(text.cedar.as_str())))
             .collect();
-        let candidate = self.changed(&version, &changes)?;
+        let (candidate, _) = self.changed(&version, &changes)?;
         let candidate = Version::new(Arc::new(candidate), version.entities.clone());
         for text in texts {
             candidate.check_datasets(&text.source)?;
@@ -524,7 +550,7 @@ impl Policies for Pdp {
         let _writing = self.write();
         let version = self.active.load_full();
         let policies = self.changed(&version, &[(&text.source, Some(&text.cedar))])?;
-        Ok(self.activate(policies, version.entities.clone()))
+        Ok(self.activate_set(&version, policies))
     }
 
     async fn check_removal(&self, source: &str) -> Result<(), Fault> {
@@ -554,7 +580,7 @@ impl Policies for Pdp {
 
     async fn check_link(&self, link: &PolicyLink) -> Result<(), Fault> {
         let version = self.active.load_full();
-        let candidate = self.relinked(&version, &link.id, Some(link))?;
+        let (candidate, _) = self.relinked(&version, &link.id, Some(link))?;
         let candidate = Version::new(Arc::new(candidate), version.entities.clone());
         candidate.check_datasets(&links::source_name(&link.id))
     }
@@ -563,21 +589,21 @@ impl Policies for Pdp {
         let _writing = self.write();
         let version = self.active.load_full();
         let policies = self.relinked(&version, &link.id, Some(&link))?;
-        Ok(self.activate(policies, version.entities.clone()))
+        Ok(self.activate_set(&version, policies))
     }
 
     async fn remove_link(&self, id: &str) -> Result<Hash, Fault> {
         let _writing = self.write();
         let version = self.active.load_full();
         let policies = self.relinked(&version, id, None)?;
-        Ok(self.activate(policies, version.entities.clone()))
+        Ok(self.activate_set(&version, policies))
     }
 
     async fn remove(&self, source: &str) -> Result<Hash, Fault> {
         let _writing = self.write();
         let version = self.active.load_full();
         let policies = self.changed(&version, &[(source, None)])?;
-        Ok(self.activate(policies, version.entities.clone()))
+        Ok(self.activate_set(&version, policies))
     }
 }
 

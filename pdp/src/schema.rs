@@ -10,7 +10,7 @@ mod declared;
 mod fragments;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     hash::Hash as StdHash,
     sync::{Arc, Mutex, PoisonError},
@@ -52,6 +52,8 @@ pub(crate) struct BaseSchema {
     pub hash: Hash,
     /// Digest of its texts.
     pub text_hash: Hash,
+    /// Its texts by file.
+    pub texts: BTreeMap<String, String>,
     /// With rows and cells that have no attributes.
     plain: Arc<Validator>,
     document: Json,
@@ -93,7 +95,7 @@ impl BaseSchema {
     pub(crate) fn parse(text: &str, names: &Arc<Names>) -> Result<Self, Problem> {
         let texts = SchemaTexts {
             schema: text,
-            fragments: &std::collections::BTreeMap::new(),
+            fragments: &BTreeMap::new(),
         };
         Self::read(texts, names)
     }
@@ -118,6 +120,7 @@ impl BaseSchema {
         Ok(Self {
             hash: Hash::of(canonical(&joined.document)),
             text_hash: texts.hash(),
+            texts: texts.owned(),
             actions: declared.actions,
             plain: Arc::new(Validator::new(joined.schema)),
             names: Arc::clone(names),

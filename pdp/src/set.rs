@@ -30,8 +30,8 @@ pub(crate) struct Source {
     /// Digest of text and schema: the same again need not be read again.
     digest: Hash,
     origin: Origin,
-    /// The text itself if it is not in the folder, where it can be read again.
-    applied: Option<String>,
+    /// The text itself; none of a link.
+    pub text: Option<String>,
     /// Its policies, in the order of the text.
     pub policies: Vec<Arc<LoadedPolicy>>,
     /// Its templates, in the order of the text.
@@ -67,7 +67,7 @@ impl Source {
         Ok(Arc::new(Self {
             digest,
             origin,
-            applied: (origin == Origin::Applied).then(|| text.to_owned()),
+            text: Some(text.to_owned()),
             policies,
             templates,
             link: None,
@@ -80,7 +80,7 @@ impl Source {
         schema: &BaseSchema,
         name: &str,
     ) -> Result<Arc<Self>, Problem> {
-        match &self.applied {
+        match &self.text {
             Some(text) => Self::read(schema, name, self.origin, text, Some(self)),
             None => Ok(Arc::clone(self)),
         }

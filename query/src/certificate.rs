@@ -14,7 +14,7 @@ use dataos_model::{
     record::{Entry, EntryKind},
 };
 
-use crate::grant::Grant;
+use crate::{grant::Grant, questions::Questions};
 
 /// Name of the embedded engine in certificates.
 pub(crate) const ENGINE: &str = "embedded datafusion 55.2.0";
@@ -63,7 +63,7 @@ pub(crate) fn allowed(
     resource: &str,
     certificate: &Certificate,
     grants: &[Grant],
-    fingerprint: &str,
+    (fingerprint, questions): (&str, &Questions),
 ) -> Entry {
     let mut entry = base(request);
     entry.effect = Some(Effect::Allow);
@@ -87,6 +87,7 @@ pub(crate) fn allowed(
         let rows = shortened(&grant.access.rows.to_string());
         entry = entry.with_fact(&format!("rows {}", grant.dataset.id), rows);
     }
+    questions.put(&mut entry);
     entry
 }
 
@@ -107,6 +108,7 @@ pub(crate) fn refused(request: &QueryRequest, refusal: &Refusal) -> Entry {
             .collect();
         let obligations = decision.obligations.iter();
         entry.obligations = obligations.map(ToString::to_string).collect();
+        refusal.questions.put(&mut entry);
     }
     // Parsing may have failed, so literals cannot be told from the rest: only the digest stays.
     entry
@@ -123,6 +125,8 @@ pub(crate) struct Refusal {
     pub(crate) action: Action,
     /// The decision behind it, if the PDP was asked.
     pub(crate) decision: Option<(EntityUid, Box<Decision>)>,
+    /// What the PDP was asked before.
+    pub(crate) questions: Questions,
 }
 
 impl<T: Into<Fault>> From<T> for Refusal {
@@ -131,6 +135,7 @@ impl<T: Into<Fault>> From<T> for Refusal {
             fault: fault.into(),
             action: Action::Query,
             decision: None,
+            questions: Questions::default(),
         }
     }
 }

@@ -38,6 +38,7 @@ use crate::{
     execute::{Planned, overdue, planned},
     explain,
     grant::{Grant, denied},
+    questions::Questions,
     resolve::{SnapshotNames, visible},
     source::Sources,
     write::{self, Writer},
@@ -69,6 +70,7 @@ struct Prepared {
     certificate: Certificate,
     action: Action,
     resource: String,
+    questions: Questions,
 }
 
 /// What came of it.
@@ -150,9 +152,11 @@ impl Inner {
         let mut basis = Basis::default();
         let mut resource = String::new();
         let mut action = Action::Select;
+        let mut questions = Questions::default();
         if let Some(target) = &tables.target {
             let asked = write_request(request, target);
             let decision = decide.decide(&asked).await;
+            questions.write(&asked, &decision);
             (action, resource, basis) = (
                 asked.action,
                 asked.resource.to_string(),
@@ -165,10 +169,13 @@ impl Inner {
                     fault,
                     action,
                     decision,
+                    questions,
                 });
             }
         }
-        let grants = self.granted(request, &snapshot, &tables).await?;
+        let grants = self
+            .granted(request, &snapshot, &tables, &mut questions)
+            .await?;
         if let Some(grant) = grants.first() {
             basis = Basis::of(&grant.access.decision);
         }
@@ -192,6 +199,7 @@ impl Inner {
             certificate,
             action,
             resource,
+            questions,
         })
     }
 
@@ -201,34 +209,34 @@ impl Inner {
         request: &QueryRequest,
         snapshot: &AssetSnapshot,
         tables: &dataos_sql::Tables,
+        questions: &mut Questions,
     ) -> Result<Vec<Grant>, Refusal> {
         let datasets = tables.datasets();
         if datasets.is_empty() {
             return Ok(Vec::new());
         }
-        let answers = self
-            .seams
-            .decide
-            .access(&AccessRequest {
-                principal: request.principal.clone(),
-                action: Action::Select,
-                datasets: datasets.clone(),
-                context: request.context.clone(),
-            })
-            .await;
+        let asked = AccessRequest {
+            principal: request.principal.clone(),
+            action: Action::Select,
+            datasets,
+            context: request.context.clone(),
+        };
+        let (answers, datasets) = (self.seams.decide.access(&asked).await, &asked.datasets);
         if answers.len() != datasets.len()
             || answers
                 .iter()
-                .zip(&datasets)
+                .zip(datasets)
                 .any(|(answer, id)| answer.dataset != *id)
         {
             return Err(Fault::internal("the PDP answered about other datasets").into());
         }
+        questions.read(&asked, &answers);
         if let Some(access) = answers.iter().find(|access| !access.decision.is_allowed()) {
             return Err(Refusal {
                 fault: denied(access),
                 action: Action::Select,
                 decision: Some((access.dataset.uid(), Box::new(access.decision.clone()))),
+                questions: std::mem::take(questions),
             });
         }
         let grants = answers.into_iter().map(|access| {
@@ -357,7 +365,7 @@ impl Inner {
             &prepared.resource,
             &prepared.certificate,
             &prepared.grants,
-            prepared.bound.fingerprint(),
+            (prepared.bound.fingerprint(), &prepared.questions),
         );
         let mut open = Open::new(self.seams.record.as_ref(), request, started, entry);
         let performing = Box::pin(self.perform(request, &prepared));

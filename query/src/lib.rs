@@ -15,6 +15,7 @@ mod layer;
 
 mod certificate;
 mod grant;
+mod questions;
 mod resolve;
 
 mod execute;

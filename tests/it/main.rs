@@ -18,5 +18,6 @@ mod metadata;
 mod own_types;
 mod policy_code;
 mod refusals;
+mod replay;
 mod secrets;
 mod workspace;

@@ -236,6 +236,8 @@ pub(crate) enum Audit {
     Tail(AuditTail),
     /// Verify, offline, a receipt or a whole log directory.
     Verify(AuditVerify),
+    /// Make, offline, the decisions of a log directory again, as recorded or under other policies.
+    Replay(AuditReplay),
     /// Size, root and key of the log; how many records, of what, when.
     Stats(AuditFilter),
 }
@@ -313,6 +315,26 @@ pub(crate) struct AuditVerify {
     /// File with the log's public key (a note verifier key); default: the key kept at log-in.
     #[arg(long)]
     pub(crate) key: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditReplay {
+    /// Directory of a log (`audit` in the data directory) that nobody writes to, or a copy of one; it
+    /// is verified first.
+    #[arg(long)]
+    pub(crate) log: PathBuf,
+    /// Policies folder to decide by, in the place of the files that were in force.
+    #[arg(long)]
+    pub(crate) policies: Option<PathBuf>,
+    /// File with the log's public key (a note verifier key); default: the key kept at log-in.
+    #[arg(long)]
+    pub(crate) key: Option<PathBuf>,
+    /// Most decisions that are listed.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: usize,
+    /// Write every decision that differs to this new file, one line of JSON each.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) flips: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -32,6 +32,9 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<u8,
         Command::Audit(crate::arguments::Audit::Verify(verify)) => {
             audit::verify(&verify, &Contexts::load()?, context)?
         }
+        Command::Audit(crate::arguments::Audit::Replay(replay)) => {
+            audit::replay(&replay, &Contexts::load()?, context)?
+        }
         Command::Audit(crate::arguments::Audit::Tail(tail)) => {
             let client = Client::new(&Contexts::load()?.choose(context)?)?;
             return audit::tail(&client, &tail, output).await.map(|()| 0);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     action::Action,
     dataset::DatasetId,
-    decision::{Decision, SharedPolicyRef},
+    decision::{Decision, Effect, SharedPolicyRef},
     hash::Hash,
     mask::Mask,
     predicate::Predicate,
@@ -41,6 +41,30 @@ pub struct DatasetAccess {
     pub row_policies: Vec<SharedPolicyRef>,
     /// What becomes of each column, in the order of the schema.
     pub columns: Vec<ColumnAccess>,
+}
+
+impl DatasetAccess {
+    /// The answer in short: `deny`, or `allow` with a digest of all that is shown of which rows. Two
+    /// answers with the same text let the same through.
+    pub fn in_short(&self) -> String {
+        if !self.decision.is_allowed() {
+            return Effect::Deny.name().to_owned();
+        }
+        let mut parts = vec![self.schema_hash.to_string(), self.rows.to_string()];
+        for column in &self.columns {
+            parts.push(column.name.clone());
+            parts.push(column.rules.len().to_string());
+            for rule in &column.rules {
+                parts.push(rule.when.to_string());
+                parts.push(match &rule.outcome {
+                    CellOutcome::Plain => "plain".to_owned(),
+                    CellOutcome::Absent => "absent".to_owned(),
+                    CellOutcome::Masked(mask) => format!("masked {mask}"),
+                });
+            }
+        }
+        format!("{}:{}", Effect::Allow.name(), Hash::of_parts(parts))
+    }
 }
 
 /// What becomes of one column.

@@ -18,6 +18,7 @@ use std::{collections::BTreeMap, str::FromStr};
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
+    access::AccessRequest,
     action::Action,
     decision::Request,
     entity::Entity,
@@ -28,23 +29,8 @@ use crate::{
 
 /// The question as text.
 pub fn write(request: &Request) -> String {
-    let principal = &request.principal;
-    let mut who = Map::new();
-    who.insert("u".to_owned(), uid_json(&principal.uid));
-    for (key, names) in [
-        ("g", &principal.groups),
-        ("r", &principal.roles),
-        ("t", &principal.tags),
-    ] {
-        if !names.is_empty() {
-            who.insert(key.to_owned(), json!(names));
-        }
-    }
-    if !principal.attributes.is_empty() {
-        who.insert("a".to_owned(), json!(principal.attributes));
-    }
     let mut whole = Map::new();
-    whole.insert("p".to_owned(), Json::Object(who));
+    whole.insert("p".to_owned(), who_json(&request.principal));
     whole.insert("a".to_owned(), json!(request.action.name()));
     whole.insert("r".to_owned(), uid_json(&request.resource));
     if let Some(entity) = &request.resource_entity {
@@ -61,6 +47,35 @@ pub fn write(request: &Request) -> String {
     Json::Object(whole).to_string()
 }
 
+/// A question about datasets as text: `p`, `a` and `c` as above, and `d`, a list of their addresses.
+pub fn write_access(request: &AccessRequest) -> String {
+    let mut whole = Map::new();
+    whole.insert("p".to_owned(), who_json(&request.principal));
+    whole.insert("a".to_owned(), json!(request.action.name()));
+    let datasets = request.datasets.iter().map(ToString::to_string);
+    whole.insert("d".to_owned(), datasets.collect());
+    put_values(&mut whole, "c", &request.context);
+    Json::Object(whole).to_string()
+}
+
+fn who_json(principal: &Principal) -> Json {
+    let mut who = Map::new();
+    who.insert("u".to_owned(), uid_json(&principal.uid));
+    for (key, names) in [
+        ("g", &principal.groups),
+        ("r", &principal.roles),
+        ("t", &principal.tags),
+    ] {
+        if !names.is_empty() {
+            who.insert(key.to_owned(), json!(names));
+        }
+    }
+    if !principal.attributes.is_empty() {
+        who.insert("a".to_owned(), json!(principal.attributes));
+    }
+    Json::Object(who)
+}
+
 /// The question of a text.
 ///
 /// # Errors
@@ -68,18 +83,7 @@ pub fn write(request: &Request) -> String {
 pub fn read(text: &str) -> Result<Request, Malformed> {
     let whole = json::parse(text.as_bytes(), &Bounds::SMALL).map_err(|_| Malformed("no JSON"))?;
     let whole = object(&whole)?;
-    let who = object(whole.get("p").ok_or(Malformed("no principal"))?)?;
-    let principal = Principal {
-        groups: names(who.get("g"))?,
-        roles: names(who.get("r"))?,
-        tags: names(who.get("t"))?,
-        attributes: attributes(who.get("a"))?,
-        ..Principal::new(uid(who.get("u"))?, Authentication::Internal)
-    };
-    let action = whole.get("a").and_then(Json::as_str);
-    let action = action.ok_or(Malformed("no action"))?;
-    let action =
-        Action::from_str(action).map_err(|_| Malformed("an action that is not declared"))?;
+    let (principal, action) = (who(whole)?, action(whole)?);
     let resource = uid(whole.get("r"))?;
     let resource_entity = match whole.get("e") {
         None => None,
@@ -106,6 +110,40 @@ pub fn read(text: &str) -> Result<Request, Malformed> {
     })
 }
 
+/// The question about datasets of a text.
+///
+/// # Errors
+/// A text that [`write_access`] cannot have written, or an action that no loaded schema declares.
+pub fn read_access(text: &str) -> Result<AccessRequest, Malformed> {
+    let whole = json::parse(text.as_bytes(), &Bounds::SMALL).map_err(|_| Malformed("no JSON"))?;
+    let whole = object(&whole)?;
+    let address = |text: String| text.parse().map_err(|_| Malformed("no dataset's address"));
+    let datasets = names(whole.get("d"))?.into_iter().map(address);
+    Ok(AccessRequest {
+        principal: who(whole)?,
+        action: action(whole)?,
+        datasets: datasets.collect::<Result<_, _>>()?,
+        context: values(whole.get("c"))?,
+    })
+}
+
+fn who(whole: &Map<String, Json>) -> Result<Principal, Malformed> {
+    let who = object(whole.get("p").ok_or(Malformed("no principal"))?)?;
+    Ok(Principal {
+        groups: names(who.get("g"))?,
+        roles: names(who.get("r"))?,
+        tags: names(who.get("t"))?,
+        attributes: attributes(who.get("a"))?,
+        ..Principal::new(uid(who.get("u"))?, Authentication::Internal)
+    })
+}
+
+fn action(whole: &Map<String, Json>) -> Result<Action, Malformed> {
+    let action = whole.get("a").and_then(Json::as_str);
+    let action = action.ok_or(Malformed("no action"))?;
+    Action::from_str(action).map_err(|_| Malformed("an action that is not declared"))
+}
+
 fn names(json: Option<&Json>) -> Result<Vec<String>, Malformed> {
     let items = json.and_then(Json::as_array);
     items.into_iter().flatten().map(text).collect()
@@ -123,7 +161,7 @@ fn attributes(json: Option<&Json>) -> Result<BTreeMap<String, String>, Malformed
 mod tests {
     use super::*;
     use crate::{
-        entity::{EntityType, EntityUid},
+        entity::EntityType,
         value::{IpRange, Value},
     };
 
@@ -178,6 +216,21 @@ mod tests {
         let mut again = read(&write(&plain)).unwrap();
         again.principal.authentication = plain.principal.authentication;
         assert_eq!(again, plain);
+    }
+
+    #[test]
+    fn questions_about_datasets_read_back_whole() {
+        let question = question();
+        let access = AccessRequest {
+            principal: question.principal,
+            action: Action::Select,
+            datasets: vec!["lake:main/a".parse().unwrap(), "b:c/d e".parse().unwrap()],
+            context: question.context,
+        };
+        let text = write_access(&access);
+        assert_eq!(read_access(&text), Ok(access));
+        assert!(read_access(&text.replace("lake:", "lake")).is_err());
+        assert!(read_access(&text.replace("select", "fly")).is_err());
     }
 
     #[test]

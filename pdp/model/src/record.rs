@@ -79,6 +79,17 @@ impl EntryKind {
 /// The fact that holds the question of a decision, as [`asked`] writes it.
 pub const ASKED: &str = "asked";
 
+/// The fact that holds the question about the datasets that a statement reads, as
+/// [`asked::write_access`] writes it.
+pub const ASKED_ACCESS: &str = "asked_access";
+
+/// The fact that holds the question about what a statement writes.
+pub const ASKED_WRITE: &str = "asked_write";
+
+/// The fact with the answers to both in short: that about the writing, then one for each dataset, with a
+/// space between.
+pub const ANSWERS: &str = "answers";
+
 /// Behind the name of a fact whose value is the SHA-256 digest of what the log keeps beside its entries
 /// ([`Records::content`](crate::seams::Records::content)), because the entry has no room for it.
 pub const CONTENT_SUFFIX: &str = "@sha256";

@@ -39,6 +39,7 @@ impl Pdp {
             active: arc_swap::ArcSwap::from_pointee(version),
             writing: std::sync::Mutex::default(),
             load_error: arc_swap::ArcSwapOption::empty(),
+            listener: std::sync::OnceLock::new(),
         }))
     }
 }

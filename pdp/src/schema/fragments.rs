@@ -36,6 +36,12 @@ impl<'a> SchemaTexts<'a> {
         Hash::of_parts(self.all().flat_map(|(file, text)| [file, text]))
     }
 
+    /// A copy of all texts by file.
+    pub(super) fn owned(self) -> BTreeMap<String, String> {
+        let owned = |(file, text): (&str, &str)| (file.to_owned(), text.to_owned());
+        self.all().map(owned).collect()
+    }
+
     fn all(self) -> impl Iterator<Item = (&'a str, &'a str)> {
         let fragments = self.fragments.iter();
         let fragments = fragments.map(|(file, text)| (file.as_str(), text.as_str()));

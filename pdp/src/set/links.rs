@@ -79,7 +79,7 @@ impl Source {
         Ok(Arc::new(Self {
             digest: Hash::of_parts([schema.hash.0, template.digest.0, Hash::of(&text).0]),
             origin: Origin::Applied,
-            applied: None,
+            text: None,
             policies: policies.collect(),
             templates: Vec::new(),
             link: Some(link.clone()),

@@ -24,6 +24,8 @@ mod own;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod rows;
 #[cfg(test)]
 mod shipped;

@@ -10,9 +10,12 @@ use crate::{
     output::{Answer, Human},
 };
 
+pub(crate) use replay::replay;
 pub(crate) use tail::tail;
 pub(crate) use verify::verify;
 
+mod local;
+mod replay;
 mod tail;
 mod verify;
 
@@ -21,7 +24,7 @@ pub(crate) async fn run(client: &Client, command: Audit) -> Result<Answer, Failu
         Audit::Search(search) => self::search(client, search).await,
         Audit::Show { record, proof } => show(client, &record, proof).await,
         Audit::Stats(filter) => stats(client, &filter).await,
-        Audit::Verify(_) | Audit::Tail(_) => {
+        Audit::Verify(_) | Audit::Replay(_) | Audit::Tail(_) => {
             Err(Failure::failed("this command is not a call and an answer"))
         }
     }

@@ -1,11 +1,11 @@
 //! Verification with the log's public key alone: no network, no server, no trust in either.
 
 use std::{
+    ffi::OsStr,
     fmt::Display,
     fs,
     io::Read,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use dataos_proof::{
@@ -14,13 +14,8 @@ use dataos_proof::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    arguments::AuditVerify,
-    commands::{LOCAL_BINARY, local_binary},
-    context::Contexts,
-    failure::Failure,
-    output::Answer,
-};
+use super::local;
+use crate::{arguments::AuditVerify, context::Contexts, failure::Failure, output::Answer};
 
 /// Most bytes of receipts read from standard input.
 const INPUT_BYTES_MAX: u64 = 1 << 30;
@@ -47,7 +42,7 @@ pub(crate) fn verify(
 }
 
 /// The key from the file, else the one pinned at log-in.
-fn key(
+pub(super) fn key(
     file: Option<&Path>,
     contexts: &Contexts,
     context: Option<&str>,
@@ -128,8 +123,9 @@ fn log(folder: &Path, key: &VerifierKey) -> Result<Answer, Failure> {
         .map_err(|error| unreadable(folder, error))?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .collect();
-    if names.iter().any(|name| name.starts_with("sealed-")) {
-        return sealed_log(folder, key);
+    let is_more = |name: &String| name.starts_with("sealed-") || name == "contents";
+    if names.iter().any(is_more) {
+        return whole_log(folder, key);
     }
     names.retain(|name| segment_first(name).is_some());
     names.sort();
@@ -166,28 +162,11 @@ fn log(folder: &Path, key: &VerifierKey) -> Result<Answer, Failure> {
     Ok(Answer::lines(lines, json))
 }
 
-/// A log directory with sealed files, which are Parquet: `dataos` reads them.
-fn sealed_log(folder: &Path, key: &VerifierKey) -> Result<Answer, Failure> {
-    let binary = local_binary();
-    let run = Command::new(&binary)
-        .args(["audit", "verify", "--log"])
-        .arg(folder)
-        .args(["--verifier-key", &key.to_string()])
-        .output()
-        .map_err(|error| {
-            Failure::failed(format!(
-                "{} has sealed files, and {} cannot be run: {error}\n  next: put the binary \
-                 `{LOCAL_BINARY}` beside this one or on the path",
-                folder.display(),
-                binary.display()
-            ))
-        })?;
-    if !run.status.success() {
-        let said = String::from_utf8_lossy(&run.stderr);
-        return Err(Failure::failed(said.trim().to_owned()));
-    }
-    let found: Value = serde_json::from_slice(&run.stdout)
-        .map_err(|error| Failure::failed(format!("{} said no JSON: {error}", binary.display())))?;
+/// A log directory with sealed files, which are Parquet, or with contents beside it.
+fn whole_log(folder: &Path, key: &VerifierKey) -> Result<Answer, Failure> {
+    let key = key.to_string();
+    let arguments = ["--verifier-key", &key].map(OsStr::new);
+    let found = local::run("verify", folder, arguments)?;
     let text = |field: &str| super::shown(&found, field);
     let mut lines = vec![
         format!(

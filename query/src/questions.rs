@@ -1,0 +1,55 @@
+//! What a statement asked the PDP, and the answers, as its record keeps them: so that both can be asked
+//! and compared again.
+
+use dataos_model::{
+    access::{AccessRequest, DatasetAccess},
+    asked,
+    decision::{Decision, Request},
+    hash::Hash,
+    record::{ANSWERS, ASKED_ACCESS, ASKED_WRITE, Entry},
+};
+
+/// Questions and answers of one statement.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Questions {
+    facts: Vec<(&'static str, String)>,
+    answers: Vec<String>,
+    /// Policies and entities that answered.
+    basis: Option<(Hash, Hash)>,
+}
+
+impl Questions {
+    /// The question about what is written.
+    pub(crate) fn write(&mut self, request: &Request, decision: &Decision) {
+        self.basis = Some((decision.policy_set, decision.entities));
+        self.facts.push((ASKED_WRITE, asked::write(request)));
+        self.answers.push(decision.effect.name().to_owned());
+    }
+
+    /// The question about what is read.
+    pub(crate) fn read(&mut self, request: &AccessRequest, answers: &[DatasetAccess]) {
+        let Some(first) = answers.first() else { return };
+        let basis = (first.decision.policy_set, first.decision.entities);
+        if self.basis.is_some_and(|before| before != basis) {
+            // Policies changed between the two: the record names those of this one alone.
+            *self = Self::default();
+        }
+        self.basis = Some(basis);
+        self.facts
+            .push((ASKED_ACCESS, asked::write_access(request)));
+        self.answers
+            .extend(answers.iter().map(DatasetAccess::in_short));
+    }
+
+    /// Adds them to the record of the statement.
+    pub(crate) fn put(&self, entry: &mut Entry) {
+        if self.basis != Some((entry.policy_set, entry.entities)) {
+            return;
+        }
+        let facts = self.facts.iter();
+        let facts = facts.map(|(name, text)| ((*name).to_owned(), text.clone()));
+        entry.facts.extend(facts);
+        let answers = (ANSWERS.to_owned(), self.answers.join(" "));
+        entry.facts.extend([answers]);
+    }
+}
