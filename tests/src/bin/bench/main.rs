@@ -9,6 +9,7 @@ mod gateway;
 mod load;
 mod pdp;
 mod query;
+mod replay;
 mod report;
 
 use std::process::ExitCode;
@@ -32,6 +33,8 @@ enum Room {
     Gateway(gateway::Options),
     /// TPC-H governed by allow-all policies against ungoverned DataFusion.
     Query(query::Options),
+    /// Past decisions made again from a log.
+    Replay(replay::Options),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,9 @@ fn main() -> ExitCode {
         }
         Room::Query(options) => {
             query::run(&options).and_then(|figures| report::write("query", &figures))
+        }
+        Room::Replay(options) => {
+            replay::run(&options).and_then(|figures| report::write("replay", &figures))
         }
     };
     match result {

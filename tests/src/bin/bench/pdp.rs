@@ -6,7 +6,7 @@ mod differential;
 mod explore;
 mod reload;
 mod residual;
-mod workload;
+pub(crate) mod workload;
 
 /// The generator of the differential test of `pdp`, and its numbers.
 #[path = "../../../../pdp/tests/it/generate.rs"]

@@ -37,7 +37,7 @@ const RESOURCES: usize = 1_000;
 
 /// A kind of policy set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// On whole datasets.
     Mixed,
     /// On rows and cells too.
@@ -57,7 +57,7 @@ impl Clock for FixedClock {
 }
 
 /// A PDP over so many policies and all entities, with its folder.
-pub(super) fn open(kind: Kind, size: usize) -> Result<(tempfile::TempDir, Arc<Pdp>)> {
+pub(crate) fn open(kind: Kind, size: usize) -> Result<(tempfile::TempDir, Arc<Pdp>)> {
     let folder = tempfile::tempdir()?;
     write_policies(folder.path(), kind, size)?;
     let config = PdpConfig::new(folder.path().to_owned());
@@ -80,7 +80,7 @@ pub(super) fn dataset(n: usize) -> DatasetId {
     )
 }
 
-pub(super) fn request(n: usize) -> Request {
+pub(crate) fn request(n: usize) -> Request {
     let resource = dataset(spread(n, 2, DATASETS)).uid();
     Request::new(&principal(spread(n, 1, USERS)), Action::Select, resource)
 }
