@@ -51,13 +51,16 @@ pub(crate) fn authentication_name(authentication: Authentication) -> &'static st
 
 /// The entry of a decision about a call.
 pub(crate) fn decision(call: &Call, request: &Request, decision: &Decision, level: Level) -> Entry {
+    if level == Level::None {
+        let (principal, resource) = (&request.principal.uid, &request.resource);
+        let mut entry = Entry::decided(&call.request_id, principal, resource, decision);
+        entry.action = request.action.name().to_owned();
+        entry.request_digest = call.digest;
+        return entry;
+    }
     let principal = &call.principal;
     let mut entry = Entry::decision(&call.request_id, request, decision);
     entry.request_digest = call.digest;
-    if level == Level::None {
-        entry.facts.clear();
-        return entry;
-    }
     with_call_facts(&mut entry, &call.head, &call.peer);
     let facts = &mut entry.facts;
     let way = authentication_name(principal.authentication);
