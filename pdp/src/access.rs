@@ -83,7 +83,9 @@ impl Version {
         ))?;
         let schema_hash = columns.hash();
         let table = self.policies.schema.names.read();
-        let principal = self.located_principal(&table, &request.principal).ok_or((
+        let numbers = table.locate(&request.principal.uid);
+        let principal = self.located_principal(&table, &request.principal, numbers);
+        let principal = principal.ok_or((
             Reason::RequestInvalid,
             "the principal has too many ancestors (ANCESTORS_MAX)".to_owned(),
         ))?;

@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 
 use crate::{
     index::Candidates,
-    names::{Name, Table},
+    names::{Name, Numbers, Table},
     program::{Located, Tags, World, ancestors},
     source::LoadedPolicy,
     stack::caught,
@@ -90,8 +90,7 @@ impl Version {
             return None;
         }
         let table = self.policies.schema.names.read();
-        let principal = self.located_principal(&table, &request.principal)?;
-        let resource = self.located_resource(&table, request)?;
+        let (principal, resource) = self.located(&table, request)?;
         let world = World {
             table: &table,
             entities: &self.entities,
@@ -154,13 +153,27 @@ impl Version {
         Some(Determined::by(is_allowed, applying))
     }
 
+    /// Principal and resource of a request.
+    pub(crate) fn located<'a>(
+        &'a self,
+        table: &Table,
+        request: &'a Request,
+    ) -> Option<(Located<'a>, Located<'a>)> {
+        // Both are far away in memory: looked for at once, they are waited for once.
+        let of_principal = table.locate(&request.principal.uid);
+        let of_resource = table.locate(&request.resource);
+        let resource = self.located_resource(table, request, of_resource)?;
+        let principal = self.located_principal(table, &request.principal, of_principal)?;
+        Some((principal, resource))
+    }
+
     /// The principal as it was verified.
     pub(crate) fn located_principal<'a>(
         &'a self,
         table: &Table,
         principal: &'a Principal,
+        (of, name): Numbers,
     ) -> Option<Located<'a>> {
-        let (of, name) = table.locate(&principal.uid);
         let mut parents = SmallVec::<[Name; 16]>::new();
         let mut unnamed = Vec::new();
         for (kind, ids) in [
@@ -187,12 +200,12 @@ impl Version {
     }
 
     /// What the snapshot knows counts; the enforcement point speaks only for what it does not hold.
-    pub(crate) fn located_resource<'a>(
+    fn located_resource<'a>(
         &'a self,
         table: &Table,
         request: &'a Request,
+        (of, name): Numbers,
     ) -> Option<Located<'a>> {
-        let (of, name) = table.locate(&request.resource);
         if let Some(stored) = name.and_then(|name| self.entities.named(name)) {
             return Some(Located {
                 // The same as the entity's, which is further away.

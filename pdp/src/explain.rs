@@ -72,8 +72,7 @@ impl Version {
     /// Permits for the action, each with the positions of its conditions that do not hold.
     fn with_failing(&self, request: &Request) -> Option<Vec<(&Arc<LoadedPolicy>, Vec<usize>)>> {
         let table = self.policies.schema.names.read();
-        let principal = self.located_principal(&table, &request.principal)?;
-        let resource = self.located_resource(&table, request)?;
+        let (principal, resource) = self.located(&table, request)?;
         let world = World {
             table: &table,
             entities: &self.entities,

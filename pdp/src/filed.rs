@@ -23,17 +23,6 @@ use crate::{
     source::LoadedPolicy,
 };
 
-/// What is left to evaluate.
-#[derive(Clone, Debug)]
-pub(crate) enum Rest {
-    /// Nothing: where it is found it applies.
-    Nothing,
-    /// These, all of which must be true.
-    Conditions(Arc<Vec<Node>>),
-    /// It was not compiled: Cedar has to evaluate it.
-    Cedar,
-}
-
 /// A policy in a list of the index.
 #[derive(Clone, Debug)]
 pub(crate) struct Filed {
@@ -43,7 +32,11 @@ pub(crate) struct Filed {
     /// Whether the scope asks for the entity that it is filed under and not for what is in it.
     pub is_principal: bool,
     pub is_resource: bool,
-    pub rest: Rest,
+    /// Whether there is a program; without one Cedar has to evaluate it.
+    is_compiled: bool,
+    /// The conditions that are left to evaluate, all of which must be true; without any it applies
+    /// where it is found.
+    left: Option<Arc<Vec<Node>>>,
     pub reference: SharedPolicyRef,
     pub policy: Arc<LoadedPolicy>,
 }
@@ -86,21 +79,19 @@ impl Filed {
             has_obligation: policy.obligation.is_some(),
             is_principal: false,
             is_resource: false,
-            rest: Rest::Cedar,
+            is_compiled: policy.program.is_some(),
+            left: None,
             reference: policy.reference.clone(),
             policy: Arc::clone(policy),
         };
         if let Some(program) = &policy.program {
-            let left = filed.left(program, proof, names);
-            filed.rest = match left.as_slice() {
-                [] => Rest::Nothing,
-                _ => Rest::Conditions(shared.conditions(left)),
-            };
+            let left = filed.not_proved(program, proof, names);
+            filed.left = (!left.is_empty()).then(|| shared.conditions(left));
         }
         filed
     }
 
-    fn left(&mut self, program: &Program, proof: &Proof<'_>, names: &Names) -> Vec<Node> {
+    fn not_proved(&mut self, program: &Program, proof: &Proof<'_>, names: &Names) -> Vec<Node> {
         let mut left = Vec::new();
         for node in &program.conditions {
             match proof.of(node, names) {
@@ -115,11 +106,12 @@ impl Filed {
 
     /// Whether it applies.
     pub(crate) fn holds<'a>(&'a self, world: &'a World<'a>) -> Result<bool, Stop> {
-        match &self.rest {
-            Rest::Nothing => Ok(true),
-            Rest::Conditions(nodes) => world.all(nodes),
-            Rest::Cedar => Err(Stop),
+        if !self.is_compiled {
+            return Err(Stop);
         }
+        self.left
+            .as_ref()
+            .map_or(Ok(true), |nodes| world.all(nodes))
     }
 
     /// The order of ids.

@@ -34,6 +34,22 @@ impl Filter {
         }
     }
 
+    /// A filter with these; each counts once, because with repetitions the filter would be several
+    /// times as large, and no longer in the cache.
+    pub(crate) fn of(mut digests: Vec<u64>) -> Self {
+        digests.sort_unstable();
+        digests.dedup();
+        let filter = Self::for_keys(digests.len());
+        filter.add_all(digests);
+        filter
+    }
+
+    /// Adds those that it may not have yet; false if it is full, and a larger one is due.
+    pub(crate) fn add_all(&self, digests: impl IntoIterator<Item = u64>) -> bool {
+        let new = digests.into_iter().filter(|digest| !self.may_have(*digest));
+        new.fold(true, |has_room, digest| self.add(digest) && has_room)
+    }
+
     /// Adds the digest of a key; false if the filter is full, and a larger one is due.
     pub(crate) fn add(&self, digest: u64) -> bool {
         if let Some(word) = self.words.get(self.position(digest)) {

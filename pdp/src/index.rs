@@ -5,7 +5,14 @@
 //! Leaving such a policy out changes neither the decision nor what determined it nor the errors.
 //! What is found may still not apply: whoever asked evaluates it.
 
-use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
+use std::{
+    borrow::Borrow,
+    collections::BTreeMap,
+    hash::{BuildHasher, Hash},
+    hint::black_box,
+    slice,
+    sync::Arc,
+};
 
 use dataos_model::{
     action::Action,
@@ -14,6 +21,7 @@ use dataos_model::{
 };
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 use crate::{
     facts::Side,
@@ -77,7 +85,7 @@ pub(crate) fn keys_of(uid: &EntityUid, ancestors: &[EntityUid]) -> Vec<Key> {
     .collect()
 }
 
-/// A key as a number.
+/// A key as a number, below 2^34.
 type Slot = u64;
 const ANY: Slot = 0;
 
@@ -89,6 +97,13 @@ fn entity_slot(name: Name) -> Slot {
     2 << 32 | Slot::from(name)
 }
 
+/// A key of one side for one action, as one number.
+type Sided = u64;
+
+fn sided(action: Action, slot: Slot) -> Sided {
+    Sided::from(action.number()) << 34 | slot
+}
+
 /// Whether a policy is put in or taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Filing {
@@ -96,58 +111,106 @@ enum Filing {
     Out,
 }
 
-/// Policies of one key that stand in the table itself, so that they are found with the key.
-const INLINE: usize = 2;
-/// Longer lists are shared by versions and not copied.
-const FEW_MAX: usize = 16;
+/// Policies of one key that stand in the table itself, so that they are found with the key; longer
+/// lists are shared by versions and not copied.
+const FEW_MAX: usize = 8;
 
-/// The policies of one key.
+/// One of a few policies of a key, or all of very many.
 #[derive(Clone, Debug)]
-enum List {
-    Few(SmallVec<[Filed; INLINE]>),
+enum Entry {
+    One(Filed),
     Many(Arc<Vec<Filed>>),
 }
 
-impl Default for List {
-    fn default() -> Self {
-        Self::Few(SmallVec::new())
-    }
-}
+// What a decision over many policies needs of one is in one line of the processor's cache.
+const _: () = assert!(size_of::<Option<((Sided, Sided), Entry)>>() == 64);
 
-impl List {
+impl Entry {
     fn as_slice(&self) -> &[Filed] {
         match self {
-            Self::Few(list) => list,
+            Self::One(filed) => slice::from_ref(filed),
             Self::Many(list) => list,
         }
     }
+}
 
-    fn add(&mut self, filed: Filed) -> Keep {
-        match self {
-            Self::Few(list) if list.len() < FEW_MAX => list.push(filed),
-            Self::Few(list) => {
-                let mut list = std::mem::take(list).into_vec();
-                list.push(filed);
-                *self = Self::Many(Arc::new(list));
+/// The policies of each key.
+#[derive(Clone, Debug)]
+struct Lists<K>(Shards<K, Entry>);
+
+impl<K> Default for Lists<K> {
+    fn default() -> Self {
+        Self(Shards::default())
+    }
+}
+
+impl<K: Clone + Eq + Hash> Lists<K> {
+    /// Those of a key, in no order.
+    fn of<'a, 'k, Q: Eq + Hash + ?Sized>(
+        &'a self,
+        key: &'k Q,
+    ) -> impl Iterator<Item = &'a Filed> + use<'a, 'k, K, Q>
+    where
+        K: Borrow<Q>,
+    {
+        self.0.all(key).flat_map(Entry::as_slice)
+    }
+
+    /// Some of them more than once.
+    fn keys(&self) -> impl Iterator<Item = &K> {
+        self.0.iter().map(|(key, _)| key)
+    }
+
+    fn change(&mut self, key: &K, change: Change<'_>) {
+        match change {
+            Change::In(filed) => self.add(key, filed),
+            Change::Out(policy) => self.remove(key, policy),
+        }
+    }
+
+    fn add(&mut self, key: &K, filed: Filed) {
+        if let Some(list) = self.many(key) {
+            list.push(filed);
+            return;
+        }
+        let mut entry = Entry::One(filed);
+        if self.0.all(key).count() >= FEW_MAX {
+            let mut list: Vec<Filed> = entry.as_slice().to_vec();
+            while let Some(few) = self.0.remove(key) {
+                list.extend_from_slice(few.as_slice());
             }
-            Self::Many(list) => Arc::make_mut(list).push(filed),
+            entry = Entry::Many(Arc::new(list));
         }
-        Keep::Entry
+        self.0.add(key.clone(), entry);
     }
 
-    fn remove(&mut self, policy: &Arc<LoadedPolicy>) -> Keep {
-        let is_other = |filed: &Filed| !Arc::ptr_eq(&filed.policy, policy);
-        match self {
-            Self::Few(list) => list.retain(|filed| is_other(filed)),
-            Self::Many(list) => Arc::make_mut(list).retain(is_other),
-        }
-        keep(self.as_slice().is_empty())
-    }
-
-    fn has(&self, policy: &Arc<LoadedPolicy>) -> bool {
+    fn remove(&mut self, key: &K, policy: &Arc<LoadedPolicy>) {
         let is_it = |filed: &Filed| Arc::ptr_eq(&filed.policy, policy);
-        self.as_slice().iter().any(is_it)
+        let is_all = |entry: &Entry| entry.as_slice().iter().all(is_it);
+        if self.0.take(key, is_all).is_none()
+            && let Some(list) = self.many(key)
+        {
+            list.retain(|filed| !is_it(filed));
+        }
     }
+
+    /// The list of a key that has very many.
+    fn many(&mut self, key: &K) -> Option<&mut Vec<Filed>> {
+        // Looked at first, so that nothing is copied for a key that has few.
+        if let Entry::One(_) = self.0.get(key)? {
+            return None;
+        }
+        match self.0.get_mut(key)? {
+            Entry::One(_) => None,
+            Entry::Many(list) => Some(Arc::make_mut(list)),
+        }
+    }
+}
+
+/// A policy that is put under a key, or taken from there.
+enum Change<'a> {
+    In(Filed),
+    Out(&'a Arc<LoadedPolicy>),
 }
 
 /// Some of the permits of a key, for explanations.
@@ -159,22 +222,24 @@ struct AtPlace {
     place: Place,
     /// Number of policies.
     count: u32,
-    texts: Shards<String, List>,
-    values: Shards<Value, List>,
+    texts: Lists<SmolStr>,
+    values: Lists<Value>,
 }
 
 impl AtPlace {
-    fn list(&self, value: &Value) -> Option<&List> {
+    /// Whether a policy is filed under a value.
+    fn has(&self, value: &Value, policy: &Arc<LoadedPolicy>) -> bool {
+        let is_it = |filed: &Filed| Arc::ptr_eq(&filed.policy, policy);
         match value {
-            Value::String(text) => self.texts.get(text.as_str()),
-            value => self.values.get(value),
+            Value::String(text) => self.texts.of(text.as_str()).any(is_it),
+            value => self.values.of(value).any(is_it),
         }
     }
 
-    fn change(&mut self, value: &Value, change: impl FnOnce(&mut List) -> Keep) {
+    fn change(&mut self, value: &Value, change: Change<'_>) {
         match value {
-            Value::String(text) => self.texts.update(text.clone(), change),
-            value => self.values.update(value.clone(), change),
+            Value::String(text) => self.texts.change(&SmolStr::new(text), change),
+            value => self.values.change(value, change),
         }
     }
 }
@@ -185,14 +250,19 @@ pub(crate) struct Index {
     names: Arc<Names>,
     shared: Arc<Shared>,
     hasher: RandomState,
-    scopes: Shards<(Action, Slot, Slot), List>,
+    /// What the digests of the keys of principals and of resources start from.
+    seeds: [u64; 2],
+    scopes: Lists<(Sided, Sided)>,
     /// By the places that policies of an action are filed under.
     places: Shards<Action, Arc<Vec<AtPlace>>>,
-    /// Which keys have policies.
+    /// Which keys of one side have policies. Apart from the other filter, which is many times as
+    /// large: most that is asked is answered by this one, which stays in the nearer cache.
+    sides: Filter,
+    /// Which pairs of keys, and which values, have policies.
     filter: Filter,
     /// Some of the permits of each key of one side, for explanations.
-    principals: Shards<(Action, Slot), Near>,
-    resources: Shards<(Action, Slot), Near>,
+    principals: Shards<Sided, Near>,
+    resources: Shards<Sided, Near>,
     /// Some of the permits that are filed by value.
     lifted: Shards<Action, Near>,
 }
@@ -203,12 +273,15 @@ pub(crate) type Candidates<'a> = SmallVec<[&'a Filed; 16]>;
 impl Index {
     /// An index without policies.
     pub(crate) fn empty(names: Arc<Names>) -> Self {
+        let hasher = RandomState::default();
         Self {
             names,
             shared: Arc::default(),
-            hasher: RandomState::default(),
-            scopes: Shards::default(),
+            seeds: [Side::Principal, Side::Resource].map(|side| hasher.hash_one(side)),
+            hasher,
+            scopes: Lists::default(),
             places: Shards::default(),
+            sides: Filter::for_keys(0),
             filter: Filter::for_keys(0),
             principals: Shards::default(),
             resources: Shards::default(),
@@ -228,7 +301,7 @@ impl Index {
 
     fn file(&mut self, policy: &Arc<LoadedPolicy>, filing: Filing) {
         let scope = &policy.scope;
-        let (principal, resource) = (self.slot(&scope.principal), self.slot(&scope.resource));
+        let slots = (self.slot(&scope.principal), self.slot(&scope.resource));
         for action in scope.actions.iter().copied() {
             let lifted = policy.lifted.as_ref().filter(|_| scope.is_open());
             if let Some(lifted) = lifted
@@ -238,14 +311,17 @@ impl Index {
                 near(&mut self.lifted, action, policy, filing);
                 continue;
             }
+            let (principal, resource) = (sided(action, slots.0), sided(action, slots.1));
             let proof = Proof::Scope(&scope.principal, &scope.resource);
             let change = self.change(policy, &proof, filing);
-            self.scopes.update((action, principal, resource), change);
+            self.scopes.change(&(principal, resource), change);
             if filing == Filing::In {
-                self.note(self.scope_digests(action, principal, resource));
+                let [principal, resource, both] = self.scope_digests(principal, resource);
+                self.note_sides([principal, resource]);
+                self.note([both]);
             }
-            near(&mut self.principals, (action, principal), policy, filing);
-            near(&mut self.resources, (action, resource), policy, filing);
+            near(&mut self.principals, principal, policy, filing);
+            near(&mut self.resources, resource, policy, filing);
         }
     }
 
@@ -265,8 +341,7 @@ impl Index {
             (Filing::In, None) => places.len() < PLACES_MAX,
             (Filing::Out, at) => at
                 .zip(lifted.values.first())
-                .and_then(|(at, value)| at.list(value))
-                .is_some_and(|list| list.has(policy)),
+                .is_some_and(|(at, value)| at.has(value, policy)),
         };
         if is_there {
             let list = Arc::make_mut(&mut places);
@@ -274,8 +349,8 @@ impl Index {
                 list.push(AtPlace {
                     place: lifted.place.clone(),
                     count: 0,
-                    texts: Shards::default(),
-                    values: Shards::default(),
+                    texts: Lists::default(),
+                    values: Lists::default(),
                 });
             }
             let position = position.unwrap_or(list.len() - 1);
@@ -303,12 +378,10 @@ impl Index {
         policy: &'a Arc<LoadedPolicy>,
         proof: &Proof<'_>,
         filing: Filing,
-    ) -> impl FnOnce(&mut List) -> Keep + use<'a> {
-        let filed =
-            (filing == Filing::In).then(|| Filed::new(policy, proof, &self.names, &self.shared));
-        move |list| match filed {
-            Some(filed) => list.add(filed),
-            None => list.remove(policy),
+    ) -> Change<'a> {
+        match filing {
+            Filing::In => Change::In(Filed::new(policy, proof, &self.names, &self.shared)),
+            Filing::Out => Change::Out(policy),
         }
     }
 
@@ -320,55 +393,55 @@ impl Index {
         }
     }
 
-    /// Puts keys into the filter.
+    /// Puts pairs of keys and values into their filter.
     fn note(&mut self, digests: impl IntoIterator<Item = u64>) {
-        let mut is_full = false;
-        for digest in digests {
-            if !self.filter.may_have(digest) {
-                is_full |= !self.filter.add(digest);
-            }
-        }
-        if is_full {
-            let digests = self.digests();
-            let filter = Filter::for_keys(digests.len());
-            for digest in digests {
-                filter.add(digest);
-            }
-            self.filter = filter;
+        if !self.filter.add_all(digests) {
+            self.filter = Filter::of(self.digests());
         }
     }
 
-    /// Of all keys, each once: with repetitions the filter would be several times as large, and no
-    /// longer in the cache.
+    /// Puts keys of one side into their filter.
+    fn note_sides(&mut self, digests: impl IntoIterator<Item = u64>) {
+        if !self.sides.add_all(digests) {
+            let both = |key: &(Sided, Sided)| {
+                let [principal, resource, _] = self.scope_digests(key.0, key.1);
+                [principal, resource]
+            };
+            self.sides = Filter::of(self.scopes.keys().flat_map(both).collect());
+        }
+    }
+
+    /// Of all pairs of keys and values.
     fn digests(&self) -> Vec<u64> {
         let mut digests = Vec::new();
-        for ((action, principal, resource), _) in self.scopes.iter() {
-            digests.extend(self.scope_digests(*action, *principal, *resource));
+        for (principal, resource) in self.scopes.keys() {
+            let [_, _, both] = self.scope_digests(*principal, *resource);
+            digests.push(both);
         }
         for (action, places) in self.places.iter() {
             for at in places.iter() {
-                let texts = at.texts.iter();
-                digests.extend(texts.map(|(text, _)| self.text_digest(*action, &at.place, text)));
-                let values = at.values.iter();
-                digests
-                    .extend(values.map(|(value, _)| self.value_digest(*action, &at.place, value)));
+                let texts = at.texts.keys();
+                digests.extend(texts.map(|text| self.text_digest(*action, &at.place, text)));
+                let values = at.values.keys();
+                digests.extend(values.map(|value| self.value_digest(*action, &at.place, value)));
             }
         }
-        digests.sort_unstable();
-        digests.dedup();
         digests
     }
 
     /// Of a key, and of each of its sides alone.
-    fn scope_digests(&self, action: Action, principal: Slot, resource: Slot) -> [u64; 3] {
-        let principal = joined(principal, self.seed(action, Side::Principal));
-        let resource = joined(resource, self.seed(action, Side::Resource));
+    fn scope_digests(&self, principal: Sided, resource: Sided) -> [u64; 3] {
+        let principal = self.digest(Side::Principal, principal);
+        let resource = self.digest(Side::Resource, resource);
         [principal, resource, joined(principal, resource)]
     }
 
-    /// What the digests of the keys of one side are joined with.
-    fn seed(&self, action: Action, side: Side) -> u64 {
-        self.hasher.hash_one((action, side))
+    fn digest(&self, side: Side, key: Sided) -> u64 {
+        let [of_principals, of_resources] = self.seeds;
+        match side {
+            Side::Principal => joined(key, of_principals),
+            Side::Resource => joined(key, of_resources),
+        }
     }
 
     fn value_digest(&self, action: Action, place: &Place, value: &Value) -> u64 {
@@ -392,28 +465,28 @@ impl Index {
     ) -> Candidates<'a> {
         let principals = self.probes(action, Side::Principal, principal);
         let resources = self.probes(action, Side::Resource, resource);
-        // All keys first, then all lists, then what is in them: each look at memory that is far away
-        // is known before the first one is back, so that they overlap.
-        let mut keys = SmallVec::<[(Slot, Slot); 16]>::new();
-        for (principal, principal_digest) in &principals.slots {
-            for (resource, resource_digest) in &resources.slots {
+        // All keys first, then what is filed under them: all looks at memory that is far away are
+        // under way before the first one is waited for.
+        let mut keys = SmallVec::<[(Sided, Sided); 16]>::new();
+        for (principal, principal_digest) in &principals.keys {
+            for (resource, resource_digest) in &resources.keys {
                 let digest = joined(*principal_digest, *resource_digest);
                 if self.filter.may_have(digest) {
                     keys.push((*principal, *resource));
                 }
             }
         }
-        let list = |(principal, resource)| {
-            let list = self.scopes.get(&(action, principal, resource))?;
-            Some((principal, resource, list))
-        };
-        let lists: SmallVec<[(Slot, Slot, &List); 16]> =
-            keys.into_iter().filter_map(list).collect();
+        black_box(
+            keys.iter()
+                .map(|key| self.scopes.0.touch(key))
+                .sum::<usize>(),
+        );
         let mut found = Candidates::new();
-        for (principal, resource, list) in lists {
-            for filed in list.as_slice() {
-                if (!filed.is_principal || Some(principal) == principals.own)
-                    && (!filed.is_resource || Some(resource) == resources.own)
+        for key in &keys {
+            let (principal, resource) = (Some(key.0), Some(key.1));
+            for filed in self.scopes.of(key) {
+                if (!filed.is_principal || principal == principals.own)
+                    && (!filed.is_resource || resource == resources.own)
                 {
                     found.push(filed);
                 }
@@ -428,8 +501,8 @@ impl Index {
 
     /// Whether there may be policies of the action that are filed under this resource.
     pub(crate) fn may_have_resource(&self, action: Action, resource: Name) -> bool {
-        let seed = self.seed(action, Side::Resource);
-        self.filter.may_have(joined(entity_slot(resource), seed))
+        let key = sided(action, entity_slot(resource));
+        self.sides.may_have(self.digest(Side::Resource, key))
     }
 
     /// The same as policies, by id.
@@ -453,15 +526,12 @@ impl Index {
         context: &BTreeMap<String, Value>,
         found: &mut Candidates<'a>,
     ) {
-        let mut add = |list: Option<&'a List>| {
-            found.extend(list.map(List::as_slice).unwrap_or_default());
-        };
         if let Some(text) = at.place.text(principal) {
             if self
                 .filter
                 .may_have(self.text_digest(action, &at.place, text))
             {
-                add(at.texts.get(text));
+                found.extend(at.texts.of(text));
             }
             return;
         }
@@ -470,7 +540,10 @@ impl Index {
                 .filter
                 .may_have(self.value_digest(action, &at.place, value))
             {
-                add(at.list(value));
+                match value {
+                    Value::String(text) => found.extend(at.texts.of(text.as_str())),
+                    value => found.extend(at.values.of(value)),
+                }
             }
         };
         match at.place.value(principal, resource, context) {
@@ -482,23 +555,26 @@ impl Index {
 
     /// The keys of an entity under which there may be policies for the action.
     fn probes(&self, action: Action, side: Side, located: &Located<'_>) -> Probes {
-        let seed = self.seed(action, side);
-        let with_digest = |slot| (slot, joined(slot, seed));
-        Probes {
-            own: located.name.map(entity_slot),
-            slots: slots(located)
-                .map(with_digest)
-                .filter(|(_, digest)| self.filter.may_have(*digest))
-                .collect(),
+        let own = located.name.map(entity_slot);
+        let mut probes = Probes {
+            own: own.map(|slot| sided(action, slot)),
+            keys: SmallVec::new(),
+        };
+        for key in keys(action, located) {
+            let digest = self.digest(side, key);
+            if self.sides.may_have(digest) {
+                probes.keys.push((key, digest));
+            }
         }
+        probes
     }
 }
 
 /// Keys of one side, each with its digest.
 struct Probes {
-    slots: SmallVec<[(Slot, u64); 16]>,
+    keys: SmallVec<[(Sided, u64); 16]>,
     /// The key of the entity itself.
-    own: Option<Slot>,
+    own: Option<Sided>,
 }
 
 /// The digest of two parts. Only the filter uses it: two pairs with one digest cost a look.
@@ -512,7 +588,7 @@ fn keep(is_empty: bool) -> Keep {
 }
 
 /// Keeps a permit for explanations, or no longer.
-fn near<K: Clone + Eq + std::hash::Hash>(
+fn near<K: Clone + Eq + Hash>(
     lists: &mut Shards<K, Near>,
     key: K,
     policy: &Arc<LoadedPolicy>,
@@ -548,11 +624,11 @@ impl Index {
         principal: &Located<'_>,
         resource: &Located<'_>,
     ) -> impl Iterator<Item = &'a Arc<LoadedPolicy>> {
-        let of_resources = slots(resource)
-            .filter_map(move |slot| self.resources.get(&(action, slot)))
+        let of_resources = keys(action, resource)
+            .filter_map(|key| self.resources.get(&key))
             .collect::<Vec<_>>();
-        let of_principals = slots(principal)
-            .filter_map(move |slot| self.principals.get(&(action, slot)))
+        let of_principals = keys(action, principal)
+            .filter_map(|key| self.principals.get(&key))
             .collect::<Vec<_>>();
         let lifted = self.lifted.get(&action).into_iter();
         let of_resources = of_resources.into_iter().flat_map(|permits| permits.iter());
@@ -564,11 +640,12 @@ impl Index {
     }
 }
 
-/// The keys of an entity.
-fn slots(located: &Located<'_>) -> impl Iterator<Item = Slot> {
+/// The keys of an entity for an action.
+fn keys(action: Action, located: &Located<'_>) -> impl Iterator<Item = Sided> {
     let of_type = located.of.map(type_slot);
     let names = located.name.iter().chain(&located.ancestors);
     std::iter::once(ANY)
         .chain(of_type)
         .chain(names.map(|name| entity_slot(*name)))
+        .map(move |slot| sided(action, slot))
 }

@@ -17,6 +17,9 @@ pub(crate) type Name = u32;
 /// The number of an entity type.
 pub(crate) type TypeName = u32;
 
+/// The numbers of a type and of an entity of it, if they have any.
+pub(crate) type Numbers = (Option<TypeName>, Option<Name>);
+
 /// All numbers given out.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
@@ -81,7 +84,7 @@ impl Table {
     }
 
     /// The numbers of an entity and of its type, if they have any.
-    pub(crate) fn locate(&self, uid: &EntityUid) -> (Option<TypeName>, Option<Name>) {
+    pub(crate) fn locate(&self, uid: &EntityUid) -> Numbers {
         match self.types.get(&uid.entity_type) {
             Some(of) => (Some(of.number), of.names.get(uid.id.as_str()).copied()),
             None => (None, None),

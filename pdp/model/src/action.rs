@@ -27,6 +27,20 @@ macro_rules! actions {
                 }
             }
 
+            /// A number that no other action has while the process runs; below 2^17.
+            pub fn number(self) -> u32 {
+                /// Numbers in order of declaration.
+                #[repr(u32)]
+                enum Number {
+                    $($variant,)*
+                    FirstOwn,
+                }
+                match self {
+                    $(Self::$variant => Number::$variant as u32,)*
+                    Self::Own(own) => Number::FirstOwn as u32 + own.number(),
+                }
+            }
+
             /// The action groups that this action is directly in; those of own ones are the schema's.
             pub fn groups(self) -> &'static [&'static str] {
                 match self {

@@ -79,6 +79,11 @@ impl OwnAction {
         self.name
     }
 
+    /// Below [`OWN_ACTION_NAMES_MAX`].
+    pub(crate) fn number(self) -> u32 {
+        self.number
+    }
+
     /// Namespace and name in it: `Shop` and `read`.
     pub fn parts(self) -> (&'static str, &'static str) {
         self.name.rsplit_once("::").unwrap_or(("", self.name))
@@ -130,7 +135,21 @@ impl Hash for OwnAction {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::action::Action;
+
+    #[test]
+    fn no_two_actions_have_one_number() {
+        let own = OwnAction::declare("NumberTest::read").unwrap();
+        let other = OwnAction::declare("NumberTest::write").unwrap();
+        let all = Action::ALL.iter().copied();
+        let all: Vec<Action> = all.chain([own, other].map(Action::Own)).collect();
+        let numbers: BTreeSet<u32> = all.iter().map(|action| action.number()).collect();
+        assert_eq!(numbers.len(), all.len());
+        assert!(numbers.iter().all(|number| *number < 1 << 17));
+    }
 
     #[test]
     fn a_name_has_one_handle_and_only_a_schema_gives_it() {
