@@ -46,8 +46,13 @@ impl Filter {
 
     /// Adds those that it may not have yet; false if it is full, and a larger one is due.
     pub(crate) fn add_all(&self, digests: impl IntoIterator<Item = u64>) -> bool {
-        let new = digests.into_iter().filter(|digest| !self.may_have(*digest));
-        new.fold(true, |has_room, digest| self.add(digest) && has_room)
+        let mut has_room = true;
+        for digest in digests {
+            if !self.may_have(digest) {
+                has_room &= self.add(digest);
+            }
+        }
+        has_room
     }
 
     /// Adds the digest of a key; false if the filter is full, and a larger one is due.

@@ -75,9 +75,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Shards<K, V> {
     {
         let hash = self.hasher.hash_one(key);
         let shard = self.shards.get(shard_of(hash));
-        let entries = shard
-            .into_iter()
-            .flat_map(move |shard| shard.from_home(hash));
+        let entries = shard.into_iter().flat_map(move |shard| shard.near(hash));
         entries.filter_map(move |(known, value)| (known.borrow() == key).then_some(value))
     }
 
@@ -182,13 +180,13 @@ impl<K: Clone + Eq + Hash, V: Clone> Shard<K, V> {
     where
         K: Borrow<Q>,
     {
-        let mut entries = self.from_home(hash);
+        let mut entries = self.near(hash);
         let (_, value) = entries.find(|(known, _)| known.borrow() == key)?;
         Some(value)
     }
 
     /// All entries among which those with this hash are.
-    fn from_home(&self, hash: u64) -> impl Iterator<Item = &(K, V)> {
+    fn near(&self, hash: u64) -> impl Iterator<Item = &(K, V)> {
         let (before, behind) = self.places.split_at(self.home(hash));
         // Ends, because some places are empty.
         behind
@@ -275,7 +273,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Shard<K, V> {
 
     /// The place that a hash names.
     fn home(&self, hash: u64) -> usize {
-        ((hash & u64::from(u32::MAX)) * self.places.len() as u64 >> 32) as usize
+        (((hash & u64::from(u32::MAX)) * self.places.len() as u64) >> 32) as usize
     }
 
     fn after(&self, position: usize) -> usize {
