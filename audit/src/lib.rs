@@ -77,5 +77,5 @@ mod walk;
 pub use config::AuditConfig;
 pub use log::AuditLog;
 pub use recover::{RecoveryReport, TornTail};
-pub use verify::{DirectorySummary, verify_directory};
+pub use verify::{DirectorySummary, Indexes, verify_directory};
 pub use walk::{fill_in, read_directory};

@@ -15,10 +15,12 @@ pub(crate) mod build;
 pub(crate) mod columns;
 pub(crate) mod file;
 pub(crate) mod index;
+mod layout;
 pub(crate) mod pack;
 pub(crate) mod postings;
 pub(crate) mod seal;
 mod varint;
+pub(crate) mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +34,12 @@ pub(crate) const ROW_GROUP_ROWS: u32 = 16 * BLOCK_ROWS;
 
 /// Leaves of a tile: the index keeps the root of each.
 pub(crate) const TILE_ROWS: u32 = 256;
+
+/// Leaves of a twig: what is hashed to prove one entry. The index file has the root of each.
+pub(crate) const TWIG_ROWS: u32 = 16;
+
+/// Twigs of a tile.
+pub(crate) const TILE_TWIGS: usize = (TILE_ROWS / TWIG_ROWS) as usize;
 
 /// Entries of the largest pack.
 pub(crate) const PACK_ENTRIES_MAX: u32 = 1 << 22;

@@ -1,6 +1,7 @@
 //! Reading entries back from disk, each checked against the tree.
 
 use std::{
+    cell::Cell,
     fs::File,
     io,
     os::unix::fs::FileExt as _,
@@ -15,7 +16,7 @@ use dataos_model::{
 use dataos_proof::{
     Digest,
     frame::{self, EntryFrame, Frame},
-    tile::{self, BundlePath, LeafTile, TILE_WIDTH, TilePath},
+    tile::{self, BundlePath, TILE_WIDTH, TilePath, complete_path},
     tree::leaf_hash,
 };
 
@@ -23,7 +24,10 @@ use crate::{
     codec,
     disk::Disk,
     row::Row,
-    sealed::pack::{OpenFiles, ProvenRows},
+    sealed::{
+        TILE_ROWS, TWIG_ROWS,
+        pack::{OpenFiles, Pack},
+    },
     view::{BlockCopy, Next, Place, View},
 };
 
@@ -42,6 +46,9 @@ pub(crate) struct Reader {
     disk: Arc<dyn Disk>,
 }
 
+/// The canonical bytes of an entry, its inclusion proof, and the checkpoint that this leads to.
+pub(crate) type EntryProof = (Vec<u8>, Vec<Digest>, String);
+
 /// The segment that was read last, kept open.
 #[derive(Debug, Default)]
 struct OpenSegment(Option<(u32, String, File)>);
@@ -50,8 +57,8 @@ struct OpenSegment(Option<(u32, String, File)>);
 enum Found<T> {
     /// In a segment.
     Unsealed(T),
-    /// In a pack, with the tile around it.
-    Sealed(Box<ProvenRows>),
+    /// In a pack.
+    Sealed(Arc<Pack>),
 }
 
 /// Why a block was not read.
@@ -95,7 +102,7 @@ impl Reader {
         };
         let mut page = RecordPage::default();
         let mut budget = SEARCH_ENTRIES_MAX;
-        let rest = self.visit(query, 0, &mut budget, &mut |stored| {
+        let rest = self.visit(query, (0, limit), &mut budget, &mut |stored| {
             page.entries.push(stored);
             page.entries.len() < limit
         })?;
@@ -103,13 +110,13 @@ impl Reader {
         Ok(page)
     }
 
-    /// Hands matching entries from `floor` on to `take`, newest first, until it has enough or the
-    /// budget of entries to read is used up. Returns the cursor behind the last one, if there may be
-    /// more. `floor` is where a pack ends, or 0.
+    /// Hands matching entries from `floor` on to `take`, newest first, until it has enough, which
+    /// `wanted` are, or the budget of entries to read is used up. Returns the cursor behind the last
+    /// one, if there may be more. `floor` is where a pack ends, or 0.
     fn visit(
         &self,
         query: &RecordQuery,
-        floor: u64,
+        (floor, wanted): (u64, usize),
         budget: &mut usize,
         take: &mut dyn FnMut(StoredEntry) -> bool,
     ) -> Result<Option<u64>, Fault> {
@@ -117,6 +124,11 @@ impl Reader {
         let (from, to) = (query.from.map(|time| time.0), query.to.map(|time| time.0));
         let mut before = query.before.unwrap_or(u64::MAX);
         let mut open = OpenSegment::default();
+        let taken = Cell::new(0);
+        let mut take = |stored: StoredEntry| {
+            taken.set(taken.get() + 1);
+            take(stored)
+        };
         let more = |before: u64| (before > floor).then_some(before);
         loop {
             if before <= floor {
@@ -144,10 +156,13 @@ impl Reader {
                     *budget = budget.saturating_sub(block.places.len());
                 }
                 Next::Pack(pack) if pack.end() <= floor => return Ok(None),
-                Next::Pack(pack) => match self.visit_pack(&pack, query, before, budget, take)? {
-                    Some(index) => return Ok(more(index)),
-                    None => before = pack.first(),
-                },
+                Next::Pack(pack) => {
+                    let from = (before, wanted.saturating_sub(taken.get()));
+                    match self.visit_pack(&pack, query, from, budget, &mut take)? {
+                        Some(index) => return Ok(more(index)),
+                        None => before = pack.first(),
+                    }
+                }
             }
             if *budget == 0 {
                 return Ok(more(before));
@@ -159,52 +174,67 @@ impl Reader {
     pub(crate) fn get(&self, index: u64) -> Result<StoredEntry, Fault> {
         match self.find(index, &mut |frame| Ok(codec::read(frame)?.stored()))? {
             Found::Unsealed(stored) => Ok(stored),
-            Found::Sealed(tile) => self.row(&tile, index, |row| Ok(row.stored())),
-        }
-    }
-
-    /// The canonical bytes of one entry, whose hash is its leaf; and the leaf's tile if it is sealed.
-    pub(crate) fn canonical(&self, index: u64) -> Result<(Vec<u8>, Option<LeafTile>), Fault> {
-        match self.find(index, &mut |frame| Ok(frame.entry.to_vec()))? {
-            Found::Unsealed(canonical) => Ok((canonical, None)),
-            Found::Sealed(tile) => {
-                let canonical = self.row(&tile, index, |row| row.leaf())?;
-                let index = tile.first / TILE_WIDTH as u64;
-                let hashes = tile.leaves;
-                Ok((canonical, Some(LeafTile { index, hashes })))
+            Found::Sealed(pack) => {
+                let (twig, _) = self.twig_of(&pack, index)?;
+                self.row(&twig, index, |row| Ok(row.stored()))
             }
         }
     }
 
-    /// The inclusion proof of an entry in the newest checkpoint with its canonical bytes and the
-    /// checkpoint.
-    pub(crate) fn proof(&self, index: u64) -> Result<(Vec<u8>, Vec<Digest>, String), Fault> {
+    /// The inclusion proof of an entry in the newest checkpoint with its canonical bytes, whose hash
+    /// is the leaf, and the checkpoint.
+    pub(crate) fn proof(&self, index: u64) -> Result<EntryProof, Fault> {
         loop {
-            let (canonical, tile) = self.canonical(index)?;
-            let given = tile.into_iter().collect::<Vec<_>>();
+            let canonical = match self.find(index, &mut |frame| Ok(frame.entry.to_vec()))? {
+                Found::Unsealed(canonical) => canonical,
+                Found::Sealed(pack) => return self.sealed_proof(&pack, index),
+            };
             let (proof, checkpoint, forgotten) = self.with_view(|view| {
-                let proof = view.inclusion(index, &given);
+                let proof = view.inclusion(index, &[]);
                 (proof, view.newest.note.clone(), view.tree.forgotten())
             });
             match proof {
                 Some(hashes) => return Ok((canonical, hashes, checkpoint)),
                 // It was sealed in between.
-                None if given.is_empty() && index < forgotten => {}
+                None if index < forgotten => {}
                 None => return Err(self.missing(index)),
             }
         }
+    }
+
+    fn sealed_proof(&self, pack: &Arc<Pack>, index: u64) -> Result<EntryProof, Fault> {
+        let (twig, roots) = self.twig_of(pack, index)?;
+        let canonical = self.row(&twig, index, |row| row.leaf())?;
+        let within = (index % u64::from(TILE_ROWS)) as usize;
+        let (position, number) = (within % TWIG_ROWS as usize, within / TWIG_ROWS as usize);
+        let mut proof = complete_path(&twig.leaves, position);
+        proof.extend(complete_path(&roots, number));
+        let newest = |view: &View| (view.inclusion_of_tile(index), view.newest.note.clone());
+        if let (Some(rest), checkpoint) = self.with_view(newest) {
+            proof.extend(rest);
+            return Ok((canonical, proof, checkpoint));
+        }
+        // The newest checkpoint ends within the tile.
+        let tile = [self.leaves_of(pack, index)?];
+        let newest = |view: &View| (view.inclusion(index, &tile), view.newest.note.clone());
+        let (proof, checkpoint) = self.with_view(newest);
+        let proof = proof.ok_or_else(|| self.missing(index))?;
+        Ok((canonical, proof, checkpoint))
     }
 
     /// The bytes of a hash tile.
     pub(crate) fn tile(&self, path: &TilePath) -> Result<Option<Vec<u8>>, Fault> {
         let first = path.index.checked_mul(TILE_WIDTH as u64);
         let first = first.filter(|_| path.level == 0);
-        let is_forgotten = |view: &View| first.is_some_and(|first| first < view.tree.forgotten());
-        let (tile, is_sealed) = self.with_view(|view| (view.tree.tile(path), is_forgotten(view)));
-        let Some(first) = first.filter(|_| is_sealed) else {
+        let (tile, pack) = self.with_view(|view| {
+            let forgotten = first.filter(|first| *first < view.tree.forgotten());
+            let pack = forgotten.and_then(|first| view.pack_of(first).cloned());
+            (view.tree.tile(path), pack)
+        });
+        let Some((first, pack)) = first.zip(pack) else {
             return Ok(tile);
         };
-        let given: Vec<LeafTile> = self.canonical(first)?.1.into_iter().collect();
+        let given = [self.leaves_of(&pack, first)?];
         Ok(self.with_view(|view| view.tree.with(&given).tile(path)))
     }
 
@@ -217,15 +247,25 @@ impl Reader {
         if end > self.with_view(|view| view.tree.size()) {
             return Err(missing());
         }
-        let entries = match self.find(first, &mut |frame| Ok(frame.entry.to_vec()))? {
-            Found::Sealed(tile) => (first..end)
-                .map(|index| self.row(&tile, index, |row| row.leaf()))
-                .collect::<Result<Vec<_>, _>>()?,
-            // One by one: each is where it is now, whatever is sealed meanwhile.
-            Found::Unsealed(_) => (first..end)
-                .map(|index| self.canonical(index).map(|(canonical, _)| canonical))
-                .collect::<Result<Vec<_>, _>>()?,
-        };
+        let (mut entries, mut index) = (Vec::new(), first);
+        while index < end {
+            // Each is where it is now, whatever is sealed meanwhile.
+            match self.find(index, &mut |frame| Ok(frame.entry.to_vec()))? {
+                Found::Unsealed(canonical) => {
+                    entries.push(canonical);
+                    index += 1;
+                }
+                Found::Sealed(pack) => {
+                    let (twig, _) = self.twig_of(&pack, index)?;
+                    let rows = u64::from(TWIG_ROWS);
+                    let stop = end.min((index / rows + 1) * rows);
+                    for index in index..stop {
+                        entries.push(self.row(&twig, index, |row| row.leaf())?);
+                    }
+                    index = stop;
+                }
+            }
+        }
         let bytes = tile::bundle(entries.iter().map(Vec::as_slice));
         bytes.ok_or_else(|| Fault::internal("an entry is too long for a bundle"))
     }
@@ -259,7 +299,7 @@ impl Reader {
                 (view.pack_of(index).cloned(), block)
             });
             if let Some(pack) = pack {
-                return Ok(Found::Sealed(Box::new(self.tile_of(&pack, index)?)));
+                return Ok(Found::Sealed(pack));
             }
             let mut block = block.ok_or_else(|| self.missing(index))?;
             let skip = usize::try_from(index - block.first).unwrap_or(usize::MAX);

@@ -20,7 +20,7 @@ use dataos_proof::{
     log::{Damage, DamageKind, LogSummary, Scanner, Signatures, WholeBatch},
     note::VerifierKey,
     tile::{LeafTile, TileTree},
-    tree::{Frontier, leaf_hash},
+    tree::Frontier,
 };
 
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
     row::Row,
     sealed::{
         FILE_SUFFIX, INDEX_SUFFIX, TILE_ROWS,
-        build::{BadPack, read_all},
+        build::{BadPack, Builder, read_all},
         file::SealedFile,
         file_name, first_of,
         index::{Index, IndexError},
@@ -68,10 +68,20 @@ struct Proven {
     contents: BTreeMap<Hash, u64>,
 }
 
+/// How closely the indexes of sealed files are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Indexes {
+    /// Each is made again from its entries and compared byte for byte: nothing is hidden from searches.
+    /// Takes more than twice the time of the entries alone.
+    MadeAgain,
+    /// By checksums, and by the hashes of entries that they hold: what proofs and answers stand on.
+    AsTheyAre,
+}
+
 /// Verifies the folder of a log that nobody writes to, or a copy of one: every entry of every sealed
 /// file and segment, every index, every signature, and that the log continues the folder's
 /// checkpoint file and each of the `known` checkpoints (verified before). Reads sealed files with as
-/// many `threads`, each of which holds about 50 MB.
+/// many `threads`, each of which holds about 100 MB.
 ///
 /// # Errors
 /// The first damage, in the order of entries.
@@ -80,6 +90,7 @@ pub fn verify_directory(
     key: &VerifierKey,
     known: Vec<Checkpoint>,
     threads: usize,
+    indexes: Indexes,
 ) -> Result<DirectorySummary, Damage> {
     let list = names(directory).map_err(|error| unreadable(".", &error))?;
     let firsts: Vec<u64> = list
@@ -116,7 +127,7 @@ pub fn verify_directory(
         .filter(|end| end % TILE > 0)
         .map(|end| end / TILE)
         .collect();
-    let packs = prove_all(directory, key, &firsts, &partial, threads)?;
+    let packs = prove_all(directory, key, &firsts, &partial, (threads, indexes))?;
     let base = stand_on(&packs, &firsts, start)?;
     known.extend(packs.iter().filter_map(|pack| pack.note.clone()));
     let (log, mut contents) = prove_segments(directory, key, &segments, base, known)?;
@@ -178,7 +189,7 @@ fn prove_all(
     key: &VerifierKey,
     firsts: &[u64],
     partial: &[u64],
-    threads: usize,
+    (threads, indexes): (usize, Indexes),
 ) -> Result<Vec<Proven>, Damage> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
@@ -190,7 +201,7 @@ fn prove_all(
                     let Some(first) = firsts.get(position) else {
                         return;
                     };
-                    let proven = prove(directory, key, *first, partial);
+                    let proven = prove(directory, key, *first, partial, indexes);
                     if proven.is_err() {
                         // What is behind does not matter any more.
                         next.store(firsts.len(), Ordering::Relaxed);
@@ -212,42 +223,28 @@ fn prove(
     key: &VerifierKey,
     first: u64,
     partial: &[u64],
+    indexes: Indexes,
 ) -> Result<Proven, Damage> {
     let name = file_name(first);
     let sealed = |index, offset, why| at(&name, offset, index, DamageKind::SealedFile(why));
     let file = SealedFile::open(&directory.join(&name), first);
     let file = file.map_err(|why| sealed(first, 0, why))?;
+    let mut builder = Builder::default();
+    let mut contents = BTreeMap::new();
+    let read = read_leaves(&file, (&mut builder, indexes), partial, &mut contents);
+    let offset_of = |index: u64| file.offset_of(u32::try_from(index - first).unwrap_or(u32::MAX));
+    let leaves = read.map_err(|BadPack { index, why }| sealed(index, offset_of(index), why))?;
+    let (first_time_ms, last_time_ms) = builder.times().unwrap_or((i64::MAX, i64::MIN));
+    let checksum = file.checksum().map_err(|error| unreadable(&name, &error))?;
     let mut proven = Proven {
-        roots: Vec::new(),
-        leaves: Vec::new(),
-        first_time_ms: i64::MAX,
-        last_time_ms: i64::MIN,
+        roots: builder.roots().to_vec(),
+        leaves,
+        first_time_ms,
+        last_time_ms,
         bytes: file.bytes(),
         note: None,
-        contents: BTreeMap::new(),
+        contents,
     };
-    let mut tile = Vec::new();
-    let read = read_all(&file, &|| false, &mut |_, row| {
-        proven.first_time_ms = proven.first_time_ms.min(row.time_ms);
-        proven.last_time_ms = row.time_ms;
-        for digest in contents::named(&row.details) {
-            proven.contents.entry(digest).or_insert(row.index);
-        }
-        tile.push(leaf_hash(&row.leaf()?));
-        if tile.len() == TILE_ROWS as usize {
-            let index = first / TILE + proven.roots.len() as u64;
-            let hashes = std::mem::take(&mut tile);
-            let mut root = Frontier::new();
-            hashes.iter().for_each(|leaf| root.push(*leaf));
-            proven.roots.push(root.root());
-            if partial.contains(&index) {
-                proven.leaves.push(LeafTile { index, hashes });
-            }
-        }
-        Ok(())
-    });
-    let offset_of = |index: u64| file.offset_of(u32::try_from(index - first).unwrap_or(u32::MAX));
-    read.map_err(|BadPack { index, why }| sealed(index, offset_of(index), why))?;
     let index_name = index_name(first);
     let bad_index = |error: IndexError| {
         let why = format!("{error}; the next start makes it again");
@@ -270,7 +267,6 @@ fn prove(
             DamageKind::SealedEntries,
         ));
     }
-    let checksum = file.checksum().map_err(|error| unreadable(&name, &error))?;
     if index.count != file.count() || index.file_checksum != checksum {
         let why = "it has other bytes than were sealed, though its entries are there";
         return Err(sealed(first, 0, why.to_owned()));
@@ -279,8 +275,79 @@ fn prove(
         let note = Checkpoint::open(&index.note, key);
         proven.note = Some(note.map_err(|error| at(&index_name, 0, first, error.into()))?);
     }
+    if indexes == Indexes::MadeAgain {
+        compare_index(&file, builder, checksum, &index)?;
+    }
     proven.bytes += index.index_bytes;
     Ok(proven)
+}
+
+/// Whether an index is what its entries give. Whoever changes what it finds can renew its checksums too, but
+/// not make it again.
+fn compare_index(
+    file: &SealedFile,
+    builder: Builder,
+    checksum: u32,
+    index: &Index,
+) -> Result<(), Damage> {
+    let (first, name) = (file.first, index_name(file.first));
+    let built = builder.finish(file, checksum, &index.note);
+    let is_same = index.is(&built.bytes);
+    if !is_same.map_err(|error| unreadable(&name, &error))? {
+        let row = hidden_row(file, index)
+            .map_err(|error| at(&name, 0, first, DamageKind::SealedFile(error.to_string())))?;
+        let entry = first + u64::from(row.unwrap_or_default());
+        let why = match row {
+            Some(_) => "it does not find this entry as it should, or finds it in vain",
+            None => "it is not the index of its entries",
+        };
+        let why = format!("{why}; remove it, and the next start makes it again");
+        return Err(at(&name, 0, entry, DamageKind::SealedFile(why)));
+    }
+    Ok(())
+}
+
+/// Hands all rows to the builder; returns the leaves of the tiles that are `partial`, and notes which
+/// contents are named, and where first.
+fn read_leaves(
+    file: &SealedFile,
+    (builder, indexes): (&mut Builder, Indexes),
+    partial: &[u64],
+    contents: &mut BTreeMap<Hash, u64>,
+) -> Result<Vec<LeafTile>, BadPack> {
+    let (mut tile, mut leaves) = (Vec::new(), Vec::new());
+    read_all(file, &|| false, &mut |number, row| {
+        let leaf = match indexes {
+            Indexes::MadeAgain => builder.add(number, row)?,
+            Indexes::AsTheyAre => builder.add_leaf(number, row)?,
+        };
+        for digest in contents::named(&row.details) {
+            contents.entry(digest).or_insert(row.index);
+        }
+        let index = row.index / TILE;
+        if partial.contains(&index) {
+            tile.push(leaf);
+            if tile.len() == TILE_ROWS as usize {
+                let hashes = std::mem::take(&mut tile);
+                leaves.push(LeafTile { index, hashes });
+            }
+        }
+        Ok(())
+    })?;
+    Ok(leaves)
+}
+
+/// The first row of a file, all of which is proven, that its index does not find as it should.
+fn hidden_row(file: &SealedFile, index: &Index) -> Result<Option<u32>, IndexError> {
+    let mut builder = Builder::default();
+    let read = read_all(file, &|| false, &mut |number, row| {
+        builder.add(number, row).map(drop)
+    });
+    match read {
+        Ok(_) => builder.differs_from(index),
+        // It was read a moment ago.
+        Err(BadPack { why, .. }) => Err(IndexError::Unreadable(io::Error::other(why))),
+    }
 }
 
 /// The tree over all sealed files, and what the segments go on from.

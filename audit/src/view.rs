@@ -239,6 +239,13 @@ impl View {
         self.tree.with(given).inclusion(index, size)
     }
 
+    /// The end of that proof for an entry of a tile that the newest checkpoint covers; see
+    /// [`TileTree::inclusion_of_tile`](dataos_proof::tile::TreeWith::inclusion_of_tile).
+    pub(crate) fn inclusion_of_tile(&self, index: u64) -> Option<Vec<Digest>> {
+        let size = self.newest.checkpoint.size;
+        self.tree.with(&[]).inclusion_of_tile(index, size)
+    }
+
     /// Adds the next entry, in the newest segment.
     pub(crate) fn push(
         &mut self,

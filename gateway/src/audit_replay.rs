@@ -18,6 +18,7 @@ use std::{
 };
 
 use clap::Args;
+use dataos_audit::Indexes;
 use dataos_model::{
     asked,
     decision::{Decision, Effect, Reason},
@@ -115,7 +116,7 @@ struct Output {
 /// A log that does not verify or cannot be read, policies that do not load, a file that cannot be written.
 pub(crate) fn run(replaying: &Replaying) -> Result<Value, Fault> {
     let log = replaying.verifier_key.as_ref();
-    let log = log.map(|key| audit_check::verify(&replaying.log, key));
+    let log = log.map(|key| audit_check::verify(&replaying.log, key, Indexes::AsTheyAre));
     let log = log.transpose()?;
     let replay = match &replaying.policies {
         Some(folder) => Replay::with_files(folder)?,

@@ -324,11 +324,25 @@ impl<'a> TreeWith<'a> {
 
     /// Inclusion proof of leaf `index` in the tree of the first `size` leaves (RFC 6962, 2.1.1).
     pub fn inclusion(&self, index: u64, size: u64) -> Option<Vec<Digest>> {
+        self.path(index, size, 1)
+    }
+
+    /// The end of that proof: what follows the root of the full tile of leaves around `index`. What
+    /// comes before is [`complete_path`] within the tile. None if the tile does not end by `size`.
+    pub fn inclusion_of_tile(&self, index: u64, size: u64) -> Option<Vec<Digest>> {
+        const WIDTH: u64 = TILE_WIDTH as u64;
+        let end = (index / WIDTH).checked_add(1)?.checked_mul(WIDTH)?;
+        (end <= size).then_some(())?;
+        self.path(index, size, WIDTH)
+    }
+
+    /// The siblings on the way to leaf `index`, from the complete subtree of `width` around it up.
+    fn path(&self, index: u64, size: u64, width: u64) -> Option<Vec<Digest>> {
         if index >= size || size > self.tree.size {
             return None;
         }
         let (mut low, mut high, mut proof) = (0, size, Vec::new());
-        while high - low > 1 {
+        while high - low > width {
             let middle = low + split(high - low);
             if index < middle {
                 proof.push(self.range(middle, high)?);
@@ -417,19 +431,32 @@ fn split(count: u64) -> u64 {
     1 << (count - 1).ilog2()
 }
 
+/// The siblings on the way from one of a power of two of hashes to their root.
+pub fn complete_path(hashes: &[Digest], position: usize) -> Vec<Digest> {
+    let (mut hashes, mut position, mut path) = (hashes.to_vec(), position, Vec::new());
+    while hashes.len() > 1 {
+        path.extend(hashes.get(position ^ 1));
+        hashes = parents(&hashes);
+        position /= 2;
+    }
+    path
+}
+
 /// Root over a power of two of hashes.
 fn complete_root(hashes: &[Digest]) -> Digest {
     let mut hashes = hashes.to_vec();
     while hashes.len() > 1 {
-        hashes = hashes
-            .chunks_exact(2)
-            .filter_map(|pair| match pair {
-                [left, right] => Some(node_hash(left, right)),
-                _ => None,
-            })
-            .collect();
+        hashes = parents(&hashes);
     }
     hashes.first().copied().unwrap_or_else(empty_root)
+}
+
+fn parents(hashes: &[Digest]) -> Vec<Digest> {
+    let (pairs, _) = hashes.as_chunks::<2>();
+    pairs
+        .iter()
+        .map(|[left, right]| node_hash(left, right))
+        .collect()
 }
 
 #[cfg(test)]
@@ -507,6 +534,17 @@ mod tests {
                 let with = tree.with(&given);
                 assert_eq!(with.inclusion(index, SIZE), whole.inclusion(index, SIZE));
                 assert_eq!(tree.inclusion(index, SIZE).is_some(), index >= 1024);
+                if let Some(rest) = tree.with(&[]).inclusion_of_tile(index, SIZE) {
+                    let tile = &leaves[(index / 256 * 256) as usize..][..256];
+                    let twigs: Vec<Digest> = tile.chunks(16).map(complete_root).collect();
+                    let at = (index % 256) as usize;
+                    let mut path = complete_path(&tile[at / 16 * 16..][..16], at % 16);
+                    path.extend(complete_path(&twigs, at / 16));
+                    path.extend(rest);
+                    assert_eq!(Some(path), whole.inclusion(index, SIZE));
+                } else {
+                    assert!(index >= SIZE / 256 * 256);
+                }
                 assert_eq!(with.consistency(700, SIZE), whole.consistency(700, SIZE));
                 assert_eq!(with.root(700), whole.root(700));
             }

@@ -23,7 +23,7 @@ use crate::{
         build::BadPack,
         file::SealedFile,
         file_name, first_of, index_name, is_unfinished,
-        pack::{self, Pack, proven_rows},
+        pack::{self, Pack, proven_tile},
     },
     view::View,
 };
@@ -183,14 +183,10 @@ fn leaf_tile(path: &Path, packs: &[Loaded], first: u64) -> Result<LeafTile, Faul
         .get(usize::try_from(tile).unwrap_or(usize::MAX))
         .copied();
     let tile = u32::try_from(tile).unwrap_or(u32::MAX);
-    let read = SealedFile::open(&path.join(file_name(pack.first())), pack.first())
+    SealedFile::open(&path.join(file_name(pack.first())), pack.first())
         .map_err(|why| BadPack { index: first, why })
-        .and_then(|file| proven_rows(&file, tile..tile + 1, root.as_slice()));
-    let rows = read.map_err(|bad| bad_pack(path, pack.first(), &bad))?;
-    Ok(LeafTile {
-        index: first / TILE,
-        hashes: rows.leaves,
-    })
+        .and_then(|file| proven_tile(&file, tile, root))
+        .map_err(|bad| bad_pack(path, pack.first(), &bad))
 }
 
 /// A checkpoint that ends before the first segment must be one of this tree.

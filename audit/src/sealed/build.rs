@@ -2,9 +2,9 @@
 //! the hashes in the index are those of what the file holds, not of what it should hold.
 //!
 //! Memory: one row group of entries (16,384), 32 bytes for each request or trace id, each different
-//! text once, and two bytes or less for each entry and field; about 100 MB for 2^20 usual entries.
+//! text once, and twelve bytes for each entry and field; about 150 MB for 2^20 usual entries.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use dataos_model::record::TRACE_ID;
 use dataos_proof::{
@@ -15,9 +15,9 @@ use roaring::RoaringBitmap;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    BLOCK_ROWS, PACK_ENTRIES_MAX, TILE_ROWS,
+    BLOCK_ROWS, PACK_ENTRIES_MAX, TILE_ROWS, TWIG_ROWS,
     file::SealedFile,
-    index::{self, Field, Key, Parts},
+    index::{self, Field, Index, IndexError, Key, Parts},
     postings,
 };
 use crate::row::Row;
@@ -40,13 +40,27 @@ pub(crate) struct BadPack {
 
 /// What has been read of a file.
 #[derive(Default)]
-struct Builder {
+pub(crate) struct Builder {
     blocks: Vec<(i64, i64)>,
     hashes: Vec<Digest>,
+    twigs: Vec<Digest>,
     tile: Frontier,
-    /// Each request and trace id by its hash, with its block.
-    keys: Vec<([u8; 16], u16)>,
-    texts: [HashMap<String, RoaringBitmap>; Field::ALL.len()],
+    twig: Frontier,
+    /// Each request and trace id by its hash, with its block; once for each block, and ascending
+    /// within one.
+    keys: Vec<(u128, u16)>,
+    /// Those of the block that is being read.
+    block_keys: Vec<u128>,
+    texts: [Texts; Field::ALL.len()],
+}
+
+/// The texts of a field, and in which rows they stand. Rows are written down as they come and sorted
+/// by text at the end: that costs a fraction of a set for each text that grows row by row.
+#[derive(Default)]
+struct Texts {
+    numbers: HashMap<String, u32, foldhash::fast::RandomState>,
+    /// Row and number of the text.
+    posts: Vec<(u32, u32)>,
 }
 
 /// Reads the whole file. `note` is the newest checkpoint, kept with the index. Stops early, without
@@ -58,7 +72,7 @@ pub(crate) fn build(
 ) -> Result<Option<Built>, BadPack> {
     let mut builder = Builder::default();
     let is_read = read_all(file, is_cancelled, &mut |number, row| {
-        builder.add(number, row)
+        builder.add(number, row).map(drop)
     })?;
     let checksum = file.checksum().map_err(|error| BadPack {
         index: file.first,
@@ -110,21 +124,40 @@ pub(crate) fn read_all(
 }
 
 impl Builder {
-    fn add(&mut self, number: u32, row: &Row<'_>) -> Result<(), String> {
+    /// Takes the next row; returns its leaf.
+    pub(crate) fn add_leaf(&mut self, number: u32, row: &Row<'_>) -> Result<Digest, String> {
         match self.blocks.last_mut() {
             Some((_, last)) if !number.is_multiple_of(BLOCK_ROWS) => *last = row.time_ms,
             _ => self.blocks.push((row.time_ms, row.time_ms)),
         }
-        self.tile.push(leaf_hash(&row.leaf()?));
+        let leaf = leaf_hash(&row.leaf()?);
+        self.twig.push(leaf);
+        if self.twig.size() == u64::from(TWIG_ROWS) {
+            let root = std::mem::take(&mut self.twig).root();
+            self.twigs.push(root);
+            self.tile.push_subtree(TWIG_ROWS.ilog2(), root);
+        }
         if self.tile.size() == u64::from(TILE_ROWS) {
             self.hashes.push(std::mem::take(&mut self.tile).root());
         }
-        // A pack has at most 2^22 entries, hence at most 2^12 blocks.
-        let block = (number / BLOCK_ROWS) as u16;
-        self.keys
-            .push((short_hash(Key::Request, row.request_id), block));
+        Ok(leaf)
+    }
+
+    /// The same, and takes note of what finds the row.
+    pub(crate) fn add(&mut self, number: u32, row: &Row<'_>) -> Result<Digest, String> {
+        let leaf = self.add_leaf(number, row)?;
+        self.block_keys
+            .push(short_hash(Key::Request, row.request_id));
         if let Some(trace) = row.fact(TRACE_ID) {
-            self.keys.push((short_hash(Key::Trace, trace), block));
+            self.block_keys.push(short_hash(Key::Trace, trace));
+        }
+        if (number + 1).is_multiple_of(BLOCK_ROWS) {
+            self.block_keys.sort_unstable();
+            self.block_keys.dedup();
+            // A pack has at most 2^22 entries, hence at most 2^12 blocks.
+            let block = (number / BLOCK_ROWS) as u16;
+            let keys = self.block_keys.drain(..);
+            self.keys.extend(keys.map(|key| (key, block)));
         }
         let details = &row.details;
         self.post(Field::Kind, row.kind.name(), number);
@@ -137,45 +170,74 @@ impl Builder {
         for policy in &details.policies {
             self.post(Field::Policy, policy, number);
         }
-        Ok(())
+        Ok(leaf)
     }
 
-    fn post(&mut self, field: Field, text: &str, number: u32) {
-        let Some(texts) = self.texts.get_mut(field as usize) else {
-            return;
+    /// The root of each tile so far.
+    pub(crate) fn roots(&self) -> &[Digest] {
+        &self.hashes
+    }
+
+    /// First and last time of all rows.
+    pub(crate) fn times(&self) -> Option<(i64, i64)> {
+        Some((self.blocks.first()?.0, self.blocks.last()?.1))
+    }
+
+    /// The first row that an index does not find as it should, given all rows of its pack.
+    pub(crate) fn differs_from(&self, index: &Index) -> Result<Option<u32>, IndexError> {
+        let mut first = index
+            .lacks(&self.signatures(&index.root))?
+            .map(|block| block * BLOCK_ROWS);
+        let mut found = |row: Option<u32>| {
+            if let Some(row) = row {
+                first = Some(first.map_or(row, |first: u32| first.min(row)));
+            }
         };
-        match texts.get_mut(text) {
-            Some(rows) => _ = rows.insert(number),
-            None => _ = texts.insert(text.to_owned(), RoaringBitmap::from_iter([number])),
+        let mut sets: Vec<_> = self.texts.iter().map(Texts::sets).collect();
+        for term in index.all_terms()? {
+            let sets = sets.get_mut(term.field as usize);
+            let rows = sets.and_then(|sets| sets.remove(term.text.as_str()));
+            let rows: RoaringBitmap = rows.unwrap_or_default().into_iter().collect();
+            found((rows ^ index.set(&term)?).min());
         }
+        // What the index does not know at all.
+        let rest = sets.iter().flat_map(|sets| sets.values());
+        rest.for_each(|rows| found(rows.first().copied()));
+        Ok(first)
     }
 
-    fn finish(mut self, file: &SealedFile, file_checksum: u32, note: &str) -> Built {
-        let mut root = Frontier::new();
-        self.hashes.iter().for_each(|hash| root.push(*hash));
-        let root = root.root();
-        // Twice in a block is once.
-        self.keys.sort_unstable();
-        self.keys.dedup();
+    /// What finds the ids in the index with this root.
+    fn signatures(&self, root: &Digest) -> Vec<(u64, [u8; 4])> {
         let blocks = self.blocks.len();
         let signatures = self.keys.iter().map(|(short, block)| {
-            let hash = index::keyed(&root, short);
+            let hash = index::keyed(root, &short.to_be_bytes());
             (hash, index::signature(hash, *block, blocks).to_be_bytes())
         });
         let mut signatures: Vec<(u64, [u8; 4])> = signatures.collect();
         signatures.sort_unstable();
         signatures.dedup();
+        signatures
+    }
+
+    fn post(&mut self, field: Field, text: &str, number: u32) {
+        if let Some(texts) = self.texts.get_mut(field as usize) {
+            texts.post(text, number);
+        }
+    }
+
+    /// The index, once all rows of the file are in.
+    pub(crate) fn finish(self, file: &SealedFile, file_checksum: u32, note: &str) -> Built {
+        let mut root = Frontier::new();
+        self.hashes.iter().for_each(|hash| root.push(*hash));
+        let root = root.root();
+        let mut signatures = self.signatures(&root);
         let (mut terms, mut sets) = (Vec::new(), Vec::new());
-        for (field, texts) in Field::ALL.iter().zip(&mut self.texts) {
-            let mut texts: Vec<_> = std::mem::take(texts).into_iter().collect();
-            texts.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-            for (text, mut rows) in texts {
-                let hash = index::term_hash(&root, *field, &text);
-                let set = postings::encode(&mut rows);
-                terms.push((
-                    hash,
-                    index::term_record(*field, &text, rows.len(), &set, &mut sets),
-                ));
+        for (field, texts) in Field::ALL.iter().zip(&self.texts) {
+            for (text, rows) in texts.sets() {
+                let hash = index::term_hash(&root, *field, text);
+                let (count, set) = (rows.len() as u64, postings::encode(&rows));
+                let record = index::term_record(*field, text, count, &set, &mut sets);
+                terms.push((hash, record));
             }
         }
         let parts = Parts {
@@ -187,6 +249,7 @@ impl Builder {
             note,
             blocks: &self.blocks,
             hashes: &self.hashes,
+            twigs: &self.twigs,
         };
         let bytes = parts.write(&mut signatures, &mut terms, &sets);
         Built {
@@ -196,16 +259,52 @@ impl Builder {
     }
 }
 
+impl Texts {
+    fn post(&mut self, text: &str, row: u32) {
+        let number = match self.numbers.get(text) {
+            Some(number) => *number,
+            None => {
+                let number = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
+                self.numbers.insert(text.to_owned(), number);
+                number
+            }
+        };
+        self.posts.push((row, number));
+    }
+
+    /// The rows of each text, ascending, each once.
+    fn sets(&self) -> BTreeMap<&str, Vec<u32>> {
+        let mut counts = vec![0; self.numbers.len()];
+        for (_, number) in &self.posts {
+            if let Some(count) = counts.get_mut(*number as usize) {
+                *count += 1;
+            }
+        }
+        let mut sets: Vec<Vec<u32>> = counts.into_iter().map(Vec::with_capacity).collect();
+        for (row, number) in &self.posts {
+            // One that names a policy twice is there already.
+            if let Some(set) = sets.get_mut(*number as usize)
+                && set.last() != Some(row)
+            {
+                set.push(*row);
+            }
+        }
+        let numbers = self.numbers.iter();
+        let named = numbers.map(|(text, number)| {
+            let set = sets.get_mut(*number as usize);
+            (text.as_str(), set.map(std::mem::take).unwrap_or_default())
+        });
+        named.collect()
+    }
+}
+
 /// The half of SHA-256 that stands for an id.
-pub(crate) fn short_hash(key: Key, text: &str) -> [u8; 16] {
-    let digest = Sha256::new()
+pub(crate) fn short_hash(key: Key, text: &str) -> u128 {
+    let digest: Digest = Sha256::new()
         .chain_update([key as u8])
         .chain_update(text)
-        .finalize();
-    let mut short = [0; 16];
-    short
-        .iter_mut()
-        .zip(digest)
-        .for_each(|(to, from)| *to = from);
-    short
+        .finalize()
+        .into();
+    let (head, _) = digest.split_first_chunk().unwrap_or((&[0; 16], &[]));
+    u128::from_be_bytes(*head)
 }

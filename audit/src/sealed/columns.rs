@@ -267,13 +267,14 @@ impl Rows {
             self.hashes.each_ref().map(|column| hash_at(column, row));
         let [policies, obligations] = self.lists.each_ref().map(|list| list.at(row));
         let own = self.facts.iter().filter(|(_, column)| column.is_valid(row));
-        let mut facts: Vec<(&str, &str)> = own
-            .map(|(name, column)| (name.as_str(), column.value(row)))
-            .collect();
+        let mut facts: Vec<(&str, &str)> = Vec::with_capacity(self.facts.len());
+        facts.extend(own.map(|(name, column)| (name.as_str(), column.value(row))));
         let (names, values) = &self.rest;
         let rest = names.range(row);
-        facts.extend(rest.map(|at| (names.values.value(at), values.value(at))));
-        facts.sort_unstable();
+        if !rest.is_empty() {
+            facts.extend(rest.map(|at| (names.values.value(at), values.value(at))));
+            facts.sort_unstable();
+        }
         let salt = self.salt.value(row).try_into();
         Ok(Row {
             index: self.index.value(row),

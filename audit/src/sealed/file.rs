@@ -1,11 +1,11 @@
-//! The Parquet file of a pack: written in one pass with bounded memory, read back block by block.
+//! The Parquet file of a pack, read back: whole row groups, or single rows of one.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, Read, Write},
+    fs::File,
+    io::{self, Read},
     num::NonZeroU64,
     ops::Range,
-    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    os::unix::fs::FileExt as _,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::Arc,
@@ -13,168 +13,44 @@ use std::{
 
 use arrow::{
     array::{AsArray as _, RecordBatch},
-    datatypes::{DataType, Schema, TimestampMillisecondType},
+    compute::concat_batches,
+    datatypes::TimestampMillisecondType,
 };
 use bytes::Bytes;
 use parquet::{
     arrow::{
-        ArrowWriter, ProjectionMask,
+        FieldLevels, ProjectionMask,
         arrow_reader::{
-            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
-            RowSelector,
+            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection,
         },
-        arrow_writer::ArrowWriterOptions,
+        parquet_to_arrow_field_levels,
     },
-    basic::{Compression, Encoding, ZstdLevel},
     errors::ParquetError,
     file::{
         metadata::PageIndexPolicy,
-        properties::{EnabledStatistics, WriterProperties},
         reader::{ChunkReader, Length},
     },
-    schema::types::ColumnPath,
 };
 use rustix::fs::{Advice, fadvise};
 
-use super::{BLOCK_ROWS, ROW_GROUP_ROWS, columns::Rows};
-use crate::disk::Disk;
-
-/// Written bytes are synced in pieces of this size, so that a sync of entries never waits behind a
-/// whole file.
-const SYNC_BYTES: u64 = 1024 * 1024;
+use super::{
+    BLOCK_ROWS, ROW_GROUP_ROWS, TWIG_ROWS,
+    columns::Rows,
+    layout::{GroupPages, Layout},
+};
 
 /// The checksum of a file is taken in pieces of this size.
 const CHECKSUM_PIECE_BYTES: usize = 256 * 1024;
 
-/// Writes the rows of a pack. Holds one row group, encoded, in memory.
-pub(crate) struct SealedWriter<'d> {
-    writer: ArrowWriter<DiskWriter<'d>>,
-}
-
-/// A new file, written through the disk of the log.
-#[derive(Debug)]
-pub(crate) struct DiskWriter<'d> {
-    disk: &'d dyn Disk,
-    file: File,
-    offset: u64,
-    synced: u64,
-}
-
-impl<'d> DiskWriter<'d> {
-    pub(crate) fn create(path: &Path, disk: &'d dyn Disk) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let file = options.open(path)?;
-        Ok(Self {
-            disk,
-            file,
-            offset: 0,
-            synced: 0,
-        })
-    }
-
-    /// Makes the file durable.
-    pub(crate) fn finish(&self) -> io::Result<()> {
-        self.disk.sync(&self.file)?;
-        self.file.sync_all()
-    }
-}
-
-impl Write for DiskWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let piece = bytes.len().min(SYNC_BYTES as usize);
-        let bytes = bytes.get(..piece).unwrap_or_default();
-        self.disk.write(&self.file, bytes, self.offset)?;
-        self.offset += bytes.len() as u64;
-        if self.offset - self.synced >= SYNC_BYTES {
-            self.disk.sync(&self.file)?;
-            self.synced = self.offset;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'d> SealedWriter<'d> {
-    /// Creates the file for rows like those of `batch`; columns in `repetitive` get a dictionary.
-    pub(crate) fn create(
-        path: &Path,
-        disk: &'d dyn Disk,
-        batch: &RecordBatch,
-        repetitive: &[String],
-    ) -> io::Result<Self> {
-        let file = DiskWriter::create(path, disk)?;
-        let properties = properties(&batch.schema(), repetitive)?;
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties)
-            .with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(file, batch.schema(), options)?;
-        Ok(Self { writer })
-    }
-
-    pub(crate) fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
-        Ok(self.writer.write(batch)?)
-    }
-
-    /// Writes the end and makes the file durable.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
-        self.writer.finish()?;
-        self.writer.inner().finish()
-    }
-}
-
-fn properties(schema: &Schema, repetitive: &[String]) -> io::Result<WriterProperties> {
-    let zstd = Compression::ZSTD(ZstdLevel::try_new(3)?);
-    let mut properties = WriterProperties::builder()
-        .set_compression(zstd)
-        .set_dictionary_enabled(false)
-        .set_statistics_enabled(EnabledStatistics::None)
-        .set_write_batch_size(BLOCK_ROWS as usize)
-        .set_data_page_row_count_limit(BLOCK_ROWS as usize)
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS as usize))
-        .set_created_by(concat!("dataos-audit ", env!("CARGO_PKG_VERSION")).to_owned());
-    for field in schema.fields() {
-        let path = || ColumnPath::new(vec![field.name().clone()]);
-        match field.data_type() {
-            DataType::UInt64 | DataType::Timestamp(..) => {
-                properties = properties
-                    .set_column_encoding(path(), Encoding::DELTA_BINARY_PACKED)
-                    .set_column_statistics_enabled(path(), EnabledStatistics::Chunk);
-            }
-            // Random bytes.
-            DataType::FixedSizeBinary(_) if !repetitive.contains(field.name()) => {
-                properties = properties.set_column_compression(path(), Compression::UNCOMPRESSED);
-            }
-            DataType::List(_) => {
-                let path = ColumnPath::new(vec![
-                    field.name().clone(),
-                    "list".to_owned(),
-                    "item".to_owned(),
-                ]);
-                properties = properties.set_column_dictionary_enabled(path, true);
-            }
-            _ if repetitive.contains(field.name()) => {
-                properties = properties.set_column_dictionary_enabled(path(), true);
-            }
-            _ => {}
-        }
-    }
-    let names = ["facts", "entries", "keys"].map(str::to_owned).to_vec();
-    Ok(properties
-        .set_column_dictionary_enabled(ColumnPath::new(names), true)
-        .build())
-}
-
-/// A sealed file that is open, its footer parsed.
+/// A sealed file that is open; of its footer it keeps what finds a page.
 #[derive(Debug)]
 pub(crate) struct SealedFile {
     /// Index of the first entry.
     pub(crate) first: u64,
     file: FileReader,
-    metadata: ArrowReaderMetadata,
+    layout: Layout,
+    all: FieldLevels,
+    time: FieldLevels,
     /// The first row of each row group, and the number of rows.
     starts: Vec<u32>,
 }
@@ -193,8 +69,9 @@ impl SealedFile {
             .with_skip_arrow_metadata(true)
             .with_offset_index_policy(PageIndexPolicy::Required);
         let metadata = guarded(|| ArrowReaderMetadata::load(&file, options))?;
+        let metadata = metadata.metadata();
         let mut starts = vec![0_u32];
-        for group in metadata.metadata().row_groups() {
+        for group in metadata.row_groups() {
             let last = starts.last().copied().unwrap_or_default();
             let rows = u32::try_from(group.num_rows()).ok();
             let end = rows
@@ -202,10 +79,14 @@ impl SealedFile {
                 .and_then(|rows| last.checked_add(rows));
             starts.push(end.ok_or("a row group has another size")?);
         }
+        let schema = metadata.file_metadata().schema_descr();
+        let levels = |mask| guarded(|| parquet_to_arrow_field_levels(schema, mask, None));
         Ok(Self {
             first,
+            all: levels(ProjectionMask::all())?,
+            time: levels(ProjectionMask::columns(schema, ["time"]))?,
+            layout: guarded(|| Layout::of(metadata))?,
             file,
-            metadata,
             starts,
         })
     }
@@ -236,29 +117,27 @@ impl SealedFile {
 
     /// Where in the file the row group with this row begins.
     pub(crate) fn offset_of(&self, row: u32) -> u64 {
-        let group = self
-            .starts
-            .partition_point(|start| *start <= row)
-            .saturating_sub(1);
-        let group = self.metadata.metadata().row_groups().get(group);
-        let chunks = group.map(|group| group.columns()).unwrap_or_default();
-        chunks
-            .iter()
-            .map(|chunk| chunk.byte_range().0)
-            .min()
-            .unwrap_or_default()
+        self.layout.offset_of(self.group_of(row))
     }
 
     /// The rows of a range within one row group, and of no other.
     pub(crate) fn rows(&self, range: Range<u32>) -> Result<Rows, String> {
-        let batch = self.read(range, ProjectionMask::all())?;
-        Rows::read(&batch)
+        Rows::read(&self.read(&[range], &self.all)?)
+    }
+
+    /// The rows of some twigs, ascending, within one row group.
+    pub(crate) fn twigs(&self, twigs: &[u32]) -> Result<Rows, String> {
+        let runs = twigs.chunk_by(|twig, next| twig + 1 == *next);
+        let ranges = runs.filter_map(|run| {
+            let (first, last) = (run.first()?, run.last()?);
+            Some(first * TWIG_ROWS..(last + 1) * TWIG_ROWS)
+        });
+        Rows::read(&self.read(&ranges.collect::<Vec<_>>(), &self.all)?)
     }
 
     /// The times of a range within one row group.
     pub(crate) fn times(&self, range: Range<u32>) -> Result<Vec<i64>, String> {
-        let mask = ProjectionMask::columns(self.metadata.parquet_schema(), ["time"]);
-        let batch = self.read(range, mask)?;
+        let batch = self.read(&[range], &self.time)?;
         let column = batch.column_by_name("time");
         let column =
             column.and_then(|column| column.as_primitive_opt::<TimestampMillisecondType>());
@@ -275,31 +154,45 @@ impl SealedFile {
             .map(|(start, end)| *start..*end)
     }
 
-    fn read(&self, range: Range<u32>, mask: ProjectionMask) -> Result<RecordBatch, String> {
-        let group = self.starts.partition_point(|start| *start <= range.start);
-        let group = group.checked_sub(1).ok_or("there is no such row")?;
+    /// The number of the row group with this row.
+    pub(crate) fn group_of(&self, row: u32) -> usize {
+        let after = self.starts.partition_point(|start| *start <= row);
+        after.saturating_sub(1)
+    }
+
+    /// The ranges, which ascend, within one row group.
+    fn read(&self, ranges: &[Range<u32>], levels: &FieldLevels) -> Result<RecordBatch, String> {
+        let missing = || "there is no such row".to_owned();
+        let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
+            return Err(missing());
+        };
+        let group = self.group_of(first.start);
         let start = self.starts.get(group).copied().unwrap_or_default();
         let end = self.starts.get(group + 1).copied().unwrap_or_default();
-        if range.is_empty() || range.end > end {
-            return Err("there is no such row".to_owned());
+        if ranges.iter().any(Range::is_empty) || last.end > end {
+            return Err(missing());
         }
-        let wanted = (range.end - range.start) as usize;
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
-            self.file.clone(),
-            self.metadata.clone(),
-        )
-        .with_row_groups(vec![group])
-        .with_projection(mask)
-        .with_batch_size(wanted);
-        if range != (start..end) {
-            builder = builder.with_row_selection(RowSelection::from(vec![
-                RowSelector::skip((range.start - start) as usize),
-                RowSelector::select(wanted),
-            ]));
-        }
-        let batch = guarded(|| match builder.build()?.next() {
-            Some(batch) => Ok(batch?),
-            None => Err(ParquetError::EOF("the rows are missing".to_owned())),
+        let wanted = ranges
+            .iter()
+            .map(|range| (range.end - range.start) as usize);
+        let wanted = wanted.sum();
+        let within = |row: u32| row.saturating_sub(start) as usize;
+        let selected = ranges
+            .iter()
+            .map(|range| within(range.start)..within(range.end));
+        let selection = RowSelection::from_consecutive_ranges(selected, within(end));
+        let selection = (wanted != within(end)).then_some(selection);
+        let batch = guarded(|| {
+            let pages = GroupPages::new(&self.layout, group, within(end), &self.file)?;
+            let reader = ParquetRecordBatchReader::try_new_with_row_groups(
+                levels, &pages, wanted, selection,
+            )?;
+            let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>()?;
+            match batches.as_slice() {
+                [] => Err(ParquetError::EOF("the rows are missing".to_owned())),
+                [batch] => Ok(batch.clone()),
+                [batch, ..] => Ok(concat_batches(&batch.schema(), &batches)?),
+            }
         })?;
         if batch.num_rows() != wanted {
             return Err("rows are missing".to_owned());
@@ -307,44 +200,24 @@ impl SealedFile {
         Ok(batch)
     }
 
-    /// Asks the system to read the pages of a block ahead, all at a time: they lie all over their row
-    /// group. Advice alone: reading works without it.
-    pub(crate) fn will_need(&self, row: u32) {
-        let group = self
-            .starts
-            .partition_point(|start| *start <= row)
-            .saturating_sub(1);
+    /// Asks the system to read the pages with these rows, which ascend and lie in one row group: they
+    /// lie all over it. Advice alone: reading works without it.
+    pub(crate) fn will_need(&self, rows: &[u32]) {
+        let group = self.group_of(rows.first().copied().unwrap_or_default());
         let start = self.starts.get(group).copied().unwrap_or_default();
-        let first = i64::from((row - start) / BLOCK_ROWS * BLOCK_ROWS);
-        let rows = first..first + i64::from(BLOCK_ROWS);
-        let metadata = self.metadata.metadata();
-        let chunks = metadata
-            .row_groups()
-            .get(group)
-            .map(|group| group.columns());
-        let pages = metadata.offset_index().and_then(|index| index.get(group));
-        let columns = chunks.unwrap_or_default().iter();
-        for (chunk, pages) in columns.zip(pages.into_iter().flatten()) {
-            let pages = pages.page_locations();
-            let before = pages.partition_point(|page| page.first_row_index <= rows.start);
-            let end = pages.partition_point(|page| page.first_row_index < rows.end);
-            let wanted = pages.get(before.saturating_sub(1)..end).unwrap_or_default();
-            let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else {
-                continue;
-            };
-            let end = last.offset + i64::from(last.compressed_page_size);
-            self.advise(first.offset, end);
-            if let (Some(dictionary), Some(data)) = (chunk.dictionary_page_offset(), pages.first())
-            {
-                self.advise(dictionary, data.offset);
+        let blocks = rows.chunk_by(|row, next| row / BLOCK_ROWS == next / BLOCK_ROWS);
+        let blocks: Vec<Range<u32>> = blocks
+            .filter_map(|rows| Some(rows.first()? - start..rows.last()? - start + 1))
+            .collect();
+        for bytes in self.layout.pages_of(group, &blocks) {
+            if let Some(length) = NonZeroU64::new(bytes.end.saturating_sub(bytes.start)) {
+                let _ = fadvise(
+                    &*self.file.file,
+                    bytes.start,
+                    Some(length),
+                    Advice::WillNeed,
+                );
             }
-        }
-    }
-
-    fn advise(&self, start: i64, end: i64) {
-        let length = u64::try_from(end.saturating_sub(start)).unwrap_or_default();
-        if let (Ok(start), Some(length)) = (u64::try_from(start), NonZeroU64::new(length)) {
-            let _ = fadvise(&*self.file.file, start, Some(length), Advice::WillNeed);
         }
     }
 
@@ -364,14 +237,14 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Strin
 
 /// Reads at positions: several threads share one file.
 #[derive(Clone, Debug)]
-struct FileReader {
+pub(crate) struct FileReader {
     file: Arc<File>,
     length: u64,
 }
 
 /// Reads on from a position.
 #[derive(Debug)]
-struct FileCursor {
+pub(crate) struct FileCursor {
     reader: FileReader,
     position: u64,
 }

@@ -1,7 +1,7 @@
 //! The index file of a pack: what finds its entries and proves them, without the entries.
 //!
-//! Integers are big-endian. `DATAOSIX`, version 1 (4), first entry (8), number of entries (4); then
-//! length (8) and CRC-32C (4) of each of the eight sections; then the CRC-32C (4) of all that. Then
+//! Integers are big-endian. `DATAOSIX`, version 2 (4), first entry (8), number of entries (4); then
+//! length (8) and CRC-32C (4) of each of the nine sections; then the CRC-32C (4) of all that. Then
 //! the sections, one behind the other:
 //!
 //! | section | holds |
@@ -13,13 +13,14 @@
 //! | signatures | of each request id and trace id: fingerprint and block, one u32 |
 //! | terms | of each text of a field: field (1), length (2), text, number of entries (4), length of the set (4), then the set if it has at most 32 bytes, else its offset (8) and CRC-32C (4) |
 //! | sets | the larger sets of entries, see [`postings`] |
+//! | twigs | root of each 16 entries (32) |
 //!
 //! The hashes that file records depend on the root, which nobody knows while they choose their
 //! texts, so nobody can fill one bucket.
 
 use std::{
     fs::File,
-    io,
+    io::{self, Read as _},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
@@ -29,18 +30,19 @@ use roaring::RoaringBitmap;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    BLOCK_ROWS, PACK_ENTRIES_MAX, TILE_ROWS, buckets,
+    BLOCK_ROWS, PACK_ENTRIES_MAX, TILE_ROWS, TILE_TWIGS, TWIG_ROWS, buckets,
     build::short_hash,
     postings::{self, RowSet},
 };
 use crate::codec::id_of;
 
 const MAGIC: &[u8; 8] = b"DATAOSIX";
-const VERSION: u32 = 1;
-const SECTIONS: usize = 8;
+/// Within a version the same entries give the same bytes: verification compares them.
+const VERSION: u32 = 2;
+const SECTIONS: usize = 9;
 const HEADER_BYTES: usize = 8 + 4 + 8 + 4 + SECTIONS * 12 + 4;
 
-/// Sections that are held in memory: all but signatures, terms and sets.
+/// Sections that are held in memory: all but signatures, terms, sets and twigs.
 const LOADED: usize = 5;
 
 /// Most bytes of the sections that are held in memory.
@@ -54,6 +56,9 @@ const SIGNATURES_PER_BUCKET: usize = 960;
 
 /// Bytes in a bucket of terms, on average.
 const TERM_BUCKET_BYTES: usize = 3072;
+
+/// The file is compared in pieces of this size.
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// What has a signature.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +101,7 @@ pub(crate) enum IndexError {
     #[error("{0} of it is damaged")]
     Damaged(&'static str),
     /// A later version.
-    #[error("its version {0} is not known; this build reads version 1")]
+    #[error("its version {0} is not known; this build reads version 2")]
     Version(u32),
 }
 
@@ -110,6 +115,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) note: &'a str,
     pub(crate) blocks: &'a [(i64, i64)],
     pub(crate) hashes: &'a [Digest],
+    pub(crate) twigs: &'a [Digest],
 }
 
 /// An index that is open: its small sections.
@@ -135,6 +141,7 @@ pub(crate) struct Index {
     signatures: Section,
     terms: Section,
     sets: Section,
+    twigs: Section,
 }
 
 /// Where a section lies.
@@ -248,6 +255,7 @@ impl Parts<'_> {
             &signatures,
             &terms,
             sets,
+            &self.twigs.concat(),
         ];
         let mut out = MAGIC.to_vec();
         out.extend_from_slice(&VERSION.to_be_bytes());
@@ -289,6 +297,7 @@ impl Index {
             signatures,
             terms,
             sets,
+            twigs,
         ] = sections;
         let loaded = signatures.offset - summary.offset;
         let loaded = usize::try_from(loaded).map_err(|_| damaged("the header"))?;
@@ -334,6 +343,7 @@ impl Index {
             signatures,
             terms,
             sets,
+            twigs,
         };
         Ok((index, hashes))
     }
@@ -344,6 +354,7 @@ impl Index {
             (self.signatures, "the signatures"),
             (self.terms, "the terms"),
             (self.sets, "the sets"),
+            (self.twigs, "the twigs"),
         ];
         let file = File::open(&self.path)?;
         for (section, name) in sections {
@@ -352,9 +363,30 @@ impl Index {
         Ok(())
     }
 
+    /// The roots of the twigs of each of these tiles, one tile after the other; the tiles have these
+    /// roots.
+    pub(crate) fn twigs(&self, tiles: &[u32], roots: &[Digest]) -> Result<Vec<Digest>, IndexError> {
+        const TILE_BYTES: usize = TILE_TWIGS * size_of::<Digest>();
+        let file = File::open(&self.path)?;
+        let mut twigs = Vec::with_capacity(tiles.len() * TILE_TWIGS);
+        for (tile, root) in tiles.iter().zip(roots) {
+            let mut bytes = [0; TILE_BYTES];
+            let start = u64::from(*tile) * TILE_BYTES as u64;
+            file.read_exact_at(&mut bytes, self.twigs.offset + start)?;
+            let (read, _) = bytes.as_chunks::<32>();
+            let mut folded = Frontier::new();
+            read.iter().for_each(|twig| folded.push(*twig));
+            if folded.root() != *root {
+                return Err(IndexError::Damaged("the twigs"));
+            }
+            twigs.extend_from_slice(read);
+        }
+        Ok(twigs)
+    }
+
     /// The blocks that may hold an entry with this id.
     pub(crate) fn blocks_of(&self, key: Key, text: &str) -> Result<Vec<u32>, IndexError> {
-        let hash = keyed(&self.root, &short_hash(key, text));
+        let hash = keyed(&self.root, &short_hash(key, text).to_be_bytes());
         let bucket = self.bucket(&self.signature_directory, self.signatures, hash)?;
         let bits = block_bits(self.blocks.len());
         let wanted = signature(hash, 0, self.blocks.len()) >> bits;
@@ -362,6 +394,36 @@ impl Index {
         let records = records.iter().map(|record| u32::from_be_bytes(*record));
         let fitting = records.filter(|record| record >> bits == wanted);
         Ok(fitting.map(|record| record & ((1 << bits) - 1)).collect())
+    }
+
+    /// A block of an entry that is not found by its id, given all hashes and signatures of a pack.
+    pub(crate) fn lacks(&self, signatures: &[(u64, [u8; 4])]) -> Result<Option<u32>, IndexError> {
+        let all = read(&File::open(&self.path)?, self.signatures, "the signatures")?;
+        let has = |hash: u64, signature: [u8; 4]| {
+            let (start, length, _) = self.signature_directory.find(hash)?;
+            let bucket = all.get(usize::try_from(start).ok()?..)?.get(..length)?;
+            bucket.as_chunks::<4>().0.contains(&signature).then_some(())
+        };
+        let mut signatures = signatures.iter();
+        let lacking = signatures.find(|(hash, signature)| has(*hash, *signature).is_none());
+        let bits = block_bits(self.blocks.len());
+        Ok(lacking.map(|(_, signature)| u32::from_be_bytes(*signature) & ((1 << bits) - 1)))
+    }
+
+    /// Whether the file has exactly these bytes.
+    pub(crate) fn is(&self, bytes: &[u8]) -> io::Result<bool> {
+        let mut file = File::open(&self.path)?;
+        let (mut piece, mut rest) = (vec![0; PIECE_BYTES], bytes);
+        loop {
+            let read = file.read(&mut piece)?;
+            match rest.split_at_checked(read) {
+                Some((expected, later)) if piece.get(..read) == Some(expected) => rest = later,
+                _ => return Ok(false),
+            }
+            if read == 0 {
+                return Ok(rest.is_empty());
+            }
+        }
     }
 
     /// The rows that have this text, or an entity with this id, in this field.
@@ -499,6 +561,7 @@ fn read_header(bytes: &[u8; HEADER_BYTES]) -> Result<(u64, u32, [Section; SECTIO
         && count.is_power_of_two()
         && (BLOCK_ROWS..=PACK_ENTRIES_MAX).contains(&count)
         && first.is_multiple_of(u64::from(count))
+        && sections.last().map(|twigs| twigs.length) == Some(u64::from(count / TWIG_ROWS) * 32)
         && loaded <= LOADED_BYTES_MAX;
     if fits {
         Ok((first, count, sections))

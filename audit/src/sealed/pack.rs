@@ -3,29 +3,30 @@
 use std::{
     collections::VecDeque,
     io::{self, Write as _},
-    ops::Range,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use dataos_proof::{
     Digest,
+    tile::LeafTile,
     tree::{Frontier, leaf_hash},
 };
 
 use super::{
-    NEW_SUFFIX, TILE_ROWS,
+    NEW_SUFFIX, TILE_ROWS, TILE_TWIGS, TWIG_ROWS,
     build::{BadPack, build},
     columns::Rows,
     file::SealedFile,
     file_name,
     index::{Index, IndexError},
     index_name,
+    writer::DiskWriter,
 };
-use crate::disk::Disk;
+use crate::{disk::Disk, row::Row};
 
-/// Sealed files whose parsed footer is kept: two megabytes each for 2^20 entries.
-const OPEN_FILES_MAX: usize = 16;
+/// Sealed files that are kept open: 300 KB each for 2^20 entries.
+const OPEN_FILES_MAX: usize = 128;
 
 /// What a started log keeps of a pack: times, directories and figures, 40 KB for 2^20 entries.
 #[derive(Debug)]
@@ -33,12 +34,15 @@ pub(crate) struct Pack {
     pub(crate) index: Index,
 }
 
-/// A run of whole tiles, read back and proven.
+/// Whole twigs, read back and proven.
 #[derive(Debug)]
 pub(crate) struct ProvenRows {
-    /// Index of the first entry.
-    pub(crate) first: u64,
-    pub(crate) rows: Rows,
+    /// Index of the first entry of the pack.
+    first: u64,
+    /// Ascending.
+    twigs: Vec<u32>,
+    rows: Rows,
+    /// The hashes of all rows.
     pub(crate) leaves: Vec<Digest>,
 }
 
@@ -69,6 +73,20 @@ impl Pack {
     }
 }
 
+impl ProvenRows {
+    /// The entry with this index.
+    pub(crate) fn row(&self, index: u64) -> Result<Row<'_>, String> {
+        let missing = || "the row is missing".to_owned();
+        let row = index
+            .checked_sub(self.first)
+            .and_then(|row| u32::try_from(row).ok());
+        let row = row.ok_or_else(missing)?;
+        let twig = self.twigs.binary_search(&(row / TWIG_ROWS));
+        let position = twig.map_err(|_| missing())? * TWIG_ROWS as usize;
+        self.rows.row(position + (row % TWIG_ROWS) as usize)
+    }
+}
+
 impl OpenFiles {
     /// The Parquet file of a pack.
     pub(crate) fn get(&self, directory: &Path, pack: &Pack) -> Result<Arc<SealedFile>, String> {
@@ -92,52 +110,78 @@ impl OpenFiles {
     }
 }
 
-/// Reads whole tiles within one row group and compares each with its root in the tree. The error
-/// names the first entry of the tile.
+/// Reads twigs, which ascend and lie in one row group, and compares each with its root, of which
+/// `roots` are as many. The error names the first entry of the twig.
 pub(crate) fn proven_rows(
     file: &SealedFile,
-    tiles: Range<u32>,
+    twigs: &[u32],
     roots: &[Digest],
 ) -> Result<ProvenRows, BadPack> {
-    let start = tiles.start * TILE_ROWS;
-    let first = file.first + u64::from(start);
-    let bad = |index, why: String| BadPack { index, why };
-    let rows = file
-        .rows(start..tiles.end * TILE_ROWS)
-        .map_err(|why| bad(first, why))?;
-    let mut leaves = Vec::with_capacity(rows.len());
-    for (tile, root) in (0..tiles.len()).zip(roots) {
-        let mut found = Frontier::new();
-        let at = first + tile as u64 * u64::from(TILE_ROWS);
-        for position in (tile * TILE_ROWS as usize..).take(TILE_ROWS as usize) {
-            let leaf = rows.row(position).and_then(|row| {
-                let expected = first + position as u64;
-                if row.index == expected {
-                    row.leaf()
-                } else {
-                    Err("an entry is out of order".to_owned())
-                }
+    let (rows, leaves) = read_twigs(file, twigs)?;
+    for (position, (leaves, twig)) in leaves.chunks(TWIG_ROWS as usize).zip(twigs).enumerate() {
+        if roots.get(position) != Some(&root_of(leaves)) {
+            return Err(BadPack {
+                index: file.first + u64::from(twig * TWIG_ROWS),
+                why: "the entries, 16 from here on, are not those that the tree holds".to_owned(),
             });
-            let leaf = leaf_hash(&leaf.map_err(|why| bad(first + position as u64, why))?);
-            found.push(leaf);
-            leaves.push(leaf);
         }
-        if found.root() != *root {
-            let why = "the entries, 256 from here on, are not those that the tree holds";
-            return Err(bad(at, why.to_owned()));
-        }
-    }
-    if leaves.len() != rows.len() {
-        return Err(bad(
-            first,
-            "the tree does not hold these entries".to_owned(),
-        ));
     }
     Ok(ProvenRows {
-        first,
+        first: file.first,
+        twigs: twigs.to_vec(),
         rows,
         leaves,
     })
+}
+
+/// Reads the leaves of a tile and compares it with its root. The error names its first entry.
+pub(crate) fn proven_tile(
+    file: &SealedFile,
+    tile: u32,
+    root: Option<Digest>,
+) -> Result<LeafTile, BadPack> {
+    let first = tile * TILE_TWIGS as u32;
+    let twigs: Vec<u32> = (first..).take(TILE_TWIGS).collect();
+    let (_, hashes) = read_twigs(file, &twigs)?;
+    let index = file.first + u64::from(tile * TILE_ROWS);
+    if root != Some(root_of(&hashes)) {
+        let why = "the entries, 256 from here on, are not those that the tree holds".to_owned();
+        return Err(BadPack { index, why });
+    }
+    Ok(LeafTile {
+        index: index / u64::from(TILE_ROWS),
+        hashes,
+    })
+}
+
+/// The rows of some twigs, and the leaf of each.
+fn read_twigs(file: &SealedFile, twigs: &[u32]) -> Result<(Rows, Vec<Digest>), BadPack> {
+    let index = |row: u32| file.first + u64::from(row);
+    let first = index(twigs.first().copied().unwrap_or_default() * TWIG_ROWS);
+    let rows = file.twigs(twigs);
+    let rows = rows.map_err(|why| BadPack { index: first, why })?;
+    let mut leaves = Vec::with_capacity(rows.len());
+    let numbers = twigs
+        .iter()
+        .flat_map(|twig| (twig * TWIG_ROWS..).take(TWIG_ROWS as usize));
+    for (position, number) in numbers.enumerate() {
+        let index = index(number);
+        let leaf = rows.row(position).and_then(|row| {
+            if row.index == index {
+                row.leaf()
+            } else {
+                Err("an entry is out of order".to_owned())
+            }
+        });
+        leaves.push(leaf_hash(&leaf.map_err(|why| BadPack { index, why })?));
+    }
+    Ok((rows, leaves))
+}
+
+fn root_of(leaves: &[Digest]) -> Digest {
+    let mut tree = Frontier::new();
+    leaves.iter().for_each(|leaf| tree.push(*leaf));
+    tree.root()
 }
 
 /// Opens a pack by its index file; makes that file again, with `note` as its checkpoint, if it is
@@ -191,7 +235,7 @@ pub(crate) fn write_index(
 ) -> io::Result<()> {
     let name = index_name(first);
     let new = format!("{name}{NEW_SUFFIX}");
-    let mut file = super::file::DiskWriter::create(&directory.join(&new), disk)?;
+    let mut file = DiskWriter::create(&directory.join(&new), disk)?;
     file.write_all(bytes)?;
     file.finish()?;
     disk.rename(directory, &new, &name)

@@ -24,11 +24,12 @@ use super::{
     BLOCK_ROWS, NEW_SUFFIX, TILE_ROWS,
     build::{BadPack, build},
     columns::{FACT_PREFIX, RowBuilder, can_be_column},
-    file::{SealedFile, SealedWriter},
+    file::SealedFile,
     file_name,
     index::Index,
     index_name,
     pack::{Pack, write_index},
+    writer::SealedWriter,
 };
 use crate::{
     directory::sync_directory, disk::Disk, gate::Gate, row::Row, search::Reader, view::View,

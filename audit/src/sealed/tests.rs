@@ -14,11 +14,12 @@ use super::{
     BLOCK_ROWS,
     build::build,
     columns::{RowBuilder, can_be_column},
-    file::{SealedFile, SealedWriter},
+    file::SealedFile,
     file_name, first_of,
     index::{Field, Index, IndexError, Key},
     index_name, is_unfinished,
     postings::RowSet,
+    writer::SealedWriter,
 };
 use crate::{codec::id_of, disk::SystemDisk, row::Row};
 

@@ -1,11 +1,18 @@
 //! Reading from packs: the index says which rows can match, their blocks are read and proven.
 
-use std::{sync::Arc, thread};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
 
 use dataos_model::{
     fault::Fault,
     record::{RecordQuery, StoredEntry},
 };
+use dataos_proof::{Digest, tile::LeafTile};
 use roaring::RoaringBitmap;
 
 use super::{Reader, View, damaged};
@@ -13,54 +20,49 @@ use crate::{
     codec,
     row::Row,
     sealed::{
-        BLOCK_ROWS, TILE_ROWS,
+        BLOCK_ROWS, TILE_ROWS, TILE_TWIGS, TWIG_ROWS,
         build::BadPack,
         file_name,
         index::{Field, IndexError, Key},
         index_name,
-        pack::{self, Pack, ProvenRows, proven_rows},
+        pack::{self, Pack, ProvenRows, proven_rows, proven_tile},
     },
 };
 
-/// Blocks that the system reads from disk while one is decoded.
-const BLOCKS_AHEAD: usize = 8;
+/// Threads that decode row groups side by side for one page.
+const READERS: usize = 2;
 
-/// Blocks that are decoded side by side for one page.
-const BLOCKS_AT_ONCE: usize = 4;
+/// Row groups that the system reads from disk while the readers decode.
+const GROUPS_AHEAD: usize = 4;
 
-/// Tiles of a block.
-const BLOCK_TILES: u32 = BLOCK_ROWS / TILE_ROWS;
+/// Most blocks that are read before it is seen whether they fill the page, if the index does not say
+/// which rows match.
+const BLOCKS_AT_ONCE: usize = 8;
 
 impl Reader {
-    /// Hands matching entries of a pack below `before` to `take`, newest first. Returns where it
-    /// stopped if `take` has enough or the budget is used up.
+    /// Hands matching entries of a pack below `before` to `take`, newest first; `wanted` are enough.
+    /// Returns where it stopped if `take` has enough or the budget is used up.
     pub(super) fn visit_pack(
         &self,
         pack: &Arc<Pack>,
         query: &RecordQuery,
-        before: u64,
+        (before, wanted): (u64, usize),
         budget: &mut usize,
         take: &mut dyn FnMut(StoredEntry) -> bool,
     ) -> Result<Option<u64>, Fault> {
         let mut rows = self.candidates(pack, query)?;
         let end = before.min(pack.end()) - pack.first();
         rows.remove_range(u32::try_from(end).unwrap_or(u32::MAX)..);
-        let mut ahead = self.blocks_ahead(pack, &rows);
-        // One block often fills the page; a page that needs many gets them side by side.
-        let mut at_once = 1;
-        while let Some(last) = rows.max() {
-            let (mut blocks, mut start) = (Vec::new(), last + 1);
-            while let Some(last) = rows
-                .range(..start)
-                .next_back()
-                .filter(|_| blocks.len() < at_once)
-            {
-                ahead.next();
-                start = last / BLOCK_ROWS * BLOCK_ROWS;
-                blocks.push(rows.range(start..=last).collect::<Vec<u32>>());
-            }
+        let is_exact = query.text.is_none() && query.request_id.is_none() && query.trace.is_none();
+        let mut at_once = if is_exact { usize::MAX } else { 1 };
+        while !rows.is_empty() {
+            let wanted = if is_exact { wanted.max(1) } else { usize::MAX };
+            let affordable = budget.div_ceil(BLOCK_ROWS as usize).max(1);
+            let (mut newest, blocks) = newest(&rows, wanted, at_once.min(affordable));
+            newest.reverse();
+            let start = newest.first().copied().unwrap_or_default();
             rows.remove_range(start..);
-            for found in self.read_blocks(pack, query, &blocks) {
+            for found in self.read_rows(pack, query, &newest) {
                 for stored in found? {
                     let index = stored.index;
                     if !take(stored) {
@@ -68,50 +70,78 @@ impl Reader {
                     }
                 }
             }
-            *budget = budget.saturating_sub(blocks.len() * BLOCK_ROWS as usize);
+            *budget = budget.saturating_sub(blocks * BLOCK_ROWS as usize);
             if *budget == 0 {
                 return Ok(Some(pack.first() + u64::from(start)));
             }
-            at_once = (at_once * 2).min(BLOCKS_AT_ONCE);
+            at_once = at_once.saturating_mul(2);
+            if !is_exact {
+                at_once = at_once.min(BLOCKS_AT_ONCE);
+            }
         }
         Ok(None)
     }
 
-    /// The matching entries of each block, the newest first, given the rows that can match.
-    fn read_blocks(
+    /// The matching entries among some rows, newest first, by row group. A row group is decoded once,
+    /// and of it only the pages that are needed.
+    fn read_rows(
         &self,
-        pack: &Pack,
+        pack: &Arc<Pack>,
         query: &RecordQuery,
-        blocks: &[Vec<u32>],
+        rows: &[u32],
     ) -> Vec<Result<Vec<StoredEntry>, Fault>> {
-        let (Some(first), others) = (blocks.first(), blocks.get(1..).unwrap_or_default()) else {
-            return Vec::new();
+        let file = match self.files.get(&self.directory, pack) {
+            Ok(file) => file,
+            Err(why) => {
+                let index = pack.first();
+                return vec![Err(self.bad_pack(pack, &BadPack { index, why }))];
+            }
         };
-        thread::scope(|scope| {
-            let others = others.iter();
-            let others: Vec<_> = others
-                .map(|rows| scope.spawn(move || self.read_block(pack, query, rows)))
-                .collect();
-            let mut read = vec![self.read_block(pack, query, first)];
-            let others = others.into_iter().map(|other| {
-                let joined = other.join();
-                joined.unwrap_or_else(|_| Err(Fault::internal("reading a sealed block failed")))
-            });
-            read.extend(others);
+        let groups = rows.chunk_by(|row, next| file.group_of(*row) == file.group_of(*next));
+        let groups: Vec<&[u32]> = groups.rev().collect();
+        let ahead = |groups: &[&[u32]]| groups.iter().for_each(|rows| file.will_need(rows));
+        ahead(groups.get(..GROUPS_AHEAD).unwrap_or(&groups));
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut read = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(rows) = groups.get(number) else {
+                    return read;
+                };
+                ahead(
+                    groups
+                        .get(number + GROUPS_AHEAD..)
+                        .and_then(|rest| rest.get(..1))
+                        .unwrap_or_default(),
+                );
+                read.push((number, self.read_group(pack, query, rows)));
+            }
+        };
+        let mut read = thread::scope(|scope| {
+            let others = (1..READERS.min(groups.len())).map(|_| scope.spawn(work));
+            let others: Vec<_> = others.collect();
+            let mut read = work();
+            for other in others {
+                let failed = |_| vec![(0, Err(Fault::internal("reading a sealed file failed")))];
+                read.extend(other.join().unwrap_or_else(failed));
+            }
             read
-        })
+        });
+        read.sort_unstable_by_key(|(number, _)| *number);
+        read.into_iter().map(|(_, found)| found).collect()
     }
 
-    fn read_block(
+    /// The matching entries among some rows of one row group, newest first.
+    fn read_group(
         &self,
-        pack: &Pack,
+        pack: &Arc<Pack>,
         query: &RecordQuery,
         rows: &[u32],
     ) -> Result<Vec<StoredEntry>, Fault> {
-        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
-            return Ok(Vec::new());
-        };
-        let proven = self.tiles(pack, first / TILE_ROWS, last / TILE_ROWS + 1)?;
+        let mut twigs: Vec<u32> = rows.iter().map(|row| row / TWIG_ROWS).collect();
+        twigs.dedup();
+        let (proven, _) = self.proven(pack, &twigs)?;
         let mut found = Vec::new();
         for row in rows.iter().rev() {
             let index = pack.first() + u64::from(*row);
@@ -121,21 +151,6 @@ impl Reader {
             found.extend(stored);
         }
         Ok(found)
-    }
-
-    /// Asks the system to read the blocks with these rows, the newest first: a few at once, then one
-    /// more each time it is asked.
-    fn blocks_ahead(&self, pack: &Pack, rows: &RoaringBitmap) -> impl Iterator<Item = ()> + use<> {
-        let file = self.files.get(&self.directory, pack).ok();
-        let (rows, mut end) = (rows.clone(), u32::MAX);
-        let mut asked = std::iter::from_fn(move || {
-            let block = rows.range(..end).next_back()? / BLOCK_ROWS;
-            end = block * BLOCK_ROWS;
-            file.as_ref()?.will_need(end);
-            Some(())
-        });
-        asked.by_ref().take(BLOCKS_AHEAD).for_each(drop);
-        asked
     }
 
     /// The rows of a pack that the index allows for a query: all that match, and with ids, times and
@@ -197,23 +212,53 @@ impl Reader {
         ask(&rebuilt).map_err(|error| damaged(format!("{}: {error}", name.display())))
     }
 
-    /// The tile with entry `index`.
-    pub(super) fn tile_of(&self, pack: &Pack, index: u64) -> Result<ProvenRows, Fault> {
+    /// The twig with entry `index`, and the roots of all twigs of its tile.
+    pub(super) fn twig_of(
+        &self,
+        pack: &Arc<Pack>,
+        index: u64,
+    ) -> Result<(ProvenRows, Vec<Digest>), Fault> {
         let row = u32::try_from(index - pack.first()).unwrap_or(u32::MAX);
-        let tile = row / TILE_ROWS;
-        self.tiles(pack, tile, tile + 1)
+        self.proven(pack, &[row / TWIG_ROWS])
     }
 
-    /// Tiles of one block, read back and proven.
-    fn tiles(&self, pack: &Pack, start: u32, end: u32) -> Result<ProvenRows, Fault> {
-        debug_assert!(end - start <= BLOCK_TILES);
-        let first = pack.first() + u64::from(start * TILE_ROWS);
-        let roots = self.with_view(|view| view.tile_roots(first, end - start));
+    /// The leaves of the tile with entry `index`.
+    pub(super) fn leaves_of(&self, pack: &Pack, index: u64) -> Result<LeafTile, Fault> {
+        let tile = u32::try_from(index - pack.first()).unwrap_or(u32::MAX) / TILE_ROWS;
+        let root = self.with_view(|view| view.tree.tile_root(index / u64::from(TILE_ROWS)));
         let file = self.files.get(&self.directory, pack);
         let read = file
-            .map_err(|why| BadPack { index: first, why })
-            .and_then(|file| proven_rows(&file, start..end, &roots));
+            .map_err(|why| BadPack { index, why })
+            .and_then(|file| proven_tile(&file, tile, root));
         read.map_err(|bad| self.bad_pack(pack, &bad))
+    }
+
+    /// Twigs of one row group, which ascend, read back and proven, and the roots of all twigs of
+    /// their tiles.
+    fn proven(&self, pack: &Arc<Pack>, twigs: &[u32]) -> Result<(ProvenRows, Vec<Digest>), Fault> {
+        let of = |twig: &u32| (twig / TILE_TWIGS as u32, *twig as usize % TILE_TWIGS);
+        let mut tiles: Vec<u32> = twigs.iter().map(|twig| of(twig).0).collect();
+        tiles.dedup();
+        let first = pack.first() / u64::from(TILE_ROWS);
+        let roots: Vec<Digest> = self.with_view(|view| {
+            let roots = tiles
+                .iter()
+                .map(|tile| view.tree.tile_root(first + u64::from(*tile)));
+            roots.map_while(|root| root).collect()
+        });
+        let known = self.with_index(pack, |pack| pack.index.twigs(&tiles, &roots))?;
+        let roots = twigs.iter().map_while(|twig| {
+            let (tile, position) = of(twig);
+            known.get(tiles.binary_search(&tile).ok()? * TILE_TWIGS + position)
+        });
+        let roots: Vec<Digest> = roots.copied().collect();
+        let index = pack.first() + u64::from(twigs.first().map_or(0, |twig| twig * TWIG_ROWS));
+        let file = self.files.get(&self.directory, pack);
+        let read = file
+            .map_err(|why| BadPack { index, why })
+            .and_then(|file| proven_rows(&file, twigs, &roots));
+        let rows = read.map_err(|bad| self.bad_pack(pack, &bad))?;
+        Ok((rows, known))
     }
 
     /// What is wanted of one entry among proven ones.
@@ -223,8 +268,7 @@ impl Reader {
         index: u64,
         read: impl FnOnce(&Row<'_>) -> Result<T, String>,
     ) -> Result<T, Fault> {
-        let position = usize::try_from(index - proven.first).unwrap_or(usize::MAX);
-        let read = proven.rows.row(position).and_then(|row| read(&row));
+        let read = proven.row(index).and_then(|row| read(&row));
         read.map_err(|why| damaged(format!("entry {index}: {why}")))
     }
 
@@ -246,6 +290,22 @@ impl Reader {
         let times = file.and_then(|file| file.times(start..start + BLOCK_ROWS));
         times.map_err(|why| self.bad_pack(pack, &BadPack { index, why }))
     }
+}
+
+/// The newest rows, newest first: so many, or those in so many blocks. And the number of blocks.
+fn newest(rows: &RoaringBitmap, wanted: usize, blocks_max: usize) -> (Vec<u32>, usize) {
+    let (mut newest, mut blocks) = (Vec::<u32>::new(), 0);
+    for row in rows.iter().rev().take(wanted) {
+        let is_next = newest
+            .last()
+            .is_none_or(|last| last / BLOCK_ROWS != row / BLOCK_ROWS);
+        if is_next && blocks == blocks_max {
+            break;
+        }
+        blocks += usize::from(is_next);
+        newest.push(row);
+    }
+    (newest, blocks)
 }
 
 /// The conditions that sets of entries answer.

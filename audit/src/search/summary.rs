@@ -84,7 +84,8 @@ impl Reader {
                     counter.add(&stored);
                     true
                 };
-                let stopped = self.visit_pack(pack, query, u64::MAX, &mut budget, take)?;
+                let stopped =
+                    self.visit_pack(pack, query, (u64::MAX, usize::MAX), &mut budget, take)?;
                 counter.is_complete = stopped.is_none_or(|at| at == pack.first());
             } else if self.count_pack(pack, query, &mut counter)? {
                 counted += u64::from(pack.index.count);
@@ -101,7 +102,7 @@ impl Reader {
         budget: &mut usize,
         counter: &mut Counter,
     ) -> Result<(), Fault> {
-        let rest = self.visit(query, sealed, budget, &mut |stored| {
+        let rest = self.visit(query, (sealed, usize::MAX), budget, &mut |stored| {
             counter.add(&stored);
             true
         })?;

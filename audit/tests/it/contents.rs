@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dataos_audit::verify_directory;
+use dataos_audit::{Indexes, verify_directory};
 use dataos_model::{
     fault::FaultKind,
     hash::Hash,
@@ -30,7 +30,7 @@ fn path(folder: &Path, entry: &Entry) -> PathBuf {
 }
 
 fn verified(folder: &Path) -> Result<u64, Damage> {
-    let summary = verify_directory(folder, &key(), Vec::new(), 2)?;
+    let summary = verify_directory(folder, &key(), Vec::new(), 2, Indexes::MadeAgain)?;
     Ok(summary.log.size)
 }
 

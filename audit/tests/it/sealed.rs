@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dataos_audit::{AuditConfig, AuditLog};
+use dataos_audit::{AuditConfig, AuditLog, Indexes, verify_directory};
 use dataos_model::{
     clock::Timestamp,
     decision::Effect,
@@ -440,7 +440,8 @@ async fn a_log_that_seals_answers_like_one_that_does_not() {
     check_queries(&mut both, &plain, &log, 25).await;
     check_tree(&both, &log).await;
     log.close().unwrap();
-    let summary = dataos_audit::verify_directory(folder.path(), &key(), Vec::new(), 2).unwrap();
+    let summary =
+        verify_directory(folder.path(), &key(), Vec::new(), 2, Indexes::MadeAgain).unwrap();
     assert_eq!(summary.log.size, both.stored.len() as u64 + 1);
     assert_eq!((summary.packs, summary.sealed), (5, 6 * PACK));
     assert!(summary.sealed_bytes > 0);

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use dataos_audit::{AuditLog, DirectorySummary, verify_directory};
+use dataos_audit::{AuditLog, DirectorySummary, Indexes, verify_directory};
 use dataos_model::{
     fault::FaultKind,
     record::RecordQuery,
@@ -88,7 +88,7 @@ async fn folders() -> Folders {
 }
 
 fn verify(folder: &Path) -> Result<DirectorySummary, Damage> {
-    verify_directory(folder, &key(), Vec::new(), 2)
+    verify_directory(folder, &key(), Vec::new(), 2, Indexes::MadeAgain)
 }
 
 /// Opens the folder; every entry reads back as in the log of segments alone.
@@ -359,8 +359,112 @@ async fn a_fork_in_the_sealed_part_is_found() {
     // A checkpoint that somebody kept, from before the segments that are left.
     let note = fs::read_to_string(other.sealed.path().join("checkpoint")).unwrap();
     let mut known = Checkpoint::open(&note, &key()).unwrap();
-    verify_directory(other.sealed.path(), &key(), vec![known.clone()], 1).unwrap();
+    verify_directory(
+        other.sealed.path(),
+        &key(),
+        vec![known.clone()],
+        1,
+        Indexes::MadeAgain,
+    )
+    .unwrap();
     known.size = 700;
-    let damage = verify_directory(other.sealed.path(), &key(), vec![known], 1).unwrap_err();
+    let damage = verify_directory(
+        other.sealed.path(),
+        &key(),
+        vec![known],
+        1,
+        Indexes::MadeAgain,
+    )
+    .unwrap_err();
     assert_eq!(damage.kind, DamageKind::Fork { size: 700 });
+}
+
+/// The index file with one occurrence of `from` in a section changed to `to`, and every checksum
+/// renewed: what somebody would do who wants an entry not to be found. `directory` holds the length
+/// and checksum of each bucket of the section.
+fn forged(index: &[u8], directory: usize, section: usize, from: &[u8], to: &[u8]) -> Vec<u8> {
+    const HEAD: usize = 24;
+    const HEADER: usize = HEAD + 9 * 12 + 4;
+    assert_eq!(from.len(), to.len());
+    let u32_at = |bytes: &[u8], at: usize| {
+        u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
+    };
+    let start_of = |wanted: usize| {
+        HEADER
+            + (0..wanted)
+                .map(|section| u32_at(index, HEAD + section * 12 + 4))
+                .sum::<usize>()
+    };
+    let length_of = |section: usize| u32_at(index, HEAD + section * 12 + 4);
+    let mut bytes = index.to_vec();
+    let range = start_of(section)..start_of(section) + length_of(section);
+    let position = bytes[range.clone()]
+        .windows(from.len())
+        .position(|part| part == from)
+        .unwrap();
+    bytes[range.start + position..][..to.len()].copy_from_slice(to);
+    let mut bucket = range.start;
+    for record in (start_of(directory)..start_of(directory) + length_of(directory)).step_by(8) {
+        let end = bucket + u32_at(&bytes, record);
+        let checksum = crc32c::crc32c(&bytes[bucket..end]);
+        bytes[record + 4..record + 8].copy_from_slice(&checksum.to_be_bytes());
+        bucket = end;
+    }
+    for section in [directory, section] {
+        let checksum = crc32c::crc32c(&bytes[start_of(section)..][..length_of(section)]);
+        bytes[HEAD + section * 12 + 8..][..4].copy_from_slice(&checksum.to_be_bytes());
+    }
+    let checksum = crc32c::crc32c(&bytes[..HEADER - 4]);
+    bytes[HEADER - 4..HEADER].copy_from_slice(&checksum.to_be_bytes());
+    bytes
+}
+
+/// Nobody can make entries disappear from searches by changing an index and renewing its checksums.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_that_hides_entries_is_found() {
+    let Folders { sealed, .. } = folders().await;
+    let path = sealed.path().join(format!("{FIRST}.index"));
+    let whole = fs::read(&path).unwrap();
+    let log = open_sealing(sealed.path(), PACK);
+    let bob = RecordQuery {
+        principal: Some("bob".to_owned()),
+        before: Some(PACK),
+        limit: 1000,
+        ..RecordQuery::default()
+    };
+    let of_bob = log.search(&bob).await.unwrap().entries;
+    let first = of_bob.last().unwrap();
+    let text = first.entry.principal.as_bytes().to_vec();
+    log.close().unwrap();
+    drop(log);
+    verify(sealed.path()).unwrap();
+    let other = String::from_utf8(text.clone())
+        .unwrap()
+        .replace("bob", "rob");
+    let hidden = forged(&whole, 4, 6, &text, other.as_bytes());
+    fs::write(&path, &hidden).unwrap();
+    let damage = verify(sealed.path()).unwrap_err();
+    assert_eq!(damage.file, format!("{FIRST}.index"), "{damage}");
+    assert_eq!(damage.index, first.index, "{damage}");
+    assert!(matches!(damage.kind, DamageKind::SealedFile(_)), "{damage}");
+    // It is what a search believes.
+    let log = open_sealing(sealed.path(), PACK);
+    assert!(log.search(&bob).await.unwrap().entries.is_empty());
+    log.close().unwrap();
+    drop(log);
+    // An id that leads to no block.
+    let signatures: usize = (0..5)
+        .map(|section| {
+            u32::from_be_bytes(whole[28 + section * 12..][..4].try_into().unwrap()) as usize
+        })
+        .sum();
+    let signature: [u8; 4] = whole[24 + 9 * 12 + 4 + signatures..][..4]
+        .try_into()
+        .unwrap();
+    let changed = (u32::from_be_bytes(signature) ^ 1 << 20).to_be_bytes();
+    fs::write(&path, forged(&whole, 3, 5, &signature, &changed)).unwrap();
+    let damage = verify(sealed.path()).unwrap_err();
+    assert_eq!(damage.file, format!("{FIRST}.index"), "{damage}");
+    fs::write(&path, &whole).unwrap();
+    verify(sealed.path()).unwrap();
 }
