@@ -6,7 +6,6 @@ use dataos_tests::{
 };
 use serde_json::Value;
 
-const PASSWORD: &str = "a-long-enough-password";
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 /// Opens to everybody who analyses the rows of the log about themselves.
@@ -35,14 +34,6 @@ permit (
 unless { resource in DataOS::Column::"system:log/audit/facts" };
 "#;
 
-fn person(server: &Server, admin: &Ctl, name: &str, given: [&str; 2]) -> Ctl {
-    let command = [["user", "create"], ["--id", name], given].concat();
-    let variables = [("DATAOS_NEW_PASSWORD", PASSWORD)];
-    let printed = admin.run_with(&command, &variables, "").unwrap();
-    assert_eq!(printed.code, 0, "{}", printed.stderr);
-    Ctl::login(server, name, PASSWORD).unwrap()
-}
-
 /// Entry bundles say who was decided on, so they are not open as tiles are.
 fn bundles_are_for_auditors(server: &Server, eve: &Ctl, ana: &Ctl) {
     let of = |ctl: &Ctl| format!("Authorization: Bearer {}", ctl.key().unwrap());
@@ -60,8 +51,12 @@ fn bundles_are_for_auditors(server: &Server, eve: &Ctl, ana: &Ctl) {
 fn the_log_is_searched_followed_and_queried_under_policies() {
     let server = Server::start(&Options::default()).unwrap();
     let admin = Ctl::login(&server, "admin", &server.first_password().unwrap()).unwrap();
-    let eve = person(&server, &admin, "eve", ["--role", "auditor"]);
-    let ana = person(&server, &admin, "ana", ["--tag", "users:dataos:analyst"]);
+    let eve = admin
+        .person(&server, "eve", &["--role", "auditor"])
+        .unwrap();
+    let ana = admin
+        .person(&server, "ana", &["--tag", "users:dataos:analyst"])
+        .unwrap();
 
     let bearer = format!("Authorization: Bearer {}", ana.key().unwrap());
     let parent = format!("traceparent: 00-{TRACE}-00f067aa0ba902b7-01");
@@ -101,7 +96,7 @@ fn the_log_is_searched_followed_and_queried_under_policies() {
         "{counted:#}"
     );
     bundles_are_for_auditors(&server, &eve, &ana);
-    let adam = person(&server, &admin, "adam", ["--role", "admin"]);
+    let adam = admin.person(&server, "adam", &["--role", "admin"]).unwrap();
     let denied = adam.run(&["query", sql]).unwrap();
     assert_eq!(
         denied.code, 3,

@@ -43,14 +43,6 @@ struct Scenario {
     _files: tempfile::TempDir,
 }
 
-fn person(server: &Server, admin: &Ctl, name: &str, arguments: &[&str]) -> Ctl {
-    let command = [&["user", "create", "--id", name], arguments].concat();
-    let variables = [("DATAOS_NEW_PASSWORD", "a-long-enough-password")];
-    let printed = admin.run_with(&command, &variables, "").unwrap();
-    assert_eq!(printed.code, 0, "{}", printed.stderr);
-    Ctl::login(server, name, "a-long-enough-password").unwrap()
-}
-
 fn scenario() -> Scenario {
     let files = tempfile::tempdir().unwrap();
     let folder = files.path().join("local");
@@ -67,10 +59,14 @@ fn scenario() -> Scenario {
     fs::write(server.data_dir.join("policies/scenario.cedar"), POLICIES).unwrap();
     let tag = ["catalog", "tag", "local.main.record_2", "archived"];
     admin.json(&tag).unwrap();
-    let alice = person(&server, &admin, "alice", &["--tag", "scenario"]);
+    let alice = admin
+        .person(&server, "alice", &["--tag", "scenario"])
+        .unwrap();
     let bob = ["--tag", "scenario", "--attribute", "role=admin"];
-    person(&server, &admin, "bob", &bob);
-    let pep = person(&server, &admin, "pep", &["--role", "steward"])
+    admin.person(&server, "bob", &bob).unwrap();
+    let pep = admin
+        .person(&server, "pep", &["--role", "steward"])
+        .unwrap()
         .key()
         .unwrap();
     for _ in 0..200 {

@@ -13,14 +13,6 @@ const ORDERS: &str = "id,customer,region,amount,ordered_on\n\
     1,ana,EMEA,10.50,2026-01-02\n2,bo,AMER,20.00,2026-01-03\n3,cy,EMEA,30.25,2026-02-04\n";
 const EVENTS: &str = "{\"id\":1,\"kind\":\"click\"}\n{\"id\":2,\"kind\":\"view\"}\n";
 
-fn person(server: &Server, admin: &Ctl, name: &str, arguments: &[&str]) -> Ctl {
-    let command = [&["user", "create", "--id", name], arguments].concat();
-    let variables = [("DATAOS_NEW_PASSWORD", "a-long-enough-password")];
-    let printed = admin.run_with(&command, &variables, "").unwrap();
-    assert_eq!(printed.code, 0, "{}", printed.stderr);
-    Ctl::login(server, name, "a-long-enough-password").unwrap()
-}
-
 fn applied(ctl: &Ctl, manifest: &str) {
     let printed = ctl.apply(manifest).unwrap();
     assert_eq!(printed.code, 0, "{}\n{}", printed.stdout, printed.stderr);
@@ -66,7 +58,7 @@ fn a_folder_of_files_is_closed_until_a_policy_opens_it() {
         "--attribute",
         "region=EMEA",
     ];
-    let ana = person(&server, &admin, "ana", &arguments);
+    let ana = admin.person(&server, "ana", &arguments).unwrap();
     let denied = ana
         .run(&["query", "SELECT * FROM local.main.orders"])
         .unwrap();
@@ -189,7 +181,9 @@ fn a_postgresql_database_is_attached_scanned_tagged_governed_and_queried() {
         ])
         .unwrap();
     assert_eq!(answer["rows"][0][0], 50);
-    let ana = person(&server, &admin, "ana", &["--tag", "users:dataos:analyst"]);
+    let ana = admin
+        .person(&server, "ana", &["--tag", "users:dataos:analyst"])
+        .unwrap();
     admin
         .json(&[
             "catalog",
@@ -292,17 +286,18 @@ fn a_copy_is_masked_on_its_first_read() {
         ])
         .unwrap();
     applied(&admin, &POLICIES.replace("main/orders", "**"));
-    let ana = person(
-        &server,
-        &admin,
-        "ana",
-        &[
-            "--tag",
-            "users:dataos:analyst",
-            "--attribute",
-            "region=EMEA",
-        ],
-    );
+    let ana = admin
+        .person(
+            &server,
+            "ana",
+            &[
+                "--tag",
+                "users:dataos:analyst",
+                "--attribute",
+                "region=EMEA",
+            ],
+        )
+        .unwrap();
     for (position, sql) in [
         "CREATE TABLE local.main.copy0 AS SELECT * FROM local.main.orders",
         "CREATE TABLE local.main.copy1 AS SELECT upper(customer) AS customer FROM local.main.orders",

@@ -46,14 +46,6 @@ struct Scenario {
     pep: String,
 }
 
-fn person(server: &Server, admin: &Ctl, name: &str, arguments: &[&str]) -> Ctl {
-    let command = [&["user", "create", "--id", name], arguments].concat();
-    let variables = [("DATAOS_NEW_PASSWORD", "a-long-enough-password")];
-    let printed = admin.run_with(&command, &variables, "").unwrap();
-    assert_eq!(printed.code, 0, "{}", printed.stderr);
-    Ctl::login(server, name, "a-long-enough-password").unwrap()
-}
-
 /// Waits until the folder is loaded, or refused, after a change of it.
 fn until(admin: &Ctl, is_done: impl Fn(&Value) -> bool) {
     let mut set = Value::Null;
@@ -80,14 +72,19 @@ fn scenario() -> Scenario {
     fs::write(folder.join("scenario.cedarschema"), SCHEMA).unwrap();
     fs::write(folder.join("entities/records.json"), ENTITIES).unwrap();
     fs::write(folder.join("scenario.cedar"), POLICIES).unwrap();
-    person(&server, &admin, "alice", &["--tag", "scenario"]);
-    person(
-        &server,
-        &admin,
-        "bob",
-        &["--tag", "scenario", "--attribute", "role=admin"],
-    );
-    let pep = person(&server, &admin, "pep", &["--role", "steward"])
+    admin
+        .person(&server, "alice", &["--tag", "scenario"])
+        .unwrap();
+    admin
+        .person(
+            &server,
+            "bob",
+            &["--tag", "scenario", "--attribute", "role=admin"],
+        )
+        .unwrap();
+    let pep = admin
+        .person(&server, "pep", &["--role", "steward"])
+        .unwrap()
         .key()
         .unwrap();
     until(&admin, |set| {

@@ -6,12 +6,10 @@ use std::{
 };
 
 use dataos_tests::{
-    ctl::Ctl,
+    ctl::{Ctl, PASSWORD},
     server::{Options, Server},
 };
 use serde_json::{Value, json};
-
-const PASSWORD: &str = "a-long-enough-password";
 
 /// Opens orders of one region.
 fn orders(region: &str) -> String {
@@ -40,14 +38,6 @@ permit (
 );
 "#
     )
-}
-
-fn person(server: &Server, admin: &Ctl, name: &str, given: [&str; 2]) -> Ctl {
-    let command = [["user", "create"], ["--id", name], given].concat();
-    let variables = [("DATAOS_NEW_PASSWORD", PASSWORD)];
-    let printed = admin.run_with(&command, &variables, "").unwrap();
-    assert_eq!(printed.code, 0, "{}", printed.stderr);
-    Ctl::login(server, name, PASSWORD).unwrap()
 }
 
 fn put(admin: &Ctl, region: &str) {
@@ -143,8 +133,12 @@ fn past() -> Past {
     let mut server = Server::start(&options).unwrap();
     let password = server.first_password().unwrap();
     let admin = Ctl::login(&server, "admin", &password).unwrap();
-    let eve = person(&server, &admin, "eve", ["--role", "auditor"]);
-    let ana = person(&server, &admin, "ana", ["--tag", "users:dataos:analyst"]);
+    let eve = admin
+        .person(&server, "eve", &["--role", "auditor"])
+        .unwrap();
+    let ana = admin
+        .person(&server, "ana", &["--tag", "users:dataos:analyst"])
+        .unwrap();
     let count = ["query", "SELECT count(*) FROM local.main.orders"];
     assert_eq!(ana.run(&count).unwrap().code, 3);
     put(&admin, "EMEA");

@@ -21,6 +21,9 @@ pub struct Printed {
     pub code: i32,
 }
 
+/// The password of everybody whom [`Ctl::person`] creates.
+pub const PASSWORD: &str = "a-long-enough-password";
+
 /// The command line of one person.
 #[derive(Debug)]
 pub struct Ctl {
@@ -49,6 +52,20 @@ impl Ctl {
         let printed = ctl.run_with(&arguments, &[("DATAOS_PASSWORD", password)], "")?;
         if printed.code == 0 {
             Ok(ctl)
+        } else {
+            Err(Error::other(printed.stderr))
+        }
+    }
+
+    /// Creates a user with these arguments, as an administrator, and logs in as that user.
+    ///
+    /// # Errors
+    /// The user cannot be created, or the log-in fails.
+    pub fn person(&self, server: &Server, name: &str, arguments: &[&str]) -> Result<Self> {
+        let command = [&["user", "create", "--id", name], arguments].concat();
+        let printed = self.run_with(&command, &[("DATAOS_NEW_PASSWORD", PASSWORD)], "")?;
+        if printed.code == 0 {
+            Self::login(server, name, PASSWORD)
         } else {
             Err(Error::other(printed.stderr))
         }
