@@ -129,7 +129,8 @@ pub(crate) fn check(directory: &Path, named: &BTreeMap<Hash, u64>) -> Result<(),
         found => found.map_err(|error| damage(FOLDER, 0, error.to_string()))?,
     };
     let found: BTreeSet<Hash> = found.iter().filter_map(|name| name.parse().ok()).collect();
-    for digest in named.keys().chain(&found) {
+    let others = found.iter().filter(|digest| !named.contains_key(digest));
+    for digest in named.keys().chain(others) {
         let index = named.get(digest).copied().unwrap_or_default();
         if let Err(fault) = read(directory, *digest) {
             let file = format!("{FOLDER}/{digest}");

@@ -116,18 +116,15 @@ fn read_segment(
 /// # Errors
 /// A content that is missing, damaged or no text.
 pub fn fill_in(directory: &Path, entry: &mut Entry) -> Result<(), Fault> {
-    let is_named = |name: &&String| name.ends_with(CONTENT_SUFFIX);
-    let named: Vec<String> = entry.facts.keys().filter(is_named).cloned().collect();
-    for name in named {
-        let digest = entry.facts.remove(&name).unwrap_or_default();
+    for (name, digest) in entry.contents() {
         let digest: Hash = digest
             .parse()
             .map_err(|_| damaged(&name, "the fact is no digest"))?;
         let content = contents::read(directory, digest)?;
         let text = String::from_utf8(content.to_vec());
         let text = text.map_err(|_| damaged(&digest.to_string(), "the content is no text"))?;
-        let name = name.strip_suffix(CONTENT_SUFFIX).unwrap_or(&name);
-        entry.facts.insert(name.to_owned(), text);
+        entry.facts.remove(&format!("{name}{CONTENT_SUFFIX}"));
+        entry.facts.insert(name, text);
     }
     Ok(())
 }

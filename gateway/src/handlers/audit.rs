@@ -7,7 +7,7 @@ use dataos_model::{
     clock::Timestamp,
     decision::Effect,
     fault::{Fault, Location},
-    record::{CONTENT_SUFFIX, Entry, EntryKind, PAGE_ENTRIES_MAX, RecordQuery, TextCount},
+    record::{Entry, EntryKind, PAGE_ENTRIES_MAX, RecordQuery, TextCount},
 };
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -124,17 +124,13 @@ pub(crate) async fn get(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer
 /// Puts what the log keeps beside an entry in its place, unless it would be too much for an answer.
 async fn fill_in(gateway: &Gateway, entry: &mut Entry) -> Result<(), Fault> {
     let mut room = CONTENTS_SHOWN_BYTES_MAX;
-    let is_named = |name: &&String| name.ends_with(CONTENT_SUFFIX);
-    let named: Vec<String> = entry.facts.keys().filter(is_named).cloned().collect();
-    for name in named {
-        let digest = entry.facts.get(&name).and_then(|text| text.parse().ok());
-        let Some(digest) = digest else { continue };
+    for (name, digest) in entry.contents() {
+        let Ok(digest) = digest.parse() else { continue };
         let content = gateway.seams.records.content(digest).await?;
         let text = std::str::from_utf8(&content).ok();
         if let Some(text) = text.filter(|text| text.len() <= room) {
             room -= text.len();
-            let name = name.strip_suffix(CONTENT_SUFFIX).unwrap_or(&name);
-            entry.facts.insert(name.to_owned(), text.to_owned());
+            entry.facts.insert(name, text.to_owned());
         }
     }
     Ok(())

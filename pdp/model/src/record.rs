@@ -193,6 +193,17 @@ impl Entry {
         }
     }
 
+    /// The facts whose values are kept beside the log: the name of each without its suffix, and its
+    /// digest as it stands there.
+    pub fn contents(&self) -> Vec<(String, String)> {
+        let facts = self.facts.iter();
+        let contents = facts.filter_map(|(name, digest)| {
+            let name = name.strip_suffix(CONTENT_SUFFIX)?;
+            Some((name.to_owned(), digest.clone()))
+        });
+        contents.collect()
+    }
+
     /// The same with one more fact.
     #[must_use]
     pub fn with_fact(mut self, name: &str, value: impl ToString) -> Self {
