@@ -14,10 +14,9 @@ use std::{
 
 use dataos_model::{
     fault::Fault,
-    hash::Hash,
     record::{Entry, Receipt},
     seams::Record,
-    state::{self, Change, PART_BYTES, StateChange, StateOf},
+    state::{StateChange, StateOf},
 };
 use dataos_pdp::{Pdp, State, StateStep};
 use tokio::runtime::Handle;
@@ -70,30 +69,16 @@ impl History {
 
     async fn write_whole(&self, state: &State) -> Result<(), Fault> {
         for of in [StateOf::Policies, StateOf::Entities] {
-            let mut part = Part::new(of, None, state.hash(of));
-            for change in state.changes(of) {
-                if let Some(full) = part.add(&change) {
-                    self.append(full).await?;
-                }
+            for part in state.entries(of) {
+                self.append(part).await?;
             }
-            self.append(part.last()).await?;
         }
         Ok(())
     }
 
     /// Queues a step; called where decisions wait for it, so it waits for nothing.
     fn tell(self: &Arc<Self>, runtime: &Handle, step: StateStep) {
-        let mut part = Part::new(step.of, step.before, step.after);
-        let mut changes = Vec::new();
-        for change in &step.changes {
-            // A change of a version is one entry; only a whole can be put together from parts.
-            match step.before {
-                None => changes.extend(part.add(change)),
-                Some(_) => part.push(change),
-            }
-        }
-        changes.push(part.last());
-        for change in changes {
+        for change in step.into_entries() {
             // The entry is queued by this call.
             let appended = self.append(change);
             let history = Arc::clone(self);
@@ -112,45 +97,5 @@ impl History {
     ) -> impl Future<Output = Result<Receipt, Fault>> + use<> + Send {
         let entry: Entry = change.entry(uuid::Uuid::now_v7().to_string());
         self.record.append(entry)
-    }
-}
-
-/// A part while it fills.
-struct Part(StateChange);
-
-impl Part {
-    fn new(of: StateOf, before: Option<Hash>, after: Hash) -> Self {
-        Self(StateChange {
-            of,
-            before,
-            after,
-            part: 0,
-            is_last: false,
-            lines: String::new(),
-        })
-    }
-
-    fn push(&mut self, change: &Change) {
-        self.0.lines.push_str(&state::write(change));
-        self.0.lines.push('\n');
-    }
-
-    /// Adds a change; gives the part if it is full.
-    fn add(&mut self, change: &Change) -> Option<StateChange> {
-        self.push(change);
-        if self.0.lines.len() < PART_BYTES {
-            return None;
-        }
-        let full = self.0.clone();
-        self.0.part += 1;
-        self.0.lines.clear();
-        Some(full)
-    }
-
-    fn last(self) -> StateChange {
-        StateChange {
-            is_last: true,
-            ..self.0
-        }
     }
 }

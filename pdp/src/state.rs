@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 use dataos_model::{
     entity::EntityChange,
     hash::Hash,
-    state::{Change, SourceChange, StateOf},
+    state::{self, Change, PART_BYTES, SourceChange, StateChange, StateOf},
 };
 
 use crate::{
@@ -25,6 +25,18 @@ pub struct StateStep {
     pub after: Hash,
     /// The changes.
     pub changes: Vec<Change>,
+}
+
+impl StateStep {
+    /// What a log keeps of it: a change in one piece, a whole in parts.
+    pub fn into_entries(self) -> impl Iterator<Item = StateChange> {
+        Parts {
+            next: Some(first(self.of, self.before, self.after)),
+            changes: self.changes.into_iter(),
+            // Only a whole can be put together from parts.
+            part_bytes: self.before.map_or(PART_BYTES, |_| usize::MAX),
+        }
+    }
 }
 
 /// Policies and entities at one moment.
@@ -57,6 +69,15 @@ impl State {
         }
     }
 
+    /// The same as a log keeps it, in parts.
+    pub fn entries(&self, of: StateOf) -> impl Iterator<Item = StateChange> + Send {
+        Parts {
+            next: Some(first(of, None, self.hash(of))),
+            changes: self.changes(of),
+            part_bytes: PART_BYTES,
+        }
+    }
+
     fn entities(&self) -> impl Iterator<Item = Change> + Send {
         let entities = self.0.entities.all();
         entities.map(|entity| Change::Entity(EntityChange::Upsert(entity.as_ref().clone())))
@@ -82,6 +103,48 @@ impl State {
             Some(Change::Link(link.id.clone(), Some(link)))
         });
         schema.chain(texts).chain(links)
+    }
+}
+
+/// Changes as lines, in parts that end when they have so many bytes.
+struct Parts<I> {
+    /// The part that is filled next; none behind the last.
+    next: Option<StateChange>,
+    changes: I,
+    part_bytes: usize,
+}
+
+impl<I: Iterator<Item = Change>> Iterator for Parts<I> {
+    type Item = StateChange;
+
+    fn next(&mut self) -> Option<StateChange> {
+        let mut part = self.next.take()?;
+        for change in self.changes.by_ref() {
+            part.lines.push_str(&state::write(&change));
+            part.lines.push('\n');
+            if part.lines.len() >= self.part_bytes {
+                let number = part.part + 1;
+                self.next = Some(StateChange {
+                    part: number,
+                    ..first(part.of, part.before, part.after)
+                });
+                return Some(part);
+            }
+        }
+        part.is_last = true;
+        Some(part)
+    }
+}
+
+/// The first part, still empty.
+fn first(of: StateOf, before: Option<Hash>, after: Hash) -> StateChange {
+    StateChange {
+        of,
+        before,
+        after,
+        part: 0,
+        is_last: false,
+        lines: String::new(),
     }
 }
 

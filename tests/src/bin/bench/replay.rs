@@ -19,7 +19,6 @@ use dataos_model::{
     record::{Entry, Receipt},
     seams::{BoxFuture, Record},
     secret::Secret,
-    state::{self, StateChange},
 };
 use dataos_pdp::{Pdp, StateStep};
 use serde_json::Value;
@@ -78,17 +77,10 @@ fn fill(options: &Options, directory: &Path, pdp: &Pdp) -> Result<()> {
     let log = log.map_err(Error::other)?;
     let keeper = Arc::clone(&log);
     let keep = move |step: StateStep| {
-        let lines = step.changes.iter().map(state::write);
-        let change = StateChange {
-            of: step.of,
-            before: step.before,
-            after: step.after,
-            part: 0,
-            is_last: true,
-            lines: lines.collect::<Vec<_>>().join("\n"),
-        };
-        // Queued by this call.
-        drop(keeper.append(change.entry("state")));
+        for change in step.into_entries() {
+            // Queued by this call.
+            drop(keeper.append(change.entry("state")));
+        }
     };
     pdp.on_state_change(keep).map_err(Error::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
