@@ -243,7 +243,8 @@ impl Reader {
         let missing = || Fault::not_found(format!("the log has no bundle {path}"));
         let first = path.index.checked_mul(TILE_WIDTH as u64);
         let first = first.ok_or_else(missing)?;
-        let end = first + u64::from(path.width);
+        let end = first.checked_add(u64::from(path.width));
+        let end = end.ok_or_else(missing)?;
         if end > self.with_view(|view| view.tree.size()) {
             return Err(missing());
         }

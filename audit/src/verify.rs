@@ -131,7 +131,8 @@ pub fn verify_directory(
     let base = stand_on(&packs, &firsts, start)?;
     known.extend(packs.iter().filter_map(|pack| pack.note.clone()));
     let (log, mut contents) = prove_segments(directory, key, &segments, base, known)?;
-    let sealed = packs.iter().flat_map(|pack| &pack.contents);
+    // The earliest last, whose entry is the one to name.
+    let sealed = packs.iter().rev().flat_map(|pack| &pack.contents);
     contents.extend(sealed.map(|(digest, index)| (*digest, *index)));
     contents::check(directory, &contents)?;
     let tiles: usize = packs.iter().map(|pack| pack.roots.len()).sum();
