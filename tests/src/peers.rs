@@ -31,8 +31,22 @@ impl Postgres {
     /// # Errors
     /// PostgreSQL is not installed (the message says how to), or does not start.
     pub fn start() -> Result<Self> {
+        Self::start_in(&std::env::temp_dir(), "off")
+    }
+
+    /// The same for measurements: in a folder below this one, and it syncs what it commits.
+    ///
+    /// # Errors
+    /// See [`Postgres::start`].
+    pub fn start_durable(folder: &Path) -> Result<Self> {
+        Self::start_in(folder, "on")
+    }
+
+    fn start_in(folder: &Path, fsync: &str) -> Result<Self> {
         let bin = installed("postgres", "/usr/lib/postgresql")?;
-        let folder = std::env::temp_dir().join(format!("dataos-postgres-{}", free_port()?));
+        let folder = folder
+            .canonicalize()?
+            .join(format!("dataos-postgres-{}", free_port()?));
         fs::create_dir_all(&folder)?;
         let (data, password_file) = (folder.join("data"), folder.join("password"));
         let password = "s3cret-of-the-test".to_owned();
@@ -66,10 +80,11 @@ impl Postgres {
                 "-p",
                 &port.to_string(),
                 "-c",
-                "fsync=off",
+                &format!("fsync={fsync}"),
+                // No socket file: everybody connects by TCP.
                 "-k",
+                "",
             ])
-            .arg(&folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(folder.join("log"))?)
