@@ -18,7 +18,7 @@ use std::sync::Arc;
 use arrow::{
     array::{
         Array, ArrayRef, AsArray as _, FixedSizeBinaryArray, FixedSizeBinaryBuilder, ListBuilder,
-        MapBuilder, RecordBatch, StringArray, StringBuilder, TimestampMillisecondArray,
+        MapBuilder, RecordBatch, StringBuilder, StringViewArray, TimestampMillisecondArray,
         TimestampMillisecondBuilder, UInt64Array, UInt64Builder,
     },
     buffer::OffsetBuffer,
@@ -170,21 +170,21 @@ impl RowBuilder {
 pub(crate) struct Rows {
     index: UInt64Array,
     time: TimestampMillisecondArray,
-    texts: [StringArray; 6],
-    effect: StringArray,
+    texts: [StringViewArray; 6],
+    effect: StringViewArray,
     hashes: [FixedSizeBinaryArray; 3],
     salt: FixedSizeBinaryArray,
     lists: [Texts; 2],
     completes: UInt64Array,
-    facts: Vec<(String, StringArray)>,
-    rest: (Texts, StringArray),
+    facts: Vec<(String, StringViewArray)>,
+    rest: (Texts, StringViewArray),
 }
 
 /// A list of texts in each row.
 #[derive(Debug)]
 struct Texts {
     offsets: OffsetBuffer<i32>,
-    values: StringArray,
+    values: StringViewArray,
 }
 
 impl Rows {
@@ -196,7 +196,7 @@ impl Rows {
         };
         let other = |name: &str| format!("column `{name}` has another type");
         let text = |name: &str| {
-            let column = column(name)?.as_string_opt::<i32>();
+            let column = column(name)?.as_string_view_opt();
             column.cloned().ok_or_else(|| other(name))
         };
         let hash = |name: &str, width: i32| {
@@ -216,7 +216,7 @@ impl Rows {
         let time = column("time")?.as_primitive_opt::<TimestampMillisecondType>();
         let map = column("facts")?.as_map_opt();
         let map = map.ok_or_else(|| other("facts"))?;
-        let values = map.values().as_string_opt::<i32>();
+        let values = map.values().as_string_view_opt();
         let names = Texts::of(map.offsets(), map.keys());
         let rest = names.zip(values.cloned()).ok_or_else(|| other("facts"))?;
         let mut facts = Vec::new();
@@ -312,7 +312,7 @@ impl Texts {
     fn of(offsets: &OffsetBuffer<i32>, values: &ArrayRef) -> Option<Self> {
         Some(Self {
             offsets: offsets.clone(),
-            values: values.as_string_opt::<i32>()?.clone(),
+            values: values.as_string_view_opt()?.clone(),
         })
     }
 

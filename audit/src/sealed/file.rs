@@ -14,7 +14,7 @@ use std::{
 use arrow::{
     array::{AsArray as _, RecordBatch},
     compute::concat_batches,
-    datatypes::TimestampMillisecondType,
+    datatypes::{DataType, Field, Fields, TimestampMillisecondType},
 };
 use bytes::Bytes;
 use parquet::{
@@ -23,7 +23,7 @@ use parquet::{
         arrow_reader::{
             ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection,
         },
-        parquet_to_arrow_field_levels,
+        parquet_to_arrow_field_levels, parquet_to_arrow_schema,
     },
     errors::ParquetError,
     file::{
@@ -80,7 +80,9 @@ impl SealedFile {
             starts.push(end.ok_or("a row group has another size")?);
         }
         let schema = metadata.file_metadata().schema_descr();
-        let levels = |mask| guarded(|| parquet_to_arrow_field_levels(schema, mask, None));
+        let fields = guarded(|| parquet_to_arrow_schema(schema, None))?;
+        let fields = viewed(fields.fields());
+        let levels = |mask| guarded(|| parquet_to_arrow_field_levels(schema, mask, Some(&fields)));
         Ok(Self {
             first,
             all: levels(ProjectionMask::all())?,
@@ -225,6 +227,22 @@ impl SealedFile {
     pub(crate) fn drop_cached(&self) {
         let _ = fadvise(&*self.file.file, 0, None, Advice::DontNeed);
     }
+}
+
+/// The fields with each text as a view into the page that it stands in, which copies nothing.
+fn viewed(fields: &Fields) -> Fields {
+    fields.iter().map(|field| viewed_field(field)).collect()
+}
+
+fn viewed_field(field: &Field) -> Arc<Field> {
+    let kind = match field.data_type() {
+        DataType::Utf8 => DataType::Utf8View,
+        DataType::List(item) => DataType::List(viewed_field(item)),
+        DataType::Map(entries, is_sorted) => DataType::Map(viewed_field(entries), *is_sorted),
+        DataType::Struct(fields) => DataType::Struct(viewed(fields)),
+        other => other.clone(),
+    };
+    Arc::new(field.clone().with_data_type(kind))
 }
 
 /// Bytes of damaged files may make the decoder panic; here that is an error like any other.
