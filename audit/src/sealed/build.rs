@@ -4,7 +4,10 @@
 //! Memory: one row group of entries (16,384), 32 bytes for each request or trace id, each different
 //! text once, and twelve bytes for each entry and field; about 150 MB for 2^20 usual entries.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::Hasher as _,
+};
 
 use dataos_model::record::TRACE_ID;
 use dataos_proof::{
@@ -12,7 +15,7 @@ use dataos_proof::{
     tree::{Frontier, leaf_hash},
 };
 use roaring::RoaringBitmap;
-use sha2::{Digest as _, Sha256};
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use super::{
     BLOCK_ROWS, PACK_ENTRIES_MAX, TILE_ROWS, TWIG_ROWS,
@@ -298,13 +301,10 @@ impl Texts {
     }
 }
 
-/// The half of SHA-256 that stands for an id.
+/// What stands for an id until the root is known: SipHash-2-4 of 128 bits, its key zero.
 pub(crate) fn short_hash(key: Key, text: &str) -> u128 {
-    let digest: Digest = Sha256::new()
-        .chain_update([key as u8])
-        .chain_update(text)
-        .finalize()
-        .into();
-    let (head, _) = digest.split_first_chunk().unwrap_or((&[0; 16], &[]));
-    u128::from_be_bytes(*head)
+    let mut hasher = SipHasher24::new();
+    hasher.write(&[key as u8]);
+    hasher.write(text.as_bytes());
+    hasher.finish128().as_u128()
 }

@@ -1,6 +1,6 @@
 //! The index file of a pack: what finds its entries and proves them, without the entries.
 //!
-//! Integers are big-endian. `DATAOSIX`, version 2 (4), first entry (8), number of entries (4); then
+//! Integers are big-endian. `DATAOSIX`, version 3 (4), first entry (8), number of entries (4); then
 //! length (8) and CRC-32C (4) of each of the nine sections; then the CRC-32C (4) of all that. Then
 //! the sections, one behind the other:
 //!
@@ -16,7 +16,8 @@
 //! | twigs | root of each 16 entries (32) |
 //!
 //! The hashes that file records depend on the root, which nobody knows while they choose their
-//! texts, so nobody can fill one bucket.
+//! texts, so nobody can fill one bucket. Ids that were made to have one hash before that are one record a
+//! block, as one id that is used again is.
 
 use std::{
     fs::File,
@@ -28,6 +29,7 @@ use std::{
 use dataos_proof::{Digest, tree::Frontier, wire::Cursor};
 use roaring::RoaringBitmap;
 use sha2::{Digest as _, Sha256};
+use siphasher::sip::SipHasher24;
 
 use super::{
     BLOCK_ROWS, PACK_ENTRIES_MAX, TILE_ROWS, TILE_TWIGS, TWIG_ROWS, buckets,
@@ -38,7 +40,7 @@ use crate::codec::id_of;
 
 const MAGIC: &[u8; 8] = b"DATAOSIX";
 /// Within a version the same entries give the same bytes: verification compares them.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const SECTIONS: usize = 9;
 const HEADER_BYTES: usize = 8 + 4 + 8 + 4 + SECTIONS * 12 + 4;
 
@@ -101,7 +103,7 @@ pub(crate) enum IndexError {
     #[error("{0} of it is damaged")]
     Damaged(&'static str),
     /// A later version.
-    #[error("its version {0} is not known; this build reads version 2")]
+    #[error("its version {0} is not known; this build reads version 3")]
     Version(u32),
 }
 
@@ -167,15 +169,10 @@ enum Set {
     Apart(Section),
 }
 
-/// The hash by which an id is filed in the pack with this root.
+/// The hash by which an id is filed in the pack with this root: SipHash-2-4, its key the root's first half.
 pub(crate) fn keyed(root: &Digest, short: &[u8]) -> u64 {
-    let digest: Digest = Sha256::new()
-        .chain_update(root)
-        .chain_update(short)
-        .finalize()
-        .into();
-    let (head, _) = digest.split_first_chunk().unwrap_or((&[0; 8], &[]));
-    u64::from_be_bytes(*head)
+    let (key, _) = root.split_first_chunk().unwrap_or((&[0; 16], &[]));
+    SipHasher24::new_with_key(key).hash(short)
 }
 
 /// The hash by which a text is filed: of its id, where it is the text of an entity, so that both the
