@@ -201,6 +201,7 @@ impl AuditLog {
             prepared,
             rank,
             waiter,
+            is_awaited: true,
         }));
         let Some(running) = self.take_running() else {
             return Ok(());
@@ -244,17 +245,26 @@ impl Drop for AuditLog {
     }
 }
 
+impl AuditLog {
+    fn queue(
+        &self,
+        entry: &Entry,
+        waiter: oneshot::Sender<Result<Committed, Fault>>,
+        is_awaited: bool,
+    ) -> Result<(), Fault> {
+        self.queue.push(Pending {
+            prepared: codec::prepare(entry)?,
+            rank: Rank::of(entry),
+            waiter,
+            is_awaited,
+        })
+    }
+}
+
 impl Record for AuditLog {
     fn append(&self, entry: Entry) -> BoxFuture<Result<Receipt, Fault>> {
         let (waiter, answer) = oneshot::channel::<Result<Committed, Fault>>();
-        let rank = Rank::of(&entry);
-        let queued = codec::prepare(&entry).and_then(|prepared| {
-            self.queue.push(Pending {
-                prepared,
-                rank,
-                waiter,
-            })
-        });
+        let queued = self.queue(&entry, waiter, true);
         Box::pin(async move {
             queued?;
             match answer.await {
@@ -262,6 +272,11 @@ impl Record for AuditLog {
                 Err(_) => Err(refusal(Some("the committer ended"))),
             }
         })
+    }
+
+    fn append_behind(&self, entry: Entry) {
+        // A full disk counts what it refuses; what completes a decision is missed by who looks for it.
+        let _ = self.queue(&entry, oneshot::channel().0, false);
     }
 }
 

@@ -4,6 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use dataos_model::{
@@ -20,6 +21,10 @@ use crate::{
 
 /// Most bytes that may wait: entries near the size limit fill memory before they fill the queue.
 const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Longest time that entries for which nobody waits are held back for one that somebody waits for. They
+/// share its sync: outcomes would otherwise cost as many syncs as decisions, and delay them.
+const BEHIND_MAX: Duration = Duration::from_millis(20);
 
 /// What an entry may still use of a disk that is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +54,8 @@ pub(crate) struct Pending {
     pub(crate) prepared: Prepared,
     pub(crate) rank: Rank,
     pub(crate) waiter: oneshot::Sender<Result<Committed, Fault>>,
+    /// Whether somebody waits.
+    pub(crate) is_awaited: bool,
 }
 
 impl Pending {
@@ -59,6 +66,7 @@ impl Pending {
             prepared: codec::prepare(entry)?,
             rank: Rank::Last,
             waiter,
+            is_awaited: false,
         })
     }
 }
@@ -68,7 +76,7 @@ impl Pending {
 pub(crate) struct Queue {
     entries_max: usize,
     state: Mutex<State>,
-    /// Signalled when the queue turns non-empty or is closed.
+    /// Signalled when there is something for the committer to do: see [`Queue::take`].
     changed: Condvar,
 }
 
@@ -76,6 +84,10 @@ pub(crate) struct Queue {
 struct State {
     pending: VecDeque<Pending>,
     bytes: usize,
+    /// How many of them somebody waits for.
+    awaited: usize,
+    /// Whether the committer sleeps until anything comes.
+    is_idle: bool,
     /// Set by `close` and `stop`, never unset.
     is_closed: bool,
     /// Why the log takes no entries any more.
@@ -131,23 +143,48 @@ impl Queue {
                 .with_reason("audit_queue_full")
                 .with_hint("try again in a second"));
         }
+        let was_due = self.is_due(&state);
         state.bytes = bytes;
+        state.awaited += usize::from(pending.is_awaited);
         state.pending.push_back(pending);
-        let was_empty = state.pending.len() == 1;
+        let wakes = state.is_idle || !was_due && self.is_due(&state);
         drop(state);
-        if was_empty {
+        if wakes {
             self.changed.notify_one();
         }
         Ok(())
     }
 
+    /// Whether what waits is to be written at once: somebody waits for it, or it is half of what may wait.
+    fn is_due(&self, state: &State) -> bool {
+        state.awaited > 0
+            || state.is_closed
+            || state.pending.len() >= self.entries_max.div_ceil(2)
+            || state.bytes >= QUEUE_BYTES_MAX / 2
+    }
+
     /// Takes everything that waits; waits for it if need be. Empty once closed and drained.
     pub(crate) fn take(&self) -> VecDeque<Pending> {
-        let state = self.lock();
-        let idle = |state: &mut State| state.pending.is_empty() && !state.is_closed;
-        let waited = self.changed.wait_while(state, idle);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        let mut deadline = Instant::now() + BEHIND_MAX;
+        while !self.is_due(&state) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            state = if !left.is_zero() {
+                let waited = self.changed.wait_timeout(state, left);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            } else if state.pending.is_empty() {
+                state.is_idle = true;
+                let waited = self.changed.wait(state);
+                let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+                state.is_idle = false;
+                deadline = Instant::now() + BEHIND_MAX;
+                state
+            } else {
+                break;
+            };
+        }
         state.bytes = 0;
+        state.awaited = 0;
         std::mem::take(&mut state.pending)
     }
 
@@ -227,4 +264,62 @@ pub(crate) fn refusal(why: Option<&str>) -> Fault {
     Fault::unavailable(format!("the audit log takes no entries: {why}"))
         .with_reason("audit_stopped")
         .with_hint("repair the cause and start the process again")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, thread};
+
+    use super::*;
+
+    fn pending(id: &str, is_awaited: bool) -> Pending {
+        let entry = Entry::new(EntryKind::Outcome, id);
+        Pending {
+            is_awaited,
+            ..Pending::own(&entry).unwrap()
+        }
+    }
+
+    fn taker(queue: &Arc<Queue>) -> thread::JoinHandle<(usize, Duration)> {
+        let queue = Arc::clone(queue);
+        thread::spawn(move || {
+            let started = Instant::now();
+            (queue.take().len(), started.elapsed())
+        })
+    }
+
+    #[test]
+    fn an_entry_that_nobody_waits_for_goes_with_the_next_one() {
+        let queue = Arc::new(Queue::new(100));
+        queue.push(pending("behind", false)).unwrap();
+        let taken = taker(&queue);
+        queue.push(pending("awaited", true)).unwrap();
+        assert_eq!(taken.join().unwrap().0, 2);
+        assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn an_entry_that_nobody_waits_for_is_taken_soon() {
+        let queue = Arc::new(Queue::new(100));
+        queue.push(pending("behind", false)).unwrap();
+        let (count, waited) = taker(&queue).join().unwrap();
+        assert_eq!(count, 1);
+        assert!(waited >= BEHIND_MAX, "{waited:?}");
+        // The committer may sleep already.
+        let taken = taker(&queue);
+        thread::sleep(2 * BEHIND_MAX);
+        queue.push(pending("later", false)).unwrap();
+        assert_eq!(taken.join().unwrap().0, 1);
+    }
+
+    #[test]
+    fn half_of_what_may_wait_is_taken_at_once() {
+        let queue = Arc::new(Queue::new(8));
+        for number in 0..4 {
+            queue.push(pending(&number.to_string(), false)).unwrap();
+        }
+        assert!(queue.is_due(&queue.lock()));
+        assert_eq!(queue.take().len(), 4);
+        assert!(!queue.is_due(&queue.lock()));
+    }
 }

@@ -98,6 +98,19 @@ impl App {
         config: Config,
         greet: impl FnOnce(&RunningApp),
     ) -> Result<RunningApp, Fault> {
+        Self::start_with(config, |log| log, greet).await
+    }
+
+    /// The same with another log for calls than the one of the data directory, so that a benchmark tells
+    /// what recording costs. No setting does that.
+    ///
+    /// # Errors
+    /// See [`App::start`].
+    pub async fn start_with(
+        config: Config,
+        calls: impl FnOnce(Arc<dyn Record>) -> Arc<dyn Record>,
+        greet: impl FnOnce(&RunningApp),
+    ) -> Result<RunningApp, Fault> {
         // Another part of the process may have chosen already; all choose the same.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let listener = bind(config.listen).await?;
@@ -112,7 +125,8 @@ impl App {
         directory.note_metadata(&config.metadata)?;
         let certificates = open_certificates(&config, directory.path(), &rooms, address).await?;
         let tls = Arc::new(certificates.server_config(&config.client_certificates)?);
-        let gateway = Arc::new(rooms.gateway(&config, &certificates).await?);
+        let record = calls(Arc::clone(&rooms.log) as _);
+        let gateway = Arc::new(rooms.gateway(&config, &certificates, record).await?);
         attach::system(rooms.catalog.as_ref()).await?;
         let history = History::start(&rooms.pdp, Arc::clone(&rooms.log) as _)?;
         rooms.record_start(address).await?;
@@ -222,7 +236,7 @@ impl Rooms {
         let log = AuditLog::open(audit, audit_key, Arc::clone(&clock))?;
         let alarm = Arc::clone(&log);
         // The entry is queued at once; nobody waits for it.
-        pdp.on_divergence(move |divergence| drop(alarm.append(record::diverged(&divergence))));
+        pdp.on_divergence(move |divergence| alarm.append_behind(record::diverged(&divergence)));
         let shared_secrets = Arc::clone(&secrets) as Arc<dyn Secrets>;
         let catalog = Catalog::open(
             CatalogConfig {
@@ -283,6 +297,7 @@ impl Rooms {
         &self,
         config: &Config,
         certificates: &Certificates,
+        record: Arc<dyn Record>,
     ) -> Result<Gateway, Fault> {
         let accounts = Arc::clone(&self.accounts);
         let tokens = Tokens::open(&config.issuers, Arc::clone(&accounts), self.clock.now())?;
@@ -298,7 +313,7 @@ impl Rooms {
             decide: Arc::clone(&self.pdp) as _,
             explore: Arc::clone(&self.pdp) as _,
             policies: Arc::clone(&self.pdp) as _,
-            record: Arc::clone(&self.log) as _,
+            record,
             records: Arc::clone(&self.log) as _,
             assets: Arc::clone(&self.catalog) as _,
             resources: Arc::clone(&self.orchestrator) as _,

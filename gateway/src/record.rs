@@ -192,7 +192,7 @@ impl Refusals {
     pub(crate) fn append_or_count(&self, entry: Entry) {
         if self.is_within_rate() {
             // The entry is queued by this call; nobody waits for it to be durable.
-            drop(self.record.append(entry));
+            self.record.append_behind(entry);
         } else {
             self.uncounted.fetch_add(1, Ordering::Relaxed);
         }
@@ -204,7 +204,7 @@ impl Refusals {
         if count > 0 {
             let entry = Entry::new(EntryKind::Gap, uuid::Uuid::now_v7().to_string())
                 .with_fact("refused_pre_auth", count);
-            drop(self.record.append(entry));
+            self.record.append_behind(entry);
         }
     }
 

@@ -426,7 +426,7 @@ impl Gateway {
                 recording::response(level, route.bodies, &answer.body),
             );
             // Queued by this call; the answer rests on the decision's record alone.
-            drop(self.seams.record.append(entry));
+            self.seams.record.append_behind(entry);
         }
         Passed {
             receipt: Some(receipt),

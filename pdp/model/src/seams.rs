@@ -149,6 +149,12 @@ pub trait Record: Send + Sync + Debug {
     /// Queues the entry before it returns; the future resolves when the entry is durable.
     /// The entry is written even if the future is dropped.
     fn append(&self, entry: Entry) -> BoxFuture<Result<Receipt, Fault>>;
+
+    /// Queues an entry for which nobody waits, not even for whether there is room. It is written in order like
+    /// any other: with the next one that somebody waits for, or a moment later.
+    fn append_behind(&self, entry: Entry) {
+        drop(self.append(entry));
+    }
 }
 
 /// Reads the audit log.

@@ -83,7 +83,7 @@ impl<'a> Open<'a> {
             }
         };
         // Queued before the call returns, and written even if nobody waits for it.
-        drop(self.record.append(entry));
+        self.record.append_behind(entry);
         performed
     }
 }
@@ -91,10 +91,8 @@ impl<'a> Open<'a> {
 impl Drop for Open<'_> {
     fn drop(&mut self) {
         if !self.is_ended {
-            drop(
-                self.record
-                    .append(self.outcome().with_fact("status", "cancelled")),
-            );
+            self.record
+                .append_behind(self.outcome().with_fact("status", "cancelled"));
         }
     }
 }
