@@ -24,6 +24,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// Text of a configuration file.
     pub config: Option<String>,
+    /// Another program than `dataos` with the same command line, and what comes before `serve`.
+    pub program: Option<(PathBuf, String)>,
 }
 
 /// A server process with its directory; killed and removed when dropped.
@@ -61,7 +63,14 @@ impl Server {
             .tempfile()?
             .keep()
             .map_err(Error::other)?;
-        let mut command = Command::new(binary("dataos"));
+        let mut command = match &options.program {
+            Some((program, first)) => {
+                let mut command = Command::new(program);
+                command.arg(first);
+                command
+            }
+            None => Command::new(binary("dataos")),
+        };
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&data_dir)

@@ -4,6 +4,8 @@
 //! durable before the answer. One request to nginx is: TLS 1.3, proxy to a local plain HTTP server
 //! that answers a body of the same size. CPU is user + system time of the server's processes.
 
+pub(crate) mod unrecorded;
+
 use std::{
     fs,
     io::{Error, Result},
@@ -45,35 +47,51 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
         ("nginx", "nginx-light"),
         ("openssl", "openssl"),
     ])?;
-    let server = Server::start(&ServerOptions::default())?;
-    let admin = Ctl::login(&server, "admin", &server.first_password()?)?;
-    let key = format!("Authorization: Bearer {}", admin.key()?);
+    let (server, key) = start(ServerOptions::default())?;
+    let (unrecorded, unrecorded_key) = start(ServerOptions {
+        program: Some((std::env::current_exe()?, "unrecorded".to_owned())),
+        ..ServerOptions::default()
+    })?;
     let nginx = Nginx::start()?;
-    let load = Load {
+    let load = |key| Load {
         connections: options.connections,
         seconds: options.seconds,
-        headers: &[&key],
+        headers: key,
         script: None,
     };
-    let ours_url = format!("{}/api/v1/session", server.url);
+    let (keys, unrecorded_keys) = ([key.as_str()], [unrecorded_key.as_str()]);
+    let url = |server: &Server| format!("{}/api/v1/session", server.url);
     let nginx_url = format!("https://127.0.0.1:{}/", nginx.port);
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    // ABBA order: drift of the machine falls on both alike.
+    let mut samples = [const { Vec::new() }; 3];
+    // Forth and back: drift of the machine falls on all alike.
     for round in 0..options.rounds {
-        let measure_ours = || load.measure(&ours_url, &[server.pid()]);
-        let measure_nginx = || load.measure(&nginx_url, &nginx.workers()?);
-        if round % 2 == 0 {
-            ours.push(measure_ours()?);
-            theirs.push(measure_nginx()?);
-        } else {
-            theirs.push(measure_nginx()?);
-            ours.push(measure_ours()?);
+        let mut order = [0, 1, 2];
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for contender in order {
+            let sample = match contender {
+                0 => load(&keys).measure(&url(&server), &[server.pid()]),
+                1 => load(&unrecorded_keys).measure(&url(&unrecorded), &[unrecorded.pid()]),
+                _ => load(&keys).measure(&nginx_url, &nginx.workers()?),
+            };
+            if let Some(samples) = samples.get_mut(contender) {
+                samples.push(sample?);
+            }
         }
     }
-    Ok(figures(&ours, &theirs, resident_mib(server.pid())?))
+    Ok(figures(&samples, resident_mib(server.pid())?))
 }
 
-fn figures(ours: &[Sample], theirs: &[Sample], resident_mib: f64) -> Vec<Figure> {
+/// A server, and the header with a key of its administrator.
+fn start(options: ServerOptions) -> Result<(Server, String)> {
+    let server = Server::start(&options)?;
+    let admin = Ctl::login(&server, "admin", &server.first_password()?)?;
+    let key = format!("Authorization: Bearer {}", admin.key()?);
+    Ok((server, key))
+}
+
+fn figures([ours, unrecorded, theirs]: &[Vec<Sample>; 3], resident_mib: f64) -> Vec<Figure> {
     let median = |samples: &[Sample], pick: fn(&Sample) -> f64| {
         quantile(&mut samples.iter().map(pick).collect::<Vec<_>>(), 0.5)
     };
@@ -88,6 +106,22 @@ fn figures(ours: &[Sample], theirs: &[Sample], resident_mib: f64) -> Vec<Figure>
             cpu(theirs),
             "us",
         ),
+        Figure::new(
+            "dataos, calls unrecorded: requests",
+            rate(unrecorded),
+            "1/s",
+        ),
+        Figure::new(
+            "dataos, calls unrecorded: CPU per request",
+            cpu(unrecorded),
+            "us",
+        ),
+        Figure::ratio(
+            "requests to unrecorded",
+            rate(ours) / rate(unrecorded),
+            "dataos, calls unrecorded",
+        )
+        .with_goal(Goal::AtLeast(0.85)),
         Figure::ratio("CPU per request to nginx", cpu(ours) / cpu(theirs), "nginx")
             .with_goal(Goal::AtMost(1.5)),
         Figure::ratio("requests to nginx", rate(ours) / rate(theirs), "nginx"),

@@ -35,6 +35,9 @@ enum Room {
     Query(query::Options),
     /// Past decisions made again from a log.
     Replay(replay::Options),
+    /// What the gateway's benchmark starts beside `dataos`.
+    #[command(hide = true, subcommand)]
+    Unrecorded(gateway::unrecorded::Command),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Room::Query(options) => {
             query::run(&options).and_then(|figures| report::write("query", &figures))
         }
+        Room::Unrecorded(command) => gateway::unrecorded::run(command),
         Room::Replay(options) => {
             replay::run(&options).and_then(|figures| report::write("replay", &figures))
         }
