@@ -115,7 +115,7 @@ pub(crate) fn resource(number: u64) -> String {
 /// An event.
 pub(crate) fn event(number: u64) -> Entry {
     let call = number / 2;
-    let is_denied = |call| draw(call, Draw::Denied) % 20 == 0;
+    let is_denied = |call| draw(call, Draw::Denied).is_multiple_of(20);
     match number % 2 {
         1 if is_denied(call) => decision(number, call | NEXT_CALL, true),
         1 => outcome(number, call),
