@@ -1,37 +1,43 @@
 //! Connections: TCP, TLS 1.3, HTTP/1.1 or 2, each step with its own deadline and all with a cap.
 
-use std::{
-    convert::Infallible,
-    io,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+mod guard;
+mod peers;
+mod wire;
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::Request;
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::graceful::GracefulShutdown,
 };
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
-    authenticate::certificate::PeerCertificate, config::Limits, limits::Peer, serve::Gateway,
+    authenticate::certificate::PeerCertificate,
+    config::Limits,
+    limits::{
+        Peer,
+        wire::{HEAD_BYTES_MAX, HEADERS_MAX},
+    },
+    serve::Gateway,
 };
+use guard::{Guarded, Tell};
+use peers::{Peers, Place};
+use wire::Wire;
 
-/// Most header lines of one request.
-const HEADERS_MAX: usize = 64;
-/// Most bytes of a request head that are held.
-const HEAD_BYTES_MAX: usize = 32 << 10;
+/// The name of HTTP/2 in the TLS handshake; whoever does not agree on it speaks HTTP/1.
+const HTTP2: &[u8] = b"h2";
 /// Most calls at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 128;
 /// Most streams that a peer may reset before they are accepted (rapid reset).
@@ -68,6 +74,7 @@ impl Acceptor {
     /// Runs until `stop` turns true, then drains.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
         let permits = Arc::new(Semaphore::new(self.limits.connections_max));
+        let peers = Arc::new(Peers::default());
         let graceful = GracefulShutdown::new();
         let acceptor = TlsAcceptor::from(Arc::clone(&self.tls));
         loop {
@@ -87,6 +94,12 @@ impl Acceptor {
                 self.gateway.figures.note_connection_refused();
                 continue;
             };
+            let most = self.limits.connections_per_peer_max;
+            let Some(place) = peers.enter(address.ip(), most) else {
+                self.gateway.figures.note_connection_refused();
+                self.gateway.note_refused("connections_per_peer", address);
+                continue;
+            };
             let open = self.limits.connections_max - permits.available_permits();
             self.gateway.figures.set_connections_open(open);
             let connection = Connection {
@@ -95,6 +108,7 @@ impl Acceptor {
                 limits: self.limits.clone(),
                 watcher: graceful.watcher(),
                 _permit: permit,
+                _place: place,
             };
             // Bounded by the permits.
             tokio::spawn(connection.run(stream, address));
@@ -114,6 +128,7 @@ struct Connection {
     watcher: hyper_util::server::graceful::Watcher,
     /// Given back when the connection ends.
     _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Connection {
@@ -125,7 +140,7 @@ impl Connection {
                 self.gateway.figures.note_handshake_failed();
                 tracing::debug!(%address, %error, "handshake failed");
                 if is_certificate_refused(&error) {
-                    self.gateway.note_certificate_refused(address);
+                    self.gateway.note_refused("certificate_refused", address);
                 }
                 return;
             }
@@ -142,35 +157,41 @@ impl Connection {
             server_name: session.server_name().map(str::to_owned),
             certificate: leaf.map(|leaf| Arc::new(PeerCertificate::read(leaf))),
         };
-        let gateway = Arc::clone(&self.gateway);
-        let has_spoken = Arc::new(AtomicBool::new(false));
-        let spoken = Arc::clone(&has_spoken);
-        let service = service_fn(move |request: Request<Incoming>| {
-            spoken.store(true, Ordering::Relaxed);
-            let (gateway, peer) = (Arc::clone(&gateway), peer.clone());
-            async move { Ok::<_, Infallible>(gateway.answer(request, peer).await) }
-        });
-        let builder = builder(&self.limits);
-        let connection = builder
-            .serve_connection(TokioIo::new(stream), service)
-            .into_owned();
-        tokio::select! {
-            ended = self.watcher.watch(connection) => if let Err(error) = ended {
-                tracing::debug!(%address, %error, "connection ended early");
-            },
-            () = silence(self.limits.head_timeout, &has_spoken) => {
-                tracing::debug!(%address, "no request after the handshake");
-            }
-        }
+        let is_http2 = session.alpn_protocol() == Some(HTTP2);
+        self.serve(stream, is_http2, peer).await;
     }
-}
 
-/// Ends if no request came in time. The HTTP layer's own deadline starts with the first byte, so a
-/// peer that is silent after the handshake would keep its place for ever.
-async fn silence(wait: Duration, has_spoken: &AtomicBool) {
-    tokio::time::sleep(wait).await;
-    if has_spoken.load(Ordering::Relaxed) {
-        std::future::pending::<()>().await;
+    /// Serves calls until either side ends the connection.
+    async fn serve(self, stream: TlsStream<TcpStream>, is_http2: bool, peer: Peer) {
+        let address = peer.address;
+        let wire = Arc::new(Wire::new());
+        let gateway = Arc::clone(&self.gateway);
+        let tell: Tell = Box::new(move |reason| gateway.note_refused(reason, address));
+        let limits = self.limits.clone();
+        let stream = Guarded::new(stream, is_http2, Arc::clone(&wire), limits, tell);
+        let stream = TokioIo::new(stream);
+        let gateway = Arc::clone(&self.gateway);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (gateway, peer) = (Arc::clone(&gateway), peer.clone());
+            let (call, refusal) = wire.begin();
+            async move {
+                let response = match refusal {
+                    Some(refusal) => gateway.answer_malformed(&refusal, &peer),
+                    None => gateway.answer(request, peer).await,
+                };
+                Ok::<_, Infallible>(response.map(|body| call.answered(body)))
+            }
+        });
+        let ended = if is_http2 {
+            let connection = http2().serve_connection(stream, service);
+            self.watcher.watch(connection).await
+        } else {
+            let connection = http1().serve_connection(stream, service);
+            self.watcher.watch(connection).await
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%address, %error, "connection ended early");
+        }
     }
 }
 
@@ -189,19 +210,24 @@ fn prepared(stream: TcpStream) -> TcpStream {
     stream
 }
 
-fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+/// Times are kept, and heads bounded, by the [`Guarded`] stream.
+fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
+        .header_read_timeout(None)
         .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX);
+        // The library holds no more than the longest head and one read of the guard's.
+        .max_buf_size(2 * HEAD_BYTES_MAX);
     builder
-        .http2()
+}
+
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(HEAD_BYTES_MAX as u32)
+        // Twice what a head may hold, so that one above it gets an answer and a record.
+        .max_header_list_size(2 * HEAD_BYTES_MAX as u32)
         .max_pending_accept_reset_streams(RESETS_MAX)
         .keep_alive_interval(PING_EVERY);
     builder
@@ -211,3 +237,6 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
 pub(crate) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
+
+#[cfg(test)]
+mod tests;

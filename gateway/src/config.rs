@@ -99,12 +99,18 @@ pub enum LogFormat {
 pub struct Limits {
     /// Connections at once; a further one is closed at once.
     pub connections_max: usize,
+    /// Connections at once of one IPv4 address or IPv6 network of 64 bits.
+    pub connections_per_peer_max: usize,
     /// Largest request body.
     pub body_bytes_max: usize,
     /// Time to finish the TLS handshake.
     pub handshake_timeout: Duration,
     /// Time to send a request head.
     pub head_timeout: Duration,
+    /// Time that a connection may be open without a call.
+    pub idle_timeout: Duration,
+    /// Time for which a peer may take nothing of its answer.
+    pub send_timeout: Duration,
     /// Time to send a request body.
     pub body_timeout: Duration,
     /// Time that a handler may take.

@@ -1,24 +1,28 @@
 //! The strict front: what is not exactly well formed is refused before anything is decided.
 //!
-//! Enters: the head that hyper parsed. Leaves: a [`Head`] with canonical path, query and the few
-//! headers that anything behind reads, or a [`Refusal`]. Forms that hyper itself repairs or refuses
-//! (bare line feeds, folded lines, `Content-Length` beside `Transfer-Encoding`) never reach here.
+//! Enters: bytes, of which `wire` refuses those that the HTTP library would repair or read past (bare
+//! line feeds, folded lines, `Content-Length` beside `Transfer-Encoding`); then the head that it
+//! parsed. Leaves: a [`Head`] with canonical path, query and the few headers that anything behind
+//! reads, or a [`Refusal`].
 
 mod path;
 mod query;
+pub(crate) mod wire;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{error::Error, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use dataos_model::hash::Hash;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request::Parts,
+    uri::Scheme,
 };
 use http_body_util::BodyExt;
 use hyper::body::Body;
 
 pub(crate) use path::CanonicalPath;
 pub(crate) use query::Query;
+use wire::{HEAD_BYTES_MAX, HEADERS_MAX};
 
 use crate::authenticate::certificate::PeerCertificate;
 
@@ -49,6 +53,14 @@ pub(crate) struct Refusal {
     pub(crate) reason: &'static str,
     pub(crate) detail: String,
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, reason: &'static str, detail: impl Into<String>) -> Self {
@@ -152,15 +164,34 @@ const SINGLE: &[&str] = &[
     "if-none-match",
     CSRF_HEADER,
 ];
-/// Headers that `Connection` must not nominate, so that no hop can remove them.
+/// Headers that say where a message ends, who sends it and what it means: no hop may drop them, and
+/// they come too late in trailers.
 const END_TO_END: &[&str] = &[
+    "accept",
     "authorization",
-    "cookie",
-    "host",
+    "content-encoding",
     "content-length",
     "content-type",
+    "cookie",
+    "dpop",
+    "expect",
+    "forwarded",
+    "host",
+    "if-match",
+    "if-none-match",
+    "proxy-authorization",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
     CSRF_HEADER,
 ];
+/// Beginnings of names by which proxies, and we, tell of a request.
+const TOLD_BY_PROXIES: &[&str] = &["x-forwarded-", "x-original-", "x-rewrite-", "x-dataos-"];
+
+/// Whether a header of this lower-case name may neither be dropped by a hop nor come in trailers.
+fn is_end_to_end(name: &str) -> bool {
+    END_TO_END.contains(&name) || TOLD_BY_PROXIES.iter().any(|told| name.starts_with(told))
+}
 
 /// Headers by which clients name their requests: AuthZEN's, and the original product's.
 const REQUEST_NAMES: [HeaderName; 2] = [
@@ -222,47 +253,47 @@ pub(crate) fn check(parts: &Parts, peer: &Peer) -> Result<Head, Refusal> {
     check_version(parts.version)?;
     let verb = verb(parts)?;
     check_headers(&parts.headers)?;
+    check_scheme(parts)?;
     let host = host(parts, peer)?;
     let target_bytes = parts
         .uri
         .path_and_query()
         .map_or(0, |target| target.as_str().len());
     if target_bytes > TARGET_BYTES_MAX {
-        return Err(Refusal::new(
-            StatusCode::URI_TOO_LONG,
-            "target_too_long",
-            format!("the request target is above {TARGET_BYTES_MAX} bytes"),
-        ));
+        return Err(too_long());
     }
     let path = CanonicalPath::parse(parts.uri.path())
         .map_err(|problem| Refusal::bad("path_not_canonical", problem.to_string()))?;
     let query = Query::parse(parts.uri.query().unwrap_or(""))
         .map_err(|problem| Refusal::bad("query_not_canonical", problem))?;
-    let text = |name: HeaderName| {
-        parts
-            .headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned)
-    };
+    let text = |name: HeaderName| text(&parts.headers, &name);
     Ok(Head {
         verb,
         host,
         path,
         query,
-        authorization: text(header::AUTHORIZATION),
+        authorization: text(header::AUTHORIZATION)?,
         session_cookie: session_cookie(&parts.headers)?,
         has_csrf_header: parts
             .headers
             .get(CSRF_HEADER)
             .is_some_and(|value| value == "1"),
-        content_type: text(header::CONTENT_TYPE),
+        content_type: text(header::CONTENT_TYPE)?,
         accept: list(&parts.headers, header::ACCEPT),
         accept_encoding: list(&parts.headers, header::ACCEPT_ENCODING),
-        if_match: text(header::IF_MATCH),
-        if_none_match: text(header::IF_NONE_MATCH),
+        if_match: text(header::IF_MATCH)?,
+        if_none_match: text(header::IF_NONE_MATCH)?,
         trace_id: trace_id(&parts.headers),
     })
+}
+
+/// The value of a header. One that is not ASCII is refused: dropped, it would leave the call to
+/// another credential or condition than the one that was sent.
+fn text(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Refusal> {
+    let value = headers.get(name).map(HeaderValue::to_str).transpose();
+    let value = value
+        .map_err(|_| Refusal::bad("header_not_ascii", format!("header {name} is not ASCII")))?;
+    Ok(value.map(str::to_owned))
 }
 
 /// All values of a list header as one list; a value that is not ASCII counts as not sent.
@@ -286,6 +317,16 @@ fn check_version(version: Version) -> Result<(), Refusal> {
     }
 }
 
+/// All that arrives here came over TLS; a target that says otherwise is meant for another server.
+fn check_scheme(parts: &Parts) -> Result<(), Refusal> {
+    match parts.uri.scheme() {
+        Some(scheme) if *scheme != Scheme::HTTPS => {
+            Err(misdirected("the scheme of the request target is not https"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn verb(parts: &Parts) -> Result<Verb, Refusal> {
     let is_asterisk = parts.uri.path() == "*";
     match parts.method {
@@ -303,7 +344,25 @@ fn verb(parts: &Parts) -> Result<Verb, Refusal> {
     ))
 }
 
+/// Bounds of the head, for HTTP/2; those of HTTP/1 are kept as its bytes come.
+fn check_size(headers: &HeaderMap) -> Result<(), Refusal> {
+    let too_large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    if headers.len() > HEADERS_MAX {
+        let detail = format!("more than {HEADERS_MAX} header lines");
+        return Err(Refusal::new(too_large, "headers_too_many", detail));
+    }
+    let sizes = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len());
+    if sizes.sum::<usize>() > HEAD_BYTES_MAX {
+        let detail = format!("the request head is above {HEAD_BYTES_MAX} bytes");
+        return Err(Refusal::new(too_large, "head_too_large", detail));
+    }
+    Ok(())
+}
+
 fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
+    check_size(headers)?;
     for name in SINGLE {
         if headers.get_all(*name).iter().count() > 1 {
             return Err(Refusal::bad(
@@ -353,11 +412,9 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     }
     for value in headers.get_all(header::CONNECTION) {
         let named = value.to_str().unwrap_or("").split(',').map(str::trim);
-        if named.map(str::to_ascii_lowercase).any(|n| {
-            END_TO_END.contains(&n.as_str())
-                || n.starts_with("x-forwarded-")
-                || n.starts_with("x-dataos-")
-        }) {
+        // `Upgrade` is nominated by those who send it, and refused as itself.
+        let mut named = named.map(str::to_ascii_lowercase);
+        if named.any(|name| name != "upgrade" && is_end_to_end(&name)) {
             return Err(Refusal::bad(
                 "connection_nominates",
                 "Connection names a header that no hop may drop",
@@ -428,6 +485,14 @@ fn name_of(host: &str) -> Option<&str> {
     is_port.then_some(name)
 }
 
+fn too_long() -> Refusal {
+    Refusal::new(
+        StatusCode::URI_TOO_LONG,
+        "target_too_long",
+        format!("the request target is above {TARGET_BYTES_MAX} bytes"),
+    )
+}
+
 fn misdirected(detail: &str) -> Refusal {
     Refusal::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", detail)
 }
@@ -459,6 +524,7 @@ pub(crate) async fn read_body<B>(
 ) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
+    B::Error: Error + 'static,
 {
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(too_large(bytes_max));
@@ -503,15 +569,16 @@ where
 async fn collect<B>(mut body: B, bytes_max: usize) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
+    B::Error: Error + 'static,
 {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refusal::bad("body", "the request body is malformed"))?;
-        let Ok(data) = frame.into_data() else {
-            return Err(Refusal::bad(
-                "trailers",
-                "request trailers are not accepted",
-            ));
+        let data = match frame.map_err(|error| malformed(&error))?.into_data() {
+            Ok(data) => data,
+            Err(frame) => {
+                check_trailers(frame.trailers_ref())?;
+                continue;
+            }
         };
         if whole.len() + data.len() > bytes_max {
             return Err(too_large(bytes_max));
@@ -519,6 +586,34 @@ where
         whole.extend_from_slice(&data);
     }
     Ok(whole.freeze())
+}
+
+/// What is wrong with a body: the guard of the connection knows better than the HTTP library.
+fn malformed(error: &(dyn Error + 'static)) -> Refusal {
+    let mut source = Some(error);
+    while let Some(error) = source {
+        let refusal = match error.downcast_ref::<std::io::Error>() {
+            Some(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),
+            None => error.downcast_ref::<Refusal>(),
+        };
+        if let Some(refusal) = refusal {
+            return Refusal::clone(refusal);
+        }
+        source = error.source();
+    }
+    Refusal::bad("body", "the request body is malformed")
+}
+
+/// Trailers mean nothing here; those that would mean something elsewhere are refused.
+fn check_trailers(trailers: Option<&HeaderMap>) -> Result<(), Refusal> {
+    let mut names = trailers.into_iter().flat_map(HeaderMap::keys);
+    match names.find(|name| is_end_to_end(name.as_str())) {
+        Some(name) => {
+            let detail = format!("{name} stands in the trailers");
+            Err(Refusal::bad("trailer", detail))
+        }
+        None => Ok(()),
+    }
 }
 
 fn too_large(bytes_max: usize) -> Refusal {

@@ -56,6 +56,8 @@ pub(crate) struct Figures {
     latency_sum_us: AtomicU64,
     /// By route and status class; bounded by the table.
     by_route: Mutex<HashMap<(&'static str, u16), u64>>,
+    /// By reason code; bounded by the codes that there are.
+    refused: Mutex<HashMap<&'static str, u64>>,
     denied: Mutex<HashMap<String, u64>>,
     minute: Mutex<Minute>,
 }
@@ -74,6 +76,7 @@ impl Figures {
             buckets: std::array::from_fn(|_| AtomicU64::new(0)),
             latency_sum_us: AtomicU64::new(0),
             by_route: Mutex::new(HashMap::new()),
+            refused: Mutex::new(HashMap::new()),
             denied: Mutex::new(HashMap::new()),
             minute: Mutex::new(Minute::default()),
         }
@@ -122,6 +125,11 @@ impl Figures {
     /// Counts an answer that was withheld because the log did not take its record.
     pub(crate) fn note_unrecorded(&self) {
         self.unrecorded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts what was refused before authentication, or by it.
+    pub(crate) fn note_refused(&self, reason: &'static str) {
+        *lock(&self.refused).entry(reason).or_default() += 1;
     }
 
     /// Counts a connection that was closed at once because there are too many.
@@ -234,6 +242,14 @@ impl Figures {
                 "dataos_answers_total{{route=\"{route}\",status=\"{status}\"}} {count}"
             );
         }
+        let _ = writeln!(text, "# TYPE dataos_refused_total counter");
+        let refused = lock(&self.refused);
+        let mut rows: Vec<_> = refused.iter().collect();
+        rows.sort_unstable();
+        for (reason, count) in rows {
+            let _ = writeln!(text, "dataos_refused_total{{reason=\"{reason}\"}} {count}");
+        }
+        drop(refused);
         let name = "dataos_call_latency_seconds";
         let _ = writeln!(text, "# TYPE {name} histogram");
         let mut sum = 0;

@@ -181,6 +181,7 @@ impl Gateway {
     ) -> Response<AnswerBody>
     where
         B: Body<Data = Bytes> + Unpin + Send,
+        B::Error: std::error::Error + 'static,
     {
         let started = Instant::now();
         let (parts, mut body) = request.into_parts();
@@ -230,6 +231,7 @@ impl Gateway {
     async fn pass<B>(self: &Arc<Self>, head: Head, body: B, peer: &Peer, request_id: &str) -> Passed
     where
         B: Body<Data = Bytes> + Unpin + Send,
+        B::Error: std::error::Error + 'static,
     {
         let found = route::find(head.verb, head.path.segments());
         let principal = match &found {
@@ -314,12 +316,8 @@ impl Gateway {
             match decide::target(subject, path, workspace, &call.parameters, resources).await {
                 Ok(target) => target,
                 Err(fault) => {
-                    self.refusals.note(
-                        &call.request_id,
-                        "resource_malformed",
-                        Some(&call.head),
-                        &call.peer,
-                    );
+                    let reason = "resource_malformed";
+                    self.record_refusal(&call.request_id, reason, Some(&call.head), &call.peer);
                     let answer = respond::problem(&fault, &call.request_id, None);
                     return Passed::new(answer, route.pattern);
                 }
@@ -489,4 +487,4 @@ fn or_problem(answered: Result<Answer, Fault>, call: &Call) -> Answer {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

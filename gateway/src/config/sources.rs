@@ -85,6 +85,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting("limits.connections", "4096", "connections at once"),
     setting(
+        "limits.connections_per_peer",
+        "1024",
+        "connections at once of one IPv4 address or IPv6 /64",
+    ),
+    setting(
         "limits.body",
         "1 MiB",
         "largest request body; at most 16 MiB",
@@ -95,6 +100,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         "time to finish the TLS handshake",
     ),
     setting("limits.head_timeout", "10s", "time to send a request head"),
+    setting(
+        "limits.idle_timeout",
+        "75s",
+        "time that a connection may be open without a call",
+    ),
+    setting(
+        "limits.send_timeout",
+        "30s",
+        "time for which a client may take nothing of its answer",
+    ),
     setting("limits.body_timeout", "30s", "time to send a request body"),
     setting(
         "limits.answer_timeout",

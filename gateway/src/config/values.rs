@@ -73,25 +73,29 @@ pub(super) fn limits(values: &Values) -> Result<Limits, Fault> {
                 "a size from 1 B to 16 MiB, such as 1 MiB",
             )
         })?;
-    let connections_max: usize =
-        parsed(values, "limits.connections", "a number from 1 to 1000000")?;
-    if !(1..=1_000_000).contains(&connections_max) {
-        return Err(wrong(
-            values,
-            "limits.connections",
-            "a number from 1 to 1000000",
-        ));
-    }
     Ok(Limits {
-        connections_max,
+        connections_max: count(values, "limits.connections")?,
+        connections_per_peer_max: count(values, "limits.connections_per_peer")?,
         body_bytes_max: usize::try_from(body_bytes_max)
             .map_err(|_| wrong(values, "limits.body", "a size from 1 B to 16 MiB"))?,
         handshake_timeout: duration(values, "limits.handshake_timeout", 1, 300)?,
         head_timeout: duration(values, "limits.head_timeout", 1, 300)?,
+        idle_timeout: duration(values, "limits.idle_timeout", 1, 3600)?,
+        send_timeout: duration(values, "limits.send_timeout", 1, 3600)?,
         body_timeout: duration(values, "limits.body_timeout", 1, 3600)?,
         answer_timeout: duration(values, "limits.answer_timeout", 1, 86_400)?,
         drain_timeout: duration(values, "limits.drain_timeout", 0, 3600)?,
     })
+}
+
+fn count(values: &Values, key: &'static str) -> Result<usize, Fault> {
+    let expected = "a number from 1 to 1000000";
+    let number: usize = parsed(values, key, expected)?;
+    if (1..=1_000_000).contains(&number) {
+        Ok(number)
+    } else {
+        Err(wrong(values, key, expected))
+    }
 }
 
 pub(super) fn log_format(values: &Values) -> Result<LogFormat, Fault> {

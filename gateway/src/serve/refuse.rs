@@ -1,20 +1,21 @@
 //! Answers to what does not pass: refused, not recorded, not routed, denied.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Instant};
 
 use dataos_model::{
     decision::{Decision, Reason},
     fault::{Fault, FaultKind},
     principal::{Authentication, Principal},
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 
 use super::{Call, Gateway, Passed};
 use crate::{
     authenticate::AuthenticationFault,
     decide,
     limits::{Head, Peer, Refusal},
-    respond,
+    observe::CallFigures,
+    respond::{self, AnswerBody},
     route::{Hold, Route},
     rpc,
 };
@@ -40,7 +41,7 @@ impl Gateway {
         peer: &Peer,
         request_id: &str,
     ) -> Passed {
-        self.refusals.note(request_id, refusal.reason, head, peer);
+        self.record_refusal(request_id, refusal.reason, head, peer);
         let answer = respond::refusal(refusal, request_id);
         Passed {
             closes: true,
@@ -55,8 +56,7 @@ impl Gateway {
         peer: &Peer,
         request_id: &str,
     ) -> Passed {
-        self.refusals
-            .note(request_id, fault.code(), Some(head), peer);
+        self.record_refusal(request_id, fault.code(), Some(head), peer);
         let answer = match fault {
             AuthenticationFault::Invalid(_) => respond::invalid_token(request_id),
             AuthenticationFault::Unavailable(_) => {
@@ -84,20 +84,52 @@ impl Gateway {
         }
     }
 
-    /// A handshake failed by the client's certificate: recorded, though there was no request.
-    pub(crate) fn note_certificate_refused(&self, address: SocketAddr) {
+    /// The answer to a request whose head nobody can read, so that it is no call.
+    pub(crate) fn answer_malformed(&self, refusal: &Refusal, peer: &Peer) -> Response<AnswerBody> {
+        let started = Instant::now();
+        let request_id = uuid::Uuid::now_v7().to_string();
+        let passed = self.refuse(refusal, None, peer, &request_id);
+        self.figures.note(&CallFigures {
+            route: passed.route,
+            method: "",
+            status: passed.answer.status,
+            is_denied: false,
+            principal: None,
+            request_id: &request_id,
+            bytes: passed.answer.body.len_bytes(),
+            took: started.elapsed(),
+        });
+        let mut response = respond::response(passed.answer, &request_id, None);
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+        response
+    }
+
+    /// A refusal that is no call: of a connection, or of something on it.
+    pub(crate) fn note_refused(&self, reason: &'static str, address: SocketAddr) {
         let peer = Peer {
             address,
             server_name: None,
             certificate: None,
         };
         let request_id = uuid::Uuid::now_v7().to_string();
-        self.refusals
-            .note(&request_id, "certificate_refused", None, &peer);
+        self.record_refusal(&request_id, reason, None, &peer);
+    }
+
+    /// Records and counts what is refused before authentication, or by it.
+    pub(super) fn record_refusal(
+        &self,
+        request_id: &str,
+        reason: &'static str,
+        head: Option<&Head>,
+        peer: &Peer,
+    ) {
+        self.figures.note_refused(reason);
+        self.refusals.note(request_id, reason, head, peer);
     }
 
     pub(super) fn no_route(&self, head: &Head, peer: &Peer, request_id: &str) -> Passed {
-        self.refusals.note(request_id, "no_route", Some(head), peer);
+        self.record_refusal(request_id, "no_route", Some(head), peer);
         let fault =
             Fault::not_found("there is nothing at this path").with_hint("see /api/v1/openapi.json");
         Passed::new(respond::problem(&fault, request_id, None), "none")

@@ -1,7 +1,7 @@
 //! What may leave when, with fakes behind every seam.
 
 mod asking;
-mod fakes;
+pub(crate) mod fakes;
 
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 

@@ -54,8 +54,8 @@ pub(super) enum RecordMode {
 }
 
 #[derive(Debug)]
-pub(super) struct FakeRecord {
-    pub(super) entries: Mutex<Vec<Entry>>,
+pub(crate) struct FakeRecord {
+    pub(crate) entries: Mutex<Vec<Entry>>,
     mode: watch::Sender<RecordMode>,
 }
 
@@ -126,7 +126,7 @@ impl Records for FakeRecord {
 
 /// Allows everything to anyone who is logged in, but what it is told to deny.
 #[derive(Debug, Default)]
-pub(super) struct FakeDecide {
+pub(crate) struct FakeDecide {
     denied: Mutex<(Vec<String>, String)>,
     obligations: Mutex<(Vec<String>, Vec<AnnotationCall>)>,
 }
@@ -204,7 +204,7 @@ impl Decide for FakeDecide {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct FakePolicies {
+pub(crate) struct FakePolicies {
     pub(super) listed: Notify,
 }
 
@@ -250,7 +250,7 @@ impl Policies for FakePolicies {
 
 /// Answers each query with one row, and can be held inside one.
 #[derive(Debug)]
-pub(super) struct FakeQuery {
+pub(crate) struct FakeQuery {
     pub(super) runs: AtomicUsize,
     pub(super) started: Notify,
     held: watch::Sender<bool>,
@@ -455,16 +455,16 @@ impl Clock for FixedClock {
 }
 
 /// A gateway with its fakes, and the API key of the user `admin`.
-pub(super) struct Scene {
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) record: Arc<FakeRecord>,
-    pub(super) decide: Arc<FakeDecide>,
+pub(crate) struct Scene {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) record: Arc<FakeRecord>,
+    pub(crate) decide: Arc<FakeDecide>,
     pub(super) policies: Arc<FakePolicies>,
     pub(super) query: Arc<FakeQuery>,
     /// The entities that the PDP knows.
     pub(super) sink: Arc<FakeSink>,
     /// Value of `Authorization`.
-    pub(super) bearer: String,
+    pub(crate) bearer: String,
     _folder: tempfile::TempDir,
 }
 
@@ -491,17 +491,24 @@ fn applied_entities(folder: &std::path::Path) -> Arc<AppliedEntities> {
     Arc::new(AppliedEntities::open(folder.join("entities"), pdp).unwrap())
 }
 
-fn config() -> GatewayConfig {
+pub(crate) fn limits() -> Limits {
+    Limits {
+        connections_max: 64,
+        connections_per_peer_max: 64,
+        body_bytes_max: 1 << 20,
+        handshake_timeout: Duration::from_secs(5),
+        head_timeout: Duration::from_secs(5),
+        idle_timeout: Duration::from_secs(5),
+        send_timeout: Duration::from_secs(5),
+        body_timeout: Duration::from_secs(5),
+        answer_timeout: Duration::from_secs(60),
+        drain_timeout: Duration::from_secs(1),
+    }
+}
+
+fn config(limits: Limits) -> GatewayConfig {
     GatewayConfig {
-        limits: Limits {
-            connections_max: 10,
-            body_bytes_max: 1 << 20,
-            handshake_timeout: Duration::from_secs(5),
-            head_timeout: Duration::from_secs(5),
-            body_timeout: Duration::from_secs(5),
-            answer_timeout: Duration::from_secs(60),
-            drain_timeout: Duration::from_secs(1),
-        },
+        limits,
         session_lifetime: Duration::from_secs(3600),
         client_issuer: None,
         authzen: AuthzenConfig {
@@ -512,7 +519,11 @@ fn config() -> GatewayConfig {
     }
 }
 
-pub(super) async fn scene() -> Scene {
+pub(crate) async fn scene() -> Scene {
+    scene_with(limits()).await
+}
+
+pub(crate) async fn scene_with(limits: Limits) -> Scene {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(
         &dataos_store::Metadata::Embedded,
@@ -565,7 +576,7 @@ pub(super) async fn scene() -> Scene {
     let tokens = Tokens::open(&[], Arc::clone(&accounts), clock.now()).unwrap();
     let authenticator =
         Authenticator::new(Arc::clone(&accounts), tokens, "dataos".to_owned(), clock);
-    let gateway = Gateway::new(seams, accounts, applied, authenticator, config());
+    let gateway = Gateway::new(seams, accounts, applied, authenticator, config(limits));
     Scene {
         gateway: Arc::new(gateway),
         record,
