@@ -33,6 +33,7 @@ use crate::{
     serve::Gateway,
 };
 use guard::{Guarded, Tell};
+pub(crate) use peers::peer_of;
 use peers::{Peers, Place};
 use wire::Wire;
 

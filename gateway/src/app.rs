@@ -327,6 +327,7 @@ impl Rooms {
             authenticator,
             GatewayConfig {
                 limits: config.limits.clone(),
+                rates: config.rates.clone(),
                 session_lifetime: config.session_lifetime,
                 client_issuer: certificates.client_issuer(trust_domain),
                 authzen: config.authzen.clone(),

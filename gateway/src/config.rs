@@ -19,13 +19,14 @@ use std::{
 use dataos_model::fault::Fault;
 use dataos_store::Metadata;
 
+pub use crate::rate::{Quota, RateConfig};
 pub use authzen::AuthzenConfig;
 pub use issuer::{ClaimNames, IssuerConfig, KeySource};
 
 use sources::{METADATA_URL, SETTINGS, Values, default_data_dir};
 use values::{
     certificate_files, client_certificates, distinct_issuers, duration, host_names, limits,
-    log_format, metadata, parsed, text,
+    log_format, metadata, parsed, rates, text,
 };
 
 /// Where the value of a setting came from.
@@ -140,6 +141,8 @@ pub struct Config {
     pub client_certificates: ClientCertificates,
     /// Bounds.
     pub limits: Limits,
+    /// How often who may call.
+    pub rates: RateConfig,
     /// Life of a session.
     pub session_lifetime: Duration,
     /// Filter of log lines.
@@ -234,6 +237,7 @@ impl Config {
             certificate: certificate_files(&values)?,
             client_certificates: client_certificates(&values)?,
             limits: limits(&values)?,
+            rates: rates(&values)?,
             session_lifetime: duration(&values, "session.lifetime", 60, 7 * 86_400)?,
             log_level: text(&values, "log.level"),
             log_format: log_format(&values)?,

@@ -16,6 +16,7 @@ mod store;
 
 mod accept;
 mod limits;
+mod rate;
 
 mod accounts;
 mod applied;

@@ -173,7 +173,9 @@ fn code(status: StatusCode) -> u16 {
         StatusCode::NOT_FOUND
         | StatusCode::METHOD_NOT_ALLOWED
         | StatusCode::UNPROCESSABLE_ENTITY => UNIMPLEMENTED,
-        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::URI_TOO_LONG => RESOURCE_EXHAUSTED,
+        StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::URI_TOO_LONG
+        | StatusCode::TOO_MANY_REQUESTS => RESOURCE_EXHAUSTED,
         StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => DEADLINE_EXCEEDED,
         StatusCode::SERVICE_UNAVAILABLE => UNAVAILABLE,
         status if status.is_client_error() => INVALID_ARGUMENT,

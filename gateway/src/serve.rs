@@ -35,11 +35,12 @@ use crate::{
     authenticate::{AuthenticationFault, Authenticator},
     authzen_keys::AuthzenKeys,
     certificates::ClientIssuer,
-    config::{AuthzenConfig, Limits},
+    config::{AuthzenConfig, Limits, RateConfig},
     decide,
     handlers::session,
     limits::{self, Head, Peer, Refusal},
     observe::{CallFigures, Figures},
+    rate::Rates,
     record::{self, Refusals},
     recording::{self, Level},
     respond::{self, Answer, AnswerBody},
@@ -90,6 +91,7 @@ pub(crate) struct Gateway {
     pub(crate) figures: Figures,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) limits: Limits,
+    pub(crate) rates: Rates,
     pub(crate) session_lifetime: Duration,
     pub(crate) authzen: AuthzenConfig,
     pub(crate) authzen_keys: AuthzenKeys,
@@ -139,6 +141,7 @@ impl Passed {
 #[derive(Debug)]
 pub(crate) struct GatewayConfig {
     pub(crate) limits: Limits,
+    pub(crate) rates: RateConfig,
     pub(crate) session_lifetime: Duration,
     pub(crate) authzen: AuthzenConfig,
     pub(crate) authzen_keys: AuthzenKeys,
@@ -166,6 +169,7 @@ impl Gateway {
             candidates: Arc::new(Semaphore::new(CANDIDATES_MAX)),
             authenticator,
             limits: config.limits,
+            rates: Rates::new(config.rates),
             session_lifetime: config.session_lifetime,
             authzen: config.authzen,
             authzen_keys: config.authzen_keys,
@@ -234,6 +238,11 @@ impl Gateway {
         B::Error: std::error::Error + 'static,
     {
         let found = route::find(head.verb, head.path.segments());
+        // What is open costs little, and tells whether we live.
+        let is_open = matches!(&found, Found::Route(route, _) if route.hold == Hold::Open);
+        if !is_open && let Err(left) = self.rates.take_address(peer.address.ip()) {
+            return self.refuse_rate(left, &head, peer, request_id);
+        }
         let principal = match &found {
             Found::Route(route, _) if matches!(route.hold, Hold::Open | Hold::LogIn) => {
                 Arc::new(Principal::anonymous())
@@ -296,8 +305,16 @@ impl Gateway {
     /// Decides, records and answers a governed call.
     async fn governed(self: &Arc<Self>, route: &'static Route, call: Arc<Call>) -> Passed {
         let principal = Arc::clone(&call.principal);
+        let workspace = call.head.query.get("workspace");
+        let left = match self.rates.take_call(&principal, workspace, route.pattern) {
+            Ok(left) => left,
+            Err(left) => return self.refuse_rate(left, &call.head, &call.peer, &call.request_id),
+        };
         let mut passed = self.decided(route, call).await;
         passed.principal = Some(principal);
+        if let Some(left) = left {
+            passed.answer = left.on(passed.answer);
+        }
         passed
     }
 

@@ -122,6 +122,18 @@ pub(super) const SETTINGS: &[Setting] = &[
         "time that open calls get at shutdown",
     ),
     setting(
+        "rate.address",
+        "",
+        "requests of one address, such as 600/1m; no limit if empty, as below",
+    ),
+    setting("rate.principal", "", "calls of one principal"),
+    setting(
+        "rate.workspace",
+        "",
+        "calls in one workspace, all principals together",
+    ),
+    setting("rate.route", "", "calls of one principal on one route"),
+    setting(
         "session.lifetime",
         "12h",
         "life of a console session; at most 7d",

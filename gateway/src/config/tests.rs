@@ -209,3 +209,32 @@ fn the_url_of_the_metadata_is_shown_without_its_password() {
         assert!(!error.contains("topsecret"), "{error}");
     }
 }
+
+#[test]
+fn rates_are_calls_in_a_time() {
+    let config = load("[rate]\naddress = \"600/1m\"\nroute = \"5 / 10s\"\n", &[]).unwrap();
+    let address = config.rates.address.unwrap();
+    let minute = std::time::Duration::from_secs(60);
+    assert_eq!((address.count(), address.window()), (600, minute));
+    assert_eq!(config.rates.route.unwrap().count(), 5);
+    assert_eq!(
+        (config.rates.principal, config.rates.workspace),
+        (None, None)
+    );
+    for bad in [
+        "600",
+        "0/1m",
+        "x/1m",
+        "1/0s",
+        "1/8d",
+        "-1/1m",
+        "1/1",
+        "9999999999/1d",
+    ] {
+        let problem = load(&format!("[rate]\nprincipal = \"{bad}\"\n"), &[]).unwrap_err();
+        assert!(
+            problem.contains("rate.principal") && problem.contains(bad),
+            "{problem}"
+        );
+    }
+}

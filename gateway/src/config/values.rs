@@ -6,7 +6,8 @@ use dataos_model::fault::{Fault, Location};
 use dataos_store::{Metadata, PostgresUrl};
 
 use super::{
-    CertificateFiles, ClientCertificates, IssuerConfig, Limits, LogFormat, Origin,
+    CertificateFiles, ClientCertificates, IssuerConfig, Limits, LogFormat, Origin, Quota,
+    RateConfig,
     sources::{METADATA_URL, Values},
     units,
 };
@@ -86,6 +87,29 @@ pub(super) fn limits(values: &Values) -> Result<Limits, Fault> {
         answer_timeout: duration(values, "limits.answer_timeout", 1, 86_400)?,
         drain_timeout: duration(values, "limits.drain_timeout", 0, 3600)?,
     })
+}
+
+pub(super) fn rates(values: &Values) -> Result<RateConfig, Fault> {
+    Ok(RateConfig {
+        address: quota(values, "rate.address")?,
+        principal: quota(values, "rate.principal")?,
+        workspace: quota(values, "rate.workspace")?,
+        route: quota(values, "rate.route")?,
+    })
+}
+
+fn quota(values: &Values, key: &'static str) -> Result<Option<Quota>, Fault> {
+    let text = text(values, key);
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let parts = text.split_once('/');
+    let quota = parts.and_then(|(count, window)| {
+        let window = units::duration(window)?;
+        Quota::new(count.trim().parse().ok()?, window)
+    });
+    let expected = "a number of calls in a time of at most a day, such as 600/1m";
+    quota.map(Some).ok_or_else(|| wrong(values, key, expected))
 }
 
 fn count(values: &Values, key: &'static str) -> Result<usize, Fault> {

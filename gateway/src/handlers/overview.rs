@@ -119,7 +119,7 @@ fn health(gateway: &Gateway) -> Vec<Value> {
 }
 
 pub(crate) async fn metrics(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<Answer, Fault> {
-    let mut text = gateway.figures.prometheus();
+    let mut text = gateway.figures.prometheus() + &gateway.rates.prometheus();
     let log = gateway.seams.records.status();
     let info = gateway.seams.policies.info();
     for (name, value) in [

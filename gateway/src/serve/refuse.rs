@@ -15,6 +15,7 @@ use crate::{
     decide,
     limits::{Head, Peer, Refusal},
     observe::CallFigures,
+    rate::Left,
     respond::{self, AnswerBody},
     route::{Hold, Route},
     rpc,
@@ -46,6 +47,22 @@ impl Gateway {
         Passed {
             closes: true,
             ..Passed::new(answer, "refused")
+        }
+    }
+
+    /// Too many calls: nothing is wrong with the connection, so it stays.
+    pub(super) fn refuse_rate(
+        &self,
+        left: Left,
+        head: &Head,
+        peer: &Peer,
+        request_id: &str,
+    ) -> Passed {
+        let passed = self.refuse(&left.refusal(), Some(head), peer, request_id);
+        Passed {
+            answer: left.on_refusal(passed.answer),
+            closes: false,
+            ..passed
         }
     }
 

@@ -13,7 +13,12 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 
 use super::Gateway;
-use crate::{limits::Peer, respond::AnswerBody};
+use crate::{
+    config::{Quota, RateConfig},
+    limits::Peer,
+    rate::Rates,
+    respond::AnswerBody,
+};
 use fakes::{RecordMode, Scene, scene};
 
 fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Request<Full<Bytes>> {
@@ -442,4 +447,64 @@ async fn lists_show_and_count_only_what_may_be_seen() {
     scene.decide.deny_on(&["view_asset"], "salaries");
     let found = json_of(scene.get("/api/v1/catalog/datasets?limit=10").await).await;
     assert_eq!(names(&found), ["people", "salaries"]);
+}
+
+#[tokio::test]
+async fn whoever_calls_too_often_waits_and_is_recorded() {
+    let mut scene = scene().await;
+    let quota = |count| Quota::new(count, Duration::from_secs(3600));
+    Arc::get_mut(&mut scene.gateway).unwrap().rates = Rates::new(RateConfig {
+        address: quota(4),
+        principal: quota(2),
+        ..RateConfig::default()
+    });
+    let header = |response: &Response<AnswerBody>, name| {
+        let value = response.headers().get(name);
+        value.map(|value| value.to_str().unwrap().to_owned())
+    };
+    for left in [1, 0] {
+        let response = scene.get("/api/v1/session").await;
+        assert_eq!(response.status(), 200);
+        let told = header(&response, "ratelimit").unwrap();
+        assert!(
+            told.starts_with(&format!("\"principal\";r={left};t=")),
+            "{told}"
+        );
+    }
+    let before = scene.record.entries.lock().unwrap().len();
+    let response = scene.get("/api/v1/session").await;
+    assert_eq!(response.status(), 429);
+    assert!(header(&response, "connection").is_none());
+    let wait: u64 = header(&response, "retry-after").unwrap().parse().unwrap();
+    assert!((1..=1800).contains(&wait), "{wait}");
+    let told = header(&response, "ratelimit-policy").unwrap();
+    assert_eq!(told, "\"principal\";q=2;w=3600");
+    let problem = json_of(response).await;
+    assert_eq!(problem["type"], "urn:dataos:problem:rate_limited");
+    assert_eq!(problem["reason"], "rate_principal");
+    // No decision was made; the refusal is in the log.
+    let reasons = |from: usize| -> Vec<String> {
+        let entries = scene.record.entries.lock().unwrap();
+        entries[from..]
+            .iter()
+            .map(|entry| entry.reason.clone())
+            .collect()
+    };
+    assert_eq!(reasons(before), ["rate_principal"]);
+    // The address is counted before anyone looks at a credential, good or bad.
+    let bad = [("authorization", "Bearer nobody")];
+    let bad = || request("GET", "/api/v1/session", &bad, "");
+    assert_eq!(send(&scene.gateway, bad()).await.status(), 401);
+    let response = send(&scene.gateway, bad()).await;
+    assert_eq!(response.status(), 429);
+    assert_eq!(json_of(response).await["reason"], "rate_address");
+    // Whether we live can be asked for ever.
+    for _ in 0..10 {
+        assert_eq!(scene.get("/healthz").await.status(), 200);
+    }
+    let text = scene.gateway.figures.prometheus();
+    assert!(
+        text.contains("dataos_refused_total{reason=\"rate_principal\"} 1"),
+        "{text}"
+    );
 }

@@ -40,7 +40,7 @@ use crate::{
     applied::{Applied, AppliedEntities, AppliedLinks, AppliedPolicies},
     authenticate::{Authenticator, api_key::Pepper, token::Tokens},
     authzen_keys::AuthzenKeys,
-    config::{AuthzenConfig, Limits},
+    config::{AuthzenConfig, Limits, RateConfig},
     serve::{Gateway, GatewayConfig, Seams, by_decision::ByDecision},
     store::Store,
 };
@@ -509,6 +509,7 @@ pub(crate) fn limits() -> Limits {
 fn config(limits: Limits) -> GatewayConfig {
     GatewayConfig {
         limits,
+        rates: RateConfig::default(),
         session_lifetime: Duration::from_secs(3600),
         client_issuer: None,
         authzen: AuthzenConfig {
