@@ -19,7 +19,7 @@ use std::{
 use dataos_model::fault::Fault;
 use dataos_store::Metadata;
 
-pub use crate::rate::{Quota, RateConfig};
+pub use crate::rate::{Quota, RateConfig, RedisConfig};
 pub use authzen::AuthzenConfig;
 pub use issuer::{ClaimNames, IssuerConfig, KeySource};
 

@@ -5,27 +5,28 @@
 
 mod gcra;
 mod kept;
+mod shared;
 
 use std::{
     net::IpAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use dataos_model::principal::Principal;
+use dataos_model::{principal::Principal, secret::Secret};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use crate::{accept::peer_of, limits::Refusal, respond::Answer};
 pub use gcra::Quota;
 use gcra::Verdict;
 use kept::Kept;
+use shared::Shared;
 
 /// Names of the draft `draft-ietf-httpapi-ratelimit-headers`.
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// The quotas in force; none where nothing is said.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RateConfig {
     /// Of one address, before authentication.
     pub address: Option<Quota>,
@@ -35,6 +36,17 @@ pub struct RateConfig {
     pub workspace: Option<Quota>,
     /// Of one principal on one route.
     pub route: Option<Quota>,
+    /// Where replicas count together; each for itself if there is none.
+    pub redis: Option<RedisConfig>,
+}
+
+/// How Redis is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RedisConfig {
+    /// `HOST:PORT`.
+    pub address: String,
+    /// Its password, if it has one.
+    pub password: Option<Secret>,
 }
 
 /// What a quota is about.
@@ -122,15 +134,17 @@ fn seconds(time: Duration) -> u64 {
 pub(crate) struct Rates {
     config: RateConfig,
     started: Instant,
-    kept: Arc<Kept>,
+    kept: Kept,
+    shared: Option<Shared>,
 }
 
 impl Rates {
     pub(crate) fn new(config: RateConfig) -> Self {
         Self {
-            config,
             started: Instant::now(),
-            kept: Arc::new(Kept::default()),
+            kept: Kept::default(),
+            shared: config.redis.clone().map(Shared::start),
+            config,
         }
     }
 
@@ -138,11 +152,12 @@ impl Rates {
     ///
     /// # Errors
     /// Its quota is used up.
-    pub(crate) fn take_address(&self, address: IpAddr) -> Result<Option<Left>, Left> {
+    pub(crate) async fn take_address(&self, address: IpAddr) -> Result<Option<Left>, Left> {
         let Some(quota) = self.config.address else {
             return Ok(None);
         };
         self.take(Scope::Address, quota, &peer_of(address).to_string())
+            .await
             .map(Some)
     }
 
@@ -151,7 +166,7 @@ impl Rates {
     /// # Errors
     /// The first quota that is used up; those in front of it are charged all the same, so that
     /// trying again at once gains nothing.
-    pub(crate) fn take_call(
+    pub(crate) async fn take_call(
         &self,
         principal: &Principal,
         workspace: Option<&str>,
@@ -162,6 +177,7 @@ impl Rates {
             principal: of_principal,
             workspace: of_workspace,
             route: of_route,
+            redis: _,
         } = self.config;
         if of_principal.or(of_workspace).or(of_route).is_none() {
             return Ok(None);
@@ -179,7 +195,7 @@ impl Rates {
         ];
         for (scope, quota, key) in asked {
             let Some(quota) = quota else { continue };
-            let left = self.take(scope, quota, &key)?;
+            let left = self.take(scope, quota, &key).await?;
             if least.is_none_or(|least| left.remaining < least.remaining) {
                 least = Some(left);
             }
@@ -187,22 +203,38 @@ impl Rates {
         Ok(least)
     }
 
-    /// The calls that were counted together, because more callers came than are kept apart, in
-    /// Prometheus text.
+    /// In Prometheus text: the calls that were counted together, because more callers came than are
+    /// kept apart; and whether Redis is away.
     pub(crate) fn prometheus(&self) -> String {
         let name = "dataos_rate_calls_counted_together_total";
-        format!("# TYPE {name} counter\n{name} {}\n", self.kept.shared())
+        let together = format!("# TYPE {name} counter\n{name} {}\n", self.kept.shared());
+        let Some(shared) = &self.shared else {
+            return together;
+        };
+        let is_away = u8::from(shared.is_away());
+        let name = "dataos_degraded";
+        format!("{together}# TYPE {name} gauge\n{name}{{dependency=\"redis\"}} {is_away}\n")
     }
 
-    fn take(&self, scope: Scope, quota: Quota, key: &str) -> Result<Left, Left> {
+    /// Counts in this process alone.
+    fn take_here(&self, scope: Scope, quota: Quota, key: &str) -> Verdict {
         let now_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.kept.take(scope, quota, key, now_us)
+    }
+
+    async fn take(&self, scope: Scope, quota: Quota, key: &str) -> Result<Left, Left> {
+        let shared = match &self.shared {
+            Some(shared) => shared.take(scope, quota, key).await,
+            None => None,
+        };
+        let verdict = shared.unwrap_or_else(|| self.take_here(scope, quota, key));
         let left = |remaining, wait_us| Left {
             scope,
             quota,
             remaining,
             wait: Duration::from_micros(wait_us),
         };
-        match self.kept.take(scope, quota, key, now_us) {
+        match verdict {
             Verdict::Passed {
                 remaining, full_us, ..
             } => Ok(left(remaining, full_us)),

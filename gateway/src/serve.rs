@@ -240,7 +240,7 @@ impl Gateway {
         let found = route::find(head.verb, head.path.segments());
         // What is open costs little, and tells whether we live.
         let is_open = matches!(&found, Found::Route(route, _) if route.hold == Hold::Open);
-        if !is_open && let Err(left) = self.rates.take_address(peer.address.ip()) {
+        if !is_open && let Err(left) = self.rates.take_address(peer.address.ip()).await {
             return self.refuse_rate(left, &head, peer, request_id);
         }
         let principal = match &found {
@@ -306,7 +306,11 @@ impl Gateway {
     async fn governed(self: &Arc<Self>, route: &'static Route, call: Arc<Call>) -> Passed {
         let principal = Arc::clone(&call.principal);
         let workspace = call.head.query.get("workspace");
-        let left = match self.rates.take_call(&principal, workspace, route.pattern) {
+        let left = match self
+            .rates
+            .take_call(&principal, workspace, route.pattern)
+            .await
+        {
             Ok(left) => left,
             Err(left) => return self.refuse_rate(left, &call.head, &call.peer, &call.request_id),
         };

@@ -134,6 +134,16 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting("rate.route", "", "calls of one principal on one route"),
     setting(
+        "rate.redis",
+        "",
+        "HOST:PORT of the Redis in which replicas count together; each for itself if empty",
+    ),
+    setting(
+        "rate.redis_password_file",
+        "",
+        "file that holds the password of that Redis",
+    ),
+    setting(
         "session.lifetime",
         "12h",
         "life of a console session; at most 7d",

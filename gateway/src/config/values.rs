@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeSet, fs::File, io::Read, time::Duration};
 
-use dataos_model::fault::{Fault, Location};
+use dataos_model::{
+    fault::{Fault, Location},
+    secret::Secret,
+};
 use dataos_store::{Metadata, PostgresUrl};
 
 use super::{
     CertificateFiles, ClientCertificates, IssuerConfig, Limits, LogFormat, Origin, Quota,
-    RateConfig,
+    RateConfig, RedisConfig,
     sources::{METADATA_URL, Values},
     units,
 };
@@ -95,7 +98,31 @@ pub(super) fn rates(values: &Values) -> Result<RateConfig, Fault> {
         principal: quota(values, "rate.principal")?,
         workspace: quota(values, "rate.workspace")?,
         route: quota(values, "rate.route")?,
+        redis: redis(values)?,
     })
+}
+
+fn redis(values: &Values) -> Result<Option<RedisConfig>, Fault> {
+    const PASSWORD: &str = "rate.redis_password_file";
+    let (address, file) = (text(values, "rate.redis"), text(values, PASSWORD));
+    if address.is_empty() {
+        return Ok(None);
+    }
+    let port = address
+        .rsplit_once(':')
+        .map(|(_, port)| port.parse::<u16>());
+    if !matches!(port, Some(Ok(_))) {
+        let expected = "a host and port, such as 127.0.0.1:6379";
+        return Err(wrong(values, "rate.redis", expected));
+    }
+    let password = match file.is_empty() {
+        true => None,
+        false => Some(secret_of_file(PASSWORD, &file)?),
+    };
+    Ok(Some(RedisConfig {
+        address,
+        password: password.map(|text| Secret::new(text.trim_end().as_bytes())),
+    }))
 }
 
 fn quota(values: &Values, key: &'static str) -> Result<Option<Quota>, Fault> {
@@ -228,7 +255,7 @@ fn secret_of_file(key: &str, path: &str) -> Result<String, Fault> {
         File::open(path).and_then(|file| file.take(SECRET_BYTES_MAX).read_to_string(&mut content));
     read.map(|_| content).map_err(|error| {
         Fault::invalid(format!("setting `{key}`: {path}: {error}"))
-            .with_hint("name a file that holds the URL and nothing else")
+            .with_hint("name a file that holds this and nothing else")
     })
 }
 

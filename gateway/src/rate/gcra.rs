@@ -22,11 +22,9 @@ pub struct Quota {
 pub(super) enum Verdict {
     /// It passes.
     Passed {
-        /// To be kept for the next call: when all calls would be there again.
-        full_at_us: u64,
         /// Calls left now.
         remaining: u64,
-        /// Time until all calls are there again.
+        /// Time until all calls are there again; to be kept for the next call.
         full_us: u64,
     },
     /// It does not; nothing is to be kept.
@@ -56,21 +54,36 @@ impl Quota {
         Duration::from_micros(self.window_us())
     }
 
+    pub(super) fn interval_us(self) -> u64 {
+        self.interval_us
+    }
+
     fn window_us(self) -> u64 {
         self.interval_us.saturating_mul(self.count)
     }
 
     /// Decides a call at `now_us` of a caller whose calls are all there again at `full_at_us`.
     pub(super) fn take(self, full_at_us: u64, now_us: u64) -> Verdict {
-        let full_at_us = full_at_us.max(now_us).saturating_add(self.interval_us);
-        let full_us = full_at_us - now_us;
+        let full_us = full_at_us
+            .saturating_sub(now_us)
+            .saturating_add(self.interval_us);
         match full_us.checked_sub(self.window_us()) {
-            None | Some(0) => Verdict::Passed {
-                full_at_us,
-                remaining: (self.window_us() - full_us) / self.interval_us,
-                full_us,
-            },
-            Some(wait_us) => Verdict::Refused { wait_us },
+            None | Some(0) => self.verdict(true, full_us),
+            Some(wait_us) => self.verdict(false, wait_us),
+        }
+    }
+
+    /// What has been decided: passed, with the time until all calls are there again, or refused,
+    /// with the time to wait.
+    pub(super) fn verdict(self, is_passed: bool, us: u64) -> Verdict {
+        if is_passed {
+            let remaining = self.window_us().saturating_sub(us) / self.interval_us;
+            Verdict::Passed {
+                remaining,
+                full_us: us,
+            }
+        } else {
+            Verdict::Refused { wait_us: us }
         }
     }
 }
@@ -98,16 +111,11 @@ mod tests {
         let quota = Quota::new(3, Duration::from_secs(3)).unwrap();
         let mut full_at = 0;
         for left in [2, 1, 0] {
-            let Verdict::Passed {
-                full_at_us,
-                remaining,
-                ..
-            } = quota.take(full_at, 10)
-            else {
+            let Verdict::Passed { remaining, full_us } = quota.take(full_at, 10) else {
                 panic!("refused with {left} left");
             };
             assert_eq!(remaining, left);
-            full_at = full_at_us;
+            full_at = 10 + full_us;
         }
         let wait_us = 1_000_000;
         assert_eq!(quota.take(full_at, 10), Verdict::Refused { wait_us });
@@ -138,11 +146,11 @@ mod tests {
             for gap in gaps {
                 now += gap;
                 match quota.take(full_at, now) {
-                    Verdict::Passed { full_at_us, remaining, full_us } => {
+                    Verdict::Passed { remaining, full_us } => {
                         prop_assert!(remaining < count);
-                        prop_assert!(full_us <= window_us && full_at_us == now + full_us);
-                        prop_assert!(full_at_us > full_at);
-                        full_at = full_at_us;
+                        prop_assert!(full_us <= window_us);
+                        prop_assert!(now + full_us > full_at);
+                        full_at = now + full_us;
                         passed.push(now);
                     }
                     Verdict::Refused { wait_us } => {
@@ -159,7 +167,7 @@ mod tests {
             let mut full_at = 0;
             for step in 0..200 {
                 match quota.take(full_at, step * quota.interval_us) {
-                    Verdict::Passed { full_at_us, .. } => full_at = full_at_us,
+                    Verdict::Passed { full_us, .. } => full_at = step * quota.interval_us + full_us,
                     refused @ Verdict::Refused { .. } => prop_assert_eq!(format!("{refused:?}"), ""),
                 }
             }

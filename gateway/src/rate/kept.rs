@@ -44,8 +44,10 @@ impl Kept {
         }
         let full_at_us = callers.full_at_us.get(&key).copied().unwrap_or(0);
         let verdict = quota.take(full_at_us, now_us);
-        if let Verdict::Passed { full_at_us, .. } = verdict {
-            callers.full_at_us.insert(key, full_at_us);
+        if let Verdict::Passed { full_us, .. } = verdict {
+            callers
+                .full_at_us
+                .insert(key, now_us.saturating_add(full_us));
         }
         verdict
     }
