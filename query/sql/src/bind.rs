@@ -26,10 +26,13 @@ use crate::{
 mod column;
 mod expr;
 mod from;
+mod group;
 mod items;
 mod keys;
 mod query;
+mod recursive;
 mod scope;
+mod star;
 mod write;
 
 use scope::{CteEntry, Output, Scope};
@@ -231,6 +234,8 @@ struct Binder<'a> {
     expanded: usize,
     /// Sources recorded so far.
     sources: usize,
+    /// Queries of WITH RECURSIVE so far, for their marks.
+    recursions: usize,
     /// Where the query at hand starts.
     place: Position,
 }
@@ -255,6 +260,7 @@ impl<'a> Binder<'a> {
             aliases: HashSet::new(),
             expanded: 0,
             sources: 0,
+            recursions: 0,
             place: Position::default(),
         })
     }

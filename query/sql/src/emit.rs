@@ -6,8 +6,8 @@
 
 use crate::{
     ir::{
-        Alias, Body, Join, JoinCondition, JoinKind, Key, OrderItem, Query, Relation, Select,
-        SelectItem, SetOperator,
+        Alias, Body, Distinct, GroupBy, GroupItem, GroupSets, Join, JoinCondition, JoinKind, Key,
+        OrderItem, Query, Relation, Select, SelectItem, SetOperator,
     },
     names::Occurrence,
 };
@@ -75,6 +75,7 @@ impl Printer<'_> {
 
     fn query(&mut self, query: &Query) {
         let Query {
+            is_recursive,
             ctes,
             body,
             order_by,
@@ -83,7 +84,11 @@ impl Printer<'_> {
             position: _,
         } = query;
         if !ctes.is_empty() {
-            self.word("WITH ");
+            self.word(if *is_recursive {
+                "WITH RECURSIVE "
+            } else {
+                "WITH "
+            });
             self.list(ctes, ", ", |this, cte| {
                 this.name(&cte.name.value);
                 this.word(" AS ");
@@ -150,18 +155,24 @@ impl Printer<'_> {
 
     fn select(&mut self, select: &Select) {
         let Select {
-            is_distinct,
+            distinct,
             items,
             from,
             filter,
             group_by,
             having,
+            qualify,
         } = select;
-        self.word(if *is_distinct {
-            "SELECT DISTINCT "
-        } else {
-            "SELECT "
-        });
+        self.word("SELECT ");
+        match distinct {
+            Distinct::No => {}
+            Distinct::Yes => self.word("DISTINCT "),
+            Distinct::On(keys) => {
+                self.word("DISTINCT ON ");
+                self.parenthesised(|this| this.list(keys, ", ", Self::key));
+                self.word(" ");
+            }
+        }
         self.list(items, ", ", Self::item);
         if !from.is_empty() {
             self.word(" FROM ");
@@ -171,14 +182,40 @@ impl Printer<'_> {
             self.word(" WHERE ");
             self.expr(filter);
         }
-        if !group_by.is_empty() {
-            self.word(" GROUP BY ");
-            self.list(group_by, ", ", Self::key);
-        }
+        self.group_by(group_by);
         if let Some(having) = having {
             self.word(" HAVING ");
             self.expr(having);
         }
+        if let Some(qualify) = qualify {
+            self.word(" QUALIFY ");
+            self.expr(qualify);
+        }
+    }
+
+    fn group_by(&mut self, group_by: &GroupBy) {
+        let items = match group_by {
+            GroupBy::Items(items) if items.is_empty() => return,
+            GroupBy::Items(items) => items,
+            // Not in a bound tree, and then the recheck fails.
+            GroupBy::All(_) => return self.word(" GROUP BY ALL"),
+        };
+        self.word(" GROUP BY ");
+        self.list(items, ", ", |this, item| match item {
+            GroupItem::Key(key) => this.key(key),
+            GroupItem::Sets(kind, sets) => {
+                this.word(match kind {
+                    GroupSets::Rollup => "ROLLUP ",
+                    GroupSets::Cube => "CUBE ",
+                    GroupSets::Sets => "GROUPING SETS ",
+                });
+                this.parenthesised(|this| {
+                    this.list(sets, ", ", |this, set| {
+                        this.parenthesised(|this| this.list(set, ", ", Self::expr));
+                    });
+                });
+            }
+        });
     }
 
     fn item(&mut self, item: &SelectItem) {
@@ -191,7 +228,7 @@ impl Printer<'_> {
                 }
             }
             // Not in a bound tree, and then the recheck fails.
-            SelectItem::Star(_) | SelectItem::QualifiedStar(_) => self.word("*"),
+            SelectItem::Star(..) | SelectItem::QualifiedStar(..) => self.word("*"),
         }
     }
 
@@ -242,7 +279,14 @@ impl Printer<'_> {
                 self.name(&name.value);
                 self.alias(alias.as_ref());
             }
-            Relation::Derived { query, alias } => {
+            Relation::Derived {
+                is_lateral,
+                query,
+                alias,
+            } => {
+                if *is_lateral {
+                    self.word("LATERAL ");
+                }
                 self.parenthesised(|this| this.query(query));
                 self.alias(alias.as_ref());
             }
@@ -271,6 +315,8 @@ impl Printer<'_> {
             JoinKind::Right => " RIGHT JOIN ",
             JoinKind::Full => " FULL JOIN ",
             JoinKind::Cross => " CROSS JOIN ",
+            JoinKind::Semi => " LEFT SEMI JOIN ",
+            JoinKind::Anti => " LEFT ANTI JOIN ",
         });
         if matches!(right, Relation::Join(_)) {
             self.parenthesised(|this| this.relation(right));
@@ -289,6 +335,7 @@ impl Printer<'_> {
                     this.list(columns, ", ", |this, column| this.name(&column.value));
                 });
             }
+            JoinCondition::Natural(_) => self.word(" NATURAL"),
             JoinCondition::None => {}
         }
     }

@@ -34,6 +34,13 @@ pub struct Function {
     pub is_leakproof: bool,
 }
 
+impl Function {
+    /// Whether it computes over the order of WITHIN GROUP.
+    pub fn is_ordered_set(&self) -> bool {
+        matches!(self.name, "percentile_cont" | "approx_percentile_cont")
+    }
+}
+
 /// Most arguments of a function that takes any number.
 const MANY: usize = 100;
 
@@ -74,10 +81,13 @@ const fn function(
 pub const FUNCTIONS: &[Function] = &[
     function("abs", Scalar, (1, 1), Fallible),
     function("acos", Scalar, (1, 1), Leakproof),
+    function("acosh", Scalar, (1, 1), Leakproof),
     function("ascii", Scalar, (1, 1), Leakproof),
     function("asin", Scalar, (1, 1), Leakproof),
+    function("asinh", Scalar, (1, 1), Leakproof),
     function("atan", Scalar, (1, 1), Leakproof),
     function("atan2", Scalar, (2, 2), Leakproof),
+    function("atanh", Scalar, (1, 1), Leakproof),
     function("bit_length", Scalar, (1, 1), Leakproof),
     function("btrim", Scalar, (1, 2), Leakproof),
     function("cbrt", Scalar, (1, 1), Leakproof),
@@ -89,13 +99,17 @@ pub const FUNCTIONS: &[Function] = &[
     function("concat_ws", Scalar, (2, MANY), Total),
     function("contains", Scalar, (2, 2), Leakproof),
     function("cos", Scalar, (1, 1), Leakproof),
+    function("cosh", Scalar, (1, 1), Leakproof),
     function("cot", Scalar, (1, 1), Leakproof),
     function("current_date", Scalar, (0, 0), Leakproof),
     function("current_time", Scalar, (0, 0), Leakproof),
     function("date_bin", Scalar, (2, 3), Fallible),
     function("date_part", Scalar, (2, 2), Fallible),
     function("date_trunc", Scalar, (2, 2), Fallible),
+    function("decode", Scalar, (2, 2), Fallible),
     function("degrees", Scalar, (1, 1), Leakproof),
+    function("digest", Scalar, (2, 2), Fallible),
+    function("encode", Scalar, (2, 2), Fallible),
     function("ends_with", Scalar, (2, 2), Leakproof),
     function("exp", Scalar, (1, 1), Leakproof),
     function("factorial", Scalar, (1, 1), Fallible),
@@ -106,6 +120,7 @@ pub const FUNCTIONS: &[Function] = &[
     function("greatest", Scalar, (1, MANY), Leakproof),
     function("initcap", Scalar, (1, 1), Leakproof),
     function("isnan", Scalar, (1, 1), Leakproof),
+    function("iszero", Scalar, (1, 1), Leakproof),
     function("lcm", Scalar, (2, 2), Fallible),
     function("least", Scalar, (1, MANY), Leakproof),
     function("left", Scalar, (2, 2), Leakproof),
@@ -125,6 +140,7 @@ pub const FUNCTIONS: &[Function] = &[
     function("nvl", Scalar, (2, 2), Leakproof),
     function("nvl2", Scalar, (3, 3), Leakproof),
     function("octet_length", Scalar, (1, 1), Leakproof),
+    function("overlay", Scalar, (3, 4), Fallible),
     function("pi", Scalar, (0, 0), Leakproof),
     function("power", Scalar, (2, 2), Fallible),
     function("radians", Scalar, (1, 1), Leakproof),
@@ -147,6 +163,7 @@ pub const FUNCTIONS: &[Function] = &[
     function("sha512", Scalar, (1, 1), Total),
     function("signum", Scalar, (1, 1), Leakproof),
     function("sin", Scalar, (1, 1), Leakproof),
+    function("sinh", Scalar, (1, 1), Leakproof),
     function("split_part", Scalar, (3, 3), Fallible),
     function("sqrt", Scalar, (1, 1), Leakproof),
     function("starts_with", Scalar, (2, 2), Leakproof),
@@ -154,6 +171,7 @@ pub const FUNCTIONS: &[Function] = &[
     function("substr", Scalar, (2, 3), Fallible),
     function("substr_index", Scalar, (3, 3), Leakproof),
     function("tan", Scalar, (1, 1), Leakproof),
+    function("tanh", Scalar, (1, 1), Leakproof),
     function("to_char", Scalar, (2, 2), Fallible),
     function("to_date", Scalar, (1, MANY), Fallible),
     function("to_hex", Scalar, (1, 1), Leakproof),
@@ -168,6 +186,7 @@ pub const FUNCTIONS: &[Function] = &[
     function("uuid", Scalar, (0, 0), Volatile),
     function("approx_distinct", Aggregate, (1, 1), Total),
     function("approx_median", Aggregate, (1, 1), Total),
+    function("approx_percentile_cont", Aggregate, (1, 2), Fallible),
     function("array_agg", Aggregate, (1, 1), Total),
     function("avg", Aggregate, (1, 1), Fallible),
     function("bit_and", Aggregate, (1, 1), Total),
@@ -180,11 +199,13 @@ pub const FUNCTIONS: &[Function] = &[
     function("covar_pop", Aggregate, (2, 2), Total),
     function("covar_samp", Aggregate, (2, 2), Total),
     function("first_value", Aggregate, (1, 1), Total),
+    function("grouping", Aggregate, (1, MANY), Total),
     function("last_value", Aggregate, (1, 1), Total),
     function("max", Aggregate, (1, 1), Total),
     function("median", Aggregate, (1, 1), Total),
     function("min", Aggregate, (1, 1), Total),
     function("nth_value", Aggregate, (2, 2), Fallible),
+    function("percentile_cont", Aggregate, (1, 1), Fallible),
     function("regr_avgx", Aggregate, (2, 2), Total),
     function("regr_avgy", Aggregate, (2, 2), Total),
     function("regr_count", Aggregate, (2, 2), Total),

@@ -9,8 +9,8 @@
 mod expr;
 
 pub use expr::{
-    Arguments, BinaryOperator, Bound, Call, Expr, Field, Frame, FrameUnit, Literal, Test, Type,
-    UnaryOperator, Window,
+    Arguments, BinaryOperator, Bound, Call, Expr, Field, Frame, FrameUnit, Literal, Quantifier,
+    Test, Type, UnaryOperator, Window,
 };
 
 /// A place in the caller's text; any two are equal.
@@ -60,6 +60,8 @@ impl Ident {
 /// A query expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
+    /// WITH RECURSIVE: a query of WITH that is a UNION may name itself on its right side.
+    pub is_recursive: bool,
     /// WITH.
     pub ctes: Vec<Cte>,
     /// What is between WITH and ORDER BY.
@@ -118,11 +120,11 @@ pub enum SetOperator {
     Except,
 }
 
-/// SELECT .. FROM .. WHERE .. GROUP BY .. HAVING.
+/// SELECT .. FROM .. WHERE .. GROUP BY .. HAVING .. QUALIFY.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Select {
     /// DISTINCT.
-    pub is_distinct: bool,
+    pub distinct: Distinct,
     /// The select list.
     pub items: Vec<SelectItem>,
     /// FROM; commas are cross joins.
@@ -130,9 +132,58 @@ pub struct Select {
     /// WHERE.
     pub filter: Option<Expr>,
     /// GROUP BY.
-    pub group_by: Vec<Key>,
+    pub group_by: GroupBy,
     /// HAVING.
     pub having: Option<Expr>,
+    /// QUALIFY: a condition over window functions.
+    pub qualify: Option<Expr>,
+}
+
+/// Which duplicates a SELECT leaves out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Distinct {
+    /// None.
+    No,
+    /// DISTINCT.
+    Yes,
+    /// DISTINCT ON: all rows of equal keys but the first.
+    On(Vec<Key>),
+}
+
+/// GROUP BY.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupBy {
+    /// GROUP BY ALL: each item of the select list without an aggregate; not in a bound tree.
+    All(Position),
+    /// Items; none without GROUP BY.
+    Items(Vec<GroupItem>),
+}
+
+impl GroupBy {
+    /// Whether there is no GROUP BY.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Items(items) if items.is_empty())
+    }
+}
+
+/// An item of GROUP BY.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupItem {
+    /// A key.
+    Key(Key),
+    /// ROLLUP, CUBE or GROUPING SETS.
+    Sets(GroupSets, Vec<Vec<Expr>>),
+}
+
+/// How sets of keys are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupSets {
+    /// ROLLUP.
+    Rollup,
+    /// CUBE.
+    Cube,
+    /// GROUPING SETS.
+    Sets,
 }
 
 /// An item of the select list.
@@ -146,9 +197,22 @@ pub enum SelectItem {
         alias: Option<Ident>,
     },
     /// `*`.
-    Star(Position),
+    Star(Position, StarOptions),
     /// `t.*`.
-    QualifiedStar(Vec<Ident>),
+    QualifiedStar(Vec<Ident>, StarOptions),
+}
+
+/// What a star is followed by; not in a bound tree.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StarOptions {
+    /// ILIKE: only columns whose names are like this.
+    pub like: Option<String>,
+    /// EXCEPT or EXCLUDE: not these columns.
+    pub except: Vec<Ident>,
+    /// REPLACE: this value in place of the column.
+    pub replace: Vec<(Expr, Ident)>,
+    /// RENAME: the column under another name.
+    pub rename: Vec<(Ident, Ident)>,
 }
 
 /// An item of FROM.
@@ -172,6 +236,8 @@ pub enum Relation {
     },
     /// A query in parentheses.
     Derived {
+        /// LATERAL: it sees the relations before it.
+        is_lateral: bool,
         /// The query.
         query: Box<Query>,
         /// AS.
@@ -216,6 +282,10 @@ pub enum JoinKind {
     Full,
     /// CROSS JOIN.
     Cross,
+    /// LEFT SEMI JOIN: rows of the left side that have a partner.
+    Semi,
+    /// LEFT ANTI JOIN: rows of the left side that have none.
+    Anti,
 }
 
 /// The condition of a join.
@@ -223,8 +293,10 @@ pub enum JoinKind {
 pub enum JoinCondition {
     /// ON.
     On(Expr),
-    /// USING.
+    /// USING; not in a bound tree.
     Using(Vec<Ident>),
+    /// NATURAL: USING all columns of one name; not in a bound tree.
+    Natural(Position),
     /// None, for CROSS.
     None,
 }

@@ -37,6 +37,10 @@ pub const SET_OPERATIONS_MAX: usize = 64;
 pub const RELATIONS_MAX: usize = 128;
 /// Base tables after each WITH reference is replaced by its query, as the engine does.
 pub const EXPANDED_RELATIONS_MAX: usize = 512;
+/// Uses of windows by name in one statement: each is written out.
+pub const NAMED_WINDOW_USES_MAX: usize = 100;
+/// Sets of keys of one ROLLUP, CUBE or GROUPING SETS, after CUBE is written out.
+pub const GROUPING_SETS_MAX: usize = 256;
 /// Output columns of any one query, after stars are expanded.
 pub const OUTPUT_COLUMNS_MAX: usize = 4_096;
 /// Sources of all output columns of a statement together, while lineage is derived.

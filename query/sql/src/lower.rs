@@ -17,13 +17,16 @@ use crate::{
 
 mod call;
 mod expr;
+mod group;
 mod literal;
 mod operator;
 mod predicate;
 mod query;
 mod relation;
 mod special;
+mod star;
 mod statement;
+mod window;
 
 /// What one pass over a statement carries along.
 #[derive(Debug, Default)]
@@ -36,6 +39,10 @@ pub(crate) struct Lowering {
     relations: usize,
     /// Set operations so far.
     set_operations: usize,
+    /// Windows that the SELECT at hand names.
+    windows: Vec<window::NamedWindow>,
+    /// Uses of such names so far.
+    window_uses: usize,
     /// Levels of the expression at hand.
     depth: usize,
     /// The last place seen, for parts to which the parser gives none.

@@ -87,7 +87,9 @@ fn defined_names(tokens: &[&Token]) -> BTreeSet<String> {
             [before, Token::Word(name), second, Token::LParen]
                 if name.quote_style == Some('"')
                     && parse::is_keyword(second, Keyword::AS)
-                    && (**before == Token::Comma || parse::is_keyword(before, Keyword::WITH)) =>
+                    && (**before == Token::Comma
+                        || parse::is_keyword(before, Keyword::WITH)
+                        || parse::is_keyword(before, Keyword::RECURSIVE)) =>
             {
                 Some(name.value.clone())
             }
@@ -132,6 +134,8 @@ fn relation_names(tokens: &[&Token]) -> Result<Vec<String>, SqlError> {
                 expects_relation = false;
             }
             Token::Comma => expects_relation = level == Level::From,
+            // The query behind it is the relation.
+            Token::Word(_) if expects_relation && parse::is_keyword(token, Keyword::LATERAL) => {}
             Token::Word(word) if expects_relation => {
                 let opens_query = parse::is_keyword(token, Keyword::SELECT)
                     || parse::is_keyword(token, Keyword::WITH)
@@ -180,6 +184,7 @@ fn ends_from(token: &Token) -> bool {
         Keyword::WHERE,
         Keyword::GROUP,
         Keyword::HAVING,
+        Keyword::QUALIFY,
         Keyword::ORDER,
         Keyword::LIMIT,
         Keyword::OFFSET,

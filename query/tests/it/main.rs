@@ -21,5 +21,6 @@ mod postgres;
 mod records;
 mod rows;
 mod samples;
+mod tpcds;
 mod tpch;
 mod writes;

@@ -14,11 +14,12 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::world::{World, equals};
 
-fn type_name(data_type: &DataType) -> String {
+pub(crate) fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Int32 => "integer".to_owned(),
         DataType::Int64 => "bigint".to_owned(),
-        DataType::Utf8View => "text".to_owned(),
+        DataType::Utf8 | DataType::Utf8View => "text".to_owned(),
+        DataType::Float64 => "double".to_owned(),
         DataType::Date32 => "date".to_owned(),
         DataType::Decimal128(precision, scale) => format!("decimal({precision},{scale})"),
         other => panic!("no type for {other}"),
@@ -90,7 +91,7 @@ async fn plans_and_rows_are_those_of_the_bare_engine() {
 
 /// The operators in order, scans with everything that they read and prune by. Projections are left
 /// out: where they only rename, the governed text has one more.
-fn shape(plan: &str) -> Vec<String> {
+pub(crate) fn shape(plan: &str) -> Vec<String> {
     let operator = |line: &str| {
         let operator = line.trim();
         let name = operator.split(':').next().unwrap();

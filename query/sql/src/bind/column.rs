@@ -4,12 +4,14 @@ use std::rc::Rc;
 
 use super::{
     Binder,
+    expr::is_repeatable,
+    keys::output_index,
     scope::{Meaning, Scope},
 };
 use crate::{
     error::{SqlError, SqlErrorKind},
     functions::distance,
-    ir::{Expr, Ident, Position},
+    ir::{Expr, Ident, Position, SelectItem},
     lineage::Flow,
     parse::dotted,
 };
@@ -63,7 +65,7 @@ impl Binder<'_> {
                 .collect()
         };
         match meanings.as_slice() {
-            [] if qualifier.is_empty() => Ok(None),
+            [] if qualifier.is_empty() => alias_in(scope, name),
             // A qualifier that is known here hides the same qualifier further out.
             [] => Err(unknown(parts, self.candidates_of(scope, name))),
             [meaning] => {
@@ -120,6 +122,34 @@ impl Binder<'_> {
             .map(|(_, name)| name)
             .collect()
     }
+}
+
+/// What a name means as an alias of the select list: the expression behind it.
+fn alias_in(scope: &Scope, name: &Ident) -> Result<Option<(Expr, Rc<Flow>, String)>, SqlError> {
+    let Some(selected) = &scope.selected else {
+        return Ok(None);
+    };
+    let Some(index) = output_index(name, &selected.outputs)? else {
+        return Ok(None);
+    };
+    let (Some(SelectItem::Expr { expr, .. }), Some(output)) =
+        (selected.items.get(index), selected.outputs.get(index))
+    else {
+        return Ok(None);
+    };
+    if !is_repeatable(expr) {
+        let what = format!(
+            "the alias `{}` of a query or of a volatile function here",
+            name.value
+        );
+        return Err(SqlError::unsupported(what, name.position)
+            .with_hint("compute it in a query in FROM, and name it from outside"));
+    }
+    Ok(Some((
+        expr.clone(),
+        Rc::clone(&output.flow),
+        output.name.clone(),
+    )))
 }
 
 fn spelling(scope: &Scope, meaning: Meaning) -> Option<String> {

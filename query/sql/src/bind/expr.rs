@@ -6,7 +6,9 @@ use super::Binder;
 use crate::{
     error::{SqlError, SqlErrorKind},
     functions::FunctionKind,
-    ir::{Arguments, Body, Call, Expr, Key, Literal, OrderItem, Query, SelectItem, Window},
+    ir::{
+        Arguments, Body, Call, Distinct, Expr, Key, Literal, OrderItem, Query, SelectItem, Window,
+    },
     lineage::Flow,
 };
 
@@ -95,6 +97,7 @@ impl Binder<'_> {
             is_distinct: _,
             arguments,
             order_by,
+            within_group,
             filter,
             ignores_nulls: _,
             over,
@@ -109,6 +112,12 @@ impl Binder<'_> {
             Arguments::List(list) => self.resolve_all(list, how, flow)?,
         }
         self.resolve_order(order_by, flow)?;
+        // The order is of the values that the result is made of.
+        for item in within_group {
+            if let Key::Expr(expr) = &mut item.key {
+                self.resolve(expr, how, flow)?;
+            }
+        }
         filter
             .iter_mut()
             .try_for_each(|filter| self.resolve_decisive(filter, flow))?;
@@ -184,6 +193,10 @@ fn values<'a>(values: impl IntoIterator<Item = &'a mut Expr>) -> Parts<'a> {
     }
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "an arm for each form of an expression"
+)]
 fn parts(expr: &mut Expr) -> Parts<'_> {
     match expr {
         Expr::Column(_) | Expr::Literal(_) | Expr::Call(_) => Parts::default(),
@@ -239,6 +252,15 @@ fn parts(expr: &mut Expr) -> Parts<'_> {
             query: Some(Inner::Values(query)),
             ..values([expr.as_mut()])
         },
+        Expr::Quantified {
+            expr,
+            operator: _,
+            quantifier: _,
+            query,
+        } => Parts {
+            query: Some(Inner::Values(query)),
+            ..values([expr.as_mut()])
+        },
         Expr::Subquery(query) => Parts {
             query: Some(Inner::Values(query)),
             ..Parts::default()
@@ -268,12 +290,74 @@ fn case_parts<'a>(
     parts
 }
 
+/// Whether an expression means the same wherever it is written: it has no query and no function
+/// that changes its answer.
+pub(super) fn is_repeatable(expr: &Expr) -> bool {
+    !holds(&mut expr.clone(), &|part| match part {
+        Expr::Call(call) => call.function.is_volatile,
+        Expr::Subquery(_)
+        | Expr::Exists { .. }
+        | Expr::InQuery { .. }
+        | Expr::Quantified { .. } => true,
+        _ => false,
+    })
+}
+
+/// Whether an expression computes over a group.
+pub(super) fn has_aggregate(expr: &Expr) -> bool {
+    holds(&mut expr.clone(), &|part| {
+        matches!(part, Expr::Call(call)
+            if call.function.kind == FunctionKind::Aggregate && call.over.is_none())
+    })
+}
+
+/// Whether some part of an expression, queries apart, passes a test.
+fn holds(expr: &mut Expr, test: &dyn Fn(&Expr) -> bool) -> bool {
+    if test(expr) {
+        return true;
+    }
+    if let Expr::Call(call) = expr {
+        return call_parts(call).into_iter().any(|part| holds(part, test));
+    }
+    let Parts {
+        values,
+        decisive,
+        query: _,
+    } = parts(expr);
+    values
+        .into_iter()
+        .chain(decisive)
+        .any(|part| holds(part, test))
+}
+
+fn call_parts(call: &mut Call) -> Vec<&mut Expr> {
+    let mut parts = Vec::new();
+    if let Arguments::List(list) = &mut call.arguments {
+        parts.extend(list);
+    }
+    let mut orders: Vec<&mut OrderItem> = Vec::new();
+    orders.extend(&mut call.order_by);
+    orders.extend(&mut call.within_group);
+    parts.extend(&mut call.filter);
+    if let Some(window) = &mut call.over {
+        parts.extend(&mut window.partition_by);
+        orders.extend(&mut window.order_by);
+    }
+    parts.extend(orders.into_iter().filter_map(|item| match &mut item.key {
+        Key::Expr(expr) => Some(expr),
+        Key::Ordinal(..) => None,
+    }));
+    parts
+}
+
 /// EXISTS does not look at columns: a select list that is only `*` becomes a constant.
 fn drop_star(query: &mut Query) {
     if let Body::Select(select) = &mut query.body
-        && let [SelectItem::Star(_) | SelectItem::QualifiedStar(_)] = select.items.as_slice()
+        && let [SelectItem::Star(..) | SelectItem::QualifiedStar(..)] = select.items.as_slice()
         && query.order_by.is_empty()
         && select.group_by.is_empty()
+        && select.qualify.is_none()
+        && select.distinct == Distinct::No
         && !select.from.is_empty()
     {
         let one = Expr::Literal(Literal::Number("1".to_owned()));

@@ -1,19 +1,19 @@
 //! FROM: each relation gets an alias of ours; USING becomes ON.
 
-use std::rc::Rc;
+use std::{collections::HashSet, rc::Rc};
 
 use dataos_model::lineage::Transformation;
 
 use super::{
-    Binder, governed_name, mismatch,
-    scope::{Meaning, Merged, Output, Scope, ScopeRelation},
+    Binder, BoundQuery, governed_name, mismatch,
+    scope::{Itself, Meaning, Merged, Output, Scope, ScopeRelation},
 };
 use crate::{
     error::{SqlError, SqlErrorKind},
     functions,
     ir::{
         Alias, Arguments, BinaryOperator, Call, Expr, Ident, Join, JoinCondition, JoinKind,
-        Position, Relation,
+        Position, Query, Relation,
     },
     lineage::{Flow, Source},
 };
@@ -42,8 +42,16 @@ impl Binder<'_> {
                 alias,
             } => self.table(name, *occurrence, alias.as_ref(), scope, item),
             Relation::Cte { name, alias } => self.cte(name, alias.as_ref(), scope, item),
-            Relation::Derived { query, alias } => {
-                let bound = self.query(query)?;
+            Relation::Derived {
+                is_lateral,
+                query,
+                alias,
+            } => {
+                let bound = if *is_lateral {
+                    self.lateral(query, scope)?
+                } else {
+                    self.query(query)?
+                };
                 self.note_indirect(bound.indirect);
                 let name = alias
                     .as_ref()
@@ -57,12 +65,21 @@ impl Binder<'_> {
                     item,
                 })?;
                 Ok(Relation::Derived {
+                    is_lateral: *is_lateral,
                     query: Box::new(bound.query),
                     alias: plain(engine_alias),
                 })
             }
             Relation::Join(join) => self.join(join, scope, item),
         }
+    }
+
+    /// A query that sees the relations before it.
+    fn lateral(&mut self, query: &Query, scope: &mut Scope) -> Result<BoundQuery, SqlError> {
+        self.scopes.push(std::mem::take(scope));
+        let bound = self.query(query);
+        *scope = self.scopes.pop().unwrap_or_default();
+        bound
     }
 
     fn table(
@@ -113,12 +130,23 @@ impl Binder<'_> {
     ) -> Result<Relation, SqlError> {
         let Some(entry) = self
             .ctes
-            .iter()
+            .iter_mut()
             .rev()
             .find(|entry| entry.name.value == name.value)
         else {
             return Err(mismatch("a WITH reference was not resolved"));
         };
+        match &mut entry.itself {
+            Itself::Defined => {}
+            Itself::Working { is_named } if !*is_named => *is_named = true,
+            Itself::Unknown | Itself::Working { .. } => {
+                let text = format!(
+                    "`{}` may name itself only once, and on the right side of its UNION",
+                    name.value
+                );
+                return Err(SqlError::new(SqlErrorKind::Invalid, text, name.position));
+            }
+        }
         let (engine_name, weight) = (entry.engine_name.clone(), entry.weight);
         let (columns, indirect) = (entry.columns.clone(), entry.indirect.clone());
         self.expand(weight, name.position)?;
@@ -149,8 +177,21 @@ impl Binder<'_> {
         let left = self.relation(left, scope, item)?;
         let middle = scope.relations.len();
         let right = self.relation(right, scope, item)?;
+        let mut kind = *kind;
         let condition = match condition {
             JoinCondition::None => JoinCondition::None,
+            JoinCondition::Natural(position) => {
+                let mut equalities = Vec::new();
+                for column in common_columns(scope, start, middle, *position) {
+                    equalities.push(self.merge(&column, scope, (start, middle), kind, item)?);
+                }
+                if equalities.is_empty() && kind == JoinKind::Inner {
+                    kind = JoinKind::Cross;
+                    JoinCondition::None
+                } else {
+                    JoinCondition::On(all_of(equalities))
+                }
+            }
             JoinCondition::On(on) => {
                 // ON sees the two sides of its join, and what encloses the query.
                 let mut visible = std::mem::take(scope);
@@ -164,15 +205,18 @@ impl Binder<'_> {
             JoinCondition::Using(columns) => {
                 let mut equalities = Vec::with_capacity(columns.len());
                 for column in columns {
-                    equalities.push(self.merge(column, scope, (start, middle), *kind, item)?);
+                    equalities.push(self.merge(column, scope, (start, middle), kind, item)?);
                 }
                 JoinCondition::On(all_of(equalities))
             }
         };
+        if matches!(kind, JoinKind::Semi | JoinKind::Anti) {
+            scope.forget(middle);
+        }
         Ok(Relation::Join(Box::new(Join {
             left,
             right,
-            kind: *kind,
+            kind,
             condition,
         })))
     }
@@ -197,7 +241,11 @@ impl Binder<'_> {
                 .collect::<Vec<_>>(),
         );
         let (expr, flow) = match kind {
-            JoinKind::Inner | JoinKind::Left | JoinKind::Cross => (left.clone(), left_flow),
+            JoinKind::Inner
+            | JoinKind::Left
+            | JoinKind::Cross
+            | JoinKind::Semi
+            | JoinKind::Anti => (left.clone(), left_flow),
             JoinKind::Right => (right.clone(), right_flow),
             JoinKind::Full => {
                 let mut flow = Flow::default();
@@ -293,6 +341,21 @@ impl Binder<'_> {
     }
 }
 
+/// The names that are on both sides of a NATURAL JOIN, of the columns that the caller may see.
+fn common_columns(scope: &Scope, start: usize, middle: usize, position: Position) -> Vec<Ident> {
+    let right: HashSet<&str> = scope.names(middle..scope.relations.len()).collect();
+    let mut common: Vec<Ident> = Vec::new();
+    for name in scope.names(start..middle) {
+        if right.contains(name) && !common.iter().any(|known| known.value == name) {
+            common.push(Ident {
+                position,
+                ..Ident::quoted(name)
+            });
+        }
+    }
+    common
+}
+
 /// An alias in the text: never with column names.
 fn plain(name: Ident) -> Option<Alias> {
     Some(Alias {
@@ -358,6 +421,7 @@ fn first_present(left: Expr, right: Expr) -> Result<Expr, SqlError> {
         is_distinct: false,
         arguments: Arguments::List(vec![left, right]),
         order_by: Vec::new(),
+        within_group: Vec::new(),
         filter: None,
         ignores_nulls: None,
         over: None,

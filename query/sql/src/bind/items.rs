@@ -4,16 +4,12 @@ use std::{collections::HashSet, rc::Rc};
 
 use dataos_model::lineage::Transformation;
 
-use super::{
-    Binder,
-    scope::{Meaning, Output, Scope},
-};
+use super::{Binder, scope::Output, star::Column};
 use crate::{
-    error::{SqlError, SqlErrorKind},
-    ir::{Expr, Ident, Position, SelectItem},
+    error::SqlError,
+    ir::{Expr, Ident, SelectItem},
     limits::{self, OUTPUT_COLUMNS_MAX},
     lineage::Flow,
-    parse::dotted,
 };
 
 /// Engine names of the outputs of one query, while they are given out.
@@ -67,11 +63,7 @@ impl Binder<'_> {
     }
 
     /// The columns of one item: name, text, sources.
-    fn item(
-        &mut self,
-        item: &SelectItem,
-        index: usize,
-    ) -> Result<Vec<(String, Expr, Rc<Flow>)>, SqlError> {
+    fn item(&mut self, item: &SelectItem, index: usize) -> Result<Vec<Column>, SqlError> {
         match item {
             SelectItem::Expr { expr, alias } => {
                 if let Expr::Column(parts) = expr {
@@ -87,119 +79,10 @@ impl Binder<'_> {
                 };
                 Ok(vec![(name, bound, Rc::new(flow))])
             }
-            SelectItem::Star(position) => self.star(*position),
-            SelectItem::QualifiedStar(parts) => self.qualified_star(parts),
+            SelectItem::Star(position, options) => self.star(*position, options),
+            SelectItem::QualifiedStar(parts, options) => self.qualified_star(parts, options),
         }
     }
-
-    /// `*`: for each item of FROM the merged columns, the last join's first, then the others.
-    fn star(&mut self, position: Position) -> Result<Vec<(String, Expr, Rc<Flow>)>, SqlError> {
-        let Some(scope) = self.scopes.pop() else {
-            return Ok(Vec::new());
-        };
-        if scope.relations.is_empty() {
-            self.scopes.push(scope);
-            return Err(SqlError::new(
-                SqlErrorKind::Invalid,
-                "* needs a FROM",
-                position,
-            ));
-        }
-        let items = scope.relations.last().map_or(0, |relation| relation.item);
-        let mut meanings: Vec<(String, Meaning)> = Vec::new();
-        for item in 0..=items {
-            let merged = scope.merged.iter().enumerate().rev();
-            meanings.extend(
-                merged
-                    .filter(|(_, merged)| merged.item == item)
-                    .map(|(index, merged)| (merged.name.clone(), Meaning::Merged(index))),
-            );
-            let columns = scope.columns(scope.visible()).filter(|(relation, _, _)| {
-                scope
-                    .relations
-                    .get(*relation)
-                    .is_some_and(|relation| relation.item == item)
-            });
-            meanings.extend(columns.map(|(relation, column, output)| {
-                (output.name.clone(), Meaning::Column(relation, column))
-            }));
-        }
-        let expanded = self.expanded_columns(&scope, meanings);
-        self.scopes.push(scope);
-        match expanded {
-            Ok(columns) if columns.is_empty() => Err(no_columns(position)),
-            other => other,
-        }
-    }
-
-    fn qualified_star(
-        &mut self,
-        parts: &[Ident],
-    ) -> Result<Vec<(String, Expr, Rc<Flow>)>, SqlError> {
-        let position = parts
-            .first()
-            .map_or(Position::default(), |part| part.position);
-        let Some(scope) = self.scopes.pop() else {
-            return Ok(Vec::new());
-        };
-        let relations = scope.qualified(parts);
-        let expanded = match relations.as_slice() {
-            [relation] => {
-                let columns = scope
-                    .relations
-                    .get(*relation)
-                    .map(|entry| entry.columns.iter());
-                let meanings = columns
-                    .into_iter()
-                    .flatten()
-                    .enumerate()
-                    .map(|(column, output)| {
-                        (output.name.clone(), Meaning::Column(*relation, column))
-                    })
-                    .collect();
-                self.expanded_columns(&scope, meanings)
-            }
-            several => {
-                let (kind, text) = if several.is_empty() {
-                    (SqlErrorKind::Unknown, "is not in FROM")
-                } else {
-                    (SqlErrorKind::Ambiguous, "is ambiguous")
-                };
-                Err(SqlError::new(
-                    kind,
-                    format!("`{}` {text}", dotted(parts)),
-                    position,
-                ))
-            }
-        };
-        self.scopes.push(scope);
-        match expanded {
-            Ok(columns) if columns.is_empty() => Err(no_columns(position)),
-            other => other,
-        }
-    }
-
-    fn expanded_columns(
-        &mut self,
-        scope: &Scope,
-        meanings: Vec<(String, Meaning)>,
-    ) -> Result<Vec<(String, Expr, Rc<Flow>)>, SqlError> {
-        meanings
-            .into_iter()
-            .map(|(name, meaning)| {
-                let (expr, flow) = self.meant(scope, meaning)?;
-                Ok((name, expr, flow))
-            })
-            .collect()
-    }
-}
-
-fn no_columns(position: Position) -> SqlError {
-    SqlError::new(
-        SqlErrorKind::Unknown,
-        "no column is visible to stand for *",
-        position,
-    )
 }
 
 /// The name of an expression without an alias.
@@ -221,6 +104,7 @@ fn implied_name(expr: &Expr) -> Option<String> {
         | Expr::Distinct { .. }
         | Expr::InList { .. }
         | Expr::InQuery { .. }
+        | Expr::Quantified { .. }
         | Expr::Between { .. }
         | Expr::Like { .. }
         | Expr::Subquery(_) => None,

@@ -1,9 +1,13 @@
 //! Keys of GROUP BY and ORDER BY: columns, outputs by name, outputs by position.
 
-use super::{Binder, scope::Output};
+use super::{
+    Binder,
+    expr::is_repeatable,
+    scope::{Output, Selected},
+};
 use crate::{
     error::{SqlError, SqlErrorKind},
-    ir::{Expr, Ident, Key, Position},
+    ir::{Expr, Ident, Key, Position, SelectItem},
     parse::dotted,
 };
 
@@ -43,6 +47,23 @@ impl Binder<'_> {
         }
     }
 
+    /// A key of DISTINCT ON: as one of ORDER BY, but the engine takes no position here.
+    pub(super) fn distinct_key(&mut self, key: &Key, selected: &Selected) -> Result<Key, SqlError> {
+        let key = self.order_key(key, &selected.outputs)?;
+        let Key::Ordinal(ordinal, position) = key else {
+            return Ok(key);
+        };
+        match index_of(ordinal).and_then(|index| selected.items.get(index)) {
+            Some(SelectItem::Expr { expr, .. }) if is_repeatable(expr) => {
+                Ok(Key::Expr(expr.clone()))
+            }
+            _ => Err(SqlError::unsupported(
+                "DISTINCT ON a query or a volatile function",
+                position,
+            )),
+        }
+    }
+
     /// Notes the sources of an output that is a key.
     pub(super) fn note_key(&mut self, key: &Key, outputs: &[Output]) {
         if let Key::Ordinal(ordinal, _) = key
@@ -66,13 +87,23 @@ fn index_of(ordinal: u64) -> Option<usize> {
 }
 
 /// The output that a single unqualified name means, as an ordinal.
-fn output_named(parts: &[Ident], outputs: &[Output]) -> Result<Option<Key>, SqlError> {
+pub(super) fn output_named(parts: &[Ident], outputs: &[Output]) -> Result<Option<Key>, SqlError> {
     let [name] = parts else { return Ok(None) };
-    let by = |fits: &dyn Fn(&str) -> bool| -> Vec<u64> {
-        (1..)
-            .zip(outputs)
+    let Some(index) = output_index(name, outputs)? else {
+        return Ok(None);
+    };
+    let ordinal = u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1);
+    Ok(Some(Key::Ordinal(ordinal, name.position)))
+}
+
+/// The output that a name means.
+pub(super) fn output_index(name: &Ident, outputs: &[Output]) -> Result<Option<usize>, SqlError> {
+    let by = |fits: &dyn Fn(&str) -> bool| -> Vec<usize> {
+        outputs
+            .iter()
+            .enumerate()
             .filter(|(_, output)| fits(&output.name))
-            .map(|(n, _)| n)
+            .map(|(index, _)| index)
             .collect()
     };
     let exact = by(&|candidate| candidate == name.value);
@@ -83,7 +114,7 @@ fn output_named(parts: &[Ident], outputs: &[Output]) -> Result<Option<Key>, SqlE
     };
     match found.as_slice() {
         [] => Ok(None),
-        [ordinal] => Ok(Some(Key::Ordinal(*ordinal, name.position))),
+        [index] => Ok(Some(*index)),
         _ => Err(SqlError::new(
             SqlErrorKind::Ambiguous,
             format!("`{}` names several output columns", name.value),

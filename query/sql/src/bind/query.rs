@@ -8,11 +8,11 @@ use super::{
     Binder, BoundQuery,
     from::renamed_to,
     keys::output_key,
-    scope::{CteEntry, Output},
+    scope::{CteEntry, Itself, Output, Selected},
 };
 use crate::{
     error::{SqlError, SqlErrorKind},
-    ir::{Body, Cte, Expr, OrderItem, Query, Select, SetOperator},
+    ir::{Body, Cte, Distinct, Expr, OrderItem, Query, Select, SetOperator},
     lineage::Flow,
 };
 
@@ -20,6 +20,7 @@ impl Binder<'_> {
     /// A query in the scopes at hand.
     pub(super) fn query(&mut self, query: &Query) -> Result<BoundQuery, SqlError> {
         let Query {
+            is_recursive,
             ctes,
             body,
             order_by,
@@ -31,7 +32,13 @@ impl Binder<'_> {
         let outer_ctes = self.ctes.len();
         let ctes = ctes
             .iter()
-            .map(|cte| self.define(cte))
+            .map(|cte| {
+                if *is_recursive {
+                    self.define_recursive(cte)
+                } else {
+                    self.define(cte)
+                }
+            })
             .collect::<Result<Vec<_>, _>>()?;
         self.indirect.push(BTreeSet::new());
         let (body, outputs, order_by) = self.body(body, order_by)?;
@@ -40,6 +47,7 @@ impl Binder<'_> {
         self.place = outer_place;
         let (limit, offset, position) = (*limit, *offset, *position);
         let query = Query {
+            is_recursive: *is_recursive,
             ctes,
             body,
             order_by,
@@ -54,7 +62,7 @@ impl Binder<'_> {
         })
     }
 
-    fn define(&mut self, cte: &Cte) -> Result<Cte, SqlError> {
+    pub(super) fn define(&mut self, cte: &Cte) -> Result<Cte, SqlError> {
         let Cte {
             name,
             columns,
@@ -72,6 +80,7 @@ impl Binder<'_> {
             columns: renamed_to(bound.outputs, columns)?,
             indirect: bound.indirect,
             weight,
+            itself: Itself::Defined,
         });
         Ok(Cte {
             name: engine_name,
@@ -80,7 +89,7 @@ impl Binder<'_> {
         })
     }
 
-    fn body(
+    pub(super) fn body(
         &mut self,
         body: &Body,
         order_by: &[OrderItem],
@@ -196,47 +205,59 @@ impl Binder<'_> {
         order_by: &[OrderItem],
     ) -> Result<(Select, Vec<Output>, Vec<OrderItem>), SqlError> {
         let Select {
-            is_distinct,
+            distinct,
             items,
             from,
             filter,
             group_by,
             having,
+            qualify,
         } = select;
         let (from, scope) = self.from(from)?;
         self.scopes.push(scope);
         let (items, outputs) = self.items(items)?;
-        let filter = filter
-            .as_ref()
-            .map(|filter| self.condition(filter))
-            .transpose()?;
-        let group_by = group_by
-            .iter()
-            .map(|key| self.group_key(key, &outputs))
-            .collect::<Result<_, SqlError>>()?;
-        let having = having
-            .as_ref()
-            .map(|having| self.condition(having))
-            .transpose()?;
+        let filter = self.optional_condition(filter.as_ref())?;
+        let selected = Rc::new(Selected { items, outputs });
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.selected = Some(Rc::clone(&selected));
+        }
+        let group_by = self.group_by(group_by, &selected)?;
+        let having = self.optional_condition(having.as_ref())?;
+        let distinct = match distinct {
+            Distinct::No => Distinct::No,
+            Distinct::Yes => Distinct::Yes,
+            Distinct::On(keys) => Distinct::On(
+                keys.iter()
+                    .map(|key| self.distinct_key(key, &selected))
+                    .collect::<Result<_, SqlError>>()?,
+            ),
+        };
+        let qualify = self.optional_condition(qualify.as_ref())?;
         let order_by = order_by
             .iter()
             .map(|item| {
                 Ok(OrderItem {
-                    key: self.order_key(&item.key, &outputs)?,
+                    key: self.order_key(&item.key, &selected.outputs)?,
                     ..item.clone()
                 })
             })
             .collect::<Result<_, SqlError>>()?;
         self.scopes.pop();
+        let Selected { items, outputs } = Rc::unwrap_or_clone(selected);
         let select = Select {
-            is_distinct: *is_distinct,
+            distinct,
             items,
             from,
             filter,
             group_by,
             having,
+            qualify,
         };
         Ok((select, outputs, order_by))
+    }
+
+    fn optional_condition(&mut self, condition: Option<&Expr>) -> Result<Option<Expr>, SqlError> {
+        condition.map(|expr| self.condition(expr)).transpose()
     }
 
     /// A condition: its sources decide which rows there are.

@@ -10,7 +10,7 @@ use dataos_model::dataset::DatasetId;
 
 use crate::{
     error::{SqlError, SqlErrorKind},
-    ir::{Expr, Ident},
+    ir::{Expr, Ident, SelectItem},
     lineage::{Flow, Source},
     names::names_dataset,
 };
@@ -41,6 +41,31 @@ pub(super) struct CteEntry {
     pub(super) indirect: BTreeSet<Source>,
     /// Base tables behind it.
     pub(super) weight: usize,
+    /// Whether the query that names it is its own.
+    pub(super) itself: Itself,
+}
+
+/// How a query of WITH stands to itself while it is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Itself {
+    /// It is bound.
+    Defined,
+    /// It may not be named yet.
+    Unknown,
+    /// Its right side is being bound and may name it, once.
+    Working {
+        /// Whether it did.
+        is_named: bool,
+    },
+}
+
+/// The select list of a SELECT, bound.
+#[derive(Clone, Debug)]
+pub(super) struct Selected {
+    /// Its items, each an expression with an alias.
+    pub(super) items: Vec<SelectItem>,
+    /// What they answer.
+    pub(super) outputs: Vec<Output>,
 }
 
 /// A relation of FROM.
@@ -84,6 +109,8 @@ pub(super) struct Scope {
     pub(super) hidden: HashSet<(usize, usize)>,
     /// First relation that is visible: within ON, the first of the join.
     pub(super) first_visible: usize,
+    /// The select list, for the clauses behind WHERE: there a name that is no column may be an alias.
+    pub(super) selected: Option<Rc<Selected>>,
 }
 
 /// What a column name means.
@@ -123,6 +150,26 @@ impl Scope {
                 fits(&output.name).then_some(Meaning::Column(relation, column))
             });
         merged.chain(columns).collect()
+    }
+
+    /// The names of the columns of `range`, merged ones first.
+    pub(super) fn names(&self, range: Range<usize>) -> impl Iterator<Item = &str> {
+        let of = range.clone();
+        let merged = self
+            .merged
+            .iter()
+            .filter(move |merged| is_within(merged, &of));
+        let columns = self
+            .columns(range)
+            .map(|(_, _, output)| output.name.as_str());
+        merged.map(|merged| merged.name.as_str()).chain(columns)
+    }
+
+    /// Forgets the relations from `first` on: a join that keeps only its left side has used them.
+    pub(super) fn forget(&mut self, first: usize) {
+        self.relations.truncate(first);
+        self.merged.retain(|merged| is_within(merged, &(0..first)));
+        self.hidden.retain(|(relation, _)| *relation < first);
     }
 
     /// The columns of `range` that no merged column stands for.

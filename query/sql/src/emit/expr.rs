@@ -2,8 +2,8 @@
 
 use super::Printer;
 use crate::ir::{
-    Arguments, BinaryOperator, Bound, Call, Expr, Field, Frame, FrameUnit, Literal, Test, Type,
-    UnaryOperator, Window,
+    Arguments, BinaryOperator, Bound, Call, Expr, Field, Frame, FrameUnit, Literal, Quantifier,
+    Test, Type, UnaryOperator, Window,
 };
 
 /// Binds tighter than any operator.
@@ -12,6 +12,10 @@ const PRIMARY: u8 = 100;
 const COMPARED: u8 = 30;
 
 impl Printer<'_> {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "an arm for each form of an expression"
+    )]
     pub(super) fn expr(&mut self, expr: &Expr) {
         match expr {
             Expr::Column(parts) => self.list(parts, ".", |this, part| this.name(&part.value)),
@@ -69,6 +73,20 @@ impl Printer<'_> {
                 });
             }
             Expr::Call(call) => self.call(call),
+            Expr::Quantified {
+                expr,
+                operator,
+                quantifier,
+                query,
+            } => {
+                self.at_least(expr, COMPARED);
+                self.word(binary_word(*operator));
+                self.word(match quantifier {
+                    Quantifier::Any => "ANY",
+                    Quantifier::All => "ALL",
+                });
+                self.parenthesised(|this| this.query(query));
+            }
             Expr::Exists { query, is_negated } => {
                 self.word(if *is_negated {
                     "NOT EXISTS "
@@ -210,6 +228,7 @@ impl Printer<'_> {
             is_distinct,
             arguments,
             order_by,
+            within_group,
             filter,
             ignores_nulls,
             over,
@@ -229,6 +248,13 @@ impl Printer<'_> {
                 this.order(order_by);
             }
         });
+        if !within_group.is_empty() {
+            self.word(" WITHIN GROUP ");
+            self.parenthesised(|this| {
+                this.word("ORDER BY ");
+                this.order(within_group);
+            });
+        }
         if let Some(filter) = filter {
             self.word(" FILTER ");
             self.parenthesised(|this| {
@@ -372,7 +398,10 @@ fn level(expr: &Expr) -> u8 {
         Expr::Unary { .. } => 45,
         Expr::Is { .. } => 17,
         Expr::Like { .. } => 19,
-        Expr::Between { .. } | Expr::InList { .. } | Expr::InQuery { .. } => 20,
+        Expr::Between { .. }
+        | Expr::InList { .. }
+        | Expr::InQuery { .. }
+        | Expr::Quantified { .. } => 20,
         // The parser takes everything behind it as its right side.
         Expr::Distinct { .. } => 0,
         // A unit of time behind it would be taken as part of the literal.
@@ -400,6 +429,12 @@ fn binary_level(operator: BinaryOperator) -> u8 {
         | BinaryOperator::LessOrEqual
         | BinaryOperator::Greater
         | BinaryOperator::GreaterOrEqual => 20,
+        BinaryOperator::RegexMatch
+        | BinaryOperator::RegexMatchNoCase
+        | BinaryOperator::RegexNotMatch
+        | BinaryOperator::RegexNotMatchNoCase => 16,
+        BinaryOperator::BitOr => 21,
+        BinaryOperator::BitAnd => 23,
         BinaryOperator::Add | BinaryOperator::Subtract => 30,
         BinaryOperator::Multiply
         | BinaryOperator::Divide
@@ -424,6 +459,12 @@ fn binary_word(operator: BinaryOperator) -> &'static str {
         BinaryOperator::Divide => " / ",
         BinaryOperator::Modulo => " % ",
         BinaryOperator::Concat => " || ",
+        BinaryOperator::BitAnd => " & ",
+        BinaryOperator::BitOr => " | ",
+        BinaryOperator::RegexMatch => " ~ ",
+        BinaryOperator::RegexMatchNoCase => " ~* ",
+        BinaryOperator::RegexNotMatch => " !~ ",
+        BinaryOperator::RegexNotMatchNoCase => " !~* ",
     }
 }
 

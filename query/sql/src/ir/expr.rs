@@ -111,6 +111,17 @@ pub enum Expr {
     },
     /// A function of the allow-list.
     Call(Box<Call>),
+    /// `a op ANY (query)` and `a op ALL (query)`.
+    Quantified {
+        /// The operand.
+        expr: Box<Expr>,
+        /// A comparison.
+        operator: BinaryOperator,
+        /// ANY or ALL.
+        quantifier: Quantifier,
+        /// The query.
+        query: Box<Query>,
+    },
     /// `[NOT] EXISTS (query)`.
     Exists {
         /// The query.
@@ -120,6 +131,15 @@ pub enum Expr {
     },
     /// A scalar subquery.
     Subquery(Box<Query>),
+}
+
+/// How many rows of a query a comparison must hold for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantifier {
+    /// One at least.
+    Any,
+    /// Each.
+    All,
 }
 
 /// A literal.
@@ -170,6 +190,18 @@ pub enum BinaryOperator {
     Modulo,
     /// `||`.
     Concat,
+    /// `&`.
+    BitAnd,
+    /// `|`.
+    BitOr,
+    /// `~`.
+    RegexMatch,
+    /// `~*`.
+    RegexMatchNoCase,
+    /// `!~`.
+    RegexNotMatch,
+    /// `!~*`.
+    RegexNotMatchNoCase,
 }
 
 /// A prefix operator.
@@ -269,6 +301,8 @@ pub struct Call {
     pub arguments: Arguments,
     /// ORDER BY among the arguments.
     pub order_by: Vec<OrderItem>,
+    /// WITHIN GROUP (ORDER BY ..).
+    pub within_group: Vec<OrderItem>,
     /// FILTER.
     pub filter: Option<Expr>,
     /// IGNORE NULLS is true, RESPECT NULLS is false.

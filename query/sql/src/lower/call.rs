@@ -9,7 +9,7 @@ use super::Lowering;
 use crate::{
     error::{SqlError, SqlErrorKind},
     functions::{self, Function, FunctionKind},
-    ir::{Arguments, Bound, Call, Expr, Frame, FrameUnit, Key, OrderItem, Position, Window},
+    ir::{Arguments, Call, Expr, Position},
 };
 
 impl Lowering {
@@ -28,12 +28,12 @@ impl Lowering {
         self.absent(*uses_odbc_syntax, "the {fn ..} form of a call")?;
         let has_parameters = !matches!(parameters, ast::FunctionArguments::None);
         self.absent(has_parameters, "a second list of arguments")?;
-        self.absent(!within_group.is_empty(), "WITHIN GROUP")?;
         let mut call = Call {
             function,
             is_distinct: false,
             arguments: Arguments::List(Vec::new()),
             order_by: Vec::new(),
+            within_group: self.list(within_group, Self::inner_order_item)?,
             filter: None,
             ignores_nulls: self.null_treatment(null_treatment.as_ref()),
             over: None,
@@ -139,73 +139,6 @@ impl Lowering {
         }
     }
 
-    /// Inside a call a number is a value, not a position: sorting by it is a mistake.
-    fn inner_order_item(&mut self, item: &ast::OrderByExpr) -> Result<OrderItem, SqlError> {
-        let item = self.order_item(item)?;
-        match item.key {
-            Key::Ordinal(_, position) => Err(SqlError::unsupported(
-                "ORDER BY a number inside a call",
-                position,
-            )),
-            Key::Expr(_) => Ok(item),
-        }
-    }
-
-    fn window(&mut self, window: &ast::WindowType) -> Result<Window, SqlError> {
-        let spec = match window {
-            ast::WindowType::WindowSpec(spec) => spec,
-            ast::WindowType::NamedWindow(name) => {
-                return Err(self.refuse("OVER with a name", name.span));
-            }
-        };
-        let ast::WindowSpec {
-            window_name,
-            partition_by,
-            order_by,
-            window_frame,
-        } = spec;
-        self.absent(window_name.is_some(), "a window that extends another")?;
-        Ok(Window {
-            partition_by: self.list(partition_by, Self::expr)?,
-            order_by: self.list(order_by, Self::inner_order_item)?,
-            frame: self.optional(window_frame.as_ref(), Self::frame)?,
-        })
-    }
-
-    fn frame(&mut self, frame: &ast::WindowFrame) -> Result<Frame, SqlError> {
-        let ast::WindowFrame {
-            units,
-            start_bound,
-            end_bound,
-        } = frame;
-        let unit = match units {
-            ast::WindowFrameUnits::Rows => FrameUnit::Rows,
-            ast::WindowFrameUnits::Range => FrameUnit::Range,
-            ast::WindowFrameUnits::Groups => FrameUnit::Groups,
-        };
-        let start = self.bound(start_bound)?;
-        Ok(Frame {
-            unit,
-            start,
-            end: self.optional(end_bound.as_ref(), Self::bound)?,
-        })
-    }
-
-    fn bound(&mut self, bound: &ast::WindowFrameBound) -> Result<Bound, SqlError> {
-        let (offset, of): (_, fn(_) -> Bound) = match bound {
-            ast::WindowFrameBound::CurrentRow => return Ok(Bound::CurrentRow),
-            ast::WindowFrameBound::Preceding(offset) => (offset, Bound::Preceding),
-            ast::WindowFrameBound::Following(offset) => (offset, Bound::Following),
-        };
-        let Some(offset) = offset else {
-            return Ok(of(None));
-        };
-        if let Expr::Literal(literal) = self.expr(offset)? {
-            return Ok(of(Some(literal)));
-        }
-        Err(self.refuse("a frame bound that is not a literal", offset.span()))
-    }
-
     /// A call whose form fits its function.
     pub(super) fn checked(&mut self, call: Call) -> Result<Expr, SqlError> {
         let function = call.function;
@@ -236,6 +169,17 @@ impl Lowering {
             return wrong(format!(
                 "{} cannot have DISTINCT, ORDER BY or FILTER here",
                 function.name
+            ));
+        }
+        if call.within_group.is_empty() == function.is_ordered_set() {
+            return wrong(format!(
+                "{} {} WITHIN GROUP (ORDER BY ..)",
+                function.name,
+                if function.is_ordered_set() {
+                    "needs"
+                } else {
+                    "cannot have"
+                }
             ));
         }
         if call.ignores_nulls.is_some() && function.kind == FunctionKind::Scalar {

@@ -80,6 +80,7 @@ impl Lowering {
             | ast::Expr::Floor { .. }
             | ast::Expr::Position { .. }
             | ast::Expr::Substring { .. }
+            | ast::Expr::Overlay { .. }
             | ast::Expr::Trim { .. } => self.special_call(expr),
             ast::Expr::CompoundFieldAccess { .. }
             | ast::Expr::JsonAccess { .. }
@@ -89,7 +90,6 @@ impl Lowering {
             | ast::Expr::RLike { .. }
             | ast::Expr::Convert { .. }
             | ast::Expr::AtTimeZone { .. }
-            | ast::Expr::Overlay { .. }
             | ast::Expr::Collate { .. }
             | ast::Expr::Prefixed { .. }
             | ast::Expr::GroupingSets(_)
@@ -126,11 +126,10 @@ impl Lowering {
             ast::Expr::RLike { .. } => "RLIKE or REGEXP",
             ast::Expr::Convert { .. } => "CONVERT",
             ast::Expr::AtTimeZone { .. } => "AT TIME ZONE",
-            ast::Expr::Overlay { .. } => "OVERLAY",
             ast::Expr::Collate { .. } => "COLLATE",
             ast::Expr::Prefixed { .. } => "a prefixed literal",
             ast::Expr::GroupingSets(_) | ast::Expr::Cube(_) | ast::Expr::Rollup(_) => {
-                "ROLLUP, CUBE or GROUPING SETS"
+                "ROLLUP, CUBE or GROUPING SETS outside GROUP BY"
             }
             ast::Expr::Tuple(_) => "a row of several values",
             ast::Expr::Struct { .. } | ast::Expr::Dictionary(_) | ast::Expr::Map(_) => {

@@ -38,7 +38,7 @@ impl Lowering {
     }
 
     #[expect(clippy::too_many_lines, reason = "a table with a line per operator")]
-    fn binary_operator(
+    pub(super) fn binary_operator(
         &mut self,
         op: &ast::BinaryOperator,
         left: &ast::Expr,
@@ -58,10 +58,14 @@ impl Lowering {
             ast::BinaryOperator::Divide => BinaryOperator::Divide,
             ast::BinaryOperator::Modulo => BinaryOperator::Modulo,
             ast::BinaryOperator::StringConcat => BinaryOperator::Concat,
+            ast::BinaryOperator::BitwiseAnd => BinaryOperator::BitAnd,
+            ast::BinaryOperator::BitwiseOr => BinaryOperator::BitOr,
+            ast::BinaryOperator::PGRegexMatch => BinaryOperator::RegexMatch,
+            ast::BinaryOperator::PGRegexIMatch => BinaryOperator::RegexMatchNoCase,
+            ast::BinaryOperator::PGRegexNotMatch => BinaryOperator::RegexNotMatch,
+            ast::BinaryOperator::PGRegexNotIMatch => BinaryOperator::RegexNotMatchNoCase,
             ast::BinaryOperator::Spaceship
             | ast::BinaryOperator::Xor
-            | ast::BinaryOperator::BitwiseOr
-            | ast::BinaryOperator::BitwiseAnd
             | ast::BinaryOperator::BitwiseXor
             | ast::BinaryOperator::DuckIntegerDivide
             | ast::BinaryOperator::MyIntegerDivide
@@ -73,10 +77,6 @@ impl Lowering {
             | ast::BinaryOperator::PGBitwiseShiftRight
             | ast::BinaryOperator::PGExp
             | ast::BinaryOperator::PGOverlap
-            | ast::BinaryOperator::PGRegexMatch
-            | ast::BinaryOperator::PGRegexIMatch
-            | ast::BinaryOperator::PGRegexNotMatch
-            | ast::BinaryOperator::PGRegexNotIMatch
             | ast::BinaryOperator::PGLikeMatch
             | ast::BinaryOperator::PGILikeMatch
             | ast::BinaryOperator::PGNotLikeMatch

@@ -8,7 +8,7 @@ use sqlparser::{
 use super::Lowering;
 use crate::{
     error::{SqlError, SqlErrorKind},
-    ir::{Expr, Test},
+    ir::{BinaryOperator, Expr, Quantifier, Test},
 };
 
 impl Lowering {
@@ -82,12 +82,12 @@ impl Lowering {
                 compare_op,
                 right,
                 is_some: _,
-            } => self.quantified(left, *compare_op == ast::BinaryOperator::Eq, right, false),
+            } => self.quantified(left, compare_op, right, Quantifier::Any),
             ast::Expr::AllOp {
                 left,
                 compare_op,
                 right,
-            } => self.quantified(left, *compare_op == ast::BinaryOperator::NotEq, right, true),
+            } => self.quantified(left, compare_op, right, Quantifier::All),
             ast::Expr::Between {
                 expr,
                 negated,
@@ -155,20 +155,39 @@ impl Lowering {
         })
     }
 
-    /// `= ANY (query)` is IN, `<> ALL (query)` is NOT IN; the other forms have no translation.
+    /// `= ANY (query)` is IN, `<> ALL (query)` is NOT IN; lists and arrays have no translation.
     fn quantified(
         &mut self,
         left: &ast::Expr,
-        is_membership: bool,
+        compare_op: &ast::BinaryOperator,
         right: &ast::Expr,
-        is_negated: bool,
+        quantifier: Quantifier,
     ) -> Result<Expr, SqlError> {
-        if let (true, ast::Expr::Subquery(query)) = (is_membership, right) {
-            return self.in_query(left, query, is_negated);
+        let ast::Expr::Subquery(query) = right else {
+            return Err(self
+                .refuse("ANY or ALL of something other than a query", right.span())
+                .with_hint("write x IN (..), or compare with least() or greatest()"));
+        };
+        let operator = self.binary_operator(compare_op, left)?;
+        match (operator, quantifier) {
+            (BinaryOperator::Equal, Quantifier::Any) => self.in_query(left, query, false),
+            (BinaryOperator::NotEqual, Quantifier::All) => self.in_query(left, query, true),
+            (
+                BinaryOperator::Equal
+                | BinaryOperator::NotEqual
+                | BinaryOperator::Less
+                | BinaryOperator::LessOrEqual
+                | BinaryOperator::Greater
+                | BinaryOperator::GreaterOrEqual,
+                _,
+            ) => Ok(Expr::Quantified {
+                expr: self.boxed(left)?,
+                operator,
+                quantifier,
+                query: Box::new(self.query(query)?),
+            }),
+            _ => Err(self.refuse("ANY or ALL behind this operator", left.span())),
         }
-        Err(self
-            .refuse("this form of ANY or ALL", right.span())
-            .with_hint("compare with min() or max() of the query"))
     }
 
     fn like(

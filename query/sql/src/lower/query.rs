@@ -8,7 +8,7 @@ use sqlparser::{
 use super::Lowering;
 use crate::{
     error::{SqlError, SqlErrorKind},
-    ir::{Body, Cte, Key, Literal, OrderItem, Query, Select, SelectItem, SetOperator},
+    ir::{Body, Cte, Distinct, Key, Literal, OrderItem, Query, Select, SelectItem, SetOperator},
     limits::{self, SET_OPERATIONS_MAX},
 };
 
@@ -27,9 +27,9 @@ impl Lowering {
             pipe_operators,
         } = query;
         let outer_ctes = self.ctes.len();
-        let ctes = match with {
-            Some(with) => self.with(with)?,
-            None => Vec::new(),
+        let (is_recursive, ctes) = match with {
+            Some(with) => (with.recursive, self.with(with)?),
+            None => (false, Vec::new()),
         };
         let position = self.at(start(body));
         let body = self.body(body)?;
@@ -52,6 +52,7 @@ impl Lowering {
         self.absent(!pipe_operators.is_empty(), "the pipe operator |>")?;
         self.ctes.truncate(outer_ctes);
         Ok(Query {
+            is_recursive,
             ctes,
             body,
             order_by,
@@ -63,13 +64,10 @@ impl Lowering {
 
     fn with(&mut self, with: &ast::With) -> Result<Vec<Cte>, SqlError> {
         let ast::With {
-            with_token,
+            with_token: _,
             recursive,
             cte_tables,
         } = with;
-        if *recursive {
-            return Err(self.refuse("WITH RECURSIVE", with_token.0.span));
-        }
         let mut ctes: Vec<Cte> = Vec::with_capacity(cte_tables.len());
         for cte in cte_tables {
             let ast::Cte {
@@ -89,9 +87,14 @@ impl Lowering {
                     alias.name.position,
                 ));
             }
+            // Without RECURSIVE a query of WITH sees those before it, not itself.
+            if *recursive {
+                self.ctes.push(alias.name.clone());
+            }
             let query = self.query(query)?;
-            // Only now: a query of WITH sees those before it, not itself.
-            self.ctes.push(alias.name.clone());
+            if !*recursive {
+                self.ctes.push(alias.name.clone());
+            }
             ctes.push(Cte {
                 name: alias.name,
                 columns: alias.columns,
@@ -238,14 +241,14 @@ impl Lowering {
         let lateral_view = lateral_views.first().map(|view| view.lateral_view.span());
         self.absent_at(lateral_view, "LATERAL VIEW")?;
         self.absent_at(prewhere.as_ref().map(Spanned::span), "PREWHERE")?;
-        self.absent_at(qualify.as_ref().map(Spanned::span), "QUALIFY")?;
-        self.absent_at(named_window.first().map(|window| window.0.span), "WINDOW")?;
         self.absent(!connect_by.is_empty(), "CONNECT BY")?;
         let is_hive = !cluster_by.is_empty() || !distribute_by.is_empty() || !sort_by.is_empty();
         self.absent(is_hive, "CLUSTER BY, DISTRIBUTE BY or SORT BY")?;
-        let is_distinct = self.distinct(distinct.as_ref())?;
         // FROM first, as the caller's tables are numbered in this order everywhere.
         let from = self.list(from, Self::table_with_joins)?;
+        let windows = self.named_windows(named_window)?;
+        let outer_windows = std::mem::replace(&mut self.windows, windows);
+        let distinct = self.distinct(distinct.as_ref())?;
         let items = self.list(projection, Self::select_item)?;
         if items.is_empty() {
             return Err(SqlError::unsupported("a SELECT without columns", start));
@@ -253,21 +256,24 @@ impl Lowering {
         let filter = self.optional(selection.as_ref(), Self::expr)?;
         let group_by = self.group_by(group_by)?;
         let having = self.optional(having.as_ref(), Self::expr)?;
+        let qualify = self.optional(qualify.as_ref(), Self::expr)?;
+        self.leave_windows(outer_windows)?;
         Ok(Select {
-            is_distinct,
+            distinct,
             items,
             from,
             filter,
             group_by,
             having,
+            qualify,
         })
     }
 
-    fn distinct(&mut self, distinct: Option<&ast::Distinct>) -> Result<bool, SqlError> {
+    fn distinct(&mut self, distinct: Option<&ast::Distinct>) -> Result<Distinct, SqlError> {
         match distinct {
-            None | Some(ast::Distinct::All) => Ok(false),
-            Some(ast::Distinct::Distinct) => Ok(true),
-            Some(ast::Distinct::On(_)) => Err(self.refuse("DISTINCT ON", Span::empty())),
+            None | Some(ast::Distinct::All) => Ok(Distinct::No),
+            Some(ast::Distinct::Distinct) => Ok(Distinct::Yes),
+            Some(ast::Distinct::On(keys)) => Ok(Distinct::On(self.list(keys, Self::key)?)),
         }
     }
 
@@ -288,56 +294,25 @@ impl Lowering {
                 Err(self.refuse("a list of aliases", expr.span()))
             }
             ast::SelectItem::QualifiedWildcard(kind, options) => {
-                self.star_options(options)?;
+                let (_, options) = self.star_options(options)?;
                 match kind {
                     ast::SelectItemQualifiedWildcardKind::ObjectName(name) => {
-                        Ok(SelectItem::QualifiedStar(self.name(name)?))
+                        Ok(SelectItem::QualifiedStar(self.name(name)?, options))
                     }
                     ast::SelectItemQualifiedWildcardKind::Expr(expr) => {
                         Err(self.refuse("a star behind an expression", expr.span()))
                     }
                 }
             }
-            ast::SelectItem::Wildcard(options) => Ok(SelectItem::Star(self.star_options(options)?)),
-        }
-    }
-
-    /// Refuses everything that a star can be followed by.
-    fn star_options(
-        &mut self,
-        options: &ast::WildcardAdditionalOptions,
-    ) -> Result<crate::ir::Position, SqlError> {
-        let ast::WildcardAdditionalOptions {
-            wildcard_token,
-            opt_ilike,
-            opt_exclude,
-            opt_except,
-            opt_replace,
-            opt_rename,
-            opt_alias,
-        } = options;
-        let position = self.at(wildcard_token.0.span);
-        self.absent(opt_ilike.is_some(), "* ILIKE")?;
-        self.absent(opt_exclude.is_some(), "* EXCLUDE")?;
-        self.absent(opt_except.is_some(), "* EXCEPT")?;
-        self.absent(opt_replace.is_some(), "* REPLACE")?;
-        self.absent(opt_rename.is_some(), "* RENAME")?;
-        self.absent(opt_alias.is_some(), "an alias of a star")?;
-        Ok(position)
-    }
-
-    fn group_by(&mut self, group_by: &ast::GroupByExpr) -> Result<Vec<Key>, SqlError> {
-        match group_by {
-            ast::GroupByExpr::All(_) => Err(self.refuse("GROUP BY ALL", Span::empty())),
-            ast::GroupByExpr::Expressions(keys, modifiers) => {
-                self.absent(!modifiers.is_empty(), "ROLLUP, CUBE or GROUPING SETS")?;
-                self.list(keys, Self::key)
+            ast::SelectItem::Wildcard(options) => {
+                let (position, options) = self.star_options(options)?;
+                Ok(SelectItem::Star(position, options))
             }
         }
     }
 
     /// A key of GROUP BY or ORDER BY: a bare whole number is a position in the select list.
-    fn key(&mut self, expr: &ast::Expr) -> Result<Key, SqlError> {
+    pub(super) fn key(&mut self, expr: &ast::Expr) -> Result<Key, SqlError> {
         let lowered = self.expr(expr)?;
         if let crate::ir::Expr::Literal(Literal::Number(digits)) = &lowered {
             let position = self.at(expr.span());
@@ -393,8 +368,9 @@ impl Lowering {
                 })?;
                 Ok((limit, offset))
             }
-            ast::LimitClause::OffsetCommaLimit { offset, limit: _ } => {
-                Err(self.refuse("LIMIT with a comma", offset.span()))
+            ast::LimitClause::OffsetCommaLimit { offset, limit } => {
+                let offset = self.count(offset)?;
+                Ok((Some(self.count(limit)?), Some(offset)))
             }
         }
     }

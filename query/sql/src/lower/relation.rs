@@ -8,7 +8,7 @@ use sqlparser::{
 use super::Lowering;
 use crate::{
     error::{SqlError, SqlErrorKind},
-    ir::{Alias, Ident, Join, JoinCondition, JoinKind, Relation},
+    ir::{Alias, Expr, Ident, Join, JoinCondition, JoinKind, Literal, Relation},
     limits::{self, RELATIONS_MAX},
     parse::TableName,
 };
@@ -27,17 +27,15 @@ impl Lowering {
                 join_operator,
             } = join;
             self.absent(*global, "GLOBAL JOIN")?;
-            let right = self.table_factor(relation)?;
-            let (kind, constraint) = self.join_kind(join_operator)?;
-            let condition = self.join_condition(constraint)?;
-            let is_cross = kind == JoinKind::Cross;
-            if is_cross != (condition == JoinCondition::None) {
-                return Err(SqlError::new(
-                    SqlErrorKind::Invalid,
-                    "a join needs ON or USING, and CROSS JOIN must have neither",
-                    self.here,
-                ));
-            }
+            let mut right = self.table_factor(relation)?;
+            let (kind, condition) = match self.applied(join_operator, &mut right)? {
+                Some(applied) => applied,
+                None => {
+                    let (kind, constraint) = self.join_kind(join_operator)?;
+                    (kind, self.join_condition(constraint)?)
+                }
+            };
+            self.fitting(kind, &condition, &right)?;
             left = Relation::Join(Box::new(Join {
                 left,
                 right,
@@ -46,6 +44,62 @@ impl Lowering {
             }));
         }
         Ok(left)
+    }
+
+    /// CROSS APPLY and OUTER APPLY of a query are joins with LATERAL.
+    fn applied(
+        &mut self,
+        operator: &ast::JoinOperator,
+        right: &mut Relation,
+    ) -> Result<Option<(JoinKind, JoinCondition)>, SqlError> {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the other joins have a match of their own"
+        )]
+        let joined = match operator {
+            ast::JoinOperator::CrossApply => (JoinKind::Cross, JoinCondition::None),
+            ast::JoinOperator::OuterApply => {
+                let always = Expr::Literal(Literal::Bool(true));
+                (JoinKind::Left, JoinCondition::On(always))
+            }
+            _ => return Ok(None),
+        };
+        if let Relation::Derived { is_lateral, .. } = right {
+            *is_lateral = true;
+            return Ok(Some(joined));
+        }
+        Err(self.refuse("APPLY of something other than a query", Span::empty()))
+    }
+
+    /// Refuses a condition that does not belong to its join.
+    fn fitting(
+        &mut self,
+        kind: JoinKind,
+        condition: &JoinCondition,
+        right: &Relation,
+    ) -> Result<(), SqlError> {
+        let is_cross = kind == JoinKind::Cross;
+        if is_cross != (*condition == JoinCondition::None) {
+            return Err(SqlError::new(
+                SqlErrorKind::Invalid,
+                "a join needs ON or USING, and CROSS JOIN must have neither",
+                self.here,
+            ));
+        }
+        let is_half = matches!(kind, JoinKind::Semi | JoinKind::Anti);
+        self.absent(
+            is_half && !matches!(condition, JoinCondition::On(_)),
+            "USING or NATURAL with SEMI or ANTI JOIN",
+        )?;
+        let is_lateral = matches!(
+            right,
+            Relation::Derived {
+                is_lateral: true,
+                ..
+            }
+        );
+        let keeps_right = matches!(kind, JoinKind::Right | JoinKind::Full);
+        self.absent(is_lateral && keeps_right, "RIGHT or FULL JOIN with LATERAL")
     }
 
     fn join_kind<'a>(
@@ -64,19 +118,16 @@ impl Lowering {
             }
             ast::JoinOperator::FullOuter(constraint) => (JoinKind::Full, constraint),
             ast::JoinOperator::CrossJoin(constraint) => (JoinKind::Cross, constraint),
-            ast::JoinOperator::Semi(_)
-            | ast::JoinOperator::LeftSemi(_)
-            | ast::JoinOperator::RightSemi(_) => {
-                return Err(self
-                    .refuse("SEMI JOIN", Span::empty())
-                    .with_hint("write EXISTS"));
+            ast::JoinOperator::Semi(constraint) | ast::JoinOperator::LeftSemi(constraint) => {
+                (JoinKind::Semi, constraint)
             }
-            ast::JoinOperator::Anti(_)
-            | ast::JoinOperator::LeftAnti(_)
-            | ast::JoinOperator::RightAnti(_) => {
+            ast::JoinOperator::Anti(constraint) | ast::JoinOperator::LeftAnti(constraint) => {
+                (JoinKind::Anti, constraint)
+            }
+            ast::JoinOperator::RightSemi(_) | ast::JoinOperator::RightAnti(_) => {
                 return Err(self
-                    .refuse("ANTI JOIN", Span::empty())
-                    .with_hint("write NOT EXISTS"));
+                    .refuse("RIGHT SEMI or ANTI JOIN", Span::empty())
+                    .with_hint("change the sides, or write EXISTS"));
             }
             ast::JoinOperator::CrossApply | ast::JoinOperator::OuterApply => {
                 return Err(self.refuse("APPLY", Span::empty()));
@@ -107,16 +158,15 @@ impl Lowering {
             ast::JoinConstraint::Using(columns) => {
                 JoinCondition::Using(self.list(columns, |this, name| this.single(name))?)
             }
-            // Which columns are common would depend on what the caller may see.
-            ast::JoinConstraint::Natural => {
-                return Err(self
-                    .refuse("NATURAL JOIN", Span::empty())
-                    .with_hint("name the common columns with USING"));
-            }
+            ast::JoinConstraint::Natural => JoinCondition::Natural(self.here),
             ast::JoinConstraint::None => JoinCondition::None,
         })
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "an arm for each variant of the parser's tree"
+    )]
     fn table_factor(&mut self, factor: &ast::TableFactor) -> Result<Relation, SqlError> {
         match factor {
             ast::TableFactor::Table {
@@ -150,13 +200,14 @@ impl Lowering {
                 alias,
                 sample,
             } => {
-                if *lateral {
-                    return Err(self.refuse("LATERAL", subquery.span()));
-                }
                 self.absent(sample.is_some(), "TABLESAMPLE")?;
                 let query = Box::new(self.query(subquery)?);
                 let alias = self.optional(alias.as_ref(), Self::alias)?;
-                Ok(Relation::Derived { query, alias })
+                Ok(Relation::Derived {
+                    is_lateral: *lateral,
+                    query,
+                    alias,
+                })
             }
             ast::TableFactor::NestedJoin {
                 table_with_joins,

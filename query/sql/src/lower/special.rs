@@ -13,6 +13,10 @@ use crate::{
 };
 
 impl Lowering {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "an arm for each variant of the parser's tree"
+    )]
     pub(super) fn special_call(&mut self, expr: &ast::Expr) -> Result<Expr, SqlError> {
         #[expect(
             clippy::wildcard_enum_match_arm,
@@ -67,6 +71,12 @@ impl Lowering {
                 special: _,
                 shorthand: _,
             } => self.substring(expr, substring_from.as_deref(), substring_for.as_deref()),
+            ast::Expr::Overlay {
+                expr,
+                overlay_what,
+                overlay_from,
+                overlay_for,
+            } => self.overlay([expr, overlay_what, overlay_from], overlay_for.as_deref()),
             ast::Expr::Trim {
                 trim_where,
                 trim_what,
@@ -80,6 +90,16 @@ impl Lowering {
             ),
             other => Err(self.refuse("this expression", other.span())),
         }
+    }
+
+    fn overlay(
+        &mut self,
+        text_and_part_and_start: [&ast::Expr; 3],
+        length: Option<&ast::Expr>,
+    ) -> Result<Expr, SqlError> {
+        let mut arguments = self.list(&text_and_part_and_start, |this, part| this.expr(part))?;
+        arguments.extend(self.optional(length, Self::expr)?);
+        self.plain("overlay", arguments)
     }
 
     fn trim(
@@ -179,6 +199,7 @@ impl Lowering {
             is_distinct: false,
             arguments: Arguments::List(arguments),
             order_by: Vec::new(),
+            within_group: Vec::new(),
             filter: None,
             ignores_nulls: None,
             over: None,

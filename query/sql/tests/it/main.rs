@@ -18,3 +18,5 @@ mod refusals;
 mod rewrites;
 #[cfg(test)]
 mod tpch;
+#[cfg(test)]
+mod wide;

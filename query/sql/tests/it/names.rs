@@ -82,7 +82,7 @@ fn an_error_becomes_a_fault_with_a_place() {
     let location = fault.location.unwrap();
     assert_eq!((location.line, location.column), (Some(2), Some(6)));
 
-    let fault = Fault::from(run("select id from purchases qualify true").unwrap_err());
+    let fault = Fault::from(run("select id from purchases prewhere true").unwrap_err());
     assert_eq!(fault.kind, FaultKind::Unsupported);
 }
 

@@ -383,32 +383,12 @@ const RELATIONS: &[Case] = &[
         "LATERAL VIEW",
     ),
     (
-        "select * from purchases p, lateral (select p.id) x",
-        "LATERAL is not supported",
-    ),
-    (
-        "select * from purchases cross apply (select 1) x",
-        "APPLY is not supported",
-    ),
-    (
         "select 1 from purchases, purchases",
         "`purchases` is twice in FROM",
     ),
     (
         "select 1 from purchases x join customers x using (id)",
         "`x` is twice in FROM",
-    ),
-    (
-        "select * from purchases natural join customers",
-        "NATURAL JOIN is not supported",
-    ),
-    (
-        "select * from purchases semi join customers on true",
-        "SEMI JOIN is not supported",
-    ),
-    (
-        "select * from purchases anti join customers on true",
-        "ANTI JOIN is not supported",
     ),
     (
         "select * from purchases asof join customers match_condition (a >= b)",
@@ -460,12 +440,121 @@ fn relations() {
 
 const QUERIES: &[Case] = &[
     (
-        "with recursive t as (select 1) select * from t",
-        "WITH RECURSIVE is not supported",
-    ),
-    (
         "with t as materialized (select 1 as x) select * from t",
         "Expected: (",
+    ),
+    (
+        "with recursive t as (select id from t union all select 1) select * from t",
+        "may name itself only once",
+    ),
+    (
+        "with recursive t as (select 1 as n union all select a.n from t a, t b) select n from t",
+        "may name itself only once",
+    ),
+    (
+        "with recursive t as (select n from t) select n from t",
+        "may name itself only once",
+    ),
+    (
+        "with recursive t as (select 1 as n union all select n, n from t) select n from t",
+        "has 1 and 2 columns",
+    ),
+    (
+        "with recursive t as (select 1 as n union all select n from t limit 3) select n from t",
+        "LIMIT of a UNION in WITH RECURSIVE",
+    ),
+    (
+        "with recursive t as (select 1 as n except select n from t) select n from t",
+        "may name itself only once",
+    ),
+    (
+        "select * except (nope) from purchases",
+        "`nope` is not among those of the star",
+    ),
+    (
+        "select * except (margin) from purchases",
+        "`margin` is not among those of the star",
+    ),
+    (
+        "select * replace (margin as id) from purchases",
+        "does not exist or is not visible",
+    ),
+    (
+        "select 1 from purchases group by rollup (1)",
+        "a position in ROLLUP",
+    ),
+    (
+        "select 1 from purchases group by rollup (margin)",
+        "does not exist or is not visible",
+    ),
+    (
+        "select 1 from purchases group by cube (id, id, id, id, id, id, id, id, id)",
+        "sets of keys in GROUP BY: at most 256",
+    ),
+    ("select rollup(id) from purchases", "not on the allow-list"),
+    (
+        "select id from purchases group by id with totals",
+        "WITH TOTALS is not supported",
+    ),
+    (
+        "select (select 1) as x from purchases order by x + 1",
+        "the alias `x` of a query or of a volatile function",
+    ),
+    (
+        "select random() as x from purchases order by x + 1",
+        "the alias `x` of a query or of a volatile function",
+    ),
+    (
+        "select distinct on (x) random() as x from purchases",
+        "DISTINCT ON a query or a volatile function",
+    ),
+    (
+        "select * from purchases right join lateral (select 1) x on true",
+        "RIGHT or FULL JOIN with LATERAL",
+    ),
+    (
+        "select * from purchases p cross apply customers",
+        "APPLY of something other than a query",
+    ),
+    (
+        "select customers.id from purchases semi join customers on true",
+        "does not exist or is not visible",
+    ),
+    (
+        "select 1 from purchases semi join customers using (id)",
+        "USING or NATURAL with SEMI or ANTI JOIN",
+    ),
+    (
+        "select 1 from purchases right semi join customers on true",
+        "RIGHT SEMI or ANTI JOIN is not supported",
+    ),
+    (
+        "select 1 from purchases natural join (customers a cross join customers b)",
+        "is ambiguous on one side",
+    ),
+    (
+        "select x.id from (select p.id) x, lateral purchases p",
+        "xpected",
+    ),
+    (
+        "select * from (select p.id) x, purchases p",
+        "`p.id` does not exist or is not visible",
+    ),
+    (
+        "select id like any (select 1) from purchases",
+        "is not supported",
+    ),
+    (
+        "select sum(id) over (w partition by id) from purchases window w as (order by id)",
+        "PARTITION BY behind the name of a window",
+    ),
+    (
+        "select sum(id) over w from purchases window w as (order by id), w as (order by id)",
+        "WINDOW defines `w` twice",
+    ),
+    (
+        "select sum(id) over w from purchases window w as (order by margin)",
+        "does not exist or is not visible",
     ),
     (
         "with t as (select 1), t as (select 2) select 1",
@@ -493,14 +582,6 @@ const QUERIES: &[Case] = &[
     ),
     ("select top 5 id from purchases", "TOP is not supported"),
     (
-        "select distinct on (id) id from purchases",
-        "DISTINCT ON is not supported",
-    ),
-    (
-        "select id\nfrom purchases\nqualify row_number() over (order by id) = 1",
-        "QUALIFY is not supported (line 3",
-    ),
-    (
         "select id from purchases prewhere id = 1",
         "PREWHERE is not supported",
     ),
@@ -519,43 +600,11 @@ const QUERIES: &[Case] = &[
         "the pipe operator |> is not supported",
     ),
     (
-        "select * except (id) from purchases",
-        "* EXCEPT is not supported",
-    ),
-    (
-        "select * exclude id from purchases",
-        "EXCLUDE is not supported",
-    ),
-    (
-        "select * replace (1 as id) from purchases",
-        "* REPLACE is not supported",
-    ),
-    (
-        "select * rename id as x from purchases",
-        "* RENAME is not supported",
-    ),
-    (
         "select * ilike 'x' from purchases",
-        "* ILIKE is not supported",
+        "no column is visible to stand for *",
     ),
     ("select *", "* needs a FROM"),
     ("select x.* from purchases", "`x` is not in FROM"),
-    (
-        "select count(*) from purchases group by all",
-        "GROUP BY ALL is not supported",
-    ),
-    (
-        "select 1 from purchases group by rollup (id)",
-        "ROLLUP, CUBE or GROUPING SETS",
-    ),
-    (
-        "select 1 from purchases group by cube (id)",
-        "ROLLUP, CUBE or GROUPING SETS",
-    ),
-    (
-        "select 1 from purchases group by grouping sets ((id))",
-        "GROUPING SETS",
-    ),
     (
         "select id from purchases group by 2",
         "position 2 is not in the select list",
@@ -591,10 +640,6 @@ const QUERIES: &[Case] = &[
         "a row count that is not a whole number",
     ),
     (
-        "select id from purchases limit 1, 2",
-        "LIMIT with a comma is not supported",
-    ),
-    (
         "select id from purchases limit 1 by id",
         "LIMIT BY is not supported",
     ),
@@ -617,7 +662,7 @@ const QUERIES: &[Case] = &[
     ),
     (
         "select id from purchases window w as (order by id)",
-        "WINDOW is not supported",
+        "WINDOW defines `w`, and nothing uses it",
     ),
     (
         "select id from purchases settings x = 1",
@@ -717,16 +762,8 @@ const EXPRESSIONS: &[Case] = &[
         "the operator ->> is not supported",
     ),
     (
-        "select id ~ 'a' from purchases",
-        "the operator ~ is not supported",
-    ),
-    (
         "select id ^ 2 from purchases",
         "the operator ^ is not supported",
-    ),
-    (
-        "select id & 2 from purchases",
-        "the operator & is not supported",
     ),
     (
         "select id xor id from purchases",
@@ -773,12 +810,8 @@ const EXPRESSIONS: &[Case] = &[
         "needs one column, not 2",
     ),
     (
-        "select id > any (select 1) from purchases",
-        "this form of ANY or ALL is not supported",
-    ),
-    (
         "select id = any (array[1]) from purchases",
-        "this form of ANY or ALL is not supported",
+        "of something other than a query",
     ),
     ("select array[1, 2]", "an array is not supported"),
     ("select {'a': 1}", "a struct or map is not supported"),
@@ -800,10 +833,6 @@ const EXPRESSIONS: &[Case] = &[
         "SAFE_CAST is not supported",
     ),
     ("select convert(int, id) from purchases", "is not supported"),
-    (
-        "select overlay(name placing 'x' from 1) from customers",
-        "OVERLAY is not supported",
-    ),
     (
         "select extract(century from placed_on) from purchases",
         "this date field",
@@ -916,12 +945,8 @@ const FUNCTIONS: &[Case] = &[
         "a named argument is not supported",
     ),
     (
-        "select percentile_cont(0.5) within group (order by id) from purchases",
-        "allow-list",
-    ),
-    (
         "select sum(id) within group (order by id) from purchases",
-        "WITHIN GROUP is not supported",
+        "sum cannot have WITHIN GROUP",
     ),
     (
         "select string_agg(name, ',' order by 1) from customers",
@@ -929,7 +954,7 @@ const FUNCTIONS: &[Case] = &[
     ),
     (
         "select rank() over w from purchases",
-        "OVER with a name is not supported",
+        "WINDOW does not define `w`",
     ),
     (
         "select sum(id) over (rows amount preceding) from purchases",
