@@ -9,25 +9,23 @@ use datafusion::{
         expressions::{CaseExpr, Literal},
     },
 };
-use dataos_model::{
-    access::CellOutcome, dataset::ColumnType, fault::Fault, predicate::Predicate, secret::Secret,
-};
+use dataos_model::{access::CellOutcome, dataset::ColumnType, fault::Fault, predicate::Predicate};
 
 use crate::{
     column::arrow_type,
     grant::VisibleColumn,
-    mask::MaskExpr,
+    mask::{MaskExpr, key::MaskKeys},
     predicate::{RawColumns, compile},
 };
 
 /// What the caller gets to see of a column, computed from the raw row.
 ///
 /// # Errors
-/// A mask that does not fit, a hash without key, or a column that the batch lacks.
+/// A mask that does not fit, a keyed one without key, or a column that the batch lacks.
 pub(crate) fn cell(
     column: &VisibleColumn,
     raw: &RawColumns,
-    key: Option<&Arc<Secret>>,
+    keys: Option<&MaskKeys>,
 ) -> Result<Arc<dyn PhysicalExpr>, Fault> {
     let (_, input) = raw
         .find(&column.name)
@@ -38,7 +36,7 @@ pub(crate) fn cell(
     let mut branches = Vec::new();
     let mut otherwise = None;
     for rule in &column.rules {
-        let shown = outcome(&rule.outcome, column, Arc::clone(&input), key)?;
+        let shown = outcome(&rule.outcome, column, Arc::clone(&input), keys)?;
         if rule.when == Predicate::ALWAYS {
             otherwise = Some(shown);
             break;
@@ -61,7 +59,7 @@ fn outcome(
     outcome: &CellOutcome,
     column: &VisibleColumn,
     input: Arc<dyn PhysicalExpr>,
-    key: Option<&Arc<Secret>>,
+    keys: Option<&MaskKeys>,
 ) -> Result<Arc<dyn PhysicalExpr>, Fault> {
     let shown_as_text = |value: Arc<dyn PhysicalExpr>, value_type: &ColumnType| {
         let is_text = *value_type == ColumnType::Text;
@@ -74,7 +72,7 @@ fn outcome(
     Ok(match outcome {
         CellOutcome::Plain => shown_as_text(input, &column.raw_type),
         CellOutcome::Masked(mask) => {
-            let masked = MaskExpr::new(input, &column.raw_type, mask, key)?;
+            let masked = MaskExpr::new(input, &column.raw_type, mask, keys)?;
             shown_as_text(Arc::new(masked), &mask.result_type(&column.raw_type))
         }
         CellOutcome::Absent => absent(&column.shown_type)?,

@@ -8,7 +8,7 @@ use dataos_model::{
     seams::{Assets, Decide, Record, Records, Secrets},
 };
 
-/// Name of the secret that keys hash masks.
+/// Name of the secret that keys masks.
 pub const MASK_KEY: &str = "dataos/mask-key";
 
 /// Limits. All are bounds of one process.
@@ -85,7 +85,7 @@ pub struct QuerySeams {
     pub records: Option<Arc<dyn Records>>,
     /// Knows datasets.
     pub assets: Arc<dyn Assets>,
-    /// Keeps passwords of sources and the key of hash masks.
+    /// Keeps passwords of sources and the key of masks.
     pub secrets: Arc<dyn Secrets>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,

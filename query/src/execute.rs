@@ -12,13 +12,13 @@ use dataos_model::{
     access::CellOutcome,
     depot::AssetSnapshot,
     fault::{Fault, FaultKind},
-    mask::Mask,
     query::RowFormat,
     seams::Secrets,
-    secret::{Secret, SecretName},
+    secret::SecretName,
 };
 use dataos_sql::Bound;
 use futures::StreamExt;
+use uuid::Uuid;
 
 use crate::{
     config::MASK_KEY,
@@ -29,6 +29,7 @@ use crate::{
         session::{Sessions, plan},
     },
     grant::Grant,
+    mask::key::MaskKeys,
     source::Sources,
 };
 
@@ -58,14 +59,14 @@ pub(crate) async fn planned(
         Detail::Hidden
     };
     let context = sessions.open([]).map_err(|error| fault(&error, detail))?;
-    let key = mask_key(grants, secrets).await?;
+    let keys = mask_keys(grants, secrets).await?;
     let mut opened: Vec<(&Grant, Arc<dyn TableProvider>)> = Vec::with_capacity(grants.len());
     for grant in grants {
         let rows = &grant.access.rows;
         let raw = sources
             .open(&context, snapshot, &grant.dataset, rows)
             .await?;
-        let table = GovernedTable::new(Arc::new(grant.clone()), raw, key.clone());
+        let table = GovernedTable::new(Arc::new(grant.clone()), raw, keys.clone());
         opened.push((grant, Arc::new(table)));
     }
     for table in &bound.tables {
@@ -136,28 +137,29 @@ impl Planned {
     }
 }
 
-/// The key of hash masks, if one of the grants has any.
-async fn mask_key(grants: &[Grant], secrets: &dyn Secrets) -> Result<Option<Arc<Secret>>, Fault> {
-    let rules = grants
+/// The keys of masks, if one of the grants has any that need them.
+async fn mask_keys(grants: &[Grant], secrets: &dyn Secrets) -> Result<Option<MaskKeys>, Fault> {
+    let mut rules = grants
         .iter()
         .flat_map(|grant| &grant.columns)
         .flat_map(|column| &column.rules);
-    if !rules
-        .map(|rule| &rule.outcome)
-        .any(|outcome| *outcome == CellOutcome::Masked(Mask::Hash))
-    {
+    let needs_key =
+        rules.any(|rule| matches!(&rule.outcome, CellOutcome::Masked(mask) if mask.is_keyed()));
+    if !needs_key {
         return Ok(None);
     }
     let name = SecretName(MASK_KEY.to_owned());
     let key = secrets.get(&name).await.map_err(|_| {
-        Fault::unavailable("the key of hash masks cannot be read")
+        Fault::unavailable("the key of masks cannot be read")
             .with_reason("mask_key")
             .with_hint(format!("ask the operator to store the secret `{MASK_KEY}`"))
     })?;
     if key.expose().is_empty() {
-        return Err(Fault::unavailable("the key of hash masks is empty").with_reason("mask_key"));
+        return Err(Fault::unavailable("the key of masks is empty").with_reason("mask_key"));
     }
-    Ok(Some(Arc::new(key)))
+    // No other statement has this name, so nothing drawn by it can be linked to another's.
+    let statement = Uuid::new_v4();
+    Ok(Some(MaskKeys::new(Arc::new(key), statement.as_bytes())))
 }
 
 /// The end of a query that ran too long.

@@ -6,7 +6,11 @@
 
 pub(crate) mod canonical;
 mod date;
+pub(crate) mod key;
 mod number;
+mod permute;
+mod random;
+mod shape;
 mod text;
 
 use std::{
@@ -24,11 +28,11 @@ use datafusion::{
     logical_expr::ColumnarValue,
     physical_expr::PhysicalExpr,
 };
-use dataos_model::{
-    annotation::Literal, dataset::ColumnType, fault::Fault, mask::Mask, secret::Secret,
-};
+use dataos_model::{annotation::Literal, dataset::ColumnType, fault::Fault, mask::Mask};
 use regex::Regex;
+use regex_syntax::hir::Hir;
 
+use self::key::MaskKeys;
 use crate::column::arrow_type;
 
 /// Longest program of a compiled pattern, in bytes: a pattern of a policy may not eat the memory.
@@ -40,7 +44,7 @@ enum Ready {
     Null,
     /// The same value in every row, NULL included.
     Value(ScalarValue),
-    Hash(Arc<Secret>),
+    Hash(MaskKeys),
     Canonical,
     Regex(Box<Regex>, String),
     Partial {
@@ -49,7 +53,15 @@ enum Ready {
         fill: String,
     },
     Numbers(number::Buckets),
+    Changed(number::Change, Option<MaskKeys>),
     Dates(dataos_model::mask::DatePrecision),
+    Shifted(u32, MaskKeys),
+    Pattern(String, MaskKeys),
+    Matching(Box<Hir>, MaskKeys),
+    Token(u32, MaskKeys),
+    Permuted(MaskKeys),
+    /// A part of the text, by the mask itself.
+    Part(Mask),
     PassThrough,
 }
 
@@ -73,46 +85,9 @@ impl MaskExpr {
         input: Arc<dyn PhysicalExpr>,
         column_type: &ColumnType,
         mask: &Mask,
-        key: Option<&Arc<Secret>>,
+        keys: Option<&MaskKeys>,
     ) -> Result<Self, Fault> {
-        let ready = match mask {
-            Mask::Null => Ready::Null,
-            Mask::Redact(text) => Ready::Value(
-                parse(text, column_type).unwrap_or(
-                    ScalarValue::try_from(&arrow_type(column_type))
-                        .map_err(|_| unfit(mask, column_type))?,
-                ),
-            ),
-            Mask::Constant(literal) => Ready::Value(
-                constant(literal, column_type).ok_or_else(|| unfit(mask, column_type))?,
-            ),
-            Mask::Hash => Ready::Hash(Arc::clone(key.ok_or_else(|| {
-                Fault::unavailable("the key of hash masks cannot be read")
-                    .with_reason("mask_key")
-                    .with_hint("ask the operator to store the secret `dataos/mask-key`")
-            })?)),
-            Mask::RegexReplace {
-                pattern,
-                replacement,
-            } => {
-                let regex = regex::RegexBuilder::new(pattern)
-                    .size_limit(PATTERN_BYTES_MAX)
-                    .build()
-                    .map_err(|_| unfit(mask, column_type))?;
-                Ready::Regex(Box::new(regex), replacement.clone())
-            }
-            Mask::Partial { first, last, fill } => Ready::Partial {
-                first: usize::try_from(*first).unwrap_or(usize::MAX),
-                last: usize::try_from(*last).unwrap_or(usize::MAX),
-                fill: fill.clone(),
-            },
-            Mask::BucketNumber(bounds) => Ready::Numbers(
-                number::Buckets::new(bounds, column_type)
-                    .ok_or_else(|| unfit(mask, column_type))?,
-            ),
-            Mask::BucketDate(precision) => Ready::Dates(*precision),
-            Mask::PassThrough => Ready::PassThrough,
-        };
+        let ready = Ready::of(mask, column_type, keys)?;
         let result_type = arrow_type(&mask.result_type(column_type));
         let (column_type, mask) = (column_type.clone(), Some(mask.clone()));
         Ok(Self {
@@ -140,7 +115,7 @@ impl MaskExpr {
         Ok(match &self.ready {
             Ready::Null => new_null_array(&self.result_type, input.len()),
             Ready::Value(value) => value.to_array_of_size(input.len())?,
-            Ready::Hash(key) => text::hash(input.as_ref(), &self.column_type, key),
+            Ready::Hash(keys) => text::hash(input.as_ref(), &self.column_type, &keys.lasting),
             Ready::Canonical => text::canonical(input.as_ref(), &self.column_type),
             Ready::Regex(regex, replacement) => text::each(input.as_ref(), |text| {
                 regex.replace_all(text, replacement.as_str())
@@ -149,10 +124,136 @@ impl MaskExpr {
                 text::partial(value, *first, *last, fill).into()
             }),
             Ready::Numbers(buckets) => buckets.apply(input.as_ref()),
+            Ready::Changed(change, keys) => change.apply(input.as_ref(), keys.as_ref()),
             Ready::Dates(precision) => date::truncate(input, *precision),
+            Ready::Shifted(days, keys) => date::shifted(input, *days, Some(keys)),
+            Ready::Pattern(pattern, keys) => text::each_or_null(input.as_ref(), |text| {
+                let drawn = keys.draw_once("rand_pattern", text.as_bytes());
+                Some(random::digits(pattern, drawn))
+            }),
+            Ready::Matching(pattern, keys) => text::each_or_null(input.as_ref(), |text| {
+                let drawn = keys.draw_once("rand_regexify", text.as_bytes());
+                Some(random::matching(pattern, drawn))
+            }),
+            Ready::Token(length, keys) => text::each_or_null(input.as_ref(), |text| {
+                Some(text::token(text, *length, keys))
+            }),
+            Ready::Permuted(keys) => {
+                text::each_or_null(input.as_ref(), |text| permute::permuted(text, keys))
+            }
+            Ready::Part(mask) => text::each_or_null(input.as_ref(), |text| part(mask, text)),
             Ready::PassThrough => Arc::clone(input),
         })
     }
+}
+
+impl Ready {
+    fn of(mask: &Mask, column_type: &ColumnType, keys: Option<&MaskKeys>) -> Result<Self, Fault> {
+        let unfit = || unfit(mask, column_type);
+        let keyed = || keys.cloned().ok_or_else(no_key);
+        Ok(match mask {
+            Mask::Null => Self::Null,
+            Mask::Redact(text) => {
+                Self::Value(parse(text, column_type).unwrap_or(
+                    ScalarValue::try_from(&arrow_type(column_type)).map_err(|_| unfit())?,
+                ))
+            }
+            Mask::Constant(literal) => {
+                Self::Value(constant(literal, column_type).ok_or_else(unfit)?)
+            }
+            Mask::Hash => Self::Hash(keyed()?),
+            Mask::RegexReplace {
+                pattern,
+                replacement,
+            } => {
+                let regex = regex::RegexBuilder::new(pattern)
+                    .size_limit(PATTERN_BYTES_MAX)
+                    .build()
+                    .map_err(|_| unfit())?;
+                Self::Regex(Box::new(regex), replacement.clone())
+            }
+            Mask::Partial { first, last, fill } => Self::Partial {
+                first: usize::try_from(*first).unwrap_or(usize::MAX),
+                last: usize::try_from(*last).unwrap_or(usize::MAX),
+                fill: fill.clone(),
+            },
+            Mask::BucketNumber(bounds) => {
+                Self::Numbers(number::Buckets::new(bounds, column_type).ok_or_else(unfit)?)
+            }
+            Mask::BucketDate(precision) => Self::Dates(*precision),
+            Mask::PassThrough => Self::PassThrough,
+            Mask::RandPattern(pattern) => Self::Pattern(pattern.clone(), keyed()?),
+            Mask::RandRegexify(pattern) => {
+                let read = random::read(pattern).ok_or_else(unfit)?;
+                Self::Matching(Box::new(read), keyed()?)
+            }
+            Mask::Token(length) => Self::Token(*length, keyed()?),
+            Mask::FormatPreserving => Self::Permuted(keyed()?),
+            Mask::Noise(amount) => {
+                let change = number::Change::noise(amount, column_type).ok_or_else(unfit)?;
+                Self::Changed(change, Some(keyed()?))
+            }
+            Mask::Round(to) => Self::Changed(
+                number::Change::round(to, column_type).ok_or_else(unfit)?,
+                None,
+            ),
+            Mask::Clamp(low, high) => Self::Changed(
+                number::Change::clamp(low, high, column_type).ok_or_else(unfit)?,
+                None,
+            ),
+            Mask::Truncate(digits) => Self::Changed(
+                number::Change::truncate(*digits, column_type).ok_or_else(unfit)?,
+                None,
+            ),
+            Mask::ShiftDate(days) => Self::Shifted(*days, keyed()?),
+            Mask::EmailDomain
+            | Mask::TruncateIp { .. }
+            | Mask::UrlHost
+            | Mask::Shorten(_)
+            | Mask::Initials
+            | Mask::Shape
+            | Mask::JsonRedact(_)
+            | Mask::JsonKeep(_) => Self::Part(mask.clone()),
+        })
+    }
+}
+
+/// What a mask keeps of a text, for masks that need no key and no preparation.
+fn part(mask: &Mask, text: &str) -> Option<String> {
+    match mask {
+        Mask::EmailDomain => shape::email_domain(text),
+        Mask::TruncateIp { v4, v6 } => shape::truncated_ip(text, *v4, *v6),
+        Mask::UrlHost => shape::url_host(text),
+        Mask::Shorten(length) => Some(shape::shortened(text, *length)),
+        Mask::Initials => Some(shape::initials(text)),
+        Mask::Shape => Some(shape::shape(text)),
+        Mask::JsonRedact(paths) => shape::json_redacted(text, paths),
+        Mask::JsonKeep(paths) => shape::json_kept(text, paths),
+        Mask::Null
+        | Mask::Redact(_)
+        | Mask::Constant(_)
+        | Mask::Hash
+        | Mask::RegexReplace { .. }
+        | Mask::Partial { .. }
+        | Mask::BucketNumber(_)
+        | Mask::BucketDate(_)
+        | Mask::PassThrough
+        | Mask::RandPattern(_)
+        | Mask::RandRegexify(_)
+        | Mask::Token(_)
+        | Mask::FormatPreserving
+        | Mask::Noise(_)
+        | Mask::Round(_)
+        | Mask::Clamp(..)
+        | Mask::Truncate(_)
+        | Mask::ShiftDate(_) => None,
+    }
+}
+
+fn no_key() -> Fault {
+    Fault::unavailable("the key of masks cannot be read")
+        .with_reason("mask_key")
+        .with_hint("ask the operator to store the secret `dataos/mask-key`")
 }
 
 impl PartialEq for MaskExpr {
@@ -262,3 +363,5 @@ fn constant(literal: &Literal, column_type: &ColumnType) -> Option<ScalarValue> 
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

@@ -13,8 +13,6 @@ use crate::{
     yaml::{Content, Node},
 };
 
-/// Operators of the original product that the query layer cannot carry out yet.
-const RECOGNISED: &[&str] = &["rand_pattern", "rand_regexify"];
 /// Largest compiled pattern, in bytes, so that no policy makes the query layer run out of memory.
 const PATTERN_BYTES_MAX: usize = 1024 * 1024;
 
@@ -29,15 +27,28 @@ const OPERATORS: &[(&str, &[&str])] = &[
     ("bucket_number", &["buckets"]),
     ("bucket_date", &["precision"]),
     ("pass_through", &[]),
+    ("rand_pattern", &["pattern"]),
+    ("rand_regexify", &["pattern"]),
+    ("token", &["length"]),
+    ("format_preserving", &[]),
+    ("noise", &["amount"]),
+    ("round", &["to"]),
+    ("clamp", &["low", "high"]),
+    ("truncate", &["digits"]),
+    ("shift_date", &["days"]),
+    ("email_domain", &[]),
+    ("truncate_ip", &["v4", "v6"]),
+    ("url_host", &[]),
+    ("shorten", &["length"]),
+    ("initials", &[]),
+    ("shape", &[]),
+    ("json_redact", &["paths"]),
+    ("json_keep", &["paths"]),
 ];
 
 /// Reads the `mask` section.
 pub(super) fn read(fields: &Fields<'_>) -> Result<Mask, Fault> {
     let operator = fields.required_text("operator")?;
-    if RECOGNISED.contains(&operator) {
-        let problem = format!("mask operator `{operator}` is recognised and not supported yet");
-        return Err(not_supported(fields.fault("operator", problem)));
-    }
     let Some((name, known)) = OPERATORS.iter().find(|(name, _)| *name == operator) else {
         let names: Vec<&str> = OPERATORS.iter().map(|(name, _)| *name).collect();
         return Err(fields
@@ -74,13 +85,14 @@ pub(super) fn read(fields: &Fields<'_>) -> Result<Mask, Fault> {
                 .warnings()
                 .add("mask bucket_number: the bounds were sorted and made distinct");
         }
-        Mask::RegexReplace { pattern, .. } => check_pattern(fields, pattern)?,
+        Mask::RegexReplace { pattern, .. } => check_pattern(fields, "regex_replace", pattern)?,
+        Mask::RandRegexify(pattern) => check_pattern(fields, "rand_regexify", pattern)?,
         _ => {}
     }
     Ok(mask)
 }
 
-fn check_pattern(fields: &Fields<'_>, pattern: &str) -> Result<(), Fault> {
+fn check_pattern(fields: &Fields<'_>, operator: &str, pattern: &str) -> Result<(), Fault> {
     match regex::RegexBuilder::new(pattern)
         .size_limit(PATTERN_BYTES_MAX)
         .build()
@@ -90,7 +102,7 @@ fn check_pattern(fields: &Fields<'_>, pattern: &str) -> Result<(), Fault> {
             let problem = error.to_string();
             let last = problem.lines().last().unwrap_or_default().trim();
             Err(fields
-                .fault("regex_replace", format!("the pattern is refused: {last}"))
+                .fault(operator, format!("the pattern is refused: {last}"))
                 .with_hint("patterns are linear-time: no look-around, no back-reference"))
         }
     }
@@ -105,7 +117,13 @@ fn literal(node: &Node, path: &str, parameter: &str) -> Result<Literal, Fault> {
     match &node.content {
         Content::List(items) => items
             .iter()
-            .map(|item| number(item, path))
+            .map(|item| {
+                if parameter == "paths" {
+                    text_of(item, path).map(|text| Literal::Text(text.to_owned()))
+                } else {
+                    number(item, path)
+                }
+            })
             .collect::<Result<Vec<_>, _>>()
             .map(Literal::List),
         _ if is_text => text_of(node, path).map(|text| Literal::Text(text.to_owned())),

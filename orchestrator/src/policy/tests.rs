@@ -152,6 +152,19 @@ fn each_mask_operator() {
             "bucket_date(precision = 'month')",
         ),
         ("{operator: pass_through}", "pass_through()"),
+        (
+            "{operator: rand_pattern, rand_pattern: {pattern: '###-##'}}",
+            "rand_pattern(pattern = '###-##')",
+        ),
+        ("{operator: token}", "token(length = 16)"),
+        (
+            "{operator: json_keep, json_keep: {paths: [a.b, c]}}",
+            "json_keep(paths = ['a.b', 'c'])",
+        ),
+        (
+            "{operator: clamp, clamp: {low: 0, high: 99.5}}",
+            "clamp(high = 99.5, low = 0)",
+        ),
         ("{operator: \"null\"}", "null()"),
     ] {
         let text = compiled(&format!(
@@ -343,7 +356,7 @@ fn what_cannot_be_said_exactly_is_refused() {
     };
     refused(
         &mask("{operator: rand_pattern}"),
-        "`rand_pattern` is recognised and not supported yet",
+        "parameter `pattern` is missing",
     );
     refused(&mask("{operator: rot13}"), "unknown mask operator `rot13`");
     refused(

@@ -1,7 +1,10 @@
 //! Masks: what a policy may turn a value into. The query layer carries them out.
 
+mod parameters;
+
 use std::fmt;
 
+use self::parameters::Parameters;
 use crate::{
     annotation::{AnnotationError, Call, Literal},
     dataset::ColumnType,
@@ -56,6 +59,46 @@ pub enum Mask {
     BucketDate(DatePrecision),
     /// The value as it is.
     PassThrough,
+    /// Each `#` of the pattern becomes a digit, drawn by key, statement and value. Text only.
+    RandPattern(String),
+    /// A text that the pattern matches, drawn by key, statement and value. Text only.
+    RandRegexify(String),
+    /// A short keyed pseudonym of so many letters and digits; equal values stay equal. Text only.
+    Token(u32),
+    /// Digits exchanged for digits by a keyed permutation; all else stays. NULL for a text of fewer
+    /// than six or more than 72 digits. Text only.
+    FormatPreserving,
+    /// Moved by a keyed amount of up to so much in either direction, the same for equal values.
+    Noise(Literal),
+    /// Rounded down to a multiple.
+    Round(Literal),
+    /// Held within two bounds.
+    Clamp(Literal, Literal),
+    /// So many digits behind the point, the others cut: coordinates to about 11 km at one digit.
+    Truncate(u32),
+    /// Moved by a keyed number of days up to so many in either direction, the same for equal values.
+    ShiftDate(u32),
+    /// `*@` and the domain; NULL for a text that is no address. Text only.
+    EmailDomain,
+    /// The network of an address, of so many bits; NULL for a text that is none. Text only.
+    TruncateIp {
+        /// Bits of an IPv4 address that stay.
+        v4: u32,
+        /// Bits of an IPv6 address that stay.
+        v6: u32,
+    },
+    /// Scheme and host of a URL; NULL for a text that is none. Text only.
+    UrlHost,
+    /// The first characters. Text only.
+    Shorten(u32),
+    /// The first character of each word. Text only.
+    Initials,
+    /// `X`, `x` and `9` for capitals, other letters and digits; all else stays. Text only.
+    Shape,
+    /// JSON with null at these paths. JSON only.
+    JsonRedact(Vec<String>),
+    /// JSON with nothing but these paths. JSON only.
+    JsonKeep(Vec<String>),
 }
 
 /// A mask annotation that names no mask, or one with wrong parameters.
@@ -67,7 +110,9 @@ pub enum MaskError {
     /// No such mask.
     #[error(
         "unknown mask `{0}`; known: null, redact, constant, hash, regex_replace, partial, \
-         bucket_number, bucket_date, pass_through"
+         bucket_number, bucket_date, pass_through, rand_pattern, rand_regexify, token, \
+         format_preserving, noise, round, clamp, truncate, shift_date, email_domain, truncate_ip, \
+         url_host, shorten, initials, shape, json_redact, json_keep"
     )]
     Unknown(String),
     /// A parameter is missing, unknown or of the wrong type.
@@ -82,6 +127,12 @@ pub enum MaskError {
 
 /// Most bounds of a `bucket_number`.
 pub const BUCKETS_MAX: usize = 1000;
+/// Characters of a `rand_pattern` or `rand_regexify`.
+pub const PATTERN_LENGTH_MAX: usize = 256;
+/// Characters of a `token`: above, its 256 bits are used up.
+pub const TOKEN_LENGTH_MAX: u32 = 51;
+/// Paths of a `json_redact` or `json_keep`.
+pub const PATHS_MAX: usize = 100;
 
 impl Mask {
     /// Parses the text of a `@mask` annotation.
@@ -97,10 +148,7 @@ impl Mask {
     /// # Errors
     /// Says what is wrong with name or parameters.
     pub fn from_call(call: &Call) -> Result<Self, MaskError> {
-        let mut parameters = Parameters {
-            call,
-            taken: Vec::new(),
-        };
+        let mut parameters = Parameters::of(call);
         let mask = match call.operator.as_str() {
             "null" => Self::Null,
             "redact" => Self::Redact(parameters.text("replacement", Some("[redacted]"))?),
@@ -118,6 +166,26 @@ impl Mask {
             "bucket_number" => Self::BucketNumber(parameters.buckets()?),
             "bucket_date" => Self::BucketDate(parameters.precision()?),
             "pass_through" => Self::PassThrough,
+            "rand_pattern" => Self::RandPattern(parameters.pattern()?),
+            "rand_regexify" => Self::RandRegexify(parameters.pattern()?),
+            "token" => Self::Token(parameters.within("length", 16, 8..=TOKEN_LENGTH_MAX)?),
+            "format_preserving" => Self::FormatPreserving,
+            "noise" => Self::Noise(parameters.positive("amount")?),
+            "round" => Self::Round(parameters.positive("to")?),
+            "clamp" => parameters.clamp()?,
+            "truncate" => Self::Truncate(parameters.within("digits", 1, 0..=9)?),
+            "shift_date" => Self::ShiftDate(parameters.within("days", 30, 1..=36_500)?),
+            "email_domain" => Self::EmailDomain,
+            "truncate_ip" => Self::TruncateIp {
+                v4: parameters.within("v4", 24, 0..=32)?,
+                v6: parameters.within("v6", 48, 0..=128)?,
+            },
+            "url_host" => Self::UrlHost,
+            "shorten" => Self::Shorten(parameters.within("length", 1, 0..=10_000)?),
+            "initials" => Self::Initials,
+            "shape" => Self::Shape,
+            "json_redact" => Self::JsonRedact(parameters.paths()?),
+            "json_keep" => Self::JsonKeep(parameters.paths()?),
             other => return Err(MaskError::Unknown(other.to_owned())),
         };
         parameters.finish()?;
@@ -137,9 +205,54 @@ impl Mask {
         match self {
             Self::Null | Self::Constant(_) | Self::Hash | Self::PassThrough => true,
             Self::Redact(_) => is_number || is_date || *column_type == ColumnType::Text,
-            Self::RegexReplace { .. } | Self::Partial { .. } => *column_type == ColumnType::Text,
-            Self::BucketNumber(_) => is_number,
-            Self::BucketDate(_) => is_date,
+            Self::RegexReplace { .. }
+            | Self::Partial { .. }
+            | Self::RandPattern(_)
+            | Self::RandRegexify(_)
+            | Self::Token(_)
+            | Self::FormatPreserving
+            | Self::EmailDomain
+            | Self::TruncateIp { .. }
+            | Self::UrlHost
+            | Self::Shorten(_)
+            | Self::Initials
+            | Self::Shape => *column_type == ColumnType::Text,
+            Self::BucketNumber(_) | Self::Noise(_) | Self::Round(_) | Self::Clamp(..) => is_number,
+            Self::Truncate(_) => is_number && !matches!(column_type, ColumnType::Int(_)),
+            Self::BucketDate(_) | Self::ShiftDate(_) => is_date,
+            Self::JsonRedact(_) | Self::JsonKeep(_) => *column_type == ColumnType::Json,
+        }
+    }
+
+    /// Whether it needs the key of masks.
+    pub fn is_keyed(&self) -> bool {
+        match self {
+            Self::Hash
+            | Self::RandPattern(_)
+            | Self::RandRegexify(_)
+            | Self::Token(_)
+            | Self::FormatPreserving
+            | Self::Noise(_)
+            | Self::ShiftDate(_) => true,
+            Self::Null
+            | Self::Redact(_)
+            | Self::Constant(_)
+            | Self::RegexReplace { .. }
+            | Self::Partial { .. }
+            | Self::BucketNumber(_)
+            | Self::BucketDate(_)
+            | Self::PassThrough
+            | Self::Round(_)
+            | Self::Clamp(..)
+            | Self::Truncate(_)
+            | Self::EmailDomain
+            | Self::TruncateIp { .. }
+            | Self::UrlHost
+            | Self::Shorten(_)
+            | Self::Initials
+            | Self::Shape
+            | Self::JsonRedact(_)
+            | Self::JsonKeep(_) => false,
         }
     }
 
@@ -154,6 +267,8 @@ impl Mask {
     /// As an annotation; `parse` is the inverse.
     pub fn call(&self) -> Call {
         let text = |value: &str| Literal::Text(value.to_owned());
+        let texts = |values: &[String]| Literal::List(values.iter().map(|v| text(v)).collect());
+        let count = |value: u32| Literal::Integer(i64::from(value));
         let (operator, parameters) = match self {
             Self::Null => ("null", vec![]),
             Self::Redact(replacement) => ("redact", vec![("replacement", text(replacement))]),
@@ -172,8 +287,8 @@ impl Mask {
             Self::Partial { first, last, fill } => (
                 "partial",
                 vec![
-                    ("first", Literal::Integer(i64::from(*first))),
-                    ("last", Literal::Integer(i64::from(*last))),
+                    ("first", count(*first)),
+                    ("last", count(*last)),
                     ("fill", text(fill)),
                 ],
             ),
@@ -185,6 +300,25 @@ impl Mask {
                 ("bucket_date", vec![("precision", text(precision.name()))])
             }
             Self::PassThrough => ("pass_through", vec![]),
+            Self::RandPattern(pattern) => ("rand_pattern", vec![("pattern", text(pattern))]),
+            Self::RandRegexify(pattern) => ("rand_regexify", vec![("pattern", text(pattern))]),
+            Self::Token(length) => ("token", vec![("length", count(*length))]),
+            Self::FormatPreserving => ("format_preserving", vec![]),
+            Self::Noise(amount) => ("noise", vec![("amount", amount.clone())]),
+            Self::Round(to) => ("round", vec![("to", to.clone())]),
+            Self::Clamp(low, high) => ("clamp", vec![("low", low.clone()), ("high", high.clone())]),
+            Self::Truncate(digits) => ("truncate", vec![("digits", count(*digits))]),
+            Self::ShiftDate(days) => ("shift_date", vec![("days", count(*days))]),
+            Self::EmailDomain => ("email_domain", vec![]),
+            Self::TruncateIp { v4, v6 } => {
+                ("truncate_ip", vec![("v4", count(*v4)), ("v6", count(*v6))])
+            }
+            Self::UrlHost => ("url_host", vec![]),
+            Self::Shorten(length) => ("shorten", vec![("length", count(*length))]),
+            Self::Initials => ("initials", vec![]),
+            Self::Shape => ("shape", vec![]),
+            Self::JsonRedact(paths) => ("json_redact", vec![("paths", texts(paths))]),
+            Self::JsonKeep(paths) => ("json_keep", vec![("paths", texts(paths))]),
         };
         Call {
             operator: operator.to_owned(),
@@ -215,148 +349,5 @@ impl DatePrecision {
     }
 }
 
-/// Takes parameters by name and refuses what is left over.
-struct Parameters<'a> {
-    call: &'a Call,
-    taken: Vec<&'static str>,
-}
-
-impl<'a> Parameters<'a> {
-    fn error(&self, problem: impl Into<String>) -> MaskError {
-        MaskError::Parameter {
-            operator: self.call.operator.clone(),
-            problem: problem.into(),
-        }
-    }
-
-    fn optional(&mut self, name: &'static str) -> Option<&'a Literal> {
-        self.taken.push(name);
-        self.call.parameters.get(name)
-    }
-
-    fn required(&mut self, name: &'static str) -> Result<&'a Literal, MaskError> {
-        self.optional(name)
-            .ok_or_else(|| self.error(format!("parameter `{name}` is missing")))
-    }
-
-    fn text(&mut self, name: &'static str, default: Option<&str>) -> Result<String, MaskError> {
-        match (self.optional(name), default) {
-            (Some(Literal::Text(text)), _) => Ok(text.clone()),
-            (None, Some(default)) => Ok(default.to_owned()),
-            (None, None) => Err(self.error(format!("parameter `{name}` is missing"))),
-            (Some(_), _) => Err(self.error(format!("parameter `{name}` must be text"))),
-        }
-    }
-
-    fn count(&mut self, name: &'static str) -> Result<u32, MaskError> {
-        match self.optional(name) {
-            None => Ok(0),
-            Some(Literal::Integer(count)) => u32::try_from(*count)
-                .map_err(|_| self.error(format!("parameter `{name}` must be 0 or more"))),
-            Some(_) => Err(self.error(format!("parameter `{name}` must be an integer"))),
-        }
-    }
-
-    fn hash(&mut self) -> Result<Mask, MaskError> {
-        match self.text("algo", Some("sha256"))?.as_str() {
-            "sha256" => Ok(Mask::Hash),
-            other => Err(self.error(format!("algo `{other}` is not offered; use 'sha256'"))),
-        }
-    }
-
-    fn buckets(&mut self) -> Result<Vec<Literal>, MaskError> {
-        let Literal::List(items) = self.required("buckets")? else {
-            return Err(self.error("parameter `buckets` must be a list of numbers"));
-        };
-        if items.is_empty() || items.len() > BUCKETS_MAX {
-            return Err(self.error(format!("`buckets` must hold 1 to {BUCKETS_MAX} bounds")));
-        }
-        let mut bounds = Vec::with_capacity(items.len());
-        for item in items {
-            let bound = match item {
-                Literal::Integer(value) => value.to_string(),
-                Literal::Decimal(text) => text.clone(),
-                _ => return Err(self.error("every bucket must be a number")),
-            };
-            let order: f64 = bound
-                .parse()
-                .map_err(|_| self.error("every bucket must be a number"))?;
-            bounds.push((order, item.clone()));
-        }
-        bounds.sort_by(|left, right| left.0.total_cmp(&right.0));
-        bounds.dedup_by(|left, right| left.0 == right.0);
-        Ok(bounds.into_iter().map(|(_, literal)| literal).collect())
-    }
-
-    fn precision(&mut self) -> Result<DatePrecision, MaskError> {
-        let word = self.text("precision", None)?;
-        [
-            DatePrecision::Hour,
-            DatePrecision::Day,
-            DatePrecision::Week,
-            DatePrecision::Month,
-            DatePrecision::Year,
-        ]
-        .into_iter()
-        .find(|precision| precision.name() == word)
-        .ok_or_else(|| self.error("precision is hour, day, week, month or year"))
-    }
-
-    fn finish(self) -> Result<(), MaskError> {
-        match self
-            .call
-            .parameters
-            .keys()
-            .find(|key| !self.taken.contains(&key.as_str()))
-        {
-            None => Ok(()),
-            Some(key) => Err(self.error(format!("unknown parameter `{key}`"))),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_mask_prints_and_parses_back() {
-        for text in [
-            "null()",
-            "redact(replacement = '[redacted]')",
-            "constant(value = 0)",
-            "hash()",
-            "regex_replace(pattern = '^.*@', replacement = '***@')",
-            "partial(fill = '*', first = 2, last = 0)",
-            "bucket_number(buckets = [0, 10.5, 100])",
-            "bucket_date(precision = 'month')",
-            "pass_through()",
-        ] {
-            assert_eq!(Mask::parse(text).unwrap().to_string(), text);
-        }
-    }
-
-    #[test]
-    fn wrong_parameters_are_refused() {
-        for (text, expected) in [
-            ("rot13()", "unknown mask `rot13`"),
-            ("null(x = 1)", "mask `null`: unknown parameter `x`"),
-            ("hash(algo = 'md5')", "algo `md5` is not offered"),
-            ("bucket_number(buckets = [])", "must hold 1 to 1000 bounds"),
-            (
-                "bucket_date(precision = 'minute')",
-                "precision is hour, day",
-            ),
-            ("partial(first = -1)", "must be 0 or more"),
-        ] {
-            let shown = Mask::parse(text).unwrap_err().to_string();
-            assert!(shown.contains(expected), "{text}: {shown}");
-        }
-    }
-
-    #[test]
-    fn buckets_are_sorted_and_distinct() {
-        let mask = Mask::parse("bucket_number(buckets = [20, 10, 20])").unwrap();
-        assert_eq!(mask.to_string(), "bucket_number(buckets = [10, 20])");
-    }
-}
+mod tests;

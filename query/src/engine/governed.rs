@@ -20,13 +20,14 @@ use datafusion::{
         projection::{ProjectionExec, ProjectionExpr},
     },
 };
-use dataos_model::{dataset::ColumnType, fault::Fault, predicate::Predicate, secret::Secret};
+use dataos_model::{dataset::ColumnType, fault::Fault, predicate::Predicate};
 
 use crate::{
     cell::cell,
     column::arrow_type,
     engine::{barrier::BarrierExec, failure::raised, leakproof::is_leakproof},
     grant::{Grant, VisibleColumn},
+    mask::key::MaskKeys,
     predicate::{RawColumns, compile},
 };
 
@@ -36,7 +37,7 @@ pub(crate) struct GovernedTable {
     grant: Arc<Grant>,
     raw: Arc<dyn TableProvider>,
     schema: SchemaRef,
-    key: Option<Arc<Secret>>,
+    keys: Option<MaskKeys>,
 }
 
 impl GovernedTable {
@@ -44,7 +45,7 @@ impl GovernedTable {
     pub(crate) fn new(
         grant: Arc<Grant>,
         raw: Arc<dyn TableProvider>,
-        key: Option<Arc<Secret>>,
+        keys: Option<MaskKeys>,
     ) -> Self {
         let fields = grant.columns.iter().map(|column| {
             let is_unread = matches!(column.shown_type, ColumnType::Other(_));
@@ -56,7 +57,7 @@ impl GovernedTable {
             grant,
             raw,
             schema,
-            key,
+            keys,
         }
     }
 
@@ -116,7 +117,7 @@ impl GovernedTable {
         let shown = wanted
             .iter()
             .map(|column| {
-                let expr = cell(column, &raw, self.key.as_ref()).map_err(raised)?;
+                let expr = cell(column, &raw, self.keys.as_ref()).map_err(raised)?;
                 Ok(ProjectionExpr {
                     expr,
                     alias: column.name.clone(),

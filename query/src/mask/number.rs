@@ -1,4 +1,5 @@
-//! `bucket_number`: the greatest bound that is not above the value.
+//! Masks of numbers: `bucket_number`, the greatest bound that is not above the value; `noise`,
+//! `round`, `clamp`, `truncate`.
 
 use std::sync::Arc;
 
@@ -9,6 +10,8 @@ use datafusion::arrow::{
     },
 };
 use dataos_model::{annotation::Literal, dataset::ColumnType};
+
+use super::key::MaskKeys;
 
 /// Bounds in the column's own type, ascending.
 #[derive(Clone, Debug)]
@@ -38,30 +41,127 @@ impl Buckets {
 
     /// The bound of every value; NULL for NULL, NaN and values below the first bound.
     pub(super) fn apply(&self, input: &dyn Array) -> ArrayRef {
-        let bucketed = match (self, input.data_type()) {
-            (Self::Exact(bounds), DataType::Int16) => each::<Int16Type>(input, |value| {
-                i16::try_from(floor(bounds, value.into())?).ok()
-            }),
-            (Self::Exact(bounds), DataType::Int32) => each::<Int32Type>(input, |value| {
-                i32::try_from(floor(bounds, value.into())?).ok()
-            }),
-            (Self::Exact(bounds), DataType::Int64) => each::<Int64Type>(input, |value| {
-                i64::try_from(floor(bounds, value.into())?).ok()
-            }),
-            (Self::Exact(bounds), DataType::Decimal128(_, _)) => {
-                each::<Decimal128Type>(input, |value| floor(bounds, value))
-            }
-            (Self::Float(bounds), DataType::Float32) => each::<Float32Type>(input, |value| {
-                #[expect(clippy::cast_possible_truncation, reason = "rounded down just below")]
-                floor_float(bounds, f64::from(value)).map(|bound| down(bound as f32, bound))
-            }),
-            (Self::Float(bounds), DataType::Float64) => {
-                each::<Float64Type>(input, |value| floor_float(bounds, value))
-            }
-            _ => None,
-        };
-        bucketed.unwrap_or_else(|| new_null_array(input.data_type(), input.len()))
+        match self {
+            Self::Exact(bounds) => changed(input, |value| floor(bounds, value), |_| None),
+            Self::Float(bounds) => changed(input, |_| None, |value| floor_float(bounds, value)),
+        }
     }
+}
+
+/// A change of numbers, in the column's own type.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    /// Up to so much in either direction: integers and units of decimals, or floats.
+    Noise(i128, f64),
+    /// Down to a multiple.
+    Round(i128, f64),
+    /// Within bounds.
+    Clamp((i128, i128), (f64, f64)),
+    /// Towards zero, to a power of ten: in units of the scale, or in digits behind the point.
+    Truncate(i128, f64),
+}
+
+impl Change {
+    /// Noise of up to `amount`.
+    pub(super) fn noise(amount: &Literal, column_type: &ColumnType) -> Option<Self> {
+        Some(Self::Noise(units(amount, column_type)?, size(amount)?))
+    }
+
+    /// Multiples of `to`; of the smallest step of the type, if that is larger.
+    pub(super) fn round(to: &Literal, column_type: &ColumnType) -> Option<Self> {
+        Some(Self::Round(units(to, column_type)?.max(1), size(to)?))
+    }
+
+    /// Bounds, rounded down to what the type can hold.
+    pub(super) fn clamp(low: &Literal, high: &Literal, column_type: &ColumnType) -> Option<Self> {
+        let exact = (units(low, column_type)?, units(high, column_type)?);
+        Some(Self::Clamp(exact, (size(low)?, size(high)?)))
+    }
+
+    /// So many digits behind the point.
+    pub(super) fn truncate(digits: u32, column_type: &ColumnType) -> Option<Self> {
+        let cut = match column_type {
+            ColumnType::Decimal { scale, .. } => u32::from(*scale).saturating_sub(digits),
+            _ => 0,
+        };
+        let places = i32::try_from(digits).ok()?;
+        Some(Self::Truncate(
+            10_i128.checked_pow(cut)?,
+            10_f64.powi(places),
+        ))
+    }
+
+    /// NULL for NULL, for NaN, and where the type has no room for the result.
+    pub(super) fn apply(&self, input: &dyn Array, keys: Option<&MaskKeys>) -> ArrayRef {
+        let exact = |value: i128| match self {
+            Self::Noise(amount, _) => {
+                let mut drawn = keys?.draw("noise", &value.to_be_bytes());
+                value.checked_add(drawn.around_zero(*amount))
+            }
+            Self::Round(to, _) => value.checked_sub(value.checked_rem_euclid(*to)?),
+            Self::Clamp((low, high), _) => Some(value.max(*low).min(*high)),
+            Self::Truncate(unit, _) => value.checked_sub(value.checked_rem(*unit)?),
+        };
+        let float = |value: f64| match self {
+            Self::Noise(_, amount) => {
+                // Both zeros are one value.
+                let mut drawn = keys?.draw("noise", &(value + 0.0).to_be_bytes());
+                Some(value + drawn.ratio() * amount)
+            }
+            Self::Round(_, to) => Some((value / to).floor() * to),
+            Self::Clamp(_, (low, high)) => Some(value.max(*low).min(*high)),
+            Self::Truncate(_, unit) => Some((value * unit).trunc() / unit),
+        };
+        changed(input, exact, |value| {
+            if value.is_nan() { None } else { float(value) }
+        })
+    }
+}
+
+/// Each number changed, in its own type; `None` is NULL.
+fn changed(
+    input: &dyn Array,
+    exact: impl Fn(i128) -> Option<i128>,
+    float: impl Fn(f64) -> Option<f64>,
+) -> ArrayRef {
+    let changed = match input.data_type() {
+        DataType::Int16 => {
+            each::<Int16Type>(input, |value| i16::try_from(exact(value.into())?).ok())
+        }
+        DataType::Int32 => {
+            each::<Int32Type>(input, |value| i32::try_from(exact(value.into())?).ok())
+        }
+        DataType::Int64 => {
+            each::<Int64Type>(input, |value| i64::try_from(exact(value.into())?).ok())
+        }
+        DataType::Decimal128(precision, _) => {
+            let most = 10_i128
+                .checked_pow(u32::from(*precision))
+                .unwrap_or(i128::MAX);
+            each::<Decimal128Type>(input, |value| {
+                exact(value).filter(|value| value.unsigned_abs() < most.unsigned_abs())
+            })
+        }
+        DataType::Float32 => each::<Float32Type>(input, |value| {
+            #[expect(clippy::cast_possible_truncation, reason = "rounded down just below")]
+            float(f64::from(value)).map(|bound| down(bound as f32, bound))
+        }),
+        DataType::Float64 => each::<Float64Type>(input, float),
+        _ => None,
+    };
+    changed.unwrap_or_else(|| new_null_array(input.data_type(), input.len()))
+}
+
+/// A number in whole steps of the column's type, rounded down; anything for floats.
+fn units(literal: &Literal, column_type: &ColumnType) -> Option<i128> {
+    match column_type {
+        ColumnType::Decimal { scale, .. } => rounded_down(&text(literal)?, *scale),
+        _ => rounded_down(&text(literal)?, 0),
+    }
+}
+
+fn size(literal: &Literal) -> Option<f64> {
+    text(literal)?.parse().ok()
 }
 
 fn each<T: ArrowPrimitiveType>(

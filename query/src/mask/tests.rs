@@ -13,15 +13,21 @@ use datafusion::{
     physical_expr::expressions::Column,
 };
 
+use dataos_model::secret::Secret;
+
 use super::*;
+
+pub(super) fn keys() -> MaskKeys {
+    MaskKeys::new(Arc::new(Secret::new(*b"key of the test")), b"statement 1")
+}
 
 fn shown(mask: &str, column_type: &str, input: ArrayRef) -> Vec<Option<String>> {
     let column_type: ColumnType = column_type.parse().unwrap();
     let mask = Mask::parse(mask).unwrap();
     assert!(mask.fits(&column_type), "{mask} on {column_type}");
-    let key = Arc::new(Secret::new(*b"key of the test"));
+    let keys = keys();
     let raw: Arc<dyn PhysicalExpr> = Arc::new(Column::new("c", 0));
-    let expression = MaskExpr::new(raw, &column_type, &mask, Some(&key)).unwrap();
+    let expression = MaskExpr::new(raw, &column_type, &mask, Some(&keys)).unwrap();
     assert_eq!(
         *input.data_type(),
         arrow_type(&column_type),
@@ -58,7 +64,7 @@ fn shown(mask: &str, column_type: &str, input: ArrayRef) -> Vec<Option<String>> 
         .collect()
 }
 
-fn check(mask: &str, column_type: &str, input: ArrayRef, expected: &[&str]) {
+pub(super) fn check(mask: &str, column_type: &str, input: ArrayRef, expected: &[&str]) {
     let expected: Vec<Option<String>> = expected
         .iter()
         .map(|text| (*text != "NULL").then(|| (*text).to_owned()))
@@ -70,15 +76,15 @@ fn check(mask: &str, column_type: &str, input: ArrayRef, expected: &[&str]) {
     );
 }
 
-fn texts(items: &[Option<&str>]) -> ArrayRef {
+pub(super) fn texts(items: &[Option<&str>]) -> ArrayRef {
     Arc::new(items.iter().copied().collect::<StringViewArray>())
 }
 
-fn longs(items: &[Option<i64>]) -> ArrayRef {
+pub(super) fn longs(items: &[Option<i64>]) -> ArrayRef {
     Arc::new(Int64Array::from(items.to_vec()))
 }
 
-fn instants(items: &[i64]) -> ArrayRef {
+pub(super) fn instants(items: &[i64]) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from(items.to_vec()).with_timezone("UTC"))
 }
 

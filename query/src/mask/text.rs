@@ -7,7 +7,7 @@ use dataos_model::{dataset::ColumnType, secret::Secret};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::canonical;
+use super::{canonical, key::MaskKeys};
 
 /// `change` of every text; NULL stays NULL.
 pub(super) fn each<'a>(input: &'a dyn Array, change: impl Fn(&'a str) -> Cow<'a, str>) -> ArrayRef {
@@ -19,6 +19,39 @@ pub(super) fn each<'a>(input: &'a dyn Array, change: impl Fn(&'a str) -> Cow<'a,
         builder.append_option(text.map(&change));
     }
     Arc::new(builder.finish())
+}
+
+/// `change` of every text, which may make it NULL.
+pub(super) fn each_or_null(input: &dyn Array, change: impl Fn(&str) -> Option<String>) -> ArrayRef {
+    let Some(texts) = input.as_string_view_opt() else {
+        return nulls(input.len());
+    };
+    let mut builder = StringViewBuilder::with_capacity(texts.len());
+    for text in texts {
+        builder.append_option(text.and_then(&change));
+    }
+    Arc::new(builder.finish())
+}
+
+/// So many letters and digits of a keyed pseudonym.
+pub(super) fn token(text: &str, length: u32, keys: &MaskKeys) -> String {
+    /// RFC 4648 in lower case: no sign looks like another.
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let bits = keys.draw("token", text.as_bytes()).first;
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let (mut token, mut held, mut count) = (String::new(), 0_u32, 0_u32);
+    for byte in bits {
+        held = (held << 8) | u32::from(byte);
+        count += 8;
+        while count >= 5 {
+            count -= 5;
+            let letter = usize::try_from((held >> count) & 31).unwrap_or_default();
+            token.push(ALPHABET.get(letter).copied().unwrap_or(b'a').into());
+        }
+        held &= (1 << count) - 1;
+    }
+    token.truncate(length);
+    token
 }
 
 /// HMAC-SHA-256 of the canonical text, in lower-case hex.
