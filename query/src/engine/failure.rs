@@ -49,19 +49,20 @@ pub(crate) fn fault(error: &DataFusionError, detail: Detail) -> Fault {
         .with_reason("memory_limit")
         .with_hint("read fewer rows or columns, or group by fewer keys"),
         DataFusionError::ArrowError(arrow, _) => arrow_fault(arrow),
-        DataFusionError::Plan(_)
-        | DataFusionError::SchemaError(_, _)
-        | DataFusionError::NotImplemented(_) => {
+        DataFusionError::NotImplemented(_) => {
+            let fault = Fault::new(
+                FaultKind::Unsupported,
+                "the engine has no plan for this form of the statement",
+            )
+            .with_reason("not_planned")
+            .with_hint("write a query that names columns from outside as a join");
+            detailed(fault, root, detail)
+        }
+        DataFusionError::Plan(_) | DataFusionError::SchemaError(_, _) => {
             let fault = Fault::invalid("the statement does not fit the types of the columns")
                 .with_reason("types")
                 .with_hint("check operators and arguments, and add CASTs where types differ");
-            match detail {
-                Detail::Shown => Fault {
-                    message: first_line(root),
-                    ..fault
-                },
-                Detail::Hidden => fault,
-            }
+            detailed(fault, root, detail)
         }
         DataFusionError::Execution(text) if text.to_lowercase().contains("overflow") => overflow(),
         DataFusionError::Execution(_) => {
@@ -77,6 +78,17 @@ pub(crate) fn fault(error: &DataFusionError, detail: Detail) -> Fault {
                 .with_hint("check that the depot's files are there and whole, then scan it again")
         }
         _ => Fault::internal("the engine failed"),
+    }
+}
+
+/// The fault, with the engine's own words if they may be shown.
+fn detailed(fault: Fault, error: &DataFusionError, detail: Detail) -> Fault {
+    match detail {
+        Detail::Shown => Fault {
+            message: first_line(error),
+            ..fault
+        },
+        Detail::Hidden => fault,
     }
 }
 

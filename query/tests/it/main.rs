@@ -14,6 +14,7 @@ mod world;
 mod audit_table;
 mod explain;
 mod formats;
+mod forms;
 mod leaks;
 mod limits;
 mod masks;

@@ -1,0 +1,171 @@
+//! Forms of SELECT on the engine: each gives the rows that it should, over a table with a filter and
+//! a mask.
+
+use dataos_model::fault::FaultKind;
+
+use crate::world::{World, equals};
+
+const STAFF: &[(&str, &str)] = &[
+    ("id", "bigint"),
+    ("name", "text"),
+    ("team", "text"),
+    ("pay", "bigint"),
+    ("boss", "bigint"),
+    ("tenant", "text"),
+];
+
+/// The last two are hidden.
+const BODY: &str = "1,ada,red,100,,a\n2,bela,red,80,1,a\n3,caro,blue,80,1,a\n4,dora,blue,,3,a\n\
+                    5,eve,red,777,,b\n6,fay,green,777,5,b\n";
+
+const FORMS: &[(&str, &str)] = &[
+    (
+        "WITH RECURSIVE chain (id, level) AS (SELECT id, 0 FROM staff WHERE boss IS NULL UNION ALL \
+         SELECT s.id, level + 1 FROM staff s JOIN chain c ON s.boss = c.id) \
+         SELECT id, level FROM chain ORDER BY id",
+        "[[1,0],[2,1],[3,1],[4,2]]",
+    ),
+    (
+        "WITH RECURSIVE n AS (SELECT 1 AS i UNION SELECT i % 3 + 1 FROM n) SELECT i FROM n ORDER BY 1",
+        "[[1],[2],[3]]",
+    ),
+    (
+        "SELECT team, sum(pay) AS s, grouping(team) AS g FROM staff GROUP BY ROLLUP (team) \
+         ORDER BY g, CASE WHEN g = 0 THEN team END",
+        r#"[["blue",80,0],["red",180,0],[null,260,1]]"#,
+    ),
+    (
+        "SELECT team, pay, count(*) FROM staff GROUP BY CUBE (team, pay) HAVING count(*) > 1 \
+         ORDER BY team, pay",
+        r#"[["blue",null,2],["red",null,2],[null,80,2],[null,null,4]]"#,
+    ),
+    (
+        "SELECT team, count(*) FROM staff GROUP BY GROUPING SETS ((team), ()) ORDER BY 1",
+        r#"[["blue",2],["red",2],[null,4]]"#,
+    ),
+    (
+        "SELECT team, name, id, count(*) FROM staff WHERE id < 3 GROUP BY ROLLUP ((team, name), id) \
+         ORDER BY 1, 2, 3",
+        r#"[["red","a**",1,1],["red","a**",null,1],["red","b***",2,1],["red","b***",null,1],[null,null,null,2]]"#,
+    ),
+    ("SELECT count(*) FROM staff GROUP BY ()", "[[4]]"),
+    (
+        "SELECT team, count(*) FROM staff GROUP BY ALL ORDER BY 1",
+        r#"[["blue",2],["red",2]]"#,
+    ),
+    (
+        "SELECT id, row_number() OVER (PARTITION BY team ORDER BY id) AS n FROM staff QUALIFY n = 1 \
+         ORDER BY id",
+        "[[1,1],[3,1]]",
+    ),
+    (
+        "SELECT id, sum(pay) OVER w, rank() OVER (w ORDER BY id) FROM staff \
+         WINDOW w AS (PARTITION BY team) ORDER BY id",
+        "[[1,180,1],[2,180,2],[3,80,1],[4,80,2]]",
+    ),
+    (
+        "SELECT DISTINCT ON (team) team, id FROM staff ORDER BY team, id DESC",
+        r#"[["blue",4],["red",2]]"#,
+    ),
+    (
+        "SELECT * EXCEPT (tenant, boss) RENAME (pay AS wage) FROM staff ORDER BY id LIMIT 1",
+        r#"[[1,"a**","red",100]]"#,
+    ),
+    (
+        "SELECT * REPLACE (pay * 2 AS pay) FROM staff WHERE id = 2",
+        r#"[[2,"b***","red",160,1,"a"]]"#,
+    ),
+    (
+        "SELECT * ILIKE '%A%' FROM staff WHERE id = 2",
+        r#"[["b***","red",80,"a"]]"#,
+    ),
+    (
+        "SELECT id, wanted FROM staff NATURAL JOIN (VALUES (2, 'x'), (5, 'y')) v (id, wanted)",
+        r#"[[2,"x"]]"#,
+    ),
+    (
+        "SELECT s.id, t.n FROM staff s, LATERAL (SELECT count(*) AS n FROM staff o \
+         WHERE o.boss = s.id) AS t ORDER BY 1",
+        "[[1,2],[2,0],[3,1],[4,0]]",
+    ),
+    (
+        "SELECT s.id, t.id AS report FROM staff s LEFT JOIN LATERAL (SELECT o.id FROM staff o \
+         WHERE o.boss = s.id) AS t ON true ORDER BY 1, 2",
+        "[[1,2],[1,3],[2,null],[3,4],[4,null]]",
+    ),
+    (
+        "SELECT s.id, t.x FROM staff s CROSS APPLY (SELECT o.id AS x FROM staff o WHERE o.boss = s.id) AS t ORDER BY 1, 2 LIMIT 2",
+        "[[1,2],[1,3]]",
+    ),
+    (
+        "SELECT id FROM staff SEMI JOIN (VALUES (2), (6)) v (i) ON i = id",
+        "[[2]]",
+    ),
+    (
+        "SELECT id FROM staff ANTI JOIN (VALUES (2), (6)) v (i) ON i = id ORDER BY 1",
+        "[[1],[3],[4]]",
+    ),
+    (
+        "SELECT id FROM staff WHERE pay >= ALL (SELECT pay FROM staff WHERE pay IS NOT NULL)",
+        "[[1]]",
+    ),
+    (
+        "SELECT id FROM staff WHERE pay < ANY (SELECT pay FROM staff) ORDER BY 1",
+        "[[2],[3]]",
+    ),
+    (
+        "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY pay) FROM staff",
+        "[[80]]",
+    ),
+    (
+        "SELECT id & 1, id | 4 FROM staff WHERE name ~ '^a' ORDER BY 1",
+        "[[1,5]]",
+    ),
+    (
+        "SELECT name FROM staff WHERE name !~* 'A|B' ORDER BY 1",
+        r#"[["c***"],["d***"]]"#,
+    ),
+    (
+        "SELECT overlay(team PLACING 'x' FROM 2 FOR 1) FROM staff WHERE id = 1",
+        r#"[["rxd"]]"#,
+    ),
+    ("SELECT id FROM staff ORDER BY id LIMIT 1, 2", "[[2],[3]]"),
+    (
+        "SELECT team, sum(pay) AS s FROM staff GROUP BY team HAVING s > 100",
+        r#"[["red",180]]"#,
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_form_gives_its_rows() {
+    let world = World::new();
+    let id = world.csv("staff", STAFF, BODY);
+    world.desk.rows(&id, equals("tenant", "a"));
+    world.desk.mask(&id, "name", "partial(first = 1)");
+    let mut wrong = Vec::new();
+    for (sql, expected) in FORMS {
+        let found = match world.run(sql).await {
+            Ok(answer) => String::from_utf8(answer.chunks.concat()).unwrap(),
+            Err(fault) => format!("{fault:?}"),
+        };
+        if found != *expected {
+            wrong.push(format!(
+                "{sql}\n  expected: {expected}\n  found:    {found}"
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_without_a_plan_is_refused_as_such() {
+    let world = World::new();
+    let id = world.csv("staff", STAFF, BODY);
+    world.desk.rows(&id, equals("tenant", "a"));
+    let sql = "SELECT s.id, t.x FROM staff s, LATERAL (SELECT s.id + 1 AS x) AS t";
+    let fault = world.refused(sql).await;
+    assert_eq!(
+        (fault.kind, fault.reason.as_str()),
+        (FaultKind::Unsupported, "not_planned")
+    );
+}
