@@ -9,8 +9,10 @@
     reason = "in tests a failed assumption ends the test; clippy spares only #[test] functions"
 )]
 
+mod twins;
 mod world;
 
+mod attacks;
 mod audit_table;
 mod explain;
 mod formats;
@@ -18,6 +20,7 @@ mod forms;
 mod leaks;
 mod limits;
 mod masks;
+mod noninterference;
 mod postgres;
 mod records;
 mod rows;

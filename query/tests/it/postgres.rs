@@ -1,6 +1,6 @@
 //! Tables of a real PostgreSQL server, read with least data and governed like files.
 
-mod server;
+pub(crate) mod server;
 
 use dataos_model::{
     dataset::DatasetId,

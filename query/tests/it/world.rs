@@ -396,6 +396,11 @@ impl Log {
         self.entries.lock().unwrap().clone()
     }
 
+    /// The entries so far, which are forgotten.
+    pub(crate) fn take(&self) -> Vec<Entry> {
+        std::mem::take(&mut self.entries.lock().unwrap())
+    }
+
     pub(crate) fn breaks(&self) {
         self.is_broken.store(true, Ordering::SeqCst);
     }

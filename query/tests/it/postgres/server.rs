@@ -53,6 +53,11 @@ impl Server {
 
     /// Runs statements.
     pub(crate) fn psql(&self, sql: &str) {
+        self.psql_in("postgres", sql);
+    }
+
+    /// The same in another database.
+    pub(crate) fn psql_in(&self, database: &str, sql: &str) {
         run(tool("psql")
             .env("PGPASSWORD", PASSWORD)
             .args([
@@ -70,7 +75,7 @@ impl Server {
                 &self.port.to_string(),
                 "-c",
                 sql,
-                "postgres",
+                database,
             ]));
     }
 

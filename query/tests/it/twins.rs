@@ -1,0 +1,394 @@
+//! Two worlds that differ only in what the caller may not know: hidden rows, their number, columns
+//! that are absent, and raw values whose masked forms are the same. Whatever a statement answers must
+//! be the same in both.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, Date32Array, Int64Array, StringArray};
+use dataos_model::{
+    access::CellOutcome,
+    dataset::DatasetId,
+    depot::{DatasetSource, DepotSource},
+    fault::Fault,
+    mask::Mask,
+    query::QueryAnswer,
+    seams::RunQuery,
+    secret::SecretName,
+};
+use dataos_query::QueryConfig;
+use regex::Regex;
+
+use crate::{
+    postgres::server::{PASSWORD, Server},
+    world::{World, always, equals, when},
+};
+
+/// Text that no answer, error or plan may contain.
+pub(crate) const CANARY: &str = "canary";
+/// A number of hidden rows; probes fail on it, and no answer may contain it.
+const HIDDEN: i64 = 777;
+/// Rows that the caller sees of `t`.
+const VISIBLE_ROWS: i64 = 40;
+
+const T: &[(&str, &str)] = &[
+    ("id", "bigint"),
+    ("tenant", "text"),
+    ("amount", "bigint"),
+    ("memo", "text"),
+    ("born", "date"),
+    ("salary", "bigint"),
+    ("email", "text"),
+    ("note", "text"),
+    ("ssn", "text"),
+];
+const U: &[(&str, &str)] = &[
+    ("id", "bigint"),
+    ("t_id", "bigint"),
+    ("label", "text"),
+    ("rank", "bigint"),
+    ("region", "text"),
+];
+
+/// A row of `t` as a world has it.
+struct Row {
+    id: i64,
+    is_visible: bool,
+    world: i64,
+}
+
+impl Row {
+    fn tenant(&self) -> &'static str {
+        if self.is_visible { "a" } else { "b" }
+    }
+
+    fn amount(&self) -> Option<i64> {
+        if !self.is_visible {
+            return Some(HIDDEN);
+        }
+        (self.id % 7 != 0).then_some(1_000 + self.id % 13)
+    }
+
+    fn memo(&self) -> String {
+        if self.is_visible {
+            format!("{}", self.id % 5)
+        } else {
+            format!("{CANARY}{}", self.world)
+        }
+    }
+
+    /// Masked to the month.
+    fn born(&self) -> i32 {
+        let month = i32::try_from(self.id % 6).unwrap() * 31;
+        15_000 - 15_000 % 365 + month + i32::try_from(self.world).unwrap()
+    }
+
+    /// Masked to buckets of a thousand.
+    fn salary(&self) -> i64 {
+        (self.id % 3) * 1_000 + 100 * self.world + HIDDEN % 100
+    }
+
+    /// Masked but for its first letter; the length stays.
+    fn email(&self) -> String {
+        format!(
+            "{}{CANARY}{}",
+            (b'a' + u8::try_from(self.id % 4).unwrap()) as char,
+            self.world
+        )
+    }
+
+    /// Plain where `amount` is 1 003, else replaced.
+    fn note(&self) -> String {
+        if self.amount() == Some(1_003) {
+            format!("open {}", self.id)
+        } else {
+            format!("{CANARY}{}-{}", self.world, self.id)
+        }
+    }
+
+    fn ssn(&self) -> String {
+        format!("{CANARY}-{}-{}", self.world, self.id)
+    }
+}
+
+/// Visible rows in one order, hidden ones between them: more in the second world.
+fn rows(world: i64) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for id in 0..VISIBLE_ROWS {
+        rows.push(Row {
+            id,
+            is_visible: true,
+            world,
+        });
+        for copy in 0..=(id + world) % (1 + world) {
+            rows.push(Row {
+                id: 1_000 * world + 10 * id + copy,
+                is_visible: false,
+                world,
+            });
+        }
+    }
+    rows
+}
+
+/// The rows of `u`; those of other regions than EMEA are hidden, and `region` is absent.
+fn others(world: i64) -> Vec<(i64, i64, String, Option<i64>, &'static str)> {
+    let mut others = Vec::new();
+    for id in 0..20 {
+        let rank = (id % 4 != 1).then_some(id % 6);
+        others.push((id, id * 2, format!("{CANARY}{world}"), rank, "EMEA"));
+        if (id + world) % 2 == 0 {
+            others.push((id, HIDDEN, format!("{CANARY}{world}"), Some(HIDDEN), "AMER"));
+        }
+    }
+    others
+}
+
+fn texts(texts: impl Iterator<Item = String>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(texts))
+}
+
+fn files(world: &World, number: i64) -> (DatasetId, DatasetId) {
+    let rows = rows(number);
+    let ids: Int64Array = rows.iter().map(|row| Some(row.id)).collect();
+    let amounts: Int64Array = rows.iter().map(Row::amount).collect();
+    let born: Date32Array = rows.iter().map(|row| Some(row.born())).collect();
+    let salaries: Int64Array = rows.iter().map(|row| Some(row.salary())).collect();
+    let t = world.parquet(
+        "t",
+        T,
+        vec![
+            Arc::new(ids),
+            texts(rows.iter().map(|row| row.tenant().to_owned())),
+            Arc::new(amounts),
+            texts(rows.iter().map(Row::memo)),
+            Arc::new(born),
+            Arc::new(salaries),
+            texts(rows.iter().map(Row::email)),
+            texts(rows.iter().map(Row::note)),
+            texts(rows.iter().map(Row::ssn)),
+        ],
+    );
+    let others = others(number);
+    let ids: Int64Array = others.iter().map(|other| Some(other.0)).collect();
+    let t_ids: Int64Array = others.iter().map(|other| Some(other.1)).collect();
+    let ranks: Int64Array = others.iter().map(|other| other.3).collect();
+    let u = world.parquet(
+        "u",
+        U,
+        vec![
+            Arc::new(ids),
+            Arc::new(t_ids),
+            texts(others.iter().map(|other| other.2.clone())),
+            Arc::new(ranks),
+            texts(others.iter().map(|other| other.4.to_owned())),
+        ],
+    );
+    (t, u)
+}
+
+/// The two tables as statements for a database of their own.
+fn statements(number: i64) -> String {
+    let mut sql = String::from(
+        "CREATE TABLE t (id bigint, tenant text, amount bigint, memo text, born date, \
+         salary bigint, email text, note text, ssn text);\
+         CREATE TABLE u (id bigint, t_id bigint, label text, rank bigint, region text);",
+    );
+    let or_null = |value: Option<i64>| value.map_or("NULL".to_owned(), |value| value.to_string());
+    for row in rows(number) {
+        sql.push_str(&format!(
+            "INSERT INTO t VALUES ({}, '{}', {}, '{}', DATE '1970-01-01' + {}, {}, '{}', '{}', '{}');\n",
+            row.id,
+            row.tenant(),
+            or_null(row.amount()),
+            row.memo(),
+            row.born(),
+            row.salary(),
+            row.email(),
+            row.note(),
+            row.ssn()
+        ));
+    }
+    for (id, t_id, label, rank, region) in others(number) {
+        let rank = or_null(rank);
+        sql.push_str(&format!(
+            "INSERT INTO u VALUES ({id}, {t_id}, '{label}', {rank}, '{region}');\n"
+        ));
+    }
+    sql
+}
+
+fn tables(world: &World, server: &Server, number: i64) -> (DatasetId, DatasetId) {
+    let database = format!("twin{number}");
+    server.psql(&format!("CREATE DATABASE {database}"));
+    server.psql_in(&database, &statements(number));
+    let depot = DepotSource::Postgres {
+        host: "127.0.0.1".to_owned(),
+        port: server.port,
+        database,
+        user: "postgres".to_owned(),
+        password: Some(SecretName("public/pg/password".to_owned())),
+    };
+    world.catalog.add_depot("pg", depot);
+    world.vault.keep("public/pg/password", PASSWORD.as_bytes());
+    let table = |name: &str, columns| {
+        let id = DatasetId::new("pg", "public", name);
+        let source = DatasetSource::Table {
+            schema: "public".to_owned(),
+            table: name.to_owned(),
+        };
+        world.catalog.add(&id, columns, source);
+        id
+    };
+    (table("t", T), table("u", U))
+}
+
+fn govern(world: &World, t: &DatasetId, u: &DatasetId) {
+    let masked = |mask: &str| CellOutcome::Masked(Mask::parse(mask).unwrap());
+    world.desk.rows(t, equals("tenant", "a"));
+    world
+        .desk
+        .mask(t, "born", "bucket_date(precision = 'month')");
+    world
+        .desk
+        .mask(t, "salary", "bucket_number(buckets = [0, 1000, 2000])");
+    world.desk.mask(t, "email", "partial(first = 1)");
+    world.desk.cells(
+        t,
+        "note",
+        vec![
+            when(equals("amount", 1_003), CellOutcome::Plain),
+            always(masked("redact(replacement = 'shut')")),
+        ],
+    );
+    world.desk.absent(t, "ssn");
+    world.desk.rows(u, equals("region", "EMEA"));
+    world.desk.mask(u, "label", "constant(value = 'label')");
+    world.desk.absent(u, "region");
+}
+
+/// The two worlds.
+pub(crate) struct Twins {
+    left: World,
+    right: World,
+}
+
+/// How a statement ended in both worlds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The same rows.
+    Answered,
+    /// The same error.
+    Refused,
+}
+
+impl Twins {
+    fn new(fill: impl Fn(&World, i64) -> (DatasetId, DatasetId)) -> Self {
+        let [left, right] = [1, 2].map(|number| {
+            // One partition: several would answer in an order of chance.
+            let world = World::with(QueryConfig {
+                partitions: 1,
+                ..QueryConfig::default()
+            });
+            let (t, u) = fill(&world, number);
+            govern(&world, &t, &u);
+            world.csv(
+                "v",
+                &[("id", "bigint"), ("word", "text")],
+                "1,one\n2,two\n3,\n",
+            );
+            world
+        });
+        Self { left, right }
+    }
+
+    /// Over files.
+    pub(crate) fn of_files() -> Self {
+        Self::new(files)
+    }
+
+    /// Over two databases of a PostgreSQL server.
+    pub(crate) fn of_tables(server: &Server) -> Self {
+        Self::new(|world, number| tables(world, server, number))
+    }
+
+    /// Runs a statement in both worlds; what told them apart, if anything did.
+    pub(crate) async fn compare(&self, sql: &str) -> Result<End, String> {
+        let (left, right) = (seen(&self.left, sql).await, seen(&self.right, sql).await);
+        if left != right {
+            return Err(format!(
+                "{sql}\n  one world:   {left:?}\n  the other:   {right:?}"
+            ));
+        }
+        let (end, text) = left;
+        if text.contains(CANARY) && !sql.contains(CANARY) {
+            return Err(format!("{sql}\n  both worlds: {text}"));
+        }
+        Ok(end)
+    }
+
+    /// As [`Twins::compare`], and compares the engine's plans of a statement that was answered.
+    pub(crate) async fn compare_with_plan(&self, sql: &str) -> Result<End, String> {
+        /// The engine numbers the columns of some plans by chance: each world may draw again.
+        const DRAWS: usize = 16;
+        let end = self.compare(sql).await?;
+        if end == End::Refused {
+            return Ok(end);
+        }
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        for _ in 0..DRAWS {
+            left.push(plan(&self.left, sql).await);
+            right.push(plan(&self.right, sql).await);
+            if left.iter().any(|plan| right.contains(plan)) {
+                return Ok(end);
+            }
+        }
+        Err(format!(
+            "{sql}\n  one plan:    {}\n  the other:   {}",
+            left[0], right[0]
+        ))
+    }
+}
+
+/// All that a caller can see of a statement, its time apart.
+async fn seen(world: &World, sql: &str) -> (End, String) {
+    world.log.take();
+    let ran = world.layer.run(world.request(sql)).await;
+    let (end, mut text) = match &ran {
+        Ok(answer) => (End::Answered, answered(answer)),
+        Err(fault) => (End::Refused, refused(fault)),
+    };
+    // What those read who may read the log.
+    for entry in world.log.take() {
+        let mut facts = entry.facts;
+        facts.remove("latency_us");
+        text.push_str(&format!("{} {} {facts:?}", entry.reason, entry.resource));
+    }
+    (end, text)
+}
+
+/// The engine's plan, without folders and names of files that chance gives.
+async fn plan(world: &World, sql: &str) -> String {
+    let plan = world.layer.physical_plan(&world.request(sql)).await;
+    let plan = plan.unwrap_or_else(|fault| refused(&fault));
+    let folder = world.folder.path().display().to_string();
+    let plan = plan.replace(folder.trim_start_matches('/'), "");
+    let parts = Regex::new("part-[0-9a-f-]+").unwrap();
+    parts.replace_all(&plan, "part").into_owned()
+}
+
+fn answered(answer: &QueryAnswer) -> String {
+    let QueryAnswer {
+        columns,
+        chunks,
+        row_count,
+        is_truncated,
+        certificate,
+        receipt: _,
+    } = answer;
+    let rows = String::from_utf8_lossy(&chunks.concat()).into_owned();
+    format!("{columns:?} {rows} {row_count} {is_truncated} {certificate:?}")
+}
+
+fn refused(fault: &Fault) -> String {
+    format!("{fault:?}")
+}
