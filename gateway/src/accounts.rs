@@ -9,6 +9,7 @@ mod entities;
 pub(crate) mod fake_sink;
 mod model;
 mod password;
+mod rotation;
 mod state;
 
 use std::sync::{

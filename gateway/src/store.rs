@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use dataos_model::fault::Fault;
-use dataos_store::{Metadata, Row, Schema, StoreError};
+use dataos_store::{Metadata, Row, Schema, StoreError, Value};
 
 use crate::accounts::{Account, ApiKey, Session, User};
 
@@ -137,21 +137,34 @@ impl Store {
     /// # Errors
     /// The store cannot be written.
     pub(crate) async fn put_key(&self, key: &ApiKey) -> Result<(), Fault> {
-        self.tables
-            .execute(
-                "INSERT INTO api_keys (id, \"user\", name, digest, created_at, expires_at)
-                 VALUES ($1, $2, $3, $4, $5, $6)",
-                &[
-                    (&key.id).into(),
-                    (&key.user).into(),
-                    (&key.name).into(),
-                    key.digest.as_slice().into(),
-                    key.created_at.into(),
-                    key.expires_at.into(),
-                ],
-            )
-            .await
-            .map_err(unavailable)
+        let (statement, values) = inserted(key);
+        let done = self.tables.execute(statement, &values).await;
+        done.map_err(unavailable)
+    }
+
+    /// Adds a key, and sets the end of the one that it replaces.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub(crate) async fn replace_key(
+        &self,
+        old: &str,
+        old_expires_at: i64,
+        key: &ApiKey,
+    ) -> Result<(), Fault> {
+        let write = async {
+            let mut transaction = self.tables.begin().await?;
+            let (statement, values) = inserted(key);
+            transaction.execute(statement, &values).await?;
+            transaction
+                .execute(
+                    "UPDATE api_keys SET expires_at = $1 WHERE id = $2",
+                    &[old_expires_at.into(), old.into()],
+                )
+                .await?;
+            transaction.commit().await
+        };
+        write.await.map_err(unavailable)
     }
 
     /// Notes when keys were last used.
@@ -257,6 +270,21 @@ fn session(row: &Row) -> Result<Session, String> {
 fn unavailable(error: StoreError) -> Fault {
     tracing::error!(%error, "the store of accounts failed");
     Fault::unavailable("the store of accounts cannot be used")
+}
+
+/// The statement that adds a key.
+fn inserted(key: &ApiKey) -> (&'static str, [Value; 6]) {
+    let statement = "INSERT INTO api_keys (id, \"user\", name, digest, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6)";
+    let values = [
+        (&key.id).into(),
+        (&key.user).into(),
+        (&key.name).into(),
+        key.digest.as_slice().into(),
+        key.created_at.into(),
+        key.expires_at.into(),
+    ];
+    (statement, values)
 }
 
 #[cfg(test)]

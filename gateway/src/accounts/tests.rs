@@ -363,3 +363,46 @@ async fn malformed_users_are_refused_with_the_field() {
     let fault = accounts.create(alice(), "correct horse").await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::Conflict);
 }
+
+#[tokio::test]
+async fn a_rotated_key_works_on_for_a_while_and_its_successor_as_long_as_it_would_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let accounts = open(&folder).await;
+    accounts.create(alice(), "correct horse").await.unwrap();
+    let life = Some(10_000);
+    let old = accounts.create_key("alice", "ci", life, Timestamp(0));
+    let old = old.await.unwrap();
+    let rotated = accounts.rotate_key("alice", &old.id, 500, Timestamp(1000));
+    let rotated = rotated.await.unwrap();
+    assert_eq!(
+        (rotated.old_expires_at, rotated.expires_at),
+        (1500, Some(11_000))
+    );
+    assert_eq!(rotated.name, "ci");
+    let works = |accounts: &Accounts, text: &str, at| {
+        accounts.principal_of_key(text, Timestamp(at)).map(|_| ())
+    };
+    // The same before and after a restart.
+    let check = |accounts: &Accounts| {
+        assert_eq!(works(accounts, &old.text, 1499), Ok(()));
+        assert_eq!(works(accounts, &old.text, 1500), Err("api_key_expired"));
+        assert_eq!(works(accounts, &rotated.new.text, 1000), Ok(()));
+        assert_eq!(
+            works(accounts, &rotated.new.text, 11_000),
+            Err("api_key_expired")
+        );
+    };
+    check(&accounts);
+    let ended = accounts.rotate_key("alice", &old.id, 500, Timestamp(1500));
+    assert_eq!(ended.await.unwrap_err().kind, FaultKind::Conflict);
+    for (user, id) in [("alice", "0000"), ("bob", rotated.new.id.as_str())] {
+        let foreign = accounts.rotate_key(user, id, 500, Timestamp(1000));
+        assert_eq!(foreign.await.unwrap_err().kind, FaultKind::NotFound);
+    }
+    // An overlap never makes a key live longer than it was to.
+    let again = accounts.rotate_key("alice", &rotated.new.id, 100_000, Timestamp(1000));
+    assert_eq!(again.await.unwrap().old_expires_at, 11_000);
+    accounts.close().await;
+    drop(accounts);
+    check(&open(&folder).await);
+}

@@ -55,6 +55,16 @@ impl UserBody {
     }
 }
 
+/// How long the old key works on where nothing is said, and at most.
+const OVERLAP_S: i64 = 3600;
+const OVERLAP_S_MAX: i64 = 30 * 86_400;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RotationBody {
+    overlap_seconds: Option<i64>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewKeyBody {
@@ -157,6 +167,34 @@ pub(crate) async fn create_key(gateway: Arc<Gateway>, call: Arc<Call>) -> Result
             "name": wire.name,
             "expires_at": expires_at.map(|at| wire::time(Timestamp(at))),
             "key": key.text,
+        }),
+    ))
+}
+
+pub(crate) async fn rotate_key(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
+    let wire: RotationBody = body(&call)?;
+    let overlap_s = wire.overlap_seconds.unwrap_or(OVERLAP_S);
+    if !(0..=OVERLAP_S_MAX).contains(&overlap_s) {
+        let problem = format!("overlap_seconds is not from 0 to {OVERLAP_S_MAX}");
+        return Err(Fault::invalid(problem));
+    }
+    let (user, id) = (own_user(&call)?, call.parameters.get("id")?);
+    let now = gateway.seams.clock.now();
+    let accounts = &gateway.accounts;
+    let rotated = accounts.rotate_key(user, id, overlap_s * 1000, now).await?;
+    recorded(&gateway, &call, "key_created", &rotated.new.id).await?;
+    recorded(&gateway, &call, "key_rotated", id).await?;
+    Ok(Answer::json(
+        StatusCode::CREATED,
+        &json!({
+            "id": rotated.new.id,
+            "name": rotated.name,
+            "expires_at": rotated.expires_at.map(|at| wire::time(Timestamp(at))),
+            "key": rotated.new.text,
+            "replaces": {
+                "id": id,
+                "expires_at": wire::time(Timestamp(rotated.old_expires_at)),
+            },
         }),
     ))
 }

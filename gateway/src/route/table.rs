@@ -234,6 +234,16 @@ pub(crate) static ROUTES: &[Route] = &[
     .secret()
     .taking(JSON),
     change(
+        Verb::Post,
+        "/api/v1/apikeys/{id}/rotation",
+        Action::Call,
+        Subject::ApiPath,
+        "Replace an own API key; the old one works on for a while",
+        |g, c| Box::pin(users::rotate_key(g, c)),
+    )
+    .secret()
+    .taking(JSON),
+    change(
         Verb::Delete,
         "/api/v1/apikeys/{id}",
         Action::Call,

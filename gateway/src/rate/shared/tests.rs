@@ -28,9 +28,10 @@ impl Redis {
             .stderr(Stdio::null())
             .spawn()
             .expect("redis-server is installed; see tests/run");
+        let redis = Self { process, port };
         for _ in 0..500 {
             if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Self { process, port };
+                return redis;
             }
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -1,0 +1,83 @@
+//! A key replaced by another of its name and life, while the old one works on for a while.
+
+use dataos_model::{
+    clock::Timestamp,
+    fault::{Fault, FaultKind},
+};
+
+use super::{Accounts, KEYS_PER_USER_MAX, model::ApiKey, state::HeldKey};
+use crate::authenticate::api_key::{self, NewKey};
+
+/// A key in another's place.
+#[derive(Debug)]
+pub(crate) struct Rotated {
+    pub(crate) new: NewKey,
+    pub(crate) name: String,
+    pub(crate) expires_at: Option<i64>,
+    /// When the old one ends.
+    pub(crate) old_expires_at: i64,
+}
+
+impl Accounts {
+    /// Makes a key in the place of an own one, which ends after `overlap_ms`, or at its own end if
+    /// that comes first. The new one lives as long as the old one was to live.
+    ///
+    /// # Errors
+    /// The user has no such key, it has ended, or there are too many.
+    pub(crate) async fn rotate_key(
+        &self,
+        user: &str,
+        id: &str,
+        overlap_ms: i64,
+        now: Timestamp,
+    ) -> Result<Rotated, Fault> {
+        let _changing = self.changing.lock().await;
+        let (old, account) = {
+            let state = self.read();
+            let old = state.keys.get(id).map(|held| held.key.clone());
+            (old, state.accounts.get(user).cloned())
+        };
+        let old = old.filter(|key| key.user == user);
+        let (Some(old), Some(account)) = (old, account) else {
+            return Err(Fault::not_found(format!("you have no key `{id}`")));
+        };
+        if old.expires_at.is_some_and(|end| end <= now.0) {
+            let message = format!("key `{id}` has expired");
+            return Err(Fault::new(FaultKind::Conflict, message).with_hint("create a new one"));
+        }
+        if self.keys(user).len() >= KEYS_PER_USER_MAX {
+            let message = format!("there are {KEYS_PER_USER_MAX} keys already; delete one");
+            return Err(Fault::new(FaultKind::TooLarge, message));
+        }
+        let new = api_key::generate()?;
+        let life_ms = old.expires_at.map(|end| end - old.created_at);
+        let key = ApiKey {
+            id: new.id.clone(),
+            user: user.to_owned(),
+            name: old.name.clone(),
+            digest: self.pepper.digest(&new.text),
+            created_at: now.0,
+            expires_at: life_ms.map(|life_ms| now.0 + life_ms),
+            last_used_at: 0,
+        };
+        let end = now.0 + overlap_ms;
+        let old_expires_at = old.expires_at.map_or(end, |own| own.min(end));
+        self.store
+            .replace_key(&old.id, old_expires_at, &key)
+            .await?;
+        let rotated = Rotated {
+            new,
+            name: old.name,
+            expires_at: key.expires_at,
+            old_expires_at,
+        };
+        let mut state = self.write();
+        if let Some(held) = state.keys.get_mut(id) {
+            held.key.expires_at = Some(old_expires_at);
+        }
+        state
+            .keys
+            .insert(key.id.clone(), HeldKey::new(key, &account));
+        Ok(rotated)
+    }
+}
