@@ -86,6 +86,17 @@ impl Front {
         entries.iter().map(count).sum()
     }
 
+    /// Waits until exactly so many refusals are in the log: a peer may notice its own before that.
+    async fn until_recorded(&self, count: u64) {
+        for _ in 0..500 {
+            if self.recorded() >= count {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        assert_eq!(self.recorded(), count);
+    }
+
     /// Waits until so many refusals of this reason are counted.
     async fn until_refused(&self, reason: &str, count: u64) {
         for _ in 0..500 {
