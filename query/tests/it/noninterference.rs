@@ -1,15 +1,15 @@
 //! Random statements over two worlds that differ only in what the caller may not know (see `twins`):
 //! rows, errors, counts, columns, certificates, plans and records are the same.
 //!
-//! `DATAOS_NONINTERFERENCE=1000000` sets how many statements, `DATAOS_SEED=7` where to start;
-//! `tests/run` asks for 5 000.
+//! `DATAOS_NONINTERFERENCE=1000000` sets how many statements instead of 5 000, `DATAOS_SEED=7` where to
+//! start.
 
 use std::fmt::Write as _;
 
 use crate::twins::{End, Twins};
 
 /// Statements without another wish.
-const STATEMENTS: u64 = 1_000;
+const STATEMENTS: u64 = 5_000;
 /// Worlds side by side.
 const TASKS: u64 = 2;
 /// Of so many statements one has its plans compared.
