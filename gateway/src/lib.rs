@@ -44,8 +44,3 @@ pub mod demo;
 pub mod audit_check;
 mod audit_replay;
 pub mod policy_code;
-
-/// A call makes many small values on one thread that are dropped on another: the system's allocator takes a
-/// fifth more CPU for that.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
