@@ -23,7 +23,7 @@ use dataos_tests::{
 };
 
 use crate::{
-    load::{Load, Sample, require},
+    load::{Load, Sample, require, resident_mib},
     report::{Figure, Goal, quantile},
 };
 
@@ -127,16 +127,6 @@ fn figures([ours, unrecorded, theirs]: &[Vec<Sample>; 3], resident_mib: f64) -> 
         Figure::ratio("requests to nginx", rate(ours) / rate(theirs), "nginx"),
         Figure::new("dataos resident after the load", resident_mib, "MiB"),
     ]
-}
-
-fn resident_mib(pid: u32) -> Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    text.lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|line| line.trim().strip_suffix(" kB"))
-        .and_then(|number| number.trim().parse::<f64>().ok())
-        .map(|kib| kib / 1024.0)
-        .ok_or_else(|| Error::other("no VmRSS"))
 }
 
 /// nginx with one worker as TLS proxy, and a second nginx as the plain server behind it, so that the

@@ -72,7 +72,7 @@ pub(crate) fn require(programs: &[(&str, &str)]) -> Result<()> {
 }
 
 /// User + system time of the processes, in clock ticks of 10 ms.
-fn cpu_ticks(pids: &[u32]) -> Result<u64> {
+pub(crate) fn cpu_ticks(pids: &[u32]) -> Result<u64> {
     pids.iter().try_fold(0, |sum, pid| {
         let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let fields: Vec<&str> = text
@@ -85,4 +85,15 @@ fn cpu_ticks(pids: &[u32]) -> Result<u64> {
             .sum();
         Ok(sum + ticks)
     })
+}
+
+/// Memory of a process that is resident.
+pub(crate) fn resident_mib(pid: u32) -> Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|line| line.trim().strip_suffix(" kB"))
+        .and_then(|number| number.trim().parse::<f64>().ok())
+        .map(|kib| kib / 1024.0)
+        .ok_or_else(|| Error::other("no VmRSS"))
 }

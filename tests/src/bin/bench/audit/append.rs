@@ -2,7 +2,7 @@
 //! interleaved in the same run.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::{Error, Result},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -27,7 +27,10 @@ use dataos_model::{
 use tokio::runtime::Runtime;
 
 use super::Options;
-use crate::report::{Figure, Goal, quantile};
+use crate::{
+    load::cpu_ticks,
+    report::{Figure, Goal, quantile},
+};
 
 /// The wall clock.
 #[derive(Debug)]
@@ -138,17 +141,7 @@ fn probe(folder: &Path, bytes: usize, span: Duration) -> Result<f64> {
 
 /// CPU time of this process so far, in steps of 10 ms.
 pub(super) fn cpu_seconds() -> Result<f64> {
-    const TICKS_A_SECOND: f64 = 100.0;
-    let text = fs::read_to_string("/proc/self/stat")?;
-    // The name, in parentheses, may hold anything; user and system time are the 14th and 15th field.
-    let fields = text
-        .rsplit_once(')')
-        .map(|(_, rest)| rest.split_whitespace());
-    let ticks = fields.into_iter().flatten().skip(11).take(2);
-    Ok(ticks
-        .filter_map(|ticks| ticks.parse::<f64>().ok())
-        .sum::<f64>()
-        / TICKS_A_SECOND)
+    Ok(cpu_ticks(&[std::process::id()])? as f64 / 100.0)
 }
 
 /// How long one of 1 000 entries a second waits until it is durable, in the log and in a loop that writes

@@ -27,7 +27,10 @@ use super::{
     append::cpu_seconds,
     events::{DAY_MS, EventClock, day, event, mix, principal, request_id, resource, trace_id},
 };
-use crate::report::{Figure, Goal, quantile};
+use crate::{
+    load::resident_mib,
+    report::{Figure, Goal, quantile},
+};
 
 const ORIGIN: &str = "bench.example/log";
 const SEED: [u8; 32] = [7; 32];
@@ -80,13 +83,13 @@ pub(super) fn run(options: &Options) -> Result<Vec<Figure>> {
     );
     figures.push(Figure::new(
         "resident after opening",
-        resident_mib()?,
+        resident_mib(std::process::id())?,
         "MiB",
     ));
     runtime.block_on(questions(&log, (folder, seal_entries), &mut figures))?;
     figures.push(Figure::new(
         "resident after reading",
-        resident_mib()?,
+        resident_mib(std::process::id())?,
         "MiB",
     ));
     log.close().map_err(other)?;
@@ -358,12 +361,4 @@ fn read_all(folder: &Path) -> Result<()> {
 fn drop_caches() -> bool {
     let _ = std::process::Command::new("sync").status();
     fs::write("/proc/sys/vm/drop_caches", "1").is_ok()
-}
-
-fn resident_mib() -> Result<f64> {
-    let text = fs::read_to_string("/proc/self/status")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok());
-    kib.map(|kib| kib / 1024.0)
-        .ok_or_else(|| Error::other("no VmRSS"))
 }
