@@ -3,7 +3,7 @@
 //! Programs decide; what they are not sure of (a request that may not fit the schema, an entity that
 //! is not there, a policy that was not compiled, an evaluation that fails) is put to Cedar.
 
-use std::sync::Arc;
+use std::{fmt::Write, sync::Arc};
 
 use dataos_model::{
     annotation::Call,
@@ -246,11 +246,7 @@ impl Version {
         let (effect, reason, detail) = if determined.is_allowed {
             (Effect::Allow, Reason::Permitted, String::new())
         } else if determined.policies.is_empty() {
-            let detail = format!(
-                "no policy permits {} to {} {}",
-                request.principal.uid, request.action, request.resource
-            );
-            (Effect::Deny, Reason::NoPermit, detail)
+            (Effect::Deny, Reason::NoPermit, not_permitted(request))
         } else {
             let detail = forbidden(&determined.policies);
             (Effect::Deny, Reason::Forbidden, detail)
@@ -279,10 +275,30 @@ impl Determined {
     }
 }
 
+/// Bytes of most texts about a decision.
+const DETAIL_BYTES: usize = 192;
+
+/// That no policy permits it.
+fn not_permitted(request: &Request) -> String {
+    let mut detail = String::with_capacity(DETAIL_BYTES);
+    // Writing to a text does not fail.
+    let _ = write!(
+        detail,
+        "no policy permits {} to {} {}",
+        request.principal.uid, request.action, request.resource
+    );
+    detail
+}
+
 /// Why it is forbidden, in the words of the policies.
 pub(crate) fn forbidden(policies: &[SharedPolicyRef]) -> String {
-    let words = policies
-        .iter()
-        .map(|policy| policy.description.as_ref().unwrap_or(&policy.id).as_str());
-    format!("forbidden: {}", words.collect::<Vec<_>>().join("; "))
+    let mut detail = String::with_capacity(DETAIL_BYTES);
+    detail.push_str("forbidden: ");
+    for (number, policy) in policies.iter().enumerate() {
+        if number > 0 {
+            detail.push_str("; ");
+        }
+        detail.push_str(policy.description.as_ref().unwrap_or(&policy.id));
+    }
+    detail
 }

@@ -123,13 +123,25 @@ pub struct EntityUid {
 
 impl fmt::Display for EntityUid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}::\"{}\"",
-            self.entity_type.whole_name(),
-            self.id.escape_debug()
-        )
+        if self.entity_type.is_ours() {
+            f.write_str(NAMESPACE)?;
+            f.write_str(SEPARATOR)?;
+        }
+        f.write_str(self.entity_type.name())?;
+        f.write_str("::\"")?;
+        // Most ids have nothing to escape, and this is written several times for each decision.
+        if self.id.bytes().all(is_plain) {
+            f.write_str(&self.id)?;
+        } else {
+            write!(f, "{}", self.id.escape_debug())?;
+        }
+        f.write_str("\"")
     }
+}
+
+/// Whether a byte of a text stands for itself between quotes.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\'' | b'\\')
 }
 
 /// An entity with its direct parents.
@@ -188,6 +200,16 @@ pub enum EntityChange {
 #[cfg(test)]
 mod tests {
     use super::EntityType;
+
+    #[test]
+    fn an_id_is_escaped_where_it_has_to_be() {
+        let ascii = (0..=127_u8).map(|byte| char::from(byte).to_string());
+        let others = ["", "plain-1_2", "a'b", "ä", "\u{301}a", "\u{202e}", "two words"];
+        for id in ascii.chain(others.map(str::to_owned)) {
+            let escaped = format!("DataOS::Tag::\"{}\"", id.escape_debug());
+            assert_eq!(EntityType::TAG.id(&*id).to_string(), escaped);
+        }
+    }
 
     #[test]
     fn types_of_different_namespaces_are_never_the_same() {
