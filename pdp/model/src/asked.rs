@@ -15,7 +15,8 @@
 
 use std::{collections::BTreeMap, str::FromStr};
 
-use serde_json::{Map, Value as Json, json};
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
 
 use crate::{
     access::AccessRequest,
@@ -24,56 +25,88 @@ use crate::{
     entity::Entity,
     json::{self, Bounds},
     principal::{Authentication, Principal},
-    values_json::{Malformed, object, put_values, text, uid, uid_json, values},
+    values_json::{Fields, Malformed, Uid, object, text, to_text, uid, values},
 };
+
+/// A question, as it is written.
+#[derive(Serialize)]
+struct Question<'a> {
+    p: Who<'a>,
+    a: &'a str,
+    r: Uid<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    e: Option<Supplied<'a>>,
+    #[serde(skip_serializing_if = "Fields::is_empty")]
+    c: Fields<'a>,
+}
+
+/// A question about datasets, as it is written.
+#[derive(Serialize)]
+struct AccessQuestion<'a> {
+    p: Who<'a>,
+    a: &'a str,
+    d: Vec<String>,
+    #[serde(skip_serializing_if = "Fields::is_empty")]
+    c: Fields<'a>,
+}
+
+#[derive(Serialize)]
+struct Who<'a> {
+    u: Uid<'a>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    g: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    r: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    t: &'a [String],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    a: &'a BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct Supplied<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    p: Vec<Uid<'a>>,
+    #[serde(skip_serializing_if = "Fields::is_empty")]
+    a: Fields<'a>,
+    #[serde(skip_serializing_if = "Fields::is_empty")]
+    t: Fields<'a>,
+}
 
 /// The question as text.
 pub fn write(request: &Request) -> String {
-    let mut whole = Map::new();
-    whole.insert("p".to_owned(), who_json(&request.principal));
-    whole.insert("a".to_owned(), json!(request.action.name()));
-    whole.insert("r".to_owned(), uid_json(&request.resource));
-    if let Some(entity) = &request.resource_entity {
-        let mut supplied = Map::new();
-        if !entity.parents.is_empty() {
-            let parents = entity.parents.iter().map(uid_json).collect();
-            supplied.insert("p".to_owned(), Json::Array(parents));
-        }
-        put_values(&mut supplied, "a", &entity.attributes);
-        put_values(&mut supplied, "t", &entity.tags);
-        whole.insert("e".to_owned(), Json::Object(supplied));
-    }
-    put_values(&mut whole, "c", &request.context);
-    Json::Object(whole).to_string()
+    let supplied = request.resource_entity.as_ref().map(|entity| Supplied {
+        p: entity.parents.iter().map(Uid).collect(),
+        a: Fields(&entity.attributes),
+        t: Fields(&entity.tags),
+    });
+    to_text(&Question {
+        p: who_asks(&request.principal),
+        a: request.action.name(),
+        r: Uid(&request.resource),
+        e: supplied,
+        c: Fields(&request.context),
+    })
 }
 
 /// A question about datasets as text: `p`, `a` and `c` as above, and `d`, a list of their addresses.
 pub fn write_access(request: &AccessRequest) -> String {
-    let mut whole = Map::new();
-    whole.insert("p".to_owned(), who_json(&request.principal));
-    whole.insert("a".to_owned(), json!(request.action.name()));
-    let datasets = request.datasets.iter().map(ToString::to_string);
-    whole.insert("d".to_owned(), datasets.collect());
-    put_values(&mut whole, "c", &request.context);
-    Json::Object(whole).to_string()
+    to_text(&AccessQuestion {
+        p: who_asks(&request.principal),
+        a: request.action.name(),
+        d: request.datasets.iter().map(ToString::to_string).collect(),
+        c: Fields(&request.context),
+    })
 }
 
-fn who_json(principal: &Principal) -> Json {
-    let mut who = Map::new();
-    who.insert("u".to_owned(), uid_json(&principal.uid));
-    for (key, names) in [
-        ("g", &principal.groups),
-        ("r", &principal.roles),
-        ("t", &principal.tags),
-    ] {
-        if !names.is_empty() {
-            who.insert(key.to_owned(), json!(names));
-        }
+fn who_asks(principal: &Principal) -> Who<'_> {
+    Who {
+        u: Uid(&principal.uid),
+        g: &principal.groups,
+        r: &principal.roles,
+        t: &principal.tags,
+        a: &principal.attributes,
     }
-    if !principal.attributes.is_empty() {
-        who.insert("a".to_owned(), json!(principal.attributes));
-    }
-    Json::Object(who)
 }
 
 /// The question of a text.

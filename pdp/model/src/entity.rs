@@ -204,7 +204,15 @@ mod tests {
     #[test]
     fn an_id_is_escaped_where_it_has_to_be() {
         let ascii = (0..=127_u8).map(|byte| char::from(byte).to_string());
-        let others = ["", "plain-1_2", "a'b", "ä", "\u{301}a", "\u{202e}", "two words"];
+        let others = [
+            "",
+            "plain-1_2",
+            "a'b",
+            "ä",
+            "\u{301}a",
+            "\u{202e}",
+            "two words",
+        ];
         for id in ascii.chain(others.map(str::to_owned)) {
             let escaped = format!("DataOS::Tag::\"{}\"", id.escape_debug());
             assert_eq!(EntityType::TAG.id(&*id).to_string(), escaped);

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value as Json, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value as Json};
 
 use crate::{
     entity::{EntityType, EntityUid},
@@ -15,6 +16,76 @@ use crate::{
 #[error("the recorded text is malformed: {0}")]
 pub struct Malformed(pub(crate) &'static str);
 
+/// Values by name, as they are written.
+#[derive(Clone, Copy)]
+pub(crate) struct Fields<'a>(pub(crate) &'a BTreeMap<String, Value>);
+
+/// A name, as it is written.
+#[derive(Clone, Copy)]
+pub(crate) struct Uid<'a>(pub(crate) &'a EntityUid);
+
+/// A value, as it is written.
+struct Written<'a>(&'a Value);
+
+impl Fields<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, Written(value))))
+    }
+}
+
+impl Serialize for Uid<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.0.entity_type.name(), &self.0.id).serialize(serializer)
+    }
+}
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Bool(value) => value.serialize(serializer),
+            Value::Long(value) => value.serialize(serializer),
+            Value::String(value) => value.serialize(serializer),
+            Value::Decimal(value) => of_kind(serializer, "decimal", value),
+            Value::DateTime(value) => of_kind(serializer, "datetime", value),
+            Value::Duration(value) => of_kind(serializer, "duration", value),
+            Value::Ip(range) => {
+                let range = format!("{}/{}", range.address, range.prefix_bits);
+                of_kind(serializer, "ip", &range)
+            }
+            Value::Set(values) => {
+                let values: Vec<Written<'_>> = values.iter().map(Written).collect();
+                of_kind(serializer, "set", &values)
+            }
+            Value::Record(fields) => of_kind(serializer, "record", &Fields(fields)),
+            Value::Entity(uid) => of_kind(serializer, "entity", &Uid(uid)),
+        }
+    }
+}
+
+/// An object of one key.
+fn of_kind<S: Serializer, T: Serialize + ?Sized>(
+    serializer: S,
+    kind: &'static str,
+    value: &T,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map([(kind, value)])
+}
+
+/// As text. Texts as keys and numbers that are whole can always be written.
+pub(crate) fn to_text(form: &impl Serialize) -> String {
+    serde_json::to_string(form).unwrap_or_default()
+}
+
+fn to_json(form: &impl Serialize) -> Json {
+    serde_json::to_value(form).unwrap_or_default()
+}
+
 /// Puts values under a key, unless there are none.
 pub(crate) fn put_values(
     into: &mut Map<String, Json>,
@@ -22,35 +93,13 @@ pub(crate) fn put_values(
     values: &BTreeMap<String, Value>,
 ) {
     if !values.is_empty() {
-        into.insert(key.to_owned(), record_json(values));
+        into.insert(key.to_owned(), to_json(&Fields(values)));
     }
-}
-
-fn record_json(values: &BTreeMap<String, Value>) -> Json {
-    let fields = values
-        .iter()
-        .map(|(name, value)| (name.clone(), value_json(value)));
-    Json::Object(fields.collect())
 }
 
 /// A name.
 pub(crate) fn uid_json(uid: &EntityUid) -> Json {
-    json!([uid.entity_type.name(), uid.id])
-}
-
-fn value_json(value: &Value) -> Json {
-    match value {
-        Value::Bool(value) => json!(value),
-        Value::Long(value) => json!(value),
-        Value::String(value) => json!(value),
-        Value::Decimal(value) => json!({"decimal": value}),
-        Value::DateTime(value) => json!({"datetime": value}),
-        Value::Duration(value) => json!({"duration": value}),
-        Value::Ip(range) => json!({"ip": format!("{}/{}", range.address, range.prefix_bits)}),
-        Value::Set(values) => json!({"set": values.iter().map(value_json).collect::<Vec<_>>()}),
-        Value::Record(fields) => json!({"record": record_json(fields)}),
-        Value::Entity(uid) => json!({"entity": uid_json(uid)}),
-    }
+    to_json(&Uid(uid))
 }
 
 /// What has to be an object.
