@@ -164,7 +164,7 @@ fn explain(config: &Config) -> ExitCode {
 }
 
 fn serve(config: Config) -> Result<ExitCode, Fault> {
-    observe::init_log(&config.log_level, config.log_format)?;
+    let _log = observe::init_log(&config.log_level, config.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -187,7 +187,7 @@ fn serve(config: Config) -> Result<ExitCode, Fault> {
 }
 
 fn demo(options: &Demo) -> Result<ExitCode, Fault> {
-    observe::init_log("warn", LogFormat::Text)?;
+    let _log = observe::init_log("warn", LogFormat::Text)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -1,5 +1,6 @@
 //! Figures of the running process: counters, latencies, the last minute, and one log line a call.
 
+mod calls;
 mod log;
 mod minute;
 
@@ -15,9 +16,11 @@ use std::{
 
 use dataos_model::principal::Principal;
 use http::StatusCode;
+use tracing::Level;
 
 pub(crate) use minute::Minute;
 
+pub use calls::LogEnd;
 pub use log::init as init_log;
 
 /// Upper bounds of the latency buckets in microseconds; one more bucket holds the rest.
@@ -39,6 +42,31 @@ pub(crate) struct CallFigures<'a> {
     pub(crate) request_id: &'a str,
     pub(crate) bytes: u64,
     pub(crate) took: Duration,
+}
+
+impl CallFigures<'_> {
+    fn principal(&self) -> &str {
+        self.principal
+            .map_or("", |principal| principal.uid.id.as_str())
+    }
+
+    /// Writes the line of the call.
+    fn log(&self, took_us: u64) {
+        if !tracing::enabled!(target: calls::TARGET, Level::INFO) || calls::add(self, took_us) {
+            return;
+        }
+        tracing::info!(
+            target: calls::TARGET,
+            request_id = self.request_id,
+            method = self.method,
+            route = self.route,
+            status = self.status.as_u16(),
+            denied = self.is_denied,
+            principal = self.principal(),
+            bytes = self.bytes,
+            took_us,
+        );
+    }
 }
 
 /// All figures. Counters are monotonic since the start of the process.
@@ -109,17 +137,7 @@ impl Figures {
                 *denied.entry(principal.uid.id.clone()).or_default() += 1;
             }
         }
-        tracing::info!(
-            target: "dataos::call",
-            request_id = call.request_id,
-            method = call.method,
-            route = call.route,
-            status = call.status.as_u16(),
-            denied = call.is_denied,
-            principal = call.principal.map_or("", |principal| principal.uid.id.as_str()),
-            bytes = call.bytes,
-            took_us,
-        );
+        call.log(took_us);
     }
 
     /// Counts an answer that was withheld because the log did not take its record.

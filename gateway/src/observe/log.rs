@@ -6,13 +6,14 @@ use std::io::IsTerminal;
 use dataos_model::fault::Fault;
 use tracing_subscriber::EnvFilter;
 
+use super::calls::{self, LogEnd};
 use crate::config::LogFormat;
 
-/// Starts logging for the whole process; a second call changes nothing.
+/// Starts logging for the whole process, until what it returns is dropped; a second call changes nothing.
 ///
 /// # Errors
-/// A filter that does not parse.
-pub fn init(level: &str, format: LogFormat) -> Result<(), Fault> {
+/// A filter that does not parse, or no thread to write with.
+pub fn init(level: &str, format: LogFormat) -> Result<LogEnd, Fault> {
     let filter = EnvFilter::try_new(level)
         .map_err(|error| Fault::invalid(format!("setting `log.level` = `{level}`: {error}")))?;
     let is_json = match format {
@@ -24,10 +25,11 @@ pub fn init(level: &str, format: LogFormat) -> Result<(), Fault> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     // A test or the demo may have started logging before; its choice stands.
-    let _ = if is_json {
-        builder.json().flatten_event(true).try_init()
-    } else {
-        builder.with_target(false).try_init()
-    };
-    Ok(())
+    if !is_json {
+        let _ = builder.with_target(false).try_init();
+    } else if builder.json().flatten_event(true).try_init().is_ok() {
+        calls::start()
+            .map_err(|error| Fault::internal(format!("no thread for the log: {error}")))?;
+    }
+    Ok(LogEnd::new())
 }

@@ -54,7 +54,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
     let Command::Serve { listen, data_dir } = command;
     let failed = |fault: Fault| Error::other(fault.to_string());
     let config = Config::for_demo(&data_dir, listen).map_err(failed)?;
-    observe::init_log(&config.log_level, config.log_format).map_err(failed)?;
+    let _log = observe::init_log(&config.log_level, config.log_format).map_err(failed)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
