@@ -126,15 +126,21 @@ pub(crate) fn outcome(
     entry.action = action.name().to_owned();
     entry.principal = call.principal.uid.to_string();
     entry.completes = Some(completes);
-    entry = entry
-        .with_fact("status", answer.status.as_u16())
-        .with_fact("bytes", answer.body.len_bytes())
-        .with_fact("latency_us", took.as_micros());
+    add_outcome(&mut entry, answer, took);
     with_trace(&mut entry, &call.head);
-    for (name, value) in &answer.facts {
-        entry.facts.insert((*name).to_owned(), value.clone());
-    }
     entry
+}
+
+/// Adds how a call ended: to an entry of its own, or to that of its decision.
+pub(crate) fn add_outcome(entry: &mut Entry, answer: &Answer, took: Duration) {
+    let facts = [
+        ("status", answer.status.as_u16().to_string()),
+        ("bytes", answer.body.len_bytes().to_string()),
+        ("latency_us", took.as_micros().to_string()),
+    ];
+    for (name, value) in facts.into_iter().chain(answer.facts.iter().cloned()) {
+        entry.facts.insert(name.to_owned(), value);
+    }
 }
 
 /// The entry of a live decision that stock Cedar, asked again, decided otherwise.

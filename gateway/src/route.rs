@@ -30,8 +30,11 @@ pub(crate) enum Hold {
     Open,
     /// Not decided by policy, and recorded: log-in.
     LogIn,
-    /// The handler runs while its decision is written; the answer waits until that is durable.
+    /// The handler only reads. Decision and outcome are one entry if it answers at once; else the
+    /// decision is written while it runs. The answer waits until its decision is durable.
     Read,
+    /// The same, but for a handler that records more itself: its decision is queued before it starts.
+    Ask,
     /// The handler starts when its decision is durable.
     Change,
 }

@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod by_decision;
+mod governed;
 mod refuse;
 
 use std::{
@@ -21,7 +22,7 @@ use dataos_model::{
     hash::Hash,
     obligation::Obliged,
     principal::{Authentication, Principal},
-    record::{Entry, Receipt},
+    record::Receipt,
     seams::{Assets, Decide, Explore, Policies, Record, Records, Resources, RunQuery},
     value::Value,
 };
@@ -42,13 +43,13 @@ use crate::{
     observe::{CallFigures, Figures},
     rate::Rates,
     record::{self, Refusals},
-    recording::{self, Level},
+    recording,
     respond::{self, Answer, AnswerBody},
     route::{self, Found, Hold, Parameters, Route},
     rpc,
 };
 
-use refuse::{check_shape, denial_shown};
+use refuse::check_shape;
 
 /// Most candidate policy folders that are checked or tested at a time; each takes a core.
 pub(crate) const CANDIDATES_MAX: usize = 2;
@@ -298,158 +299,7 @@ impl Gateway {
                 Passed::new(or_problem(answered, &call), route.pattern)
             }
             Hold::LogIn => self.log_in(route, &call).await,
-            Hold::Read | Hold::Change => self.governed(route, call).await,
-        }
-    }
-
-    /// Decides, records and answers a governed call.
-    async fn governed(self: &Arc<Self>, route: &'static Route, call: Arc<Call>) -> Passed {
-        let principal = Arc::clone(&call.principal);
-        let workspace = call.head.query.get("workspace");
-        let left = match self
-            .rates
-            .take_call(&principal, workspace, route.pattern)
-            .await
-        {
-            Ok(left) => left,
-            Err(left) => return self.refuse_rate(left, &call.head, &call.peer, &call.request_id),
-        };
-        let mut passed = self.decided(route, call).await;
-        passed.principal = Some(principal);
-        if let Some(left) = left {
-            passed.answer = left.on(passed.answer);
-        }
-        passed
-    }
-
-    async fn decided(self: &Arc<Self>, route: &'static Route, call: Arc<Call>) -> Passed {
-        let Some((action, subject)) = route.governed else {
-            let fault = Fault::internal("a governed route without action");
-            return Passed::new(
-                respond::problem(&fault, &call.request_id, None),
-                route.pattern,
-            );
-        };
-        let workspace = call.head.query.get("workspace");
-        let path = call.head.path.text();
-        let resources = self.seams.resources.as_ref();
-        let target =
-            match decide::target(subject, path, workspace, &call.parameters, resources).await {
-                Ok(target) => target,
-                Err(fault) => {
-                    let reason = "resource_malformed";
-                    self.record_refusal(&call.request_id, reason, Some(&call.head), &call.peer);
-                    let answer = respond::problem(&fault, &call.request_id, None);
-                    return Passed::new(answer, route.pattern);
-                }
-            };
-        let request = decide::request(&call.principal, action, target, &call.context);
-        let decision = decide::ask(&self.seams.decide, &request).await;
-        let level = Level::of_decision(&decision);
-        let mut entry = record::decision(&call, &request, &decision, level);
-        add_fact(
-            &mut entry,
-            recording::request(level, route.bodies, &call.body),
-        );
-        let pending = self.seams.record.append(entry);
-        if !decision.is_allowed() {
-            let fault = denial_shown(route, &call.principal, &decision);
-            return match pending.await {
-                Ok(receipt) => Passed {
-                    answer: respond::problem(&fault, &call.request_id, Some(&receipt)),
-                    receipt: Some(receipt),
-                    is_denied: true,
-                    ..Passed::new(Answer::no_content(), route.pattern)
-                },
-                Err(fault) => self.unrecorded(&fault, route, &call),
-            };
-        }
-        match route.hold {
-            Hold::Change => {
-                let receipt = match pending.await {
-                    Ok(receipt) => receipt,
-                    Err(fault) => return self.unrecorded(&fault, route, &call),
-                };
-                self.change(route, call, receipt, level).await
-            }
-            _ => {
-                let started = Instant::now();
-                let (receipt, answered) =
-                    tokio::join!(pending, self.run_handler(route, Arc::clone(&call)));
-                match receipt {
-                    Ok(receipt) => self.finish(route, &call, (receipt, level), answered, started),
-                    Err(fault) => self.unrecorded(&fault, route, &call),
-                }
-            }
-        }
-    }
-
-    /// Runs the handler of a change to its end, even if the client goes away meanwhile.
-    async fn change(
-        self: &Arc<Self>,
-        route: &'static Route,
-        call: Arc<Call>,
-        receipt: Receipt,
-        level: Level,
-    ) -> Passed {
-        let gateway = Arc::clone(self);
-        let request_id = call.request_id.clone();
-        // Bounded by the connections and streams that wait for it, and by the answer timeout.
-        let task = tokio::spawn(async move {
-            let started = Instant::now();
-            let answered = gateway.run_handler(route, Arc::clone(&call)).await;
-            gateway.finish(route, &call, (receipt, level), answered, started)
-        });
-        task.await.unwrap_or_else(|error| {
-            let fault = Fault::internal(format!("a handler was stopped: {error}"));
-            Passed::new(respond::problem(&fault, &request_id, None), route.pattern)
-        })
-    }
-
-    async fn run_handler(
-        self: &Arc<Self>,
-        route: &'static Route,
-        call: Arc<Call>,
-    ) -> Result<Answer, Fault> {
-        let work = (route.handler)(Arc::clone(self), call);
-        tokio::time::timeout(self.limits.answer_timeout, work)
-            .await
-            .unwrap_or_else(|_| {
-                Err(Fault::new(
-                    FaultKind::Timeout,
-                    "the answer was not ready in time",
-                ))
-            })
-    }
-
-    /// The answer of an allowed call whose decision is durable; its outcome is recorded behind it.
-    fn finish(
-        &self,
-        route: &'static Route,
-        call: &Call,
-        (receipt, level): (Receipt, Level),
-        answered: Result<Answer, Fault>,
-        started: Instant,
-    ) -> Passed {
-        let answer = match answered {
-            Ok(answer) => answer,
-            Err(fault) => respond::problem(&fault, &call.request_id, Some(&receipt)),
-        };
-        if let Some((action, _)) = route.governed
-            && level > Level::None
-        {
-            let took = started.elapsed();
-            let mut entry = record::outcome(call, action, receipt.index, &answer, took);
-            add_fact(
-                &mut entry,
-                recording::response(level, route.bodies, &answer.body),
-            );
-            // Queued by this call; the answer rests on the decision's record alone.
-            self.seams.record.append_behind(entry);
-        }
-        Passed {
-            receipt: Some(receipt),
-            ..Passed::new(answer, route.pattern)
+            Hold::Read | Hold::Ask | Hold::Change => self.governed(route, call).await,
         }
     }
 
@@ -488,12 +338,6 @@ impl Gateway {
                 }
             }
         }
-    }
-}
-
-fn add_fact(entry: &mut Entry, fact: Option<recording::Fact>) {
-    if let Some((name, value)) = fact {
-        entry.facts.insert(name.to_owned(), value);
     }
 }
 

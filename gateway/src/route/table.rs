@@ -68,6 +68,7 @@ const fn ask(pattern: &'static str, summary: &'static str, handler: Handler) -> 
         ..read(pattern, Action::Call, Subject::ApiPath, summary, handler)
     }
     .taking(JSON)
+    .asking()
 }
 
 /// A question by gRPC.
@@ -83,6 +84,12 @@ impl Route {
 
     const fn taking(mut self, content_type: &'static str) -> Self {
         self.takes = Some(content_type);
+        self
+    }
+
+    /// Its handler asks the PDP more than whether it may run, and records that.
+    const fn asking(mut self) -> Self {
+        self.hold = Hold::Ask;
         self
     }
 
@@ -596,7 +603,8 @@ pub(crate) static ROUTES: &[Route] = &[
         "May somebody do this, and why",
         |g, c| Box::pin(access::can(g, c)),
     )
-    .with_query(&["principal", "action", "resource", "purpose"]),
+    .with_query(&["principal", "action", "resource", "purpose"])
+    .asking(),
     read(
         "/api/v1/access/who-can",
         Action::Call,
@@ -604,7 +612,8 @@ pub(crate) static ROUTES: &[Route] = &[
         "Who may do this",
         |g, c| Box::pin(access::who_can(g, c)),
     )
-    .with_query(&["action", "resource", "type", "purpose", "limit", "token"]),
+    .with_query(&["action", "resource", "type", "purpose", "limit", "token"])
+    .asking(),
     read(
         "/api/v1/access/what-can",
         Action::Call,
@@ -612,14 +621,16 @@ pub(crate) static ROUTES: &[Route] = &[
         "What somebody may do, and on what",
         |g, c| Box::pin(access::what_can(g, c)),
     )
-    .with_query(&["principal", "action", "type", "purpose", "limit", "token"]),
+    .with_query(&["principal", "action", "type", "purpose", "limit", "token"])
+    .asking(),
     read(
         "/api/v1/access/why/{id}",
         Action::Call,
         Subject::ApiPath,
         "Why a recorded decision came out so",
         |g, c| Box::pin(access::why(g, c)),
-    ),
+    )
+    .asking(),
     read(
         "/api/v1/overview",
         Action::ViewHealth,

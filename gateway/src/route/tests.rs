@@ -31,7 +31,7 @@ fn what_is_not_governed_is_a_fixed_list() {
         ]
     );
     for route in ROUTES {
-        let is_governed = matches!(route.hold, Hold::Read | Hold::Change);
+        let is_governed = matches!(route.hold, Hold::Read | Hold::Ask | Hold::Change);
         assert_eq!(route.governed.is_some(), is_governed, "{}", route.pattern);
         if route.hold == Hold::LogIn {
             assert_eq!(route.pattern, "/api/v1/session");
@@ -44,7 +44,7 @@ fn every_unsafe_method_waits_for_its_record() {
     // Questions with a body change nothing: their own records are durable before they are answered.
     let questions: Vec<&str> = ROUTES
         .iter()
-        .filter(|route| route.verb == Verb::Post && route.hold == Hold::Read)
+        .filter(|route| route.verb == Verb::Post && route.hold == Hold::Ask)
         .map(|route| route.pattern)
         .collect();
     let expected = [
@@ -66,7 +66,7 @@ fn every_unsafe_method_waits_for_its_record() {
         let is_safe = route.verb == Verb::Get;
         assert_eq!(
             is_safe,
-            matches!(route.hold, Hold::Open | Hold::Read),
+            matches!(route.hold, Hold::Open | Hold::Read | Hold::Ask),
             "{}",
             route.pattern
         );

@@ -229,6 +229,34 @@ async fn an_allowed_call_leaves_a_decision_and_an_outcome() {
 }
 
 #[tokio::test]
+async fn a_read_that_answers_at_once_is_one_entry_with_its_outcome() {
+    let scene = scene().await;
+    let response = scene.get("/api/v1/policies").await;
+    let bytes = response.body().len_bytes().to_string();
+    let [entry] = scene.entries().try_into().unwrap();
+    assert_eq!((entry.kind, entry.completes), (EntryKind::Decision, None));
+    assert_eq!(
+        (&entry.facts["status"], &entry.facts["bytes"]),
+        (&"200".to_owned(), &bytes)
+    );
+    assert!(entry.facts.contains_key("latency_us"));
+    // One that takes time, and one that fails: its answer names the entry of its decision.
+    for (path, status) in [("/api/v1/resources", "200"), ("/log/tile/0/x000", "404")] {
+        let before = scene.entries().len();
+        assert_eq!(scene.get(path).await.status().as_str(), status);
+        let entries = scene.entries();
+        let [decision, outcome] = entries.get(before..).unwrap() else {
+            panic!("{path}: {entries:#?}");
+        };
+        assert!(!decision.facts.contains_key("status"), "{path}");
+        assert_eq!(
+            (outcome.completes, outcome.facts["status"].as_str()),
+            (Some(before as u64), status)
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_change_runs_to_its_end_though_the_client_goes_away() {
     let scene = scene().await;
     scene.query.hold();
