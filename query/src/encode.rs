@@ -16,6 +16,8 @@ use dataos_model::{
     query::RowFormat,
 };
 
+pub(crate) use json::{decimal_text, microseconds};
+
 /// Size at which a chunk of JSON is closed.
 const CHUNK_BYTES: usize = 64 << 10;
 
@@ -34,7 +36,7 @@ enum Writer {
 }
 
 /// What came out.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Encoded {
     pub(crate) chunks: Vec<Bytes>,
     pub(crate) row_count: u64,

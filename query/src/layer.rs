@@ -23,6 +23,7 @@ use dataos_model::{
     fault::Fault,
     obligation::Obliged,
     query::{Certificate, QueryAnswer, QueryRequest, ResultColumn},
+    record::Entry,
     seams::RunQuery,
 };
 use dataos_sql::{Bound, BoundKind, TableView, ViewColumn};
@@ -301,21 +302,31 @@ impl Inner {
         let (encoded, is_truncated) = planned
             .encoded(request.format, rows_max, self.config.result_bytes_max)
             .await?;
-        let columns = prepared
-            .bound
-            .columns
-            .iter()
-            .zip(planned.schema().fields())
-            .map(|(column, field)| ResultColumn {
-                name: column.name.clone(),
-                column_type: column_type(field.data_type()),
-                is_masked: column.is_masked,
-            })
-            .collect();
         Ok(Performed {
             encoded,
-            columns,
+            columns: prepared.columns(&planned),
             is_truncated,
+        })
+    }
+
+    /// What a statement would answer, without its rows.
+    async fn outline(
+        &self,
+        request: &QueryRequest,
+        prepared: &Prepared,
+    ) -> Result<Performed, Fault> {
+        let columns = match &prepared.bound.kind {
+            BoundKind::Query => prepared.columns(&self.plan(prepared).await?),
+            BoundKind::CreateTableAs(_) | BoundKind::Insert(_) => Vec::new(),
+            // What these answer costs nothing.
+            BoundKind::Explain | BoundKind::ExplainPolicy | BoundKind::ShowTables => {
+                self.perform(request, prepared).await?.columns
+            }
+        };
+        Ok(Performed {
+            encoded: Encoded::default(),
+            columns,
+            is_truncated: false,
         })
     }
 
@@ -352,6 +363,35 @@ impl Inner {
         refusal.fault
     }
 
+    /// The record of a statement that may run.
+    fn allowed(&self, request: &QueryRequest, prepared: &Prepared) -> Entry {
+        certificate::allowed(
+            request,
+            prepared.action,
+            &prepared.resource,
+            &prepared.certificate,
+            &prepared.grants,
+            (prepared.bound.fingerprint(), &prepared.questions),
+        )
+    }
+
+    /// The columns of a statement that may run; they leave when its record is durable.
+    async fn describe(&self, request: &QueryRequest) -> Result<Vec<ResultColumn>, Fault> {
+        let started = Instant::now();
+        let prepared = match Box::pin(self.prepare(request)).await {
+            Ok(prepared) => prepared,
+            Err(refusal) => return Err(self.refuse(request, refusal).await),
+        };
+        let entry = self.allowed(request, &prepared).with_fact("described", true);
+        let mut open = Open::new(self.seams.record.as_ref(), request, started, entry);
+        let time_max = self.config.time_max;
+        let outlining = Box::pin(self.outline(request, &prepared));
+        let outlined = tokio::time::timeout(time_max, outlining).await;
+        let outlined = outlined.unwrap_or_else(|_| Err(overdue(time_max)));
+        open.durable().await?;
+        Ok(open.end(outlined)?.columns)
+    }
+
     /// From the record on: what was decided is carried out, and its end recorded.
     async fn finish(
         &self,
@@ -359,14 +399,7 @@ impl Inner {
         prepared: Prepared,
         started: Instant,
     ) -> Result<QueryAnswer, Fault> {
-        let entry = certificate::allowed(
-            request,
-            prepared.action,
-            &prepared.resource,
-            &prepared.certificate,
-            &prepared.grants,
-            (prepared.bound.fingerprint(), &prepared.questions),
-        );
+        let entry = self.allowed(request, &prepared);
         let mut open = Open::new(self.seams.record.as_ref(), request, started, entry);
         let performing = Box::pin(self.perform(request, &prepared));
         let performed = if prepared.writes() {
@@ -394,6 +427,19 @@ impl Inner {
 }
 
 impl Prepared {
+    /// The columns of a query, as they come out of its plan.
+    fn columns(&self, planned: &Planned) -> Vec<ResultColumn> {
+        let schema = planned.schema();
+        let columns = self.bound.columns.iter().zip(schema.fields());
+        columns
+            .map(|(column, field)| ResultColumn {
+                name: column.name.clone(),
+                column_type: column_type(field.data_type()),
+                is_masked: column.is_masked,
+            })
+            .collect()
+    }
+
     fn writes(&self) -> bool {
         matches!(
             self.bound.kind,
@@ -429,6 +475,16 @@ impl RunQuery for QueryLayer {
         writing
             .await
             .unwrap_or_else(|_| Err(Fault::internal("a write ended early")))
+    }
+
+    async fn describe(&self, request: QueryRequest) -> Result<Vec<ResultColumn>, Fault> {
+        let place = self.inner.place().await;
+        let described = match &place {
+            Ok(_) => self.inner.describe(&request).await,
+            Err(fault) => Err(self.inner.refuse(&request, fault.clone().into()).await),
+        };
+        drop(place);
+        described
     }
 }
 

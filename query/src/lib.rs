@@ -33,6 +33,8 @@ mod calendar;
 mod column;
 mod encode;
 
+pub mod wire;
+
 mod baseline;
 pub mod sample;
 

@@ -19,7 +19,7 @@ use crate::{
     lineage::{ColumnEdge, WriteLineage},
     policy::{PolicyInfo, PolicyLink, PolicySetInfo, PolicyText, TemplateInfo},
     principal::Principal,
-    query::{QueryAnswer, QueryRequest},
+    query::{QueryAnswer, QueryRequest, ResultColumn},
     record::{Entry, LogStatus, Receipt, RecordPage, RecordQuery, RecordSummary, StoredEntry},
     resource::{ApplyOutcome, Plan, ResourceFilter, ResourceId, ResourceView},
     secret::{Secret, SecretName},
@@ -380,6 +380,16 @@ pub trait RunQuery: Send + Sync + Debug {
     /// # Errors
     /// Refused with position and reason, denied, or failed at the source; in each case recorded.
     async fn run(&self, request: QueryRequest) -> Result<QueryAnswer, Fault>;
+
+    /// The columns that the answer to a query would have, without running it; decided and recorded as if
+    /// it ran. A write has none.
+    ///
+    /// # Errors
+    /// As `run`.
+    async fn describe(&self, _request: QueryRequest) -> Result<Vec<ResultColumn>, Fault> {
+        let message = "this query layer describes no statement";
+        Err(Fault::new(FaultKind::Unsupported, message))
+    }
 }
 
 /// Keeps secrets.

@@ -45,6 +45,7 @@ pub mod functions;
 pub mod ir;
 mod lower;
 pub mod parse;
+pub mod script;
 
 pub mod names;
 

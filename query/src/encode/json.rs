@@ -101,7 +101,8 @@ fn written(buffer: &mut Vec<u8>, array: &dyn Array, index: usize) -> Option<()> 
     Some(())
 }
 
-fn microseconds(array: &dyn Array, index: usize, unit: TimeUnit) -> Option<i64> {
+/// The microseconds of a timestamp.
+pub(crate) fn microseconds(array: &dyn Array, index: usize, unit: TimeUnit) -> Option<i64> {
     match unit {
         TimeUnit::Second => array
             .as_primitive_opt::<TimestampSecondType>()?
@@ -146,16 +147,20 @@ fn float(buffer: &mut Vec<u8>, value: impl std::fmt::Display, is_finite: bool) {
     }
 }
 
-fn decimal(buffer: &mut Vec<u8>, units: i128, scale: usize) {
+/// All digits of a decimal.
+pub(crate) fn decimal_text(units: i128, scale: usize) -> String {
     let sign = if units < 0 { "-" } else { "" };
     let digits = format!("{:0>width$}", units.unsigned_abs(), width = scale + 1);
-    let is_exact = digits.trim_start_matches('0').len() <= DIGITS_MAX;
     let (whole, part) = digits
         .split_at_checked(digits.len() - scale)
         .unwrap_or_default();
     let point = if part.is_empty() { "" } else { "." };
-    let number = format!("{sign}{whole}{point}{part}");
-    if is_exact {
+    format!("{sign}{whole}{point}{part}")
+}
+
+fn decimal(buffer: &mut Vec<u8>, units: i128, scale: usize) {
+    let number = decimal_text(units, scale);
+    if units.unsigned_abs().to_string().trim_start_matches('0').len() <= DIGITS_MAX {
         plain(buffer, number)
     } else {
         text(buffer, &number)
