@@ -33,8 +33,7 @@ use crate::{
     serve::Gateway,
 };
 use guard::{Guarded, Tell};
-pub(crate) use peers::peer_of;
-use peers::{Peers, Place};
+pub(crate) use peers::{Peers, Place, peer_of};
 use wire::Wire;
 
 /// The name of HTTP/2 in the TLS handshake; whoever does not agree on it speaks HTTP/1.
@@ -46,7 +45,7 @@ const RESETS_MAX: usize = 32;
 /// How often a silent HTTP/2 connection is asked whether it lives.
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// Pause after a failed accept, such as too many open files, so that the loop does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts connections until told to stop, then lets open calls finish for a while.
 #[derive(Debug)]
@@ -203,7 +202,8 @@ fn is_certificate_refused(error: &io::Error) -> bool {
     matches!(error, Some(rustls::Error::InvalidCertificate(_)))
 }
 
-fn prepared(stream: TcpStream) -> TcpStream {
+/// Sets the options that every connection has.
+pub(crate) fn prepared(stream: TcpStream) -> TcpStream {
     // Small answers go out at once; without this they may wait for the peer's acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");

@@ -68,6 +68,10 @@ pub(crate) struct NewSession {
     pub(crate) expires_at: Timestamp,
 }
 
+/// A password that was checked; without the password.
+#[derive(Debug)]
+pub(crate) struct PasswordLogIn(Account);
+
 impl Accounts {
     /// Loads everything from the store and hands the accounts to the sink.
     ///
@@ -143,6 +147,45 @@ impl Accounts {
         held.principal.clone().ok_or("account_disabled")
     }
 
+    /// Checks a user and password, for those who keep a connection instead of a session.
+    ///
+    /// # Errors
+    /// As [`Accounts::log_in`].
+    pub(crate) async fn check_password(
+        &self,
+        user: &str,
+        password: &str,
+        now: Timestamp,
+    ) -> Result<PasswordLogIn, Fault> {
+        let checked = self.checked(user, password, now).await?;
+        Ok(PasswordLogIn(checked))
+    }
+
+    /// The principal behind a password that was checked, as long as the account has that password.
+    pub(crate) fn principal_of_password(
+        &self,
+        log_in: &PasswordLogIn,
+    ) -> Result<Arc<Principal>, &'static str> {
+        let PasswordLogIn(checked) = log_in;
+        let state = self.read();
+        let account = state.accounts.get(&checked.user.user);
+        let account = account.filter(|account| account.password_hash == checked.password_hash);
+        let account = account.ok_or("password_changed")?;
+        account.principal(Authentication::Password, "").ok_or("account_disabled")
+    }
+
+    /// The account of a right pair.
+    async fn checked(&self, user: &str, password: &str, now: Timestamp) -> Result<Account, Fault> {
+        let account = self.read().accounts.get(user).cloned();
+        let hash = account.as_ref().map(|account| account.password_hash.clone());
+        self.passwords.check(user, password, hash, now).await?;
+        let account = account.ok_or_else(|| wrong_login("login_wrong"))?;
+        if account.user.disabled {
+            return Err(wrong_login("account_disabled"));
+        }
+        Ok(account)
+    }
+
     /// Opens a session for a user and password.
     ///
     /// # Errors
@@ -154,15 +197,7 @@ impl Accounts {
         now: Timestamp,
         lifetime_ms: i64,
     ) -> Result<NewSession, Fault> {
-        let account = self.read().accounts.get(user).cloned();
-        let hash = account
-            .as_ref()
-            .map(|account| account.password_hash.clone());
-        self.passwords.check(user, password, hash, now).await?;
-        let account = account.ok_or_else(|| wrong_login("login_wrong"))?;
-        if account.user.disabled {
-            return Err(wrong_login("account_disabled"));
-        }
+        let account = self.checked(user, password, now).await?;
         let mut bytes = [0; 32];
         rand::fill(&mut bytes)
             .map_err(|_| Fault::internal("the operating system gives no randomness"))?;

@@ -22,7 +22,7 @@ use dataos_pdp::{Pdp, PdpConfig};
 use dataos_query::{QueryConfig, QueryLayer, QuerySeams};
 use tokio::{
     net::TcpListener,
-    sync::{oneshot, watch},
+    sync::watch,
     task::{AbortHandle, JoinHandle},
 };
 
@@ -38,6 +38,7 @@ use crate::{
     config::Config,
     data_directory::{DataDirectory, touches_data_directory},
     history::History,
+    postgres::PostgresAcceptor,
     record, reload,
     secrets::SealedSecrets,
     serve::{Gateway, GatewayConfig, Seams},
@@ -67,6 +68,8 @@ pub struct RunningApp {
     rooms: Rooms,
     stop: watch::Sender<bool>,
     acceptor: JoinHandle<()>,
+    /// Address and acceptor of the PostgreSQL door.
+    postgres: Option<(SocketAddr, JoinHandle<()>)>,
     background: Vec<AbortHandle>,
     /// Last, so that the lock is given back when all else is gone.
     directory: DataDirectory,
@@ -114,9 +117,11 @@ impl App {
         // Another part of the process may have chosen already; all choose the same.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let listener = bind(config.listen).await?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| Fault::unavailable(format!("no address to listen on: {error}")))?;
+        let address = local_address(&listener)?;
+        let postgres = match &config.postgres {
+            Some(postgres) => Some(bind(postgres.listen).await?),
+            None => None,
+        };
         let directory = DataDirectory::open(&config.data_dir)?;
         check_data_folder(&config, &directory)?;
         directory.check_metadata(&config.metadata)?;
@@ -124,7 +129,7 @@ impl App {
         let rooms = Rooms::open(&config, directory.path(), clock).await?;
         directory.note_metadata(&config.metadata)?;
         let certificates = open_certificates(&config, directory.path(), &rooms, address).await?;
-        let tls = Arc::new(certificates.server_config(&config.client_certificates)?);
+        let tls = certificates.server_config(&config.client_certificates)?;
         let record = calls(Arc::clone(&rooms.log) as _);
         let gateway = Arc::new(rooms.gateway(&config, &certificates, record).await?);
         attach::system(rooms.catalog.as_ref()).await?;
@@ -137,13 +142,19 @@ impl App {
         let ca_pem = certificates.ca_pem().to_owned();
         // Last of all that can fail: its password is shown once, and only by a start that succeeds.
         let first_login = first::administrator(&rooms.accounts).await?;
-        let acceptor = Acceptor::new(listener, tls, gateway, config.limits.clone());
-        let (open, opened) = oneshot::channel();
-        let acceptor = tokio::spawn(async move {
-            if opened.await.is_ok() {
-                acceptor.run(stopped).await;
+        let (open, opened) = watch::channel(false);
+        let postgres = match (postgres, &config.postgres) {
+            (Some(listener), Some(config)) => {
+                let (tls, gateway) = (tls.clone(), Arc::clone(&gateway));
+                let address = local_address(&listener)?;
+                let door = PostgresAcceptor::new(listener, tls, gateway, config.clone());
+                let running = door.run(stopped.clone());
+                Some((address, tokio::spawn(when_open(opened.clone(), running))))
             }
-        });
+            _ => None,
+        };
+        let acceptor = Acceptor::new(listener, Arc::new(tls), gateway, config.limits.clone());
+        let acceptor = tokio::spawn(when_open(opened, acceptor.run(stopped)));
         let app = RunningApp {
             address,
             ca_pem,
@@ -152,12 +163,13 @@ impl App {
             rooms,
             stop,
             acceptor,
+            postgres,
             background,
             directory,
         };
         greet(&app);
-        open.send(())
-            .map_err(|()| Fault::internal("the acceptor ended before it was opened"))?;
+        open.send(true)
+            .map_err(|_| Fault::internal("the acceptor ended before it was opened"))?;
         tracing::info!(%address, data_dir = %app.data_dir().display(), "listening");
         Ok(app)
     }
@@ -167,6 +179,11 @@ impl RunningApp {
     /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address of the PostgreSQL door, if it is open.
+    pub fn postgres_address(&self) -> Option<SocketAddr> {
+        self.postgres.as_ref().map(|(address, _)| *address)
     }
 
     /// PEM of the CA that clients must trust; empty if the certificate is not the built-in CA's.
@@ -206,8 +223,11 @@ impl RunningApp {
     pub async fn shutdown(self) {
         // The acceptor may be gone already; then there is nothing to stop.
         let _ = self.stop.send(true);
-        if let Err(error) = self.acceptor.await {
-            tracing::error!(%error, "the acceptor ended badly");
+        let doors = [Some(self.acceptor), self.postgres.map(|(_, door)| door)];
+        for door in doors.into_iter().flatten() {
+            if let Err(error) = door.await {
+                tracing::error!(%error, "an acceptor ended badly");
+            }
         }
         for task in &self.background {
             task.abort();
@@ -374,6 +394,18 @@ impl Rooms {
     }
 }
 
+/// Runs an acceptor from the moment on that the platform is open.
+async fn when_open(mut opened: watch::Receiver<bool>, acceptor: impl Future<Output = ()>) {
+    if opened.wait_for(|is_open| *is_open).await.is_ok() {
+        acceptor.await;
+    }
+}
+
+fn local_address(listener: &TcpListener) -> Result<SocketAddr, Fault> {
+    let address = listener.local_addr();
+    address.map_err(|error| Fault::unavailable(format!("no address to listen on: {error}")))
+}
+
 async fn bind(address: SocketAddr) -> Result<TcpListener, Fault> {
     accept::bind(address)
         .await
@@ -382,7 +414,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Fault> {
                 FaultKind::Conflict,
                 format!("{address} is in use by another program"),
             )
-            .with_hint("stop it, or choose another address with --listen"),
+            .with_hint("stop it, or choose another address with --listen or postgres.listen"),
             std::io::ErrorKind::PermissionDenied => {
                 Fault::unavailable(format!("{address}: {error}"))
                     .with_hint("ports below 1024 need root; choose another with --listen")

@@ -26,7 +26,7 @@ pub use issuer::{ClaimNames, IssuerConfig, KeySource};
 use sources::{METADATA_URL, SETTINGS, Values, default_data_dir};
 use values::{
     certificate_files, client_certificates, distinct_issuers, duration, host_names, limits,
-    log_format, metadata, parsed, rates, text,
+    log_format, metadata, parsed, postgres, rates, text,
 };
 
 /// Where the value of a setting came from.
@@ -120,6 +120,17 @@ pub struct Limits {
     pub drain_timeout: Duration,
 }
 
+/// The PostgreSQL door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostgresConfig {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Connections at once; a further one is closed at once.
+    pub connections_max: usize,
+    /// Time that a connection may be open without a statement.
+    pub idle_timeout: Duration,
+}
+
 /// The checked configuration of one process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -153,6 +164,8 @@ pub struct Config {
     pub audit_origin: String,
     /// How questions of external enforcement points are taken.
     pub authzen: AuthzenConfig,
+    /// The PostgreSQL door; closed if absent.
+    pub postgres: Option<PostgresConfig>,
     /// Issuers of bearer tokens.
     pub issuers: Vec<IssuerConfig>,
     /// Key, value and origin of each plain setting, for `config explain`.
@@ -243,6 +256,7 @@ impl Config {
             log_format: log_format(&values)?,
             audit_origin: text(&values, "audit.origin"),
             authzen: AuthzenConfig::read(&values)?,
+            postgres: postgres(&values)?,
             issuers: distinct_issuers(issuers)?,
             explained,
         })

@@ -39,6 +39,8 @@ mod reload;
 
 mod serve;
 
+mod postgres;
+
 pub mod demo;
 
 pub mod audit_check;

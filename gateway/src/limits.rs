@@ -12,7 +12,7 @@ pub(crate) mod wire;
 use std::{error::Error, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use dataos_model::hash::Hash;
+use dataos_model::{fault::Fault, hash::Hash};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request::Parts,
     uri::Scheme,
@@ -117,6 +117,27 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    /// The head of a call that did not come over HTTP, but is one of this path to all behind: JSON by POST.
+    pub(crate) fn posted(path: &str) -> Result<Self, Fault> {
+        let path = CanonicalPath::parse(path)
+            .map_err(|_| Fault::internal(format!("{path} is no canonical path")))?;
+        Ok(Self {
+            verb: Verb::Post,
+            host: String::new(),
+            path,
+            query: Query::default(),
+            authorization: None,
+            session_cookie: None,
+            has_csrf_header: false,
+            content_type: Some("application/json".to_owned()),
+            accept: String::new(),
+            accept_encoding: String::new(),
+            if_match: None,
+            if_none_match: None,
+            trace_id: None,
+        })
+    }
+
     /// Whether a form of a foreign site could make a browser send this: it sends POST with one of three
     /// content types, and what goes along by itself, such as a client certificate.
     pub(crate) fn may_be_a_form(&self) -> bool {

@@ -209,6 +209,9 @@ fn greet(app: &RunningApp) {
     let url = format!("https://{}", app.address());
     say(format_args!("DataOS kernel listens on {url}"));
     say(format_args!("  data:     {}", app.data_dir().display()));
+    if let Some(address) = app.postgres_address() {
+        say(format_args!("  postgres: {address}, database `dataos`"));
+    }
     if !app.ca_pem().is_empty() {
         say(format_args!(
             "  CA:       {}",

@@ -122,6 +122,14 @@ pub(crate) fn find(verb: Verb, segments: &[String]) -> Found {
     }
 }
 
+/// The route of a call that did not come over HTTP.
+pub(crate) fn of(verb: Verb, pattern: &str) -> Result<&'static Route, Fault> {
+    let mut routes = ROUTES.iter();
+    routes
+        .find(|route| route.verb == verb && route.pattern == pattern)
+        .ok_or_else(|| Fault::internal(format!("there is no route {pattern}")))
+}
+
 fn matches(pattern: &'static str, segments: &[String]) -> Option<Parameters> {
     let mut captured = Vec::new();
     let mut rest = segments.iter();

@@ -22,7 +22,7 @@ use dataos_model::{
     hash::Hash,
     obligation::Obliged,
     principal::{Authentication, Principal},
-    record::Receipt,
+    record::{Entry, Receipt},
     seams::{Assets, Decide, Explore, Policies, Record, Records, Resources, RunQuery},
     value::Value,
 };
@@ -49,6 +49,7 @@ use crate::{
     rpc,
 };
 
+pub(crate) use governed::add_fact;
 use refuse::check_shape;
 
 /// Most candidate policy folders that are checked or tested at a time; each takes a core.
@@ -301,6 +302,15 @@ impl Gateway {
             Hold::LogIn => self.log_in(route, &call).await,
             Hold::Read | Hold::Ask | Hold::Change => self.governed(route, call).await,
         }
+    }
+
+    /// Writes a record that an answer waits for; what is not recorded is not answered.
+    pub(crate) async fn append(&self, entry: Entry, request_id: &str) -> Result<Receipt, Fault> {
+        self.seams.record.append(entry).await.map_err(|fault| {
+            let shown = refuse::unrecorded(&fault, request_id);
+            self.figures.note_unrecorded();
+            shown
+        })
     }
 
     async fn log_in(self: &Arc<Self>, route: &'static Route, call: &Call) -> Passed {

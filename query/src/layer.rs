@@ -1,6 +1,7 @@
 //! The path of one statement: parse, decide, bind, record, execute, record the outcome.
 
 mod open;
+mod reflect;
 
 use std::{sync::Arc, time::Instant};
 
@@ -26,7 +27,7 @@ use dataos_model::{
     record::Entry,
     seams::RunQuery,
 };
-use dataos_sql::{Bound, BoundKind, TableView, ViewColumn};
+use dataos_sql::{Bound, BoundKind, TableView, ViewColumn, reflect::Question};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::open::Open;
@@ -378,6 +379,11 @@ impl Inner {
     /// The columns of a statement that may run; they leave when its record is durable.
     async fn describe(&self, request: &QueryRequest) -> Result<Vec<ResultColumn>, Fault> {
         let started = Instant::now();
+        match Question::of(&request.sql) {
+            Ok(None) => {}
+            Ok(Some(question)) => return Ok(self.reflect(request, question, started).await?.columns),
+            Err(error) => return Err(self.refuse(request, error.into()).await),
+        }
         let prepared = match Box::pin(self.prepare(request)).await {
             Ok(prepared) => prepared,
             Err(refusal) => return Err(self.refuse(request, refusal).await),
@@ -453,6 +459,11 @@ impl RunQuery for QueryLayer {
     async fn run(&self, request: QueryRequest) -> Result<QueryAnswer, Fault> {
         let started = Instant::now();
         let inner = Arc::clone(&self.inner);
+        match Question::of(&request.sql) {
+            Ok(None) => {}
+            Ok(Some(question)) => return inner.reflect(&request, question, started).await,
+            Err(error) => return Err(inner.refuse(&request, error.into()).await),
+        }
         let prepared = async {
             let place = inner.place().await?;
             Ok((place, Box::pin(inner.prepare(&request)).await?))

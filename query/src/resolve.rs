@@ -6,7 +6,7 @@ use dataos_model::{
     action::Action, dataset::DatasetId, decision::Request, depot::AssetSnapshot,
     query::QueryRequest, seams::Decide,
 };
-use dataos_sql::{Kind, Names, Resolution, Statement, TableName, ir::Ident};
+use dataos_sql::{Kind, Names, Resolution, Statement, TableName, ir::Ident, names_dataset};
 
 /// Most datasets that one ambiguous name is narrowed among.
 const CANDIDATES_MAX: usize = 100;
@@ -61,9 +61,9 @@ impl<'a> SnapshotNames<'a> {
 
 impl Names for SnapshotNames<'_> {
     fn resolve(&self, parts: &[Ident]) -> Resolution {
-        let mut found = self.matching(|id| names(parts, id, |part, name| part.value == name));
+        let mut found = self.matching(|id| names_dataset(parts, id, |part, name| part.value == name));
         if found.is_empty() {
-            found = self.matching(|id| names(parts, id, fits_loosely));
+            found = self.matching(|id| names_dataset(parts, id, fits_loosely));
         }
         match found.as_slice() {
             [] => Resolution::Unknown,
@@ -73,19 +73,6 @@ impl Names for SnapshotNames<'_> {
             },
             several => Resolution::Ambiguous(several.iter().map(|id| (*id).clone()).collect()),
         }
-    }
-}
-
-fn names(parts: &[Ident], id: &DatasetId, fits: impl Fn(&Ident, &str) -> bool) -> bool {
-    match parts {
-        [table] => fits(table, &id.name),
-        [first, table] => {
-            fits(table, &id.name) && (fits(first, &id.collection) || fits(first, &id.depot))
-        }
-        [depot, collection, table] => {
-            fits(table, &id.name) && fits(collection, &id.collection) && fits(depot, &id.depot)
-        }
-        _ => false,
     }
 }
 

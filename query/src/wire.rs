@@ -16,10 +16,10 @@ mod reply;
 mod startup;
 
 mod command;
-mod settings;
+pub(crate) mod settings;
 
 mod parameter;
-mod value;
+pub(crate) mod value;
 
 mod answer;
 mod session;

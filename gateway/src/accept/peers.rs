@@ -8,18 +8,18 @@ use std::{
 
 /// Open connections by peer; bounded by the connections that there may be at once.
 #[derive(Debug, Default)]
-pub(super) struct Peers(Mutex<HashMap<IpAddr, usize>>);
+pub(crate) struct Peers(Mutex<HashMap<IpAddr, usize>>);
 
 /// One of a peer's places; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     peers: Arc<Peers>,
     peer: IpAddr,
 }
 
 impl Peers {
     /// A place for one more connection from `address`, if fewer than `most` are open.
-    pub(super) fn enter(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<Place> {
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<Place> {
         let peer = peer_of(address);
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(peer).or_default();

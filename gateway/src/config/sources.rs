@@ -122,6 +122,21 @@ pub(super) const SETTINGS: &[Setting] = &[
         "time that open calls get at shutdown",
     ),
     setting(
+        "postgres.listen",
+        "",
+        "address and port of the PostgreSQL door, such as 127.0.0.1:5432; closed if empty",
+    ),
+    setting(
+        "postgres.connections",
+        "256",
+        "connections at once to that door",
+    ),
+    setting(
+        "postgres.idle_timeout",
+        "1h",
+        "time that such a connection may be open without a statement",
+    ),
+    setting(
         "rate.address",
         "",
         "requests of one address, such as 600/1m; no limit if empty, as below",

@@ -9,8 +9,8 @@ use dataos_model::{
 use dataos_store::{Metadata, PostgresUrl};
 
 use super::{
-    CertificateFiles, ClientCertificates, IssuerConfig, Limits, LogFormat, Origin, Quota,
-    RateConfig, RedisConfig,
+    CertificateFiles, ClientCertificates, IssuerConfig, Limits, LogFormat, Origin, PostgresConfig,
+    Quota, RateConfig, RedisConfig,
     sources::{METADATA_URL, Values},
     units,
 };
@@ -90,6 +90,18 @@ pub(super) fn limits(values: &Values) -> Result<Limits, Fault> {
         answer_timeout: duration(values, "limits.answer_timeout", 1, 86_400)?,
         drain_timeout: duration(values, "limits.drain_timeout", 0, 3600)?,
     })
+}
+
+pub(super) fn postgres(values: &Values) -> Result<Option<PostgresConfig>, Fault> {
+    const LISTEN: &str = "postgres.listen";
+    if text(values, LISTEN).is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(PostgresConfig {
+        listen: parsed(values, LISTEN, "an address and port, such as 127.0.0.1:5432")?,
+        connections_max: count(values, "postgres.connections")?,
+        idle_timeout: duration(values, "postgres.idle_timeout", 1, 86_400)?,
+    }))
 }
 
 pub(super) fn rates(values: &Values) -> Result<RateConfig, Fault> {

@@ -233,7 +233,8 @@ impl Gateway {
     }
 }
 
-fn add_fact(entry: &mut Entry, fact: Option<recording::Fact>) {
+/// Adds a fact, if there is one.
+pub(crate) fn add_fact(entry: &mut Entry, fact: Option<recording::Fact>) {
     if let Some((name, value)) = fact {
         entry.facts.insert(name.to_owned(), value);
     }

@@ -24,11 +24,8 @@ use crate::{
 impl Gateway {
     /// The log did not take the record: nothing of the answer may leave.
     pub(super) fn unrecorded(&self, fault: &Fault, route: &'static Route, call: &Call) -> Passed {
-        tracing::error!(request_id = call.request_id, %fault, "not recorded, so not answered");
+        let shown = unrecorded(fault, &call.request_id);
         self.figures.note_unrecorded();
-        let shown =
-            Fault::unavailable("the audit log does not take records, so nothing is answered")
-                .with_reason("not_recorded");
         Passed::new(
             respond::problem(&shown, &call.request_id, None),
             route.pattern,
@@ -170,6 +167,13 @@ impl Gateway {
         }
         passed
     }
+}
+
+/// What a caller hears whose record was not written.
+pub(super) fn unrecorded(fault: &Fault, request_id: &str) -> Fault {
+    tracing::error!(request_id, %fault, "not recorded, so not answered");
+    Fault::unavailable("the audit log does not take records, so nothing is answered")
+        .with_reason("not_recorded")
 }
 
 /// Query parameters and content type that the route takes, and no others.

@@ -47,6 +47,8 @@ mod lower;
 pub mod parse;
 pub mod script;
 
+pub mod reflect;
+
 pub mod names;
 
 pub mod bind;
@@ -59,5 +61,7 @@ pub mod tpch;
 
 pub use bind::{Bound, BoundKind, BoundTable, OutputColumn, TableView, ViewColumn, bind};
 pub use error::{SqlError, SqlErrorKind};
-pub use names::{Datasets, Names, Occurrence, Resolution, Tables, Target, tables};
+pub use names::{
+    Datasets, Names, Occurrence, Resolution, Tables, Target, names_dataset, tables,
+};
 pub use parse::{Kind, Statement, TableName, parse};

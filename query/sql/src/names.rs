@@ -62,8 +62,9 @@ impl Names for Datasets {
     }
 }
 
-/// Whether one to three parts name a dataset, where `fits` compares one part.
-pub(crate) fn names_dataset(
+/// Whether one to three parts name a dataset, where `fits` compares one part. Clients that know no more
+/// than schema and table write depot and collection as one part, `"depot.collection"`.
+pub fn names_dataset(
     parts: &[Ident],
     id: &DatasetId,
     fits: impl Fn(&Ident, &str) -> bool,
@@ -71,7 +72,9 @@ pub(crate) fn names_dataset(
     match parts {
         [table] => fits(table, &id.name),
         [first, table] => {
-            fits(table, &id.name) && (fits(first, &id.collection) || fits(first, &id.depot))
+            let is_schema = || fits(first, &format!("{}.{}", id.depot, id.collection));
+            fits(table, &id.name)
+                && (fits(first, &id.collection) || fits(first, &id.depot) || is_schema())
         }
         [depot, collection, table] => {
             fits(table, &id.name) && fits(collection, &id.collection) && fits(depot, &id.depot)

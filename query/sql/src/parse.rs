@@ -2,7 +2,7 @@
 
 use sqlparser::{
     ast,
-    dialect::GenericDialect,
+    dialect::{Dialect, GenericDialect},
     keywords::Keyword,
     parser::{Parser, ParserError},
     tokenizer::{Token, TokenWithSpan, Tokenizer, TokenizerError},
@@ -163,8 +163,16 @@ pub(crate) fn parse_one(
     tokens: Vec<TokenWithSpan>,
     depth_max: usize,
 ) -> Result<ast::Statement, SqlError> {
-    let dialect = GenericDialect {};
-    let mut parser = Parser::new(&dialect)
+    parse_in(&GenericDialect {}, tokens, depth_max)
+}
+
+/// The same in another dialect.
+pub(crate) fn parse_in(
+    dialect: &dyn Dialect,
+    tokens: Vec<TokenWithSpan>,
+    depth_max: usize,
+) -> Result<ast::Statement, SqlError> {
+    let mut parser = Parser::new(dialect)
         .with_recursion_limit(depth_max)
         .with_tokens_with_locations(tokens);
     if parser.peek_token().token == Token::EOF {

@@ -1,0 +1,372 @@
+//! Log-in and statements of one connection: what the HTTPS door does for a call, for a session.
+
+use std::{net::SocketAddr, sync::Arc, time::Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use dataos_model::{
+    action::Action,
+    entity::EntityType,
+    fault::{Fault, FaultKind},
+    principal::Principal,
+    query::{QueryAnswer, QueryRequest, ResultColumn, RowFormat},
+    record::{Entry, Receipt},
+    value::Value,
+};
+use dataos_query::wire::{Asked, Caller, Door, Failed};
+use http::StatusCode;
+use serde_json::json;
+
+use crate::{
+    accounts::PasswordLogIn,
+    authenticate::{AuthenticationFault, api_key},
+    decide,
+    limits::{Head, Peer, Refusal, Verb},
+    observe::CallFigures,
+    record::{self, authentication_name},
+    recording::{self, Level},
+    respond::{self, Answer, AnswerBody},
+    route::{self, Parameters, Route},
+    serve::{Call, Gateway, add_fact},
+};
+
+/// Longest user name that is put into a record.
+const USER_CHARACTERS_MAX: usize = 64;
+/// The calls that a log-in and a statement are, to policies and in records.
+const LOG_IN_PATH: &str = "/api/v1/session";
+const QUERY_PATH: &str = "/api/v1/query";
+/// What records say of this door beside that.
+const DOOR: (&str, &str) = ("door", "postgresql");
+/// The status of what its caller gave up, as web servers log it.
+const CANCELLED: u16 = 499;
+
+/// The door of one connection.
+#[derive(Debug)]
+pub(super) struct Entrance {
+    gateway: Arc<Gateway>,
+    peer: Peer,
+}
+
+/// What a session logged in with; looked at again for each statement.
+#[derive(Debug)]
+enum Credential {
+    Password(PasswordLogIn),
+    /// An API key or an access token.
+    Bearer(String),
+}
+
+/// Somebody who logged in.
+#[derive(Debug)]
+struct Session {
+    gateway: Arc<Gateway>,
+    peer: Peer,
+    user: String,
+    credential: Credential,
+}
+
+impl Entrance {
+    pub(super) fn new(gateway: Arc<Gateway>, address: SocketAddr) -> Self {
+        let peer = Peer {
+            address,
+            server_name: None,
+            certificate: None,
+        };
+        Self { gateway, peer }
+    }
+
+    /// The session of a credential, and how it was proved.
+    async fn checked(&self, user: &str, password: &str) -> Result<(Session, &'static str), Fault> {
+        let address = self.peer.address.ip();
+        let taken = self.gateway.rates.take_address(address).await;
+        taken.map_err(|left| over_quota(left.refusal()))?;
+        let credential = if is_bearer(password) {
+            Credential::Bearer(password.to_owned())
+        } else {
+            let accounts = &self.gateway.accounts;
+            let now = self.gateway.seams.clock.now();
+            Credential::Password(accounts.check_password(user, password, now).await?)
+        };
+        let session = Session {
+            gateway: Arc::clone(&self.gateway),
+            peer: self.peer.clone(),
+            user: user.to_owned(),
+            credential,
+        };
+        let principal = session.principal().await.map_err(not_valid)?;
+        Ok((session, authentication_name(principal.authentication)))
+    }
+}
+
+/// Whether it is an API key or has the form of an access token, which no password is taken for.
+fn is_bearer(password: &str) -> bool {
+    let is_token = password.starts_with("eyJ") && password.split('.').count() == 3;
+    is_token || password.starts_with(api_key::PREFIX)
+}
+
+#[async_trait]
+impl Door for Entrance {
+    async fn log_in(&self, user: &str, password: &str) -> Result<Arc<dyn Caller>, Fault> {
+        let request_id = uuid::Uuid::now_v7().to_string();
+        let name: String = user.chars().take(USER_CHARACTERS_MAX).collect();
+        let checked = self.checked(user, password).await;
+        let outcome = match &checked {
+            Ok(_) => Ok(()),
+            Err(fault) if fault.reason.is_empty() => Err(respond::problem_kind(fault.kind).0),
+            Err(fault) => Err(fault.reason.as_str()),
+        };
+        let user = EntityType::USER.id(name);
+        let head = Head::posted(LOG_IN_PATH)?;
+        let mut entry = record::log_in(&request_id, &user, outcome, &head, &self.peer);
+        at_door(&mut entry);
+        match checked {
+            Ok((session, way)) => {
+                way.clone_into(&mut entry.reason);
+                self.gateway.append(entry, &request_id).await?;
+                Ok(Arc::new(session))
+            }
+            Err(fault) => {
+                self.gateway.refusals.append_or_count(entry);
+                Err(fault)
+            }
+        }
+    }
+
+    fn refused(&self, reason: &'static str) {
+        self.gateway.note_refused(reason, self.peer.address);
+    }
+}
+
+#[async_trait]
+impl Caller for Session {
+    async fn run(&self, asked: Asked) -> Result<QueryAnswer, Failed> {
+        let query = Arc::clone(&self.gateway.seams.query);
+        let work = |request| async move { query.run(request).await };
+        let shown = |answer: &QueryAnswer| Answer {
+            body: AnswerBody::new(answer.chunks.iter().cloned()),
+            ..Answer::bytes(StatusCode::OK, "", Bytes::new())
+                .with_fact("rows", answer.row_count)
+                .with_fact("certificate", answer.receipt.index)
+        };
+        self.governed(asked, work, shown).await
+    }
+
+    async fn describe(&self, asked: Asked) -> Result<Vec<ResultColumn>, Failed> {
+        let query = Arc::clone(&self.gateway.seams.query);
+        let work = |request| async move { query.describe(request).await };
+        let shown = |_: &Vec<ResultColumn>| Answer::bytes(StatusCode::OK, "", Bytes::new());
+        self.governed(asked, work, shown).await
+    }
+}
+
+impl Session {
+    /// Who this is now.
+    async fn principal(&self) -> Result<Arc<Principal>, AuthenticationFault> {
+        let principal = match &self.credential {
+            Credential::Password(log_in) => {
+                let principal = self.gateway.accounts.principal_of_password(log_in);
+                principal.map_err(AuthenticationFault::Invalid)?
+            }
+            Credential::Bearer(credential) => self.gateway.authenticator.bearer(credential).await?,
+        };
+        if principal.uid.id != self.user {
+            return Err(AuthenticationFault::Invalid("user_differs"));
+        }
+        Ok(principal)
+    }
+
+    /// Decides, records and carries out one statement, as the HTTPS door does a call of its route.
+    async fn governed<T, F>(
+        &self,
+        asked: Asked,
+        work: impl FnOnce(QueryRequest) -> F,
+        shown: impl FnOnce(&T) -> Answer,
+    ) -> Result<T, Failed>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        let request_id = uuid::Uuid::now_v7().to_string();
+        let done = self.governed_call(&request_id, asked, work, shown).await;
+        done.map_err(|fault| Failed { fault, request_id })
+    }
+
+    async fn governed_call<T, F>(
+        &self,
+        request_id: &str,
+        asked: Asked,
+        work: impl FnOnce(QueryRequest) -> F,
+        shown: impl FnOnce(&T) -> Answer,
+    ) -> Result<T, Fault>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        let route = route::of(Verb::Post, QUERY_PATH)?;
+        let call = self.call(request_id, &asked).await?;
+        let mut open = self.decided(route, &call).await?;
+        let mut context = call.context.clone();
+        if let Some(purpose) = asked.purpose {
+            context.insert("purpose".to_owned(), Value::String(purpose));
+        }
+        let work = work(QueryRequest {
+            principal: (*call.principal).clone(),
+            request_id: request_id.to_owned(),
+            sql: asked.sql,
+            context,
+            format: RowFormat::ArrowStream,
+            rows_max: Some(asked.rows_max),
+        });
+        let time_max = self.gateway.limits.answer_timeout;
+        let done = tokio::time::timeout(time_max, Box::pin(work)).await;
+        let done = done.unwrap_or_else(|_| {
+            let message = "the answer was not ready in time";
+            Err(Fault::new(FaultKind::Timeout, message))
+        });
+        open.end(&match &done {
+            Ok(done) => shown(done),
+            Err(fault) => respond::problem(fault, request_id, None),
+        });
+        done
+    }
+
+    /// The statement as a call of the route that answers statements.
+    async fn call(&self, request_id: &str, asked: &Asked) -> Result<Call, Fault> {
+        let principal = self.principal().await.map_err(|fault| {
+            self.gateway.note_refused(fault.code(), self.peer.address);
+            not_valid(fault)
+        })?;
+        let head = Head::posted(QUERY_PATH)?;
+        let body = match &asked.purpose {
+            Some(purpose) => json!({"sql": asked.sql, "purpose": purpose}),
+            None => json!({"sql": asked.sql}),
+        };
+        let body = Bytes::from(body.to_string());
+        Ok(Call {
+            request_id: request_id.to_owned(),
+            principal,
+            digest: head.digest(&body),
+            context: decide::context(head.verb, &self.peer),
+            head,
+            parameters: Parameters::default(),
+            body,
+            peer: self.peer.clone(),
+        })
+    }
+
+    /// The decision, once it is durable.
+    async fn decided<'a>(
+        &'a self,
+        route: &'static Route,
+        call: &'a Call,
+    ) -> Result<Open<'a>, Fault> {
+        let gateway = self.gateway.as_ref();
+        let taken = gateway.rates.take_call(&call.principal, None, route.pattern).await;
+        taken.map_err(|left| {
+            let refusal = left.refusal();
+            gateway.note_refused(refusal.reason, self.peer.address);
+            over_quota(refusal)
+        })?;
+        let (action, subject) = route
+            .governed
+            .ok_or_else(|| Fault::internal("a governed route without action"))?;
+        let path = call.head.path.text();
+        let resources = gateway.seams.resources.as_ref();
+        let target = decide::target(subject, path, None, &call.parameters, resources).await?;
+        let request = decide::request(&call.principal, action, target, &call.context);
+        let decision = decide::ask(&gateway.seams.decide, &request).await;
+        let level = Level::of_decision(&decision);
+        let mut entry = record::decision(call, &request, &decision, level);
+        if level > Level::None {
+            at_door(&mut entry);
+        }
+        add_fact(&mut entry, recording::request(level, route.bodies, &call.body));
+        let receipt = gateway.append(entry, &call.request_id).await?;
+        let mut open = Open {
+            gateway,
+            route,
+            action,
+            call,
+            level,
+            receipt,
+            started: Instant::now(),
+            is_ended: false,
+        };
+        if decision.is_allowed() {
+            return Ok(open);
+        }
+        let fault = decide::denial(&decision);
+        open.is_ended = true;
+        open.note(&respond::problem(&fault, &call.request_id, None));
+        Err(fault)
+    }
+}
+
+/// An allowed call whose outcome is not recorded yet. Dropped before its end, it was cancelled.
+struct Open<'a> {
+    gateway: &'a Gateway,
+    route: &'static Route,
+    action: Action,
+    call: &'a Call,
+    level: Level,
+    receipt: Receipt,
+    started: Instant,
+    is_ended: bool,
+}
+
+impl Open<'_> {
+    /// Records how it ended.
+    fn end(&mut self, answer: &Answer) {
+        self.is_ended = true;
+        self.note(answer);
+        if self.level == Level::None {
+            return;
+        }
+        let took = self.started.elapsed();
+        let mut entry = record::outcome(self.call, self.action, self.receipt.index, answer, took);
+        at_door(&mut entry);
+        let response = recording::response(self.level, self.route.bodies, &answer.body);
+        add_fact(&mut entry, response);
+        self.gateway.seams.record.append_behind(entry);
+    }
+
+    fn note(&self, answer: &Answer) {
+        self.gateway.figures.note(&CallFigures {
+            route: self.route.pattern,
+            method: self.call.head.verb.name(),
+            status: answer.status,
+            is_denied: answer.status == StatusCode::FORBIDDEN,
+            principal: Some(&self.call.principal),
+            request_id: &self.call.request_id,
+            bytes: answer.body.len_bytes(),
+            took: self.started.elapsed(),
+        });
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if !self.is_ended {
+            let status = StatusCode::from_u16(CANCELLED).unwrap_or(StatusCode::REQUEST_TIMEOUT);
+            let answer = Answer::bytes(status, "", Bytes::new());
+            self.end(&answer.with_fact("problem", "cancelled"));
+        }
+    }
+}
+
+fn at_door(entry: &mut Entry) {
+    let (name, value) = DOOR;
+    entry.facts.insert(name.to_owned(), value.to_owned());
+}
+
+fn over_quota(refusal: Refusal) -> Fault {
+    Fault::unavailable(refusal.detail).with_reason(refusal.reason)
+}
+
+/// No word about which check failed.
+fn not_valid(fault: AuthenticationFault) -> Fault {
+    match fault {
+        AuthenticationFault::Unavailable(code) => {
+            Fault::unavailable("the issuer of the token cannot be reached").with_reason(code)
+        }
+        fault => Fault::new(FaultKind::Unauthenticated, "the credential is not valid")
+            .with_reason(fault.code()),
+    }
+}
