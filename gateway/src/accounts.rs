@@ -171,13 +171,17 @@ impl Accounts {
         let account = state.accounts.get(&checked.user.user);
         let account = account.filter(|account| account.password_hash == checked.password_hash);
         let account = account.ok_or("password_changed")?;
-        account.principal(Authentication::Password, "").ok_or("account_disabled")
+        account
+            .principal(Authentication::Password, "")
+            .ok_or("account_disabled")
     }
 
     /// The account of a right pair.
     async fn checked(&self, user: &str, password: &str, now: Timestamp) -> Result<Account, Fault> {
         let account = self.read().accounts.get(user).cloned();
-        let hash = account.as_ref().map(|account| account.password_hash.clone());
+        let hash = account
+            .as_ref()
+            .map(|account| account.password_hash.clone());
         self.passwords.check(user, password, hash, now).await?;
         let account = account.ok_or_else(|| wrong_login("login_wrong"))?;
         if account.user.disabled {

@@ -112,7 +112,10 @@ impl PostgresAcceptor {
         }
         drop(self.listener);
         let drained = async { while open.join_next().await.is_some() {} };
-        if tokio::time::timeout(limits.drain_timeout, drained).await.is_err() {
+        if tokio::time::timeout(limits.drain_timeout, drained)
+            .await
+            .is_err()
+        {
             tracing::warn!("some statements did not finish in time and were cut off");
         }
     }

@@ -381,14 +381,18 @@ impl Inner {
         let started = Instant::now();
         match Question::of(&request.sql) {
             Ok(None) => {}
-            Ok(Some(question)) => return Ok(self.reflect(request, question, started).await?.columns),
+            Ok(Some(question)) => {
+                return Ok(self.reflect(request, question, started).await?.columns);
+            }
             Err(error) => return Err(self.refuse(request, error.into()).await),
         }
         let prepared = match Box::pin(self.prepare(request)).await {
             Ok(prepared) => prepared,
             Err(refusal) => return Err(self.refuse(request, refusal).await),
         };
-        let entry = self.allowed(request, &prepared).with_fact("described", true);
+        let entry = self
+            .allowed(request, &prepared)
+            .with_fact("described", true);
         let mut open = Open::new(self.seams.record.as_ref(), request, started, entry);
         let time_max = self.config.time_max;
         let outlining = Box::pin(self.outline(request, &prepared));

@@ -61,7 +61,8 @@ impl<'a> SnapshotNames<'a> {
 
 impl Names for SnapshotNames<'_> {
     fn resolve(&self, parts: &[Ident]) -> Resolution {
-        let mut found = self.matching(|id| names_dataset(parts, id, |part, name| part.value == name));
+        let mut found =
+            self.matching(|id| names_dataset(parts, id, |part, name| part.value == name));
         if found.is_empty() {
             found = self.matching(|id| names_dataset(parts, id, fits_loosely));
         }

@@ -17,6 +17,7 @@ mod journey;
 mod metadata;
 mod own_types;
 mod policy_code;
+mod postgres;
 mod refusals;
 mod replay;
 mod secrets;

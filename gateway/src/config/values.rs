@@ -98,7 +98,11 @@ pub(super) fn postgres(values: &Values) -> Result<Option<PostgresConfig>, Fault>
         return Ok(None);
     }
     Ok(Some(PostgresConfig {
-        listen: parsed(values, LISTEN, "an address and port, such as 127.0.0.1:5432")?,
+        listen: parsed(
+            values,
+            LISTEN,
+            "an address and port, such as 127.0.0.1:5432",
+        )?,
         connections_max: count(values, "postgres.connections")?,
         idle_timeout: duration(values, "postgres.idle_timeout", 1, 86_400)?,
     }))

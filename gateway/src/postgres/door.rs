@@ -258,7 +258,10 @@ impl Session {
         call: &'a Call,
     ) -> Result<Open<'a>, Fault> {
         let gateway = self.gateway.as_ref();
-        let taken = gateway.rates.take_call(&call.principal, None, route.pattern).await;
+        let taken = gateway
+            .rates
+            .take_call(&call.principal, None, route.pattern)
+            .await;
         taken.map_err(|left| {
             let refusal = left.refusal();
             gateway.note_refused(refusal.reason, self.peer.address);
@@ -277,7 +280,10 @@ impl Session {
         if level > Level::None {
             at_door(&mut entry);
         }
-        add_fact(&mut entry, recording::request(level, route.bodies, &call.body));
+        add_fact(
+            &mut entry,
+            recording::request(level, route.bodies, &call.body),
+        );
         let receipt = gateway.append(entry, &call.request_id).await?;
         let mut open = Open {
             gateway,

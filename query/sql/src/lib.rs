@@ -61,7 +61,5 @@ pub mod tpch;
 
 pub use bind::{Bound, BoundKind, BoundTable, OutputColumn, TableView, ViewColumn, bind};
 pub use error::{SqlError, SqlErrorKind};
-pub use names::{
-    Datasets, Names, Occurrence, Resolution, Tables, Target, names_dataset, tables,
-};
+pub use names::{Datasets, Names, Occurrence, Resolution, Tables, Target, names_dataset, tables};
 pub use parse::{Kind, Statement, TableName, parse};

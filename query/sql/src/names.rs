@@ -64,11 +64,7 @@ impl Names for Datasets {
 
 /// Whether one to three parts name a dataset, where `fits` compares one part. Clients that know no more
 /// than schema and table write depot and collection as one part, `"depot.collection"`.
-pub fn names_dataset(
-    parts: &[Ident],
-    id: &DatasetId,
-    fits: impl Fn(&Ident, &str) -> bool,
-) -> bool {
+pub fn names_dataset(parts: &[Ident], id: &DatasetId, fits: impl Fn(&Ident, &str) -> bool) -> bool {
     match parts {
         [table] => fits(table, &id.name),
         [first, table] => {

@@ -110,7 +110,11 @@ impl Question {
             let dialect = PostgreSqlDialect {};
             let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location();
             let tokens = tokens.map_err(|error| {
-                SqlError::new(SqlErrorKind::Syntax, error.message, ir_position(error.location))
+                SqlError::new(
+                    SqlErrorKind::Syntax,
+                    error.message,
+                    ir_position(error.location),
+                )
             })?;
             limits::scan(&tokens)?;
             match parse::parse_in(&dialect, tokens, PARSER_DEPTH_MAX)? {
@@ -123,7 +127,9 @@ impl Question {
     /// Whether the answer needs columns of datasets, which are dearer to know than names.
     pub fn needs_columns(&self) -> bool {
         let text = self.0.to_string().to_lowercase();
-        ["pg_attribute", "columns", "pg_description"].iter().any(|name| text.contains(name))
+        ["pg_attribute", "columns", "pg_description"]
+            .iter()
+            .any(|name| text.contains(name))
     }
 
     /// The answer.
@@ -138,14 +144,17 @@ impl Question {
     pub fn fingerprint(&self) -> String {
         let text = self.0.to_string();
         let tokens = Tokenizer::new(&PostgreSqlDialect {}, &text).tokenize();
-        let tokens = tokens.unwrap_or_default().into_iter().map(|token| match token {
-            Token::Number(..)
-            | Token::SingleQuotedString(_)
-            | Token::EscapedStringLiteral(_)
-            | Token::NationalStringLiteral(_)
-            | Token::DollarQuotedString(_) => "?".to_owned(),
-            other => other.to_string(),
-        });
+        let tokens = tokens
+            .unwrap_or_default()
+            .into_iter()
+            .map(|token| match token {
+                Token::Number(..)
+                | Token::SingleQuotedString(_)
+                | Token::EscapedStringLiteral(_)
+                | Token::NationalStringLiteral(_)
+                | Token::DollarQuotedString(_) => "?".to_owned(),
+                other => other.to_string(),
+            });
         tokens.collect()
     }
 }
@@ -166,12 +175,17 @@ fn is_question(tokens: &[TokenWithSpan]) -> bool {
         .filter(|token| !matches!(token, Token::Whitespace(_)))
         .collect();
     let is_query = signs.first().is_some_and(|sign| {
-        is_keyword(sign, Keyword::SELECT) || is_keyword(sign, Keyword::WITH) || **sign == Token::LParen
+        is_keyword(sign, Keyword::SELECT)
+            || is_keyword(sign, Keyword::WITH)
+            || **sign == Token::LParen
     });
     let reads = signs.iter().any(|sign| is_keyword(sign, Keyword::FROM));
     is_query
         && (0..signs.len()).any(|index| {
-            let before = index.checked_sub(1).and_then(|index| signs.get(index)).copied();
+            let before = index
+                .checked_sub(1)
+                .and_then(|index| signs.get(index))
+                .copied();
             let (Some(Token::Word(word)), after) = (signs.get(index), signs.get(index + 1)) else {
                 return false;
             };
@@ -183,7 +197,8 @@ fn is_question(tokens: &[TokenWithSpan]) -> bool {
                     || is_keyword(sign, Keyword::JOIN)
                     || *sign == Token::Comma
             });
-            let is_schema = tables::SCHEMAS.contains(&name.as_str()) && after == Some(&&Token::Period);
+            let is_schema =
+                tables::SCHEMAS.contains(&name.as_str()) && after == Some(&&Token::Period);
             let is_cast = before == Some(&Token::DoubleColon) && name.starts_with("reg");
             let is_session = SESSION_NAMES.contains(&name.as_str()) && word.quote_style.is_none();
             is_first
@@ -195,8 +210,9 @@ fn is_question(tokens: &[TokenWithSpan]) -> bool {
 
 /// Refused, by name.
 pub(crate) fn unsupported(what: impl std::fmt::Display) -> SqlError {
-    SqlError::unsupported(what, crate::ir::Position::default())
-        .with_hint("pg_catalog and information_schema answer what common clients ask; see docs/postgres.md")
+    SqlError::unsupported(what, crate::ir::Position::default()).with_hint(
+        "pg_catalog and information_schema answer what common clients ask; see docs/postgres.md",
+    )
 }
 
 #[cfg(test)]

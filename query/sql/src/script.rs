@@ -164,18 +164,18 @@ fn offsets(sql: &str, tokens: &[TokenWithSpan]) -> Vec<(usize, usize)> {
 
 /// The number of `$1`.
 fn number(name: &str, at: Position) -> Result<usize, SqlError> {
-    let number = name.strip_prefix('$').and_then(|digits| digits.parse().ok());
+    let number = name
+        .strip_prefix('$')
+        .and_then(|digits| digits.parse().ok());
     match number {
         Some(number) if number > PARAMETERS_MAX => {
             Err(limits::exceeded("parameters", PARAMETERS_MAX, at))
         }
         Some(number) if number > 0 => Ok(number),
-        _ => Err(SqlError::new(
-            SqlErrorKind::Syntax,
-            format!("a parameter `{name}`"),
-            at,
-        )
-        .with_hint("parameters are $1, $2, ..")),
+        _ => Err(
+            SqlError::new(SqlErrorKind::Syntax, format!("a parameter `{name}`"), at)
+                .with_hint("parameters are $1, $2, .."),
+        ),
     }
 }
 
@@ -263,7 +263,10 @@ mod tests {
         }
         let words: Vec<&str> = pieces[1].words.iter().map(Word::text).collect();
         assert_eq!(words, ["begin", "work"]);
-        assert_eq!([0, 0, 2], [0, 1, 2].map(|index: usize| pieces[index].parameters));
+        assert_eq!(
+            [0, 0, 2],
+            [0, 1, 2].map(|index: usize| pieces[index].parameters)
+        );
         assert!(super::pieces(&"x;".repeat(STATEMENTS_MAX + 1)).is_err());
     }
 

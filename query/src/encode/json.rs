@@ -160,7 +160,13 @@ pub(crate) fn decimal_text(units: i128, scale: usize) -> String {
 
 fn decimal(buffer: &mut Vec<u8>, units: i128, scale: usize) {
     let number = decimal_text(units, scale);
-    if units.unsigned_abs().to_string().trim_start_matches('0').len() <= DIGITS_MAX {
+    if units
+        .unsigned_abs()
+        .to_string()
+        .trim_start_matches('0')
+        .len()
+        <= DIGITS_MAX
+    {
         plain(buffer, number)
     } else {
         text(buffer, &number)

@@ -26,7 +26,11 @@ use crate::{
     grant::Grant,
     questions::Questions,
     resolve::visible,
-    wire::{self, settings::SERVER_VERSION, value::{modifier, postgres_type}},
+    wire::{
+        self,
+        settings::SERVER_VERSION,
+        value::{modifier, postgres_type},
+    },
 };
 
 impl Inner {
@@ -46,7 +50,9 @@ impl Inner {
         let answered = async {
             let world = self.world(request, question.needs_columns()).await;
             let walk = tokio::task::spawn_blocking(move || question.answer(&world));
-            let rows = walk.await.map_err(|_| Fault::internal("a walk over pg_catalog ended"))?;
+            let rows = walk
+                .await
+                .map_err(|_| Fault::internal("a walk over pg_catalog ended"))?;
             self.answered(request, &batch(rows?)?)
         };
         let answered = answered.await;
@@ -120,7 +126,12 @@ impl Inner {
             let grant = Grant::new(dataset, access).ok()?;
             let columns = grant.columns.iter().map(|column| {
                 let comment = column.is_masked().then(|| "masked for you".to_owned());
-                shown(&column.name, &column.shown_type, !column.is_nullable, comment)
+                shown(
+                    &column.name,
+                    &column.shown_type,
+                    !column.is_nullable,
+                    comment,
+                )
             });
             Some((id, columns.collect()))
         });
@@ -149,7 +160,10 @@ fn shown(
 fn batch(rows: Rows) -> Result<RecordBatch, Fault> {
     let arrays: Vec<ArrayRef> = (0..rows.columns.len())
         .map(|index| {
-            let values = rows.rows.iter().map(|row| row.get(index).unwrap_or(&Value::Null));
+            let values = rows
+                .rows
+                .iter()
+                .map(|row| row.get(index).unwrap_or(&Value::Null));
             array(&values.collect::<Vec<_>>())
         })
         .collect();
@@ -177,10 +191,17 @@ fn array(values: &[&Value]) -> ArrayRef {
         return Arc::new(values.iter().map(of).collect::<BooleanArray>());
     }
     if is_all(|value| matches!(value, Value::Int(_))) {
-        return Arc::new(values.iter().map(|value| int(value)).collect::<Int64Array>());
+        return Arc::new(
+            values
+                .iter()
+                .map(|value| int(value))
+                .collect::<Int64Array>(),
+        );
     }
     let is_ints = |value: &Value| match value {
-        Value::List(items) => items.iter().all(|item| matches!(item, Value::Int(_) | Value::Null)),
+        Value::List(items) => items
+            .iter()
+            .all(|item| matches!(item, Value::Int(_) | Value::Null)),
         _ => false,
     };
     if is_all(is_ints) {
@@ -195,11 +216,18 @@ fn array(values: &[&Value]) -> ArrayRef {
         let mut list = ListBuilder::new(StringBuilder::new());
         for value in values {
             let items = items(value);
-            list.append_option(items.map(|items| items.iter().map(Value::shown).collect::<Vec<_>>()));
+            list.append_option(
+                items.map(|items| items.iter().map(Value::shown).collect::<Vec<_>>()),
+            );
         }
         return Arc::new(list.finish());
     }
-    Arc::new(values.iter().map(|value| value.shown()).collect::<StringArray>())
+    Arc::new(
+        values
+            .iter()
+            .map(|value| value.shown())
+            .collect::<StringArray>(),
+    )
 }
 
 fn int(value: &Value) -> Option<i64> {

@@ -33,7 +33,9 @@ pub(super) struct Held {
 
 impl std::fmt::Debug for Held {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Held").field("sent", &self.sent).finish_non_exhaustive()
+        f.debug_struct("Held")
+            .field("sent", &self.sent)
+            .finish_non_exhaustive()
     }
 }
 
@@ -43,12 +45,17 @@ impl Held {
     /// # Errors
     /// The answer is not what the layer says it is.
     pub(super) fn new(answer: QueryAnswer) -> Result<Self, Fault> {
-        let reader = StreamReader::try_new(Chunks(answer.chunks.into()), None).map_err(unreadable)?;
+        let reader =
+            StreamReader::try_new(Chunks(answer.chunks.into()), None).map_err(unreadable)?;
         let schema = reader.schema();
-        let fields = answer.columns.iter().zip(schema.fields()).map(|(column, field)| Field {
-            name: column.name.clone(),
-            kind: value::kind(&column_type(field.data_type())),
-        });
+        let fields = answer
+            .columns
+            .iter()
+            .zip(schema.fields())
+            .map(|(column, field)| Field {
+                name: column.name.clone(),
+                kind: value::kind(&column_type(field.data_type())),
+            });
         Ok(Self {
             fields: fields.collect(),
             reader,
@@ -91,7 +98,10 @@ impl Held {
     /// There is none.
     pub(super) fn count(&mut self) -> Result<i64, Fault> {
         self.has_row()?;
-        let column = self.batch.as_ref().and_then(|batch| batch.columns().first());
+        let column = self
+            .batch
+            .as_ref()
+            .and_then(|batch| batch.columns().first());
         let numbers = column.and_then(|column| column.as_primitive_opt::<Int64Type>());
         let numbers = numbers.filter(|numbers| !numbers.is_empty());
         numbers
@@ -102,7 +112,11 @@ impl Held {
     /// Sees to it that `batch` holds the next row, if there is one.
     fn has_row(&mut self) -> Result<bool, Fault> {
         loop {
-            if self.batch.as_ref().is_some_and(|batch| self.at < batch.num_rows()) {
+            if self
+                .batch
+                .as_ref()
+                .is_some_and(|batch| self.at < batch.num_rows())
+            {
                 return Ok(true);
             }
             self.at = 0;
@@ -118,7 +132,9 @@ impl Held {
         output: &mut Output<W>,
         formats: &[Format],
     ) -> Result<(), Fault> {
-        let Some(batch) = &self.batch else { return Ok(()) };
+        let Some(batch) = &self.batch else {
+            return Ok(());
+        };
         output.row(batch.num_columns(), |body| {
             let mut columns = batch.columns().iter().enumerate();
             columns.try_for_each(|(index, column)| {

@@ -76,7 +76,10 @@ impl Cancels {
             let secret = match is_long {
                 true => secret,
                 // The last four bytes of a version 4 UUID are all random.
-                false => second.as_bytes().last_chunk::<4>().map_or_else(Vec::new, |s| s.to_vec()),
+                false => second
+                    .as_bytes()
+                    .last_chunk::<4>()
+                    .map_or_else(Vec::new, |s| s.to_vec()),
             };
             let key = CancelKey {
                 process: number,
@@ -103,7 +106,11 @@ pub(super) struct Cancellable {
 
 impl Drop for Cancellable {
     fn drop(&mut self) {
-        let mut open = self.cancels.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self
+            .cancels
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         open.remove(&self.key.process);
     }
 }

@@ -35,7 +35,10 @@ impl Command {
             Some(Word::Plain(word)) => word.as_str(),
             _ => "",
         };
-        let has_to = words.iter().take(4).any(|word| *word == Word::Plain("to".to_owned()));
+        let has_to = words
+            .iter()
+            .take(4)
+            .any(|word| *word == Word::Plain("to".to_owned()));
         Ok(Some(match plain(0) {
             "begin" => Self::Begin,
             "start" if plain(1) == "transaction" => Self::Begin,
@@ -98,11 +101,15 @@ fn set(words: &[Word]) -> Result<Command, Fault> {
         }
         "names" => {
             let encoding = words.get(1).map_or("", Word::text);
-            return Ok(Command::Set("client_encoding".to_owned(), encoding.to_owned()));
+            return Ok(Command::Set(
+                "client_encoding".to_owned(),
+                encoding.to_owned(),
+            ));
         }
         _ => {}
     }
-    let is_sign = |word: &Word| *word == Word::Plain("=".to_owned()) || *word == Word::Plain("to".to_owned());
+    let is_sign =
+        |word: &Word| *word == Word::Plain("=".to_owned()) || *word == Word::Plain("to".to_owned());
     let at = words.iter().position(is_sign).ok_or_else(|| {
         Fault::invalid("this form of SET is not understood")
             .with_reason("sql_syntax")
@@ -111,7 +118,10 @@ fn set(words: &[Word]) -> Result<Command, Fault> {
     let value = words.get(at + 1..).unwrap_or_default();
     let value: Vec<&str> = value.iter().map(Word::text).collect();
     let value = value.join("").replace(',', ", ");
-    Ok(Command::Set(name(words.get(..at).unwrap_or_default()), value))
+    Ok(Command::Set(
+        name(words.get(..at).unwrap_or_default()),
+        value,
+    ))
 }
 
 /// Behind SHOW.
@@ -141,17 +151,38 @@ mod tests {
             Command::of(&pieces[0].words).unwrap()
         };
         let set = |name: &str, value: &str| Some(Command::Set(name.to_owned(), value.to_owned()));
-        assert_eq!(of("BEGIN ISOLATION LEVEL SERIALIZABLE"), Some(Command::Begin));
+        assert_eq!(
+            of("BEGIN ISOLATION LEVEL SERIALIZABLE"),
+            Some(Command::Begin)
+        );
         assert_eq!(of("rollback to savepoint a"), Some(Command::RollbackTo));
         assert_eq!(of("ROLLBACK"), Some(Command::Rollback));
-        assert_eq!(of("set dataos.purpose to 'a b'"), set("dataos.purpose", "a b"));
-        assert_eq!(of("SET SESSION DateStyle = ISO, MDY"), set("datestyle", "iso, mdy"));
+        assert_eq!(
+            of("set dataos.purpose to 'a b'"),
+            set("dataos.purpose", "a b")
+        );
+        assert_eq!(
+            of("SET SESSION DateStyle = ISO, MDY"),
+            set("datestyle", "iso, mdy")
+        );
         assert_eq!(of("SET TIME ZONE 'UTC'"), set("TimeZone", "UTC"));
-        assert_eq!(of("SET TRANSACTION READ ONLY"), Some(Command::Nothing("SET")));
+        assert_eq!(
+            of("SET TRANSACTION READ ONLY"),
+            Some(Command::Nothing("SET"))
+        );
         let isolation = Some(Command::Show("transaction_isolation".to_owned()));
         assert_eq!(of("show transaction isolation level"), isolation);
-        assert_eq!(of("DEALLOCATE PREPARE ALL"), Some(Command::Deallocate(None)));
-        for governed in ["select 1", "show tables", "\"begin\"", "lock table x", "prepare transaction 'x'"] {
+        assert_eq!(
+            of("DEALLOCATE PREPARE ALL"),
+            Some(Command::Deallocate(None))
+        );
+        for governed in [
+            "select 1",
+            "show tables",
+            "\"begin\"",
+            "lock table x",
+            "prepare transaction 'x'",
+        ] {
             assert_eq!(of(governed), None, "{governed}");
         }
     }

@@ -141,7 +141,9 @@ impl<R: AsyncRead + Unpin> Input<R> {
     pub(super) async fn startup(&mut self) -> Result<(u32, BytesMut), Broken> {
         self.fill(4).await?;
         let length = self.buffer.get_u32();
-        let mut body = self.body(length, 8, STARTUP_BYTES_MAX, "the start-up message").await?;
+        let mut body = self
+            .body(length, 8, STARTUP_BYTES_MAX, "the start-up message")
+            .await?;
         Ok((body.get_u32(), body))
     }
 
@@ -153,7 +155,9 @@ impl<R: AsyncRead + Unpin> Input<R> {
             return Err(unexpected(kind));
         }
         let length = self.buffer.get_u32();
-        let body = self.body(length, 5, PASSWORD_BYTES_MAX, "the password").await?;
+        let body = self
+            .body(length, 5, PASSWORD_BYTES_MAX, "the password")
+            .await?;
         let mut body = Body(&body);
         let password = body.text()?;
         body.end()?;

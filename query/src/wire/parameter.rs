@@ -154,7 +154,9 @@ fn integer(bytes: &[u8]) -> Option<i64> {
 /// Digits with at most one point and a sign.
 fn decimal(text: &str) -> Option<String> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    let is_number = digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.')
         && digits.bytes().filter(|byte| *byte == b'.').count() <= 1
         && digits.bytes().any(|byte| byte.is_ascii_digit());
     is_number.then(|| text.trim_start_matches('+').to_owned())
@@ -165,7 +167,9 @@ fn float(value: f64) -> Option<Parameter> {
     if value.is_finite() {
         return Some(Parameter::Number(format!("{value:e}")));
     }
-    Some(Parameter::Text(value.to_string().replace("inf", "Infinity")))
+    Some(Parameter::Text(
+        value.to_string().replace("inf", "Infinity"),
+    ))
 }
 
 /// A binary `numeric`: groups of four digits around the point.
@@ -189,9 +193,14 @@ fn numeric(bytes: &[u8]) -> Option<String> {
         value @ 0..=9_999 => Some(format!("{value:04}")),
         _ => None,
     };
-    let whole: String = (0..=weight.max(0)).rev().map(digits).collect::<Option<_>>()?;
+    let whole: String = (0..=weight.max(0))
+        .rev()
+        .map(digits)
+        .collect::<Option<_>>()?;
     let places = i16::try_from(scale.div_ceil(4)).ok()?;
-    let part: String = (1..=places).map(|place| digits(-place)).collect::<Option<_>>()?;
+    let part: String = (1..=places)
+        .map(|place| digits(-place))
+        .collect::<Option<_>>()?;
     let part: String = part.chars().take(scale).collect();
     let whole = whole.trim_start_matches('0');
     let whole = if whole.is_empty() { "0" } else { whole };
@@ -211,11 +220,24 @@ mod tests {
         assert_eq!(read(23, Format::Text, b"-7"), number("-7"));
         assert_eq!(read(21, Format::Binary, &[0xff, 0xfe]), number("-2"));
         assert_eq!(read(1700, Format::Text, b"+1.50"), number("1.50"));
-        assert_eq!(read(701, Format::Binary, &1.5_f64.to_be_bytes()), number("1.5e0"));
+        assert_eq!(
+            read(701, Format::Binary, &1.5_f64.to_be_bytes()),
+            number("1.5e0")
+        );
         let typed = |name, text: &str| Some(Parameter::Typed(name, text.to_owned()));
-        assert_eq!(read(1082, Format::Binary, &0_i32.to_be_bytes()), typed("DATE", "2000-01-01"));
+        assert_eq!(
+            read(1082, Format::Binary, &0_i32.to_be_bytes()),
+            typed("DATE", "2000-01-01")
+        );
         assert_eq!(read(16, Format::Text, b"f"), Some(Parameter::Bool(false)));
-        for (oid, bytes) in [(23, "1;"), (23, ""), (1700, "1e5"), (1700, "."), (16, "maybe"), (1009, "{}")] {
+        for (oid, bytes) in [
+            (23, "1;"),
+            (23, ""),
+            (1700, "1e5"),
+            (1700, "."),
+            (16, "maybe"),
+            (1009, "{}"),
+        ] {
             assert_eq!(read(oid, Format::Text, bytes.as_bytes()), None, "{bytes}");
         }
         assert_eq!(literal(1, 23, Format::Text, None).unwrap(), Parameter::Null);
@@ -224,7 +246,10 @@ mod tests {
     #[test]
     fn binary_numbers_go_both_ways() {
         let numeric = |shorts: &[i16]| {
-            let bytes: Vec<u8> = shorts.iter().flat_map(|short| short.to_be_bytes()).collect();
+            let bytes: Vec<u8> = shorts
+                .iter()
+                .flat_map(|short| short.to_be_bytes())
+                .collect();
             super::numeric(&bytes)
         };
         assert_eq!(numeric(&[2, 0, 0, 2, 12, 3400]).unwrap(), "12.34");
@@ -232,7 +257,12 @@ mod tests {
         assert_eq!(numeric(&[1, -1, 0, 4, 5]).unwrap(), "0.0005");
         assert_eq!(numeric(&[0, 0, 0, 2]).unwrap(), "0.00");
         assert_eq!(numeric(&[1, 2, 0, 0, 1]).unwrap(), "100000000");
-        for wrong in [&[1, 0, 0, 0][..], &[1, 30_000, 0, 0, 1], &[1, 0, 0, 0, -1], &[0, 0, -16_384, 0]] {
+        for wrong in [
+            &[1, 0, 0, 0][..],
+            &[1, 30_000, 0, 0, 1],
+            &[1, 0, 0, 0, -1],
+            &[0, 0, -16_384, 0],
+        ] {
             assert_eq!(numeric(wrong), None);
         }
     }

@@ -92,8 +92,13 @@ impl Prepared {
     fn of(mut pieces: Vec<Piece>, types: Vec<u32>) -> Result<Self, Fault> {
         let piece = pieces.pop();
         if !pieces.is_empty() {
-            let fault = Fault::new(FaultKind::Unsupported, "more than one statement is prepared");
-            return Err(fault.with_reason("sql_syntax").with_hint("prepare one statement"));
+            let fault = Fault::new(
+                FaultKind::Unsupported,
+                "more than one statement is prepared",
+            );
+            return Err(fault
+                .with_reason("sql_syntax")
+                .with_hint("prepare one statement"));
         }
         let command = match &piece {
             Some(piece) => Command::of(&piece.words)?,
@@ -259,13 +264,18 @@ where
 
     /// Refuses what a failed transaction does not take, and writes that could not be taken back.
     fn check(&self, statement: &Prepared) -> Result<(), Failed> {
-        let ends_failure = statement.command.as_ref().is_some_and(Command::ends_failure);
+        let ends_failure = statement
+            .command
+            .as_ref()
+            .is_some_and(Command::ends_failure);
         if self.status == Status::Failed && !ends_failure {
             let fault = Fault::new(
                 FaultKind::Conflict,
                 "the transaction failed: statements are ignored until its end",
             );
-            return Err(own(fault.with_reason("transaction_failed").with_hint("ROLLBACK ends it")));
+            return Err(own(fault
+                .with_reason("transaction_failed")
+                .with_hint("ROLLBACK ends it")));
         }
         if self.status == Status::InTransaction && statement.writes() {
             let message = "a write takes effect at once, so it cannot be part of a transaction";

@@ -69,7 +69,11 @@ const STATEMENT_TIMEOUT: &str = "statement_timeout";
 const SETTINGS: &[Setting] = &[
     reported("application_name", "", Rule::Text),
     setting("bytea_output", "hex", Rule::OneOf(&["hex"])),
-    reported("client_encoding", "UTF8", Rule::OneOf(&["utf8", "utf-8", "unicode"])),
+    reported(
+        "client_encoding",
+        "UTF8",
+        Rule::OneOf(&["utf8", "utf-8", "unicode"]),
+    ),
     setting("client_min_messages", "notice", Rule::Text),
     setting(PURPOSE, "", Rule::Text),
     setting(ROWS_MAX, "0", Rule::Number(u64::MAX)),
@@ -78,7 +82,11 @@ const SETTINGS: &[Setting] = &[
         "ISO, MDY",
         Rule::OneOf(&["iso", "iso, mdy", "iso, dmy", "iso, ymd"]),
     ),
-    setting("default_transaction_isolation", "read committed", Rule::OneOf(ISOLATION)),
+    setting(
+        "default_transaction_isolation",
+        "read committed",
+        Rule::OneOf(ISOLATION),
+    ),
     reported("default_transaction_read_only", "off", Rule::OneOf(SWITCH)),
     setting("extra_float_digits", "1", Rule::Number(3)),
     reported("in_hot_standby", "off", Rule::Fixed),
@@ -95,7 +103,11 @@ const SETTINGS: &[Setting] = &[
     reported("standard_conforming_strings", "on", Rule::OneOf(ON)),
     setting(STATEMENT_TIMEOUT, "0", Rule::Number(MILLISECONDS_MAX)),
     reported("TimeZone", "UTC", Rule::OneOf(UTC)),
-    setting("transaction_isolation", "read committed", Rule::OneOf(ISOLATION)),
+    setting(
+        "transaction_isolation",
+        "read committed",
+        Rule::OneOf(ISOLATION),
+    ),
     setting("transaction_read_only", "off", Rule::OneOf(SWITCH)),
 ];
 
@@ -118,7 +130,9 @@ impl Settings {
 
     /// All names and values.
     pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        SETTINGS.iter().map(|setting| (setting.name, self.value(setting)))
+        SETTINGS
+            .iter()
+            .map(|setting| (setting.name, self.value(setting)))
     }
 
     /// Sets a parameter.
@@ -146,9 +160,12 @@ impl Settings {
                 Rule::Number(most) => format!("it takes a number up to {most}"),
                 Rule::Text => format!("it takes up to {VALUE_CHARACTERS_MAX} characters"),
             };
-            return Err(Fault::invalid(format!("parameter `{}` is not set to `{value}`", setting.name))
-                .with_reason("setting_value")
-                .with_hint(takes));
+            return Err(Fault::invalid(format!(
+                "parameter `{}` is not set to `{value}`",
+                setting.name
+            ))
+            .with_reason("setting_value")
+            .with_hint(takes));
         }
         // What has one meaning is told in one spelling.
         let is_shown = matches!(setting.rule, Rule::Number(_) | Rule::Text)
@@ -191,7 +208,10 @@ impl Settings {
 
     /// The declared purpose.
     pub(super) fn purpose(&self) -> Option<String> {
-        self.changed.get(PURPOSE).filter(|text| !text.is_empty()).cloned()
+        self.changed
+            .get(PURPOSE)
+            .filter(|text| !text.is_empty())
+            .cloned()
     }
 
     /// The rows after which an answer may be cut, if the session says so.
@@ -210,7 +230,9 @@ impl Settings {
     }
 
     fn value(&self, setting: &'static Setting) -> &str {
-        self.changed.get(setting.name).map_or(setting.default, String::as_str)
+        self.changed
+            .get(setting.name)
+            .map_or(setting.default, String::as_str)
     }
 }
 
@@ -222,7 +244,9 @@ fn has_one_meaning(setting: &Setting) -> bool {
 }
 
 fn find(name: &str) -> Result<&'static Setting, Fault> {
-    let found = SETTINGS.iter().find(|setting| setting.name.eq_ignore_ascii_case(name));
+    let found = SETTINGS
+        .iter()
+        .find(|setting| setting.name.eq_ignore_ascii_case(name));
     found.ok_or_else(|| {
         let name: String = name.chars().take(64).collect();
         Fault::invalid(format!("there is no parameter `{name}`"))
@@ -234,7 +258,9 @@ fn find(name: &str) -> Result<&'static Setting, Fault> {
 /// A number; a unit of time behind it makes milliseconds of it.
 fn milliseconds(text: &str) -> Option<u64> {
     let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, unit) = text.split_at_checked(end)?;
     let factor = match unit.trim() {
         "" | "ms" => 1,

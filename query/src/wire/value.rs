@@ -138,15 +138,26 @@ fn text(body: &mut BytesMut, array: &dyn Array, index: usize) -> Option<()> {
 fn plain(array: &dyn Array, index: usize) -> Option<String> {
     use DataType as A;
     Some(match array.data_type() {
-        A::Boolean => if array.as_boolean_opt()?.value(index) { "t" } else { "f" }.to_owned(),
+        A::Boolean => if array.as_boolean_opt()?.value(index) {
+            "t"
+        } else {
+            "f"
+        }
+        .to_owned(),
         A::Float32 => float(array.as_primitive_opt::<Float32Type>()?.value(index)),
         A::Float64 => float(array.as_primitive_opt::<Float64Type>()?.value(index)),
         A::Decimal128(_, scale) => {
             let units = array.as_primitive_opt::<Decimal128Type>()?.value(index);
             decimal_text(units, usize::try_from(*scale).ok()?)
         }
-        A::Binary => format!("\\x{}", hex::encode(array.as_binary_opt::<i32>()?.value(index))),
-        A::BinaryView => format!("\\x{}", hex::encode(array.as_binary_view_opt()?.value(index))),
+        A::Binary => format!(
+            "\\x{}",
+            hex::encode(array.as_binary_opt::<i32>()?.value(index))
+        ),
+        A::BinaryView => format!(
+            "\\x{}",
+            hex::encode(array.as_binary_view_opt()?.value(index))
+        ),
         A::Date32 => date_text(array.as_primitive_opt::<Date32Type>()?.value(index).into()),
         A::Timestamp(unit, zone) => {
             let text = timestamp_text(microseconds(array, index, *unit)?, zone.is_some());
@@ -250,8 +261,14 @@ fn numeric(body: &mut BytesMut, text: &str) -> Option<()> {
         None => (0, text),
     };
     let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-    let whole = format!("{whole:0>width$}", width = whole.len().div_ceil(GROUP) * GROUP);
-    let padded = format!("{part:0<width$}", width = part.len().div_ceil(GROUP) * GROUP);
+    let whole = format!(
+        "{whole:0>width$}",
+        width = whole.len().div_ceil(GROUP) * GROUP
+    );
+    let padded = format!(
+        "{part:0<width$}",
+        width = part.len().div_ceil(GROUP) * GROUP
+    );
     let all = format!("{whole}{padded}");
     let groups = all.as_bytes().chunks(GROUP).map(|group| {
         let group = std::str::from_utf8(group).ok()?;
@@ -260,8 +277,14 @@ fn numeric(body: &mut BytesMut, text: &str) -> Option<()> {
     let groups = groups.collect::<Option<Vec<i16>>>()?;
     let leading = groups.iter().take_while(|group| **group == 0).count();
     let significant = groups.get(leading..).unwrap_or_default();
-    let trailing = significant.iter().rev().take_while(|group| **group == 0).count();
-    let significant = significant.get(..significant.len() - trailing).unwrap_or_default();
+    let trailing = significant
+        .iter()
+        .rev()
+        .take_while(|group| **group == 0)
+        .count();
+    let significant = significant
+        .get(..significant.len() - trailing)
+        .unwrap_or_default();
     let weight = i16::try_from(whole.len() / GROUP).ok()? - 1 - i16::try_from(leading).ok()?;
     body.put_i16(i16::try_from(significant.len()).ok()?);
     body.put_i16(if significant.is_empty() { 0 } else { weight });

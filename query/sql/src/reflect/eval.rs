@@ -5,12 +5,7 @@ use std::{cell::Cell, cmp::Ordering, collections::HashMap, rc::Rc};
 use regex::RegexBuilder;
 use sqlparser::ast::{self, BinaryOperator, Expr, UnaryOperator};
 
-use super::{
-    Rows, World, function, kinds,
-    tables::Relation,
-    unsupported,
-    value::Value,
-};
+use super::{Rows, World, function, kinds, tables::Relation, unsupported, value::Value};
 use crate::{
     error::{SqlError, SqlErrorKind},
     ir::Position,
@@ -88,7 +83,11 @@ impl<'w> Machine<'w> {
         self.steps.set(steps);
         if steps > STEPS_MAX {
             let start = Position { line: 1, column: 1 };
-            return Err(limits::exceeded("steps of work over pg_catalog", STEPS_MAX, start));
+            return Err(limits::exceeded(
+                "steps of work over pg_catalog",
+                STEPS_MAX,
+                start,
+            ));
         }
         Ok(())
     }
@@ -111,7 +110,9 @@ impl<'w> Machine<'w> {
             Expr::TypedString(typed) => literal_value(&typed.value.value)?,
             Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => self.value(inner, scope)?,
             Expr::Function(call) => function::call(self, call, scope)?,
-            Expr::Cast { expr, data_type, .. } => {
+            Expr::Cast {
+                expr, data_type, ..
+            } => {
                 let value = self.value(expr, scope)?;
                 function::cast(self, value, data_type)?
             }
@@ -120,7 +121,12 @@ impl<'w> Machine<'w> {
                 conditions,
                 else_result,
                 ..
-            } => self.case(operand.as_deref(), conditions, else_result.as_deref(), scope)?,
+            } => self.case(
+                operand.as_deref(),
+                conditions,
+                else_result.as_deref(),
+                scope,
+            )?,
             Expr::UnaryOp { op, expr } => self.unary(*op, expr, scope)?,
             Expr::BinaryOp { left, op, right } => self.binary(left, op, right, scope)?,
             Expr::Array(array) => {
@@ -154,15 +160,34 @@ impl<'w> Machine<'w> {
             Expr::Exists { subquery, negated } => {
                 self.query(subquery, scope)?.rows.is_empty() == *negated
             }
-            Expr::InList { expr, list, negated } => {
+            Expr::InList {
+                expr,
+                list,
+                negated,
+            } => {
                 let items = list.iter().map(value).collect::<Outcome<Vec<_>>>()?;
-                return Ok(negate(is_any(&value(expr)?, Ordering::is_eq, &items), *negated));
+                return Ok(negate(
+                    is_any(&value(expr)?, Ordering::is_eq, &items),
+                    *negated,
+                ));
             }
-            Expr::InSubquery { expr, subquery, negated } => {
+            Expr::InSubquery {
+                expr,
+                subquery,
+                negated,
+            } => {
                 let items = self.first_column(subquery, scope)?;
-                return Ok(negate(is_any(&value(expr)?, Ordering::is_eq, &items), *negated));
+                return Ok(negate(
+                    is_any(&value(expr)?, Ordering::is_eq, &items),
+                    *negated,
+                ));
             }
-            Expr::Between { expr, negated, low, high } => {
+            Expr::Between {
+                expr,
+                negated,
+                low,
+                high,
+            } => {
                 let (value, low, high) = (value(expr)?, value(low)?, value(high)?);
                 let (low, high) = (value.compare(&low), value.compare(&high));
                 let (Some(low), Some(high)) = (low, high) else {
@@ -170,13 +195,28 @@ impl<'w> Machine<'w> {
                 };
                 (low.is_ge() && high.is_le()) != *negated
             }
-            Expr::Like { negated, expr, pattern, .. } => {
+            Expr::Like {
+                negated,
+                expr,
+                pattern,
+                ..
+            } => {
                 return self.like(&value(expr)?, &value(pattern)?, false, *negated);
             }
-            Expr::ILike { negated, expr, pattern, .. } => {
+            Expr::ILike {
+                negated,
+                expr,
+                pattern,
+                ..
+            } => {
                 return self.like(&value(expr)?, &value(pattern)?, true, *negated);
             }
-            Expr::AnyOp { left, compare_op, right, .. } => {
+            Expr::AnyOp {
+                left,
+                compare_op,
+                right,
+                ..
+            } => {
                 let (fits, negated) = comparison(compare_op)?;
                 let (left, items) = (value(left)?, self.items(right, scope)?);
                 if negated {
@@ -186,13 +226,19 @@ impl<'w> Machine<'w> {
                 }
                 return Ok(is_any(&left, fits, &items));
             }
-            Expr::AllOp { left, compare_op, right } => {
+            Expr::AllOp {
+                left,
+                compare_op,
+                right,
+            } => {
                 let (fits, negated) = comparison(compare_op)?;
                 let (left, items) = (value(left)?, self.items(right, scope)?);
                 if negated {
                     return Ok(negate(is_any(&left, fits, &items), true));
                 }
-                items.iter().all(|item| left.compare(item).is_some_and(fits))
+                items
+                    .iter()
+                    .all(|item| left.compare(item).is_some_and(fits))
             }
             other => return Err(unsupported(other)),
         };
@@ -208,7 +254,11 @@ impl<'w> Machine<'w> {
         }
     }
 
-    pub(super) fn first_column(&self, query: &ast::Query, scope: &Scope<'_>) -> Outcome<Vec<Value>> {
+    pub(super) fn first_column(
+        &self,
+        query: &ast::Query,
+        scope: &Scope<'_>,
+    ) -> Outcome<Vec<Value>> {
         let rows = self.query(query, scope)?.rows;
         Ok(rows.into_iter().filter_map(first).collect())
     }
@@ -219,17 +269,22 @@ impl<'w> Machine<'w> {
             if table.is_some_and(|table| table != name) {
                 return None;
             }
-            place.relation.position(column).map(|position| (place, position))
+            place
+                .relation
+                .position(column)
+                .map(|position| (place, position))
         });
         if let Some((place, position)) = found {
             let row = place.row.and_then(|row| place.relation.rows.get(row));
-            return Ok(row.and_then(|row| row.get(position)).cloned().unwrap_or_default());
+            return Ok(row
+                .and_then(|row| row.get(position))
+                .cloned()
+                .unwrap_or_default());
         }
         // Of a table without rows every column is NULL, here where a join found no partner.
         let mut places = scope.names.iter().zip(scope.tuple);
-        let is_open = places.any(|(name, place)| {
-            place.relation.is_open && table.is_none_or(|table| table == name)
-        });
+        let is_open = places
+            .any(|(name, place)| place.relation.is_open && table.is_none_or(|table| table == name));
         if is_open {
             return Ok(Value::Null);
         }
@@ -240,7 +295,11 @@ impl<'w> Machine<'w> {
                 None => {
                     let table = table.map(|table| format!("{table}.")).unwrap_or_default();
                     let message = format!("column `{table}{column}` does not exist");
-                    Err(SqlError::new(SqlErrorKind::Unknown, message, Position::default()))
+                    Err(SqlError::new(
+                        SqlErrorKind::Unknown,
+                        message,
+                        Position::default(),
+                    ))
                 }
             },
         }
@@ -253,7 +312,9 @@ impl<'w> Machine<'w> {
         otherwise: Option<&Expr>,
         scope: &Scope<'_>,
     ) -> Outcome<Value> {
-        let operand = operand.map(|operand| self.value(operand, scope)).transpose()?;
+        let operand = operand
+            .map(|operand| self.value(operand, scope))
+            .transpose()?;
         for ast::CaseWhen { condition, result } in conditions {
             let condition = self.value(condition, scope)?;
             let holds = match &operand {
@@ -267,12 +328,7 @@ impl<'w> Machine<'w> {
         otherwise.map_or(Ok(Value::Null), |otherwise| self.value(otherwise, scope))
     }
 
-    fn element(
-        &self,
-        root: &Expr,
-        chain: &[ast::AccessExpr],
-        scope: &Scope<'_>,
-    ) -> Outcome<Value> {
+    fn element(&self, root: &Expr, chain: &[ast::AccessExpr], scope: &Scope<'_>) -> Outcome<Value> {
         let mut value = self.value(root, scope)?;
         for access in chain {
             let ast::AccessExpr::Subscript(ast::Subscript::Index { index }) = access else {
@@ -290,7 +346,9 @@ impl<'w> Machine<'w> {
         Ok(match op {
             UnaryOperator::Not if value.is_null() => value,
             UnaryOperator::Not => Value::Bool(!value.is_true()),
-            UnaryOperator::Minus => value.int().map_or(Value::Null, |number| Value::Int(-number)),
+            UnaryOperator::Minus => value
+                .int()
+                .map_or(Value::Null, |number| Value::Int(-number)),
             UnaryOperator::Plus => value,
             other => return Err(unsupported(format!("the operator {other}"))),
         })
@@ -316,7 +374,8 @@ impl<'w> Machine<'w> {
         };
         let number = |of: fn(i64, i64) -> Option<i64>| {
             let both = left.int().zip(right.int());
-            both.and_then(|(left, right)| of(left, right)).map_or(Value::Null, Value::Int)
+            both.and_then(|(left, right)| of(left, right))
+                .map_or(Value::Null, Value::Int)
         };
         Ok(match op {
             BinaryOperator::And => match (left.is_null(), &right) {
@@ -381,7 +440,9 @@ impl<'w> Machine<'w> {
             match sign {
                 '%' => expression.push_str(".*"),
                 '_' => expression.push('.'),
-                '\\' => expression.push_str(&regex::escape(&signs.next().unwrap_or('\\').to_string())),
+                '\\' => {
+                    expression.push_str(&regex::escape(&signs.next().unwrap_or('\\').to_string()))
+                }
                 sign => expression.push_str(&regex::escape(&sign.to_string())),
             }
         }
@@ -430,7 +491,10 @@ fn comparison(op: &BinaryOperator) -> Outcome<(fn(Ordering) -> bool, bool)> {
 
 /// Whether one item stands so to `value`; NULL where that cannot be known.
 fn is_any(value: &Value, fits: fn(Ordering) -> bool, items: &[Value]) -> Value {
-    if items.iter().any(|item| value.compare(item).is_some_and(fits)) {
+    if items
+        .iter()
+        .any(|item| value.compare(item).is_some_and(fits))
+    {
         return Value::Bool(true);
     }
     let is_unknown = value.is_null() || items.iter().any(Value::is_null);
@@ -469,9 +533,9 @@ fn literal_value(value: &ast::Value) -> Outcome<Value> {
     Ok(match value {
         ast::Value::Null => Value::Null,
         ast::Value::Boolean(value) => Value::Bool(*value),
-        ast::Value::Number(digits, _) => {
-            digits.parse().map_or_else(|_| Value::text(digits), Value::Int)
-        }
+        ast::Value::Number(digits, _) => digits
+            .parse()
+            .map_or_else(|_| Value::text(digits), Value::Int),
         ast::Value::SingleQuotedString(text)
         | ast::Value::EscapedStringLiteral(text)
         | ast::Value::NationalStringLiteral(text) => Value::text(text),
@@ -486,11 +550,16 @@ pub(super) fn column_name(expr: &Expr) -> String {
         Expr::CompoundIdentifier(parts) => parts.last().map(folded).unwrap_or_default(),
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => column_name(inner),
         Expr::Function(call) => function::name(call),
-        Expr::Cast { expr, data_type, .. } => match column_name(expr).as_str() {
+        Expr::Cast {
+            expr, data_type, ..
+        } => match column_name(expr).as_str() {
             "?column?" => {
                 let oid = kinds::oid_of(&data_type.to_string());
                 let kind = oid.and_then(kinds::of);
-                kind.map_or_else(|| data_type.to_string().to_lowercase(), |(kind, _)| kind.name.to_owned())
+                kind.map_or_else(
+                    || data_type.to_string().to_lowercase(),
+                    |(kind, _)| kind.name.to_owned(),
+                )
             }
             name => name.to_owned(),
         },

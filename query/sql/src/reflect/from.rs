@@ -55,14 +55,31 @@ impl Machine<'_> {
         }
         let mut conditions: Vec<Condition<'_>> = conditions
             .into_iter()
-            .map(|expr| Condition { expr, is_done: false })
+            .map(|expr| Condition {
+                expr,
+                is_done: false,
+            })
             .collect();
         for table in &select.from {
-            self.join(&mut source, &table.relation, None, false, &conditions, outer)?;
+            self.join(
+                &mut source,
+                &table.relation,
+                None,
+                false,
+                &conditions,
+                outer,
+            )?;
             self.filter(&mut source, &mut conditions, &aliases, outer)?;
             for join in &table.joins {
                 let (constraint, is_outer) = kind_of_join(&join.join_operator)?;
-                self.join(&mut source, &join.relation, constraint, is_outer, &conditions, outer)?;
+                self.join(
+                    &mut source,
+                    &join.relation,
+                    constraint,
+                    is_outer,
+                    &conditions,
+                    outer,
+                )?;
                 self.filter(&mut source, &mut conditions, &aliases, outer)?;
             }
         }
@@ -82,7 +99,8 @@ impl Machine<'_> {
     ) -> Outcome<()> {
         for condition in conditions.iter_mut().filter(|condition| !condition.is_done) {
             let is_ready = qualifiers(condition.expr).is_some_and(|names| {
-                let missing = |name: &String| aliases.contains(name) && !source.names.contains(name);
+                let missing =
+                    |name: &String| aliases.contains(name) && !source.names.contains(name);
                 !names.iter().any(missing)
             });
             if is_ready {
@@ -120,7 +138,11 @@ impl Machine<'_> {
         conditions: &[Condition<'_>],
         outer: &Scope<'_>,
     ) -> Outcome<()> {
-        if let TableFactor::NestedJoin { table_with_joins, alias: None } = factor {
+        if let TableFactor::NestedJoin {
+            table_with_joins,
+            alias: None,
+        } = factor
+        {
             return self.join_nested(source, table_with_joins, constraint, is_outer, outer);
         }
         let (name, kind) = self.kind_of(factor, outer)?;
@@ -129,8 +151,15 @@ impl Machine<'_> {
             conjuncts(constraint, &mut on);
         }
         // What WHERE demands may narrow an inner join as ON does.
-        let also = conditions.iter().filter(|_| !is_outer).map(|condition| condition.expr);
-        let probe = on.iter().copied().chain(also).find_map(|expr| probe(expr, &name, &source.names));
+        let also = conditions
+            .iter()
+            .filter(|_| !is_outer)
+            .map(|condition| condition.expr);
+        let probe = on
+            .iter()
+            .copied()
+            .chain(also)
+            .find_map(|expr| probe(expr, &name, &source.names));
         let index = match (&kind, &probe) {
             (Kind::Fixed(relation), Some((column, _))) => index(relation, column),
             _ => None,
@@ -161,8 +190,14 @@ impl Machine<'_> {
             for row in candidates {
                 self.step()?;
                 let mut longer = tuple.clone();
-                longer.push(Place { relation: Rc::clone(&relation), row: Some(row) });
-                let scope = Scope { tuple: &longer, ..scope };
+                longer.push(Place {
+                    relation: Rc::clone(&relation),
+                    row: Some(row),
+                });
+                let scope = Scope {
+                    tuple: &longer,
+                    ..scope
+                };
                 let holds = on.iter().try_fold(true, |holds, expr| {
                     Ok::<_, SqlError>(holds && self.is_true(expr, &scope)?)
                 })?;
@@ -173,7 +208,10 @@ impl Machine<'_> {
             }
             if is_alone && is_outer {
                 let mut longer = tuple;
-                longer.push(Place { relation, row: None });
+                longer.push(Place {
+                    relation,
+                    row: None,
+                });
                 joined.push(longer);
             }
         }
@@ -221,7 +259,10 @@ impl Machine<'_> {
             }
             if joined.len() == before && is_outer {
                 let missing = inner.names.iter().map(|_| Place {
-                    relation: Rc::new(Relation { is_open: true, ..Relation::default() }),
+                    relation: Rc::new(Relation {
+                        is_open: true,
+                        ..Relation::default()
+                    }),
                     row: None,
                 });
                 joined.push(tuple.iter().cloned().chain(missing).collect());
@@ -239,21 +280,46 @@ impl Machine<'_> {
         outer: &Scope<'_>,
     ) -> Outcome<(String, Kind<'q>)> {
         Ok(match factor {
-            TableFactor::Table { name, alias, args: Some(args), with_ordinality, .. } => {
+            TableFactor::Table {
+                name,
+                alias,
+                args: Some(args),
+                with_ordinality,
+                ..
+            } => {
                 let function = last(name);
                 let alias_name = alias_or(alias.as_ref(), &function);
-                (alias_name, Kind::Function(&args.args, function, *with_ordinality))
+                (
+                    alias_name,
+                    Kind::Function(&args.args, function, *with_ordinality),
+                )
             }
-            TableFactor::Function { name, args, alias, with_ordinality, .. } => {
+            TableFactor::Function {
+                name,
+                args,
+                alias,
+                with_ordinality,
+                ..
+            } => {
                 let function = last(name);
                 let alias_name = alias_or(alias.as_ref(), &function);
                 (alias_name, Kind::Function(args, function, *with_ordinality))
             }
-            TableFactor::Table { name, alias, args: None, .. } => {
+            TableFactor::Table {
+                name,
+                alias,
+                args: None,
+                ..
+            } => {
                 let alias_name = alias_or(alias.as_ref(), &last(name));
                 (alias_name, Kind::Fixed(self.named(name, outer)?))
             }
-            TableFactor::Derived { lateral, subquery, alias, .. } => {
+            TableFactor::Derived {
+                lateral,
+                subquery,
+                alias,
+                ..
+            } => {
                 let name = alias_or(alias.as_ref(), "?");
                 if *lateral {
                     return Ok((name, Kind::Query(subquery)));
@@ -289,13 +355,18 @@ impl Machine<'_> {
         if let Some(relation) = self.relations.borrow().get(&table).filter(|_| is_ours) {
             return Ok(Rc::clone(relation));
         }
-        let relation = is_ours.then(|| tables::relation(self.world, &table)).flatten();
+        let relation = is_ours
+            .then(|| tables::relation(self.world, &table))
+            .flatten();
         let relation = Rc::new(relation.ok_or_else(|| {
-            let message = format!("table `{name}` is none of pg_catalog or information_schema here");
+            let message =
+                format!("table `{name}` is none of pg_catalog or information_schema here");
             SqlError::new(SqlErrorKind::Unknown, message, Position::default())
                 .with_hint("a statement over the catalog reads nothing else; see docs/postgres.md")
         })?);
-        self.relations.borrow_mut().insert(table, Rc::clone(&relation));
+        self.relations
+            .borrow_mut()
+            .insert(table, Rc::clone(&relation));
         Ok(relation)
     }
 
@@ -311,7 +382,11 @@ impl Machine<'_> {
                     let number = is_numbered.then_some(Value::Int(number));
                     std::iter::once(value).chain(number).collect()
                 });
-                Rc::new(Relation { columns, rows: rows.collect(), is_open: true })
+                Rc::new(Relation {
+                    columns,
+                    rows: rows.collect(),
+                    is_open: true,
+                })
             }
         })
     }
@@ -356,7 +431,12 @@ fn index(relation: &Relation, column: &str) -> Option<Index> {
 
 /// `table.column = other`, where `other` is known before the table is joined.
 fn probe<'e>(expr: &'e Expr, table: &str, bound: &[String]) -> Option<(String, &'e Expr)> {
-    let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = expr else {
+    let Expr::BinaryOp {
+        left,
+        op: BinaryOperator::Eq,
+        right,
+    } = expr
+    else {
         return None;
     };
     let column_of = |expr: &Expr| match expr {
@@ -379,7 +459,11 @@ fn probe<'e>(expr: &'e Expr, table: &str, bound: &[String]) -> Option<(String, &
 
 fn conjuncts<'e>(expr: &'e Expr, into: &mut Vec<&'e Expr>) {
     match expr {
-        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::And,
+            right,
+        } => {
             conjuncts(left, into);
             conjuncts(right, into);
         }
@@ -446,7 +530,9 @@ fn aliases(from: &[ast::TableWithJoins]) -> Vec<String> {
                 TableFactor::Function { name, alias, .. } => {
                     names.push(alias_or(alias.as_ref(), &last(name)));
                 }
-                TableFactor::NestedJoin { table_with_joins, .. } => {
+                TableFactor::NestedJoin {
+                    table_with_joins, ..
+                } => {
                     names.extend(aliases(std::slice::from_ref(table_with_joins)));
                 }
                 _ => {}
@@ -462,7 +548,9 @@ fn alias_or(alias: Option<&ast::TableAlias>, name: &str) -> String {
 
 /// The names that an alias gives to columns.
 pub(super) fn renamed(mut relation: Relation, alias: Option<&ast::TableAlias>) -> Relation {
-    let names = alias.map(|alias| alias.columns.as_slice()).unwrap_or_default();
+    let names = alias
+        .map(|alias| alias.columns.as_slice())
+        .unwrap_or_default();
     for (column, name) in relation.columns.iter_mut().zip(names) {
         *column = folded(&name.name);
     }

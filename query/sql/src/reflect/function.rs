@@ -11,8 +11,7 @@ use super::{
     from::last,
     kinds,
     select::by_keys,
-    tables,
-    unsupported,
+    tables, unsupported,
     value::Value,
 };
 use crate::{
@@ -22,7 +21,16 @@ use crate::{
 
 /// Functions of a whole group.
 const AGGREGATES: &[&str] = &[
-    "count", "min", "max", "sum", "array_agg", "string_agg", "json_agg", "bool_and", "bool_or", "every",
+    "count",
+    "min",
+    "max",
+    "sum",
+    "array_agg",
+    "string_agg",
+    "json_agg",
+    "bool_and",
+    "bool_or",
+    "every",
 ];
 /// Functions that give several rows.
 const SERIES: &[&str] = &["unnest", "generate_series", "generate_subscripts"];
@@ -61,7 +69,11 @@ const TRUES: &[&str] = &[
     "has_type_privilege",
 ];
 /// Functions that answer false.
-const FALSES: &[&str] = &["pg_is_in_recovery", "pg_relation_is_publishable", "pg_is_other_temp_schema"];
+const FALSES: &[&str] = &[
+    "pg_is_in_recovery",
+    "pg_relation_is_publishable",
+    "pg_is_other_temp_schema",
+];
 /// Functions that answer 0.
 const ZEROS: &[&str] = &[
     "pg_relation_size",
@@ -90,7 +102,11 @@ pub(super) fn session_value(machine: &Machine<'_>, word: &str) -> Option<Value> 
 }
 
 /// A call outside FROM.
-pub(super) fn call(machine: &Machine<'_>, call: &ast::Function, scope: &Scope<'_>) -> Outcome<Value> {
+pub(super) fn call(
+    machine: &Machine<'_>,
+    call: &ast::Function,
+    scope: &Scope<'_>,
+) -> Outcome<Value> {
     let name = name(call);
     if call.over.is_some() {
         return Err(unsupported("a window over pg_catalog"));
@@ -157,7 +173,12 @@ fn of_catalog(
         }
         "current_schemas" => {
             let implicit = argument(0).is_true().then(|| Value::text("pg_catalog"));
-            Value::List(implicit.into_iter().chain([Value::text("public")]).collect())
+            Value::List(
+                implicit
+                    .into_iter()
+                    .chain([Value::text("public")])
+                    .collect(),
+            )
         }
         "current_setting" => Value::text(match argument(0).shown()?.to_lowercase().as_str() {
             "server_version" => "15.0",
@@ -176,7 +197,9 @@ fn of_catalog(
 fn description(machine: &Machine<'_>, oid: i64, number: i64) -> Value {
     let world = machine.world;
     let mut oids = tables::dataset_oids(world).into_iter().zip(&world.datasets);
-    let dataset = oids.find(|(other, _)| *other == oid).map(|(_, dataset)| dataset);
+    let dataset = oids
+        .find(|(other, _)| *other == oid)
+        .map(|(_, dataset)| dataset);
     let column = dataset.and_then(|dataset| {
         let index = usize::try_from(number.checked_sub(1)?).ok()?;
         dataset.columns.get(index)
@@ -188,25 +211,40 @@ fn description(machine: &Machine<'_>, oid: i64, number: i64) -> Value {
 /// Functions that any database has.
 fn of_text(name: &str, values: &[Value]) -> Option<Value> {
     let first = values.first().cloned().unwrap_or_default();
-    let text = |of: &dyn Fn(&str) -> String| first.shown().map_or(Value::Null, |text| Value::Text(of(&text)));
+    let text = |of: &dyn Fn(&str) -> String| {
+        first
+            .shown()
+            .map_or(Value::Null, |text| Value::Text(of(&text)))
+    };
     let length = |items: usize| match i64::try_from(items) {
         Ok(items) if items > 0 => Value::Int(items),
         _ => Value::Null,
     };
     Some(match name {
-        "coalesce" => values.iter().find(|value| !value.is_null()).cloned().unwrap_or_default(),
+        "coalesce" => values
+            .iter()
+            .find(|value| !value.is_null())
+            .cloned()
+            .unwrap_or_default(),
         "nullif" => match first.compare(values.get(1)?) {
             Some(Ordering::Equal) => Value::Null,
             _ => first,
         },
         "greatest" => values.iter().max().cloned().unwrap_or_default(),
-        "least" => values.iter().filter(|value| !value.is_null()).min().cloned().unwrap_or_default(),
+        "least" => values
+            .iter()
+            .filter(|value| !value.is_null())
+            .min()
+            .cloned()
+            .unwrap_or_default(),
         "lower" => text(&str::to_lowercase),
         "upper" => text(&str::to_uppercase),
         "quote_ident" => text(&quoted),
         "length" | "char_length" => {
             let text = first.shown();
-            text.map_or(Value::Null, |text| Value::Int(i64::try_from(text.chars().count()).unwrap_or(0)))
+            text.map_or(Value::Null, |text| {
+                Value::Int(i64::try_from(text.chars().count()).unwrap_or(0))
+            })
         }
         "concat" => Value::Text(values.iter().filter_map(Value::shown).collect()),
         "replace" => {
@@ -217,7 +255,11 @@ fn of_text(name: &str, values: &[Value]) -> Option<Value> {
         "array_to_string" => {
             let separator = values.get(1)?.shown()?;
             let items: Vec<String> = first.items().iter().filter_map(Value::shown).collect();
-            if first.is_null() { Value::Null } else { Value::Text(items.join(&separator)) }
+            if first.is_null() {
+                Value::Null
+            } else {
+                Value::Text(items.join(&separator))
+            }
         }
         "array_length" | "array_upper" | "cardinality" => length(first.items().len()),
         "array_lower" => length(first.items().len().min(1)),
@@ -228,7 +270,13 @@ fn of_text(name: &str, values: &[Value]) -> Option<Value> {
         }
         "array_remove" => {
             let gone = values.get(1)?;
-            Value::List(first.items().into_iter().filter(|item| item != gone).collect())
+            Value::List(
+                first
+                    .items()
+                    .into_iter()
+                    .filter(|item| item != gone)
+                    .collect(),
+            )
         }
         _ => return None,
     })
@@ -250,7 +298,11 @@ fn aggregate(
     let order = order.unwrap_or_default();
     let mut rows: Vec<(Vec<Value>, Vec<Value>)> = Vec::new();
     for tuple in group {
-        let scope = Scope { tuple, group: None, ..*scope };
+        let scope = Scope {
+            tuple,
+            group: None,
+            ..*scope
+        };
         if let Some(filter) = &call.filter
             && !machine.is_true(filter, &scope)?
         {
@@ -270,7 +322,10 @@ fn aggregate(
         values.sort();
         values.dedup();
     }
-    let is_star = list.args.iter().any(|arg| matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Wildcard)));
+    let is_star = list
+        .args
+        .iter()
+        .any(|arg| matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Wildcard)));
     let present = || values.iter().filter(|value| !value.is_null());
     Ok(match name {
         "count" if is_star => Value::Int(count),
@@ -303,7 +358,9 @@ pub(super) fn has_aggregate(expr: &Expr) -> bool {
         Expr::Function(call) => {
             AGGREGATES.contains(&name(call).as_str())
                 || match &call.args {
-                    FunctionArguments::List(list) => list.args.iter().filter_map(expr_of).any(has_aggregate),
+                    FunctionArguments::List(list) => {
+                        list.args.iter().filter_map(expr_of).any(has_aggregate)
+                    }
                     _ => false,
                 }
         }
@@ -313,8 +370,14 @@ pub(super) fn has_aggregate(expr: &Expr) -> bool {
         | Expr::IsNull(inner)
         | Expr::IsNotNull(inner) => has_aggregate(inner),
         Expr::BinaryOp { left, right, .. } => has_aggregate(left) || has_aggregate(right),
-        Expr::Case { conditions, else_result, .. } => {
-            let parts = conditions.iter().flat_map(|when| [&when.condition, &when.result]);
+        Expr::Case {
+            conditions,
+            else_result,
+            ..
+        } => {
+            let parts = conditions
+                .iter()
+                .flat_map(|when| [&when.condition, &when.result]);
             parts.chain(else_result.as_deref()).any(has_aggregate)
         }
         _ => false,
@@ -393,7 +456,8 @@ pub(super) fn cast(machine: &Machine<'_>, value: Value, to: &DataType) -> Outcom
     if to.ends_with("[]") || to.starts_with("any") {
         return Ok(Value::List(value.items()));
     }
-    let is_oid = to.starts_with("reg") || matches!(to, "oid" | "int" | "integer" | "bigint" | "smallint")
+    let is_oid = to.starts_with("reg")
+        || matches!(to, "oid" | "int" | "integer" | "bigint" | "smallint")
         || matches!(to, "int2" | "int4" | "int8");
     Ok(match (to, value) {
         ("regclass", Value::Int(oid)) => {
@@ -401,10 +465,13 @@ pub(super) fn cast(machine: &Machine<'_>, value: Value, to: &DataType) -> Outcom
                 .into_iter()
                 .zip(&machine.world.datasets)
                 .find(|(other, _)| *other == oid);
-            Value::Text(dataset.map_or_else(|| oid.to_string(), |(_, dataset)| match dataset.is_plain {
-                true => quoted(&dataset.name),
-                false => format!("{}.{}", quoted(&dataset.schema), quoted(&dataset.name)),
-            }))
+            Value::Text(dataset.map_or_else(
+                || oid.to_string(),
+                |(_, dataset)| match dataset.is_plain {
+                    true => quoted(&dataset.name),
+                    false => format!("{}.{}", quoted(&dataset.schema), quoted(&dataset.name)),
+                },
+            ))
         }
         ("regtype", Value::Int(oid)) => Value::Text(kinds::shown(oid, -1)),
         ("regclass", Value::Text(name)) => match name.parse() {
@@ -444,7 +511,9 @@ fn relation_oid(machine: &Machine<'_>, name: &str) -> Option<i64> {
     let oids = tables::dataset_oids(world);
     let found = world.datasets.iter().position(|dataset| {
         (dataset.is_plain && dataset.name == plain)
-            || plain.strip_suffix(&dataset.name).and_then(|rest| rest.strip_suffix('.'))
+            || plain
+                .strip_suffix(&dataset.name)
+                .and_then(|rest| rest.strip_suffix('.'))
                 == Some(dataset.schema.as_str())
     });
     found.and_then(|index| oids.get(index).copied())
@@ -452,7 +521,9 @@ fn relation_oid(machine: &Machine<'_>, name: &str) -> Option<i64> {
 
 /// A name as SQL writes it.
 fn quoted(name: &str) -> String {
-    let is_plain = name.chars().all(|sign| sign.is_ascii_lowercase() || sign == '_' || sign.is_ascii_digit())
+    let is_plain = name
+        .chars()
+        .all(|sign| sign.is_ascii_lowercase() || sign == '_' || sign.is_ascii_digit())
         && !name.starts_with(|sign: char| sign.is_ascii_digit());
     match is_plain {
         true => name.to_owned(),

@@ -53,8 +53,22 @@ pub const POSTGRES_KINDS: &[PostgresKind] = &[
     kind(1043, "varchar", "character varying", -1, 1015, 'S'),
     kind(1082, "date", "date", 4, 1182, 'D'),
     kind(1083, "time", "time without time zone", 8, 1183, 'D'),
-    kind(1114, "timestamp", "timestamp without time zone", 8, 1115, 'D'),
-    kind(1184, "timestamptz", "timestamp with time zone", 8, 1185, 'D'),
+    kind(
+        1114,
+        "timestamp",
+        "timestamp without time zone",
+        8,
+        1115,
+        'D',
+    ),
+    kind(
+        1184,
+        "timestamptz",
+        "timestamp with time zone",
+        8,
+        1185,
+        'D',
+    ),
     kind(1186, "interval", "interval", 16, 1187, 'T'),
     kind(1700, "numeric", "numeric", -1, 1231, 'N'),
     kind(2950, "uuid", "uuid", 16, 2951, 'U'),
@@ -78,7 +92,9 @@ pub(super) fn oid_of(name: &str) -> Option<i64> {
         None => (name, false),
     };
     let name = name.trim_matches('"');
-    let kind = POSTGRES_KINDS.iter().find(|kind| kind.name == name || kind.sql_name == name)?;
+    let kind = POSTGRES_KINDS
+        .iter()
+        .find(|kind| kind.name == name || kind.sql_name == name)?;
     Some(i64::from(if is_array { kind.array } else { kind.oid }))
 }
 

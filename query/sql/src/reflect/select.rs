@@ -8,8 +8,7 @@ use super::{
     Rows,
     eval::{Common, Machine, Outcome, Scope, Tuple, column_name, folded},
     from::{Source, renamed},
-    function,
-    unsupported,
+    function, unsupported,
     value::Value,
 };
 
@@ -26,16 +25,25 @@ impl Machine<'_> {
             outer: scope.common,
         };
         for table in query.with.iter().flat_map(|with| &with.cte_tables) {
-            let inside = Scope { common: Some(&common), ..*scope };
+            let inside = Scope {
+                common: Some(&common),
+                ..*scope
+            };
             let relation = self.relation_of_query(&table.query, &inside)?;
             let relation = renamed(relation, Some(&table.alias));
             let name = folded(&table.alias.name);
             common.tables.push((name, Rc::new(relation)));
         }
-        let scope = Scope { common: Some(&common), ..*scope };
+        let scope = Scope {
+            common: Some(&common),
+            ..*scope
+        };
         let order = match &query.order_by {
             None => &[][..],
-            Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(keys), .. }) => keys,
+            Some(ast::OrderBy {
+                kind: ast::OrderByKind::Expressions(keys),
+                ..
+            }) => keys,
             Some(_) => return Err(unsupported("ORDER BY ALL over pg_catalog")),
         };
         let (columns, mut rows) = self.body(&query.body, order, &scope)?;
@@ -62,7 +70,9 @@ impl Machine<'_> {
             Some(ast::LimitClause::LimitOffset { limit, offset, .. }) => {
                 (limit.as_ref(), offset.as_ref().map(|offset| &offset.value))
             }
-            Some(ast::LimitClause::OffsetCommaLimit { offset, limit }) => (Some(limit), Some(offset)),
+            Some(ast::LimitClause::OffsetCommaLimit { offset, limit }) => {
+                (Some(limit), Some(offset))
+            }
         };
         if let Some(offset) = offset.map(number).transpose()?.flatten() {
             rows.drain(..offset.min(rows.len()));
@@ -87,13 +97,26 @@ impl Machine<'_> {
             }
             SetExpr::Values(values) => {
                 let rows = values.rows.iter().map(|row| {
-                    row.content.iter().map(|expr| self.value(expr, scope)).collect()
+                    row.content
+                        .iter()
+                        .map(|expr| self.value(expr, scope))
+                        .collect()
                 });
                 let rows = rows.collect::<Outcome<Vec<Vec<Value>>>>()?;
                 let count = rows.first().map_or(0, Vec::len);
-                ((1..=count).map(|number| format!("column{number}")).collect(), rows)
+                (
+                    (1..=count)
+                        .map(|number| format!("column{number}"))
+                        .collect(),
+                    rows,
+                )
             }
-            SetExpr::SetOperation { left, op, set_quantifier, right } => {
+            SetExpr::SetOperation {
+                left,
+                op,
+                set_quantifier,
+                right,
+            } => {
                 let (columns, left) = self.body(left, &[], scope)?;
                 let (_, right) = self.body(right, &[], scope)?;
                 let strip = |rows: Vec<Keyed>| rows.into_iter().map(|(row, _)| row);
@@ -101,7 +124,9 @@ impl Machine<'_> {
                 let right: Vec<Vec<Value>> = strip(right).collect();
                 match op {
                     SetOperator::Union => rows.extend(right),
-                    SetOperator::Except | SetOperator::Minus => rows.retain(|row| !right.contains(row)),
+                    SetOperator::Except | SetOperator::Minus => {
+                        rows.retain(|row| !right.contains(row))
+                    }
                     SetOperator::Intersect => rows.retain(|row| right.contains(row)),
                 }
                 if *set_quantifier != ast::SetQuantifier::All {
@@ -115,7 +140,8 @@ impl Machine<'_> {
         let keyed = rows.into_iter().map(|row| {
             let keys = order.iter().map(|key| {
                 let position = position(&key.expr, &columns);
-                let position = position.ok_or_else(|| unsupported(format!("ORDER BY {} here", key.expr)))?;
+                let position =
+                    position.ok_or_else(|| unsupported(format!("ORDER BY {} here", key.expr)))?;
                 Ok(row.get(position).cloned().unwrap_or_default())
             });
             let keys = keys.collect::<Outcome<Vec<_>>>()?;
@@ -132,7 +158,9 @@ impl Machine<'_> {
         outer: &Scope<'_>,
     ) -> Outcome<(Vec<String>, Vec<Keyed>)> {
         if select.into.is_some() || select.qualify.is_some() || !select.lateral_views.is_empty() {
-            return Err(unsupported("INTO, QUALIFY and LATERAL VIEW over pg_catalog"));
+            return Err(unsupported(
+                "INTO, QUALIFY and LATERAL VIEW over pg_catalog",
+            ));
         }
         let source = self.from(select, outer)?;
         let groups = self.groups(select, order, &source, outer)?;
@@ -184,7 +212,9 @@ impl Machine<'_> {
             _ => return Err(unsupported("this form of GROUP BY over pg_catalog")),
         };
         let items = select.projection.iter().filter_map(expr_of);
-        let mut aggregates = items.chain(&select.having).chain(order.iter().map(|key| &key.expr));
+        let mut aggregates = items
+            .chain(&select.having)
+            .chain(order.iter().map(|key| &key.expr));
         if keys.is_empty() && !aggregates.any(function::has_aggregate) {
             let tuples = source.tuples.iter();
             return Ok(tuples.map(|tuple| (tuple.clone(), None)).collect());
@@ -268,9 +298,10 @@ fn expr_of(item: &SelectItem) -> Option<&Expr> {
 fn is_of(star: &SelectItem, table: &str) -> bool {
     match star {
         SelectItem::Wildcard(_) => true,
-        SelectItem::QualifiedWildcard(ast::SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
-            super::from::last(name) == table
-        }
+        SelectItem::QualifiedWildcard(
+            ast::SelectItemQualifiedWildcardKind::ObjectName(name),
+            _,
+        ) => super::from::last(name) == table,
         _ => false,
     }
 }
@@ -327,7 +358,11 @@ pub(super) fn by_keys(left: &[Value], right: &[Value], keys: &[ast::OrderByExpr]
             (false, true) => Ordering::Less,
             (false, false) => {
                 let order = left.compare(right).unwrap_or(Ordering::Equal);
-                if is_descending { order.reverse() } else { order }
+                if is_descending {
+                    order.reverse()
+                } else {
+                    order
+                }
             }
         };
         order.is_ne().then_some(order)

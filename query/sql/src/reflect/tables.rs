@@ -152,8 +152,14 @@ pub(super) fn relation(world: &World, name: &str) -> Option<Relation> {
         "pg_description" => descriptions(world),
         "pg_type" => types(),
         "pg_database" => databases(world),
-        "pg_roles" => roles(world, ["oid", "rolname", "rolsuper", "rolcanlogin", "rolinherit"]),
-        "pg_user" => roles(world, ["usesysid", "usename", "usesuper", "usecreatedb", "userepl"]),
+        "pg_roles" => roles(
+            world,
+            ["oid", "rolname", "rolsuper", "rolcanlogin", "rolinherit"],
+        ),
+        "pg_user" => roles(
+            world,
+            ["usesysid", "usename", "usesuper", "usecreatedb", "userepl"],
+        ),
         "pg_tables" => pg_tables(world),
         "schemata" => schemata(world),
         "tables" => tables(world),
@@ -177,9 +183,16 @@ pub(super) fn dataset_oids(world: &World) -> Vec<i64> {
 
 /// Names and oids of schemas with datasets.
 fn schemas(world: &World) -> Vec<(&str, i64)> {
-    let names: BTreeSet<&str> = world.datasets.iter().map(|shown| shown.schema.as_str()).collect();
+    let names: BTreeSet<&str> = world
+        .datasets
+        .iter()
+        .map(|shown| shown.schema.as_str())
+        .collect();
     let mut taken = BTreeSet::new();
-    names.into_iter().map(|name| (name, oid(name, &mut taken))).collect()
+    names
+        .into_iter()
+        .map(|name| (name, oid(name, &mut taken)))
+        .collect()
 }
 
 /// FNV-1a, from which the next free number is taken.
@@ -281,15 +294,24 @@ fn attributes(world: &World) -> Relation {
         ("attmissingval", null),
     ];
     let mut relation = Relation::new([
-        "attrelid", "attnum", "attname", "atttypid", "atttypmod", "attlen", "attnotnull",
+        "attrelid",
+        "attnum",
+        "attname",
+        "atttypid",
+        "atttypmod",
+        "attlen",
+        "attnotnull",
     ]);
     let names = constants.iter().map(|(name, _)| (*name).to_owned());
     relation.columns.extend(names);
     for (dataset, oid) in world.datasets.iter().zip(dataset_oids(world)) {
         for (number, column) in (1_i64..).zip(&dataset.columns) {
-            let size = of(column.oid.into()).map_or(-1, |(kind, is_array)| {
-                if is_array { -1 } else { kind.size }
-            });
+            let size = of(column.oid.into()).map_or(
+                -1,
+                |(kind, is_array)| {
+                    if is_array { -1 } else { kind.size }
+                },
+            );
             let mut row = vec![
                 int(oid),
                 int(number),
@@ -323,42 +345,71 @@ fn descriptions(world: &World) -> Relation {
 
 fn types() -> Relation {
     let mut relation = Relation::new([
-        "oid", "typname", "typnamespace", "typowner", "typlen", "typbyval", "typtype",
-        "typcategory", "typispreferred", "typisdefined", "typdelim", "typrelid", "typelem",
-        "typarray", "typnotnull", "typbasetype", "typtypmod", "typndims", "typcollation",
-        "typdefault", "typinput", "typoutput", "typreceive", "typsend", "typsubscript",
+        "oid",
+        "typname",
+        "typnamespace",
+        "typowner",
+        "typlen",
+        "typbyval",
+        "typtype",
+        "typcategory",
+        "typispreferred",
+        "typisdefined",
+        "typdelim",
+        "typrelid",
+        "typelem",
+        "typarray",
+        "typnotnull",
+        "typbasetype",
+        "typtypmod",
+        "typndims",
+        "typcollation",
+        "typdefault",
+        "typinput",
+        "typoutput",
+        "typreceive",
+        "typsend",
+        "typsubscript",
     ]);
     for kind in POSTGRES_KINDS {
-        let mut add = |oid: u32, name: String, size: i16, category: char, element: u32, array: u32| {
-            relation.row([
-                int(oid),
-                text(&name),
-                int(PG_CATALOG),
-                int(ROLE),
-                int(size),
-                Value::Bool(size > 0 && size <= 8),
-                text("b"),
-                text(&category.to_string()),
-                Value::Bool(false),
-                Value::Bool(true),
-                text(","),
-                int(0),
-                int(element),
-                int(array),
-                Value::Bool(false),
-                int(0),
-                int(-1),
-                int(0),
-                int(0),
-                Value::Null,
-                text(&format!("{name}in")),
-                text(&format!("{name}out")),
-                text(&format!("{name}recv")),
-                text(&format!("{name}send")),
-                text("-"),
-            ]);
-        };
-        add(kind.oid, kind.name.to_owned(), kind.size, kind.category, 0, kind.array);
+        let mut add =
+            |oid: u32, name: String, size: i16, category: char, element: u32, array: u32| {
+                relation.row([
+                    int(oid),
+                    text(&name),
+                    int(PG_CATALOG),
+                    int(ROLE),
+                    int(size),
+                    Value::Bool(size > 0 && size <= 8),
+                    text("b"),
+                    text(&category.to_string()),
+                    Value::Bool(false),
+                    Value::Bool(true),
+                    text(","),
+                    int(0),
+                    int(element),
+                    int(array),
+                    Value::Bool(false),
+                    int(0),
+                    int(-1),
+                    int(0),
+                    int(0),
+                    Value::Null,
+                    text(&format!("{name}in")),
+                    text(&format!("{name}out")),
+                    text(&format!("{name}recv")),
+                    text(&format!("{name}send")),
+                    text("-"),
+                ]);
+            };
+        add(
+            kind.oid,
+            kind.name.to_owned(),
+            kind.size,
+            kind.category,
+            0,
+            kind.array,
+        );
         add(kind.array, format!("_{}", kind.name), -1, 'A', kind.oid, 0);
     }
     relation
@@ -366,9 +417,21 @@ fn types() -> Relation {
 
 fn databases(world: &World) -> Relation {
     let mut relation = Relation::new([
-        "oid", "datname", "datdba", "encoding", "datlocprovider", "datcollate", "datctype",
-        "datistemplate", "datallowconn", "datconnlimit", "dattablespace", "daticulocale",
-        "datlocale", "daticurules", "datacl",
+        "oid",
+        "datname",
+        "datdba",
+        "encoding",
+        "datlocprovider",
+        "datcollate",
+        "datctype",
+        "datistemplate",
+        "datallowconn",
+        "datconnlimit",
+        "dattablespace",
+        "daticulocale",
+        "datlocale",
+        "daticurules",
+        "datacl",
     ]);
     relation.row([
         int(DATABASE),
@@ -399,12 +462,22 @@ fn roles(world: &World, columns: [&str; 5]) -> Relation {
 
 fn pg_tables(world: &World) -> Relation {
     let mut relation = Relation::new([
-        "schemaname", "tablename", "tableowner", "tablespace", "hasindexes", "hasrules",
-        "hastriggers", "rowsecurity",
+        "schemaname",
+        "tablename",
+        "tableowner",
+        "tablespace",
+        "hasindexes",
+        "hasrules",
+        "hastriggers",
+        "rowsecurity",
     ]);
     let no = || Value::Bool(false);
     for dataset in &world.datasets {
-        let (schema, name, owner) = (text(&dataset.schema), text(&dataset.name), text(&world.user));
+        let (schema, name, owner) = (
+            text(&dataset.schema),
+            text(&dataset.name),
+            text(&world.user),
+        );
         relation.row([schema, name, owner, Value::Null, no(), no(), no(), no()]);
     }
     relation
@@ -421,8 +494,13 @@ fn schemata(world: &World) -> Relation {
 
 fn tables(world: &World) -> Relation {
     let mut relation = Relation::new([
-        "table_catalog", "table_schema", "table_name", "table_type", "is_insertable_into",
-        "is_typed", "commit_action",
+        "table_catalog",
+        "table_schema",
+        "table_name",
+        "table_type",
+        "is_insertable_into",
+        "is_typed",
+        "commit_action",
     ]);
     for dataset in &world.datasets {
         relation.row([
@@ -440,10 +518,24 @@ fn tables(world: &World) -> Relation {
 
 fn columns(world: &World) -> Relation {
     let mut relation = Relation::new([
-        "table_catalog", "table_schema", "table_name", "column_name", "ordinal_position",
-        "column_default", "is_nullable", "data_type", "character_maximum_length",
-        "numeric_precision", "numeric_scale", "datetime_precision", "udt_catalog", "udt_schema",
-        "udt_name", "is_identity", "is_generated", "is_updatable",
+        "table_catalog",
+        "table_schema",
+        "table_name",
+        "column_name",
+        "ordinal_position",
+        "column_default",
+        "is_nullable",
+        "data_type",
+        "character_maximum_length",
+        "numeric_precision",
+        "numeric_scale",
+        "datetime_precision",
+        "udt_catalog",
+        "udt_schema",
+        "udt_name",
+        "is_identity",
+        "is_generated",
+        "is_updatable",
     ]);
     for dataset in &world.datasets {
         for (number, column) in (1_i64..).zip(&dataset.columns) {

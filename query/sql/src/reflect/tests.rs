@@ -39,7 +39,10 @@ fn answer(sql: &str) -> Result<Rows, SqlError> {
 fn texts(sql: &str) -> Vec<Vec<String>> {
     let rows = answer(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     let shown = |value: &Value| value.shown().unwrap_or_else(|| "-".to_owned());
-    rows.rows.iter().map(|row| row.iter().map(shown).collect()).collect()
+    rows.rows
+        .iter()
+        .map(|row| row.iter().map(shown).collect())
+        .collect()
 }
 
 #[test]
@@ -62,8 +65,14 @@ fn governed_statements_are_no_questions() {
 fn a_question_reads_nothing_else() {
     for (sql, says) in [
         ("select * from pg_catalog.pg_class, orders", "orders"),
-        ("select * from pg_class c join lake.main.orders o on true", "orders"),
-        ("select (select max(id) from orders) from pg_class", "orders"),
+        (
+            "select * from pg_class c join lake.main.orders o on true",
+            "orders",
+        ),
+        (
+            "select (select max(id) from orders) from pg_class",
+            "orders",
+        ),
         ("select pg_read_file('/etc/passwd')", "pg_read_file"),
         ("select * from pg_catalog.pg_authid", "pg_authid"),
         ("select nothing from pg_class", "nothing"),
@@ -80,12 +89,17 @@ fn a_question_reads_nothing_else() {
 #[test]
 fn session_functions_answer() {
     assert_eq!(texts("select version()"), [["PostgreSQL 15.0 (x)"]]);
-    assert_eq!(texts("select pg_catalog.version()"), [["PostgreSQL 15.0 (x)"]]);
+    assert_eq!(
+        texts("select pg_catalog.version()"),
+        [["PostgreSQL 15.0 (x)"]]
+    );
     assert_eq!(
         texts("SELECT current_schema(), current_user, current_database(), current_schemas(true)"),
         [["public", "ana", "dataos", "{pg_catalog,public}"]]
     );
-    let names = answer("select current_schema(), 1 as one, current_user").unwrap().columns;
+    let names = answer("select current_schema(), 1 as one, current_user")
+        .unwrap()
+        .columns;
     assert_eq!(names, ["current_schema", "one", "current_user"]);
 }
 
@@ -148,19 +162,34 @@ fn groups_series_and_information_schema_answer() {
         [["email", "YES", "-"], ["price", "YES", "2"]]
     );
     assert_eq!(
-        texts("select array_agg(a.attname order by a.attnum desc) from pg_attribute a \
-               where a.attrelid = 'lake.main.orders'::regclass"),
+        texts(
+            "select array_agg(a.attname order by a.attnum desc) from pg_attribute a \
+               where a.attrelid = 'lake.main.orders'::regclass"
+        ),
         [["{price,email,id}"]]
     );
-    assert_eq!(texts("select count(*), max(oid) from pg_index"), [["0", "-"]]);
-    assert_eq!(texts("with t as (select oid from pg_am) select * from t, pg_class").len(), 0);
     assert_eq!(
-        texts("select unnest(array[3,4]) as u, typname from pg_type where oid = 16 order by u desc"),
+        texts("select count(*), max(oid) from pg_index"),
+        [["0", "-"]]
+    );
+    assert_eq!(
+        texts("with t as (select oid from pg_am) select * from t, pg_class").len(),
+        0
+    );
+    assert_eq!(
+        texts(
+            "select unnest(array[3,4]) as u, typname from pg_type where oid = 16 order by u desc"
+        ),
         [["4", "bool"], ["3", "bool"]]
     );
     assert_eq!(
-        texts("select t.oid::regtype::text, t.typarray from pg_type t where t.oid = to_regtype('int4')"),
+        texts(
+            "select t.oid::regtype::text, t.typarray from pg_type t where t.oid = to_regtype('int4')"
+        ),
         [["integer", "1007"]]
     );
-    assert_eq!(texts("select oid from pg_type where oid = to_regtype('hstore')").len(), 0);
+    assert_eq!(
+        texts("select oid from pg_type where oid = to_regtype('hstore')").len(),
+        0
+    );
 }

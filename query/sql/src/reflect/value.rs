@@ -44,7 +44,9 @@ impl Value {
             Self::Int(value) => value.to_string(),
             Self::Text(text) => text.clone(),
             Self::List(items) => {
-                let items = items.iter().map(|item| item.shown().unwrap_or("NULL".to_owned()));
+                let items = items
+                    .iter()
+                    .map(|item| item.shown().unwrap_or("NULL".to_owned()));
                 format!("{{{}}}", items.collect::<Vec<_>>().join(","))
             }
         })
@@ -64,7 +66,9 @@ impl Value {
             Self::List(items) => items.clone(),
             // An array as text: `{a,b}`.
             Self::Text(text) => {
-                let inside = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+                let inside = text
+                    .strip_prefix('{')
+                    .and_then(|text| text.strip_suffix('}'));
                 let inside = inside.filter(|inside| !inside.is_empty());
                 let parts = inside.map(|inside| inside.split(','));
                 parts.map_or_else(Vec::new, |parts| parts.map(Self::text).collect())

@@ -7,9 +7,7 @@ async fn read(bytes: &[u8]) -> Result<Message, String> {
     read_of(read).await
 }
 
-async fn read_of(
-    read: impl Future<Output = Result<Message, Broken>>,
-) -> Result<Message, String> {
+async fn read_of(read: impl Future<Output = Result<Message, Broken>>) -> Result<Message, String> {
     read.await.map_err(|broken| broken.to_string())
 }
 
@@ -40,7 +38,10 @@ async fn whole_messages_are_read() {
         portal: String::new(),
         rows_max: 7,
     };
-    assert_eq!(read(&message(b'E', b"\0\0\0\0\x07")).await.unwrap(), execute);
+    assert_eq!(
+        read(&message(b'E', b"\0\0\0\0\x07")).await.unwrap(),
+        execute
+    );
 }
 
 #[tokio::test]

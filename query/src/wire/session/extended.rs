@@ -77,14 +77,22 @@ where
             };
             (own(error), Arc::new(whole))
         })?;
-        let count = pieces.iter().map(|piece| piece.parameters).max().unwrap_or(0);
+        let count = pieces
+            .iter()
+            .map(|piece| piece.parameters)
+            .max()
+            .unwrap_or(0);
         if types.len() < count {
             types.resize(count, 0);
         }
         let statement = Arc::new(Prepared::of(pieces, types).map_err(nowhere)?);
-        self.check(&statement).map_err(|failed| (failed, Arc::clone(&statement)))?;
+        self.check(&statement)
+            .map_err(|failed| (failed, Arc::clone(&statement)))?;
         if !name.is_empty() && self.statements.contains_key(&name) {
-            let fault = Fault::new(FaultKind::Invalid, format!("statement `{name}` exists already"));
+            let fault = Fault::new(
+                FaultKind::Invalid,
+                format!("statement `{name}` exists already"),
+            );
             return Err(nowhere(fault));
         }
         if self.statements.len() >= STATEMENTS_MAX && !self.statements.contains_key(&name) {
@@ -124,7 +132,11 @@ where
 
     async fn describe_statement(&mut self, name: &str) -> Result<(), Failure> {
         let statement = self.statement(name)?;
-        let types: Vec<u32> = statement.types.iter().map(|oid| parameter::told(*oid)).collect();
+        let types: Vec<u32> = statement
+            .types
+            .iter()
+            .map(|oid| parameter::told(*oid))
+            .collect();
         let fields = self.fields_of(&statement).await;
         let fields = fields.map_err(|failed| (failed, Arc::clone(&statement)))?;
         self.output.parameters(&types);

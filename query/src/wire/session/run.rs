@@ -27,7 +27,9 @@ where
                 format!("the result has more than {rows} rows"),
             )
             .with_reason("result_rows")
-            .with_hint("add LIMIT, or SET dataos.rows_max to take no more than the first rows"))));
+            .with_hint(
+                "add LIMIT, or SET dataos.rows_max to take no more than the first rows",
+            ))));
         }
         Ok(Held::new(answered).map_err(own))
     }
@@ -78,7 +80,11 @@ where
     }
 
     /// The end of an answer whose rows were sent.
-    pub(super) fn completed(&mut self, statement: &Prepared, held: &mut Held) -> Result<(), Failed> {
+    pub(super) fn completed(
+        &mut self,
+        statement: &Prepared,
+        held: &mut Held,
+    ) -> Result<(), Failed> {
         let tag = match statement.word() {
             "insert" => format!("INSERT 0 {}", held.count().map_err(own)?),
             "create" => format!("SELECT {}", held.count().map_err(own)?),
@@ -87,7 +93,10 @@ where
             _ => format!("SELECT {}", held.sent),
         };
         if held.is_truncated {
-            let message = format!("the answer is cut after {} rows (dataos.rows_max)", held.sent);
+            let message = format!(
+                "the answer is cut after {} rows (dataos.rows_max)",
+                held.sent
+            );
             self.output.warning(&message);
         }
         self.output.complete(&tag);

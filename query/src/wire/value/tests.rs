@@ -32,19 +32,30 @@ fn binary_of(array: impl Array + 'static) -> Vec<u8> {
 }
 
 fn shorts(shorts: &[i16]) -> Vec<u8> {
-    shorts.iter().flat_map(|short| short.to_be_bytes()).collect()
+    shorts
+        .iter()
+        .flat_map(|short| short.to_be_bytes())
+        .collect()
 }
 
 #[test]
 fn text_is_as_postgresql_writes_it() {
     assert_eq!(text_of(BooleanArray::from(vec![true])), "t");
-    assert_eq!(text_of(Float64Array::from(vec![f64::NEG_INFINITY])), "-Infinity");
+    assert_eq!(
+        text_of(Float64Array::from(vec![f64::NEG_INFINITY])),
+        "-Infinity"
+    );
     assert_eq!(text_of(Date32Array::from(vec![11_016])), "2000-02-29");
     let instant = TimestampMicrosecondArray::from(vec![1_500_000]);
     assert_eq!(text_of(instant.clone()), "1970-01-01 00:00:01.5");
-    assert_eq!(text_of(instant.with_timezone("UTC")), "1970-01-01 00:00:01.5+00");
+    assert_eq!(
+        text_of(instant.with_timezone("UTC")),
+        "1970-01-01 00:00:01.5+00"
+    );
     assert_eq!(text_of(BinaryArray::from_vec(vec![b"\x00\xff"])), "\\x00ff");
-    let decimal = Decimal128Array::from(vec![-5]).with_precision_and_scale(30, 2).unwrap();
+    let decimal = Decimal128Array::from(vec![-5])
+        .with_precision_and_scale(30, 2)
+        .unwrap();
     assert_eq!(text_of(decimal), "-0.05");
     let list = ListArray::from_iter_primitive::<Int32Type, _, _>([Some([Some(1), None])]);
     assert_eq!(text_of(list), "{\"1\",NULL}");
@@ -54,8 +65,14 @@ fn text_is_as_postgresql_writes_it() {
 
 #[test]
 fn binary_is_as_postgresql_reads_it() {
-    assert_eq!(binary_of(Int64Array::from(vec![-2])), (-2_i64).to_be_bytes());
-    assert_eq!(binary_of(Date32Array::from(vec![10_958])), 1_i32.to_be_bytes());
+    assert_eq!(
+        binary_of(Int64Array::from(vec![-2])),
+        (-2_i64).to_be_bytes()
+    );
+    assert_eq!(
+        binary_of(Date32Array::from(vec![10_958])),
+        1_i32.to_be_bytes()
+    );
     let instant = TimestampMicrosecondArray::from(vec![946_684_800_000_001]);
     assert_eq!(binary_of(instant), 1_i64.to_be_bytes());
     for (units, scale, wanted) in [
@@ -73,6 +90,9 @@ fn binary_is_as_postgresql_reads_it() {
     let groups = shorts(&[5, 4, 0, 0, 1844, 6744, 737, 955, 1615]);
     assert_eq!(binary_of(largest), groups);
     let list = ListArray::from_iter_primitive::<Int32Type, _, _>([Some([Some(7), None])]);
-    let header: Vec<u8> = [1, 1, 23, 2, 1, 4, 7, -1_i32].iter().flat_map(|n| n.to_be_bytes()).collect();
+    let header: Vec<u8> = [1, 1, 23, 2, 1, 4, 7, -1_i32]
+        .iter()
+        .flat_map(|n| n.to_be_bytes())
+        .collect();
     assert_eq!(binary_of(list), header);
 }
