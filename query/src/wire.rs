@@ -74,7 +74,7 @@ pub struct Asked {
 #[derive(Clone, Debug)]
 pub struct Failed {
     /// What the caller hears.
-    pub fault: Fault,
+    pub fault: Box<Fault>,
     /// Id of the call in the log.
     pub request_id: String,
 }

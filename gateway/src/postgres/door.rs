@@ -186,7 +186,10 @@ impl Session {
     {
         let request_id = uuid::Uuid::now_v7().to_string();
         let done = self.governed_call(&request_id, asked, work, shown).await;
-        done.map_err(|fault| Failed { fault, request_id })
+        done.map_err(|fault| Failed {
+            fault: Box::new(fault),
+            request_id,
+        })
     }
 
     async fn governed_call<T, F>(

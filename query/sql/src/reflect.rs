@@ -6,6 +6,7 @@
 //! walked over tables in memory, in a bounded number of steps, so that neither a source nor a dataset
 //! can be reached from it. What the walk does not know is refused by name.
 
+mod condition;
 mod eval;
 mod from;
 mod function;
@@ -43,9 +44,13 @@ const SESSION_NAMES: &[&str] = &[
     "current_setting",
 ];
 
-/// A statement about the database itself.
+/// A statement about the database itself. Its tree is made where it is walked: it may be too deep for
+/// the stack of whoever holds this.
 #[derive(Clone, Debug)]
-pub struct Question(ast::Query);
+pub struct Question {
+    sql: String,
+    fingerprint: String,
+}
 
 /// A dataset as the caller may know it.
 #[derive(Clone, Debug)]
@@ -107,29 +112,24 @@ impl Question {
             if !is_question(&parse::tokens(sql)?) {
                 return Ok(None);
             }
-            let dialect = PostgreSqlDialect {};
-            let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location();
-            let tokens = tokens.map_err(|error| {
-                SqlError::new(
-                    SqlErrorKind::Syntax,
-                    error.message,
-                    ir_position(error.location),
-                )
-            })?;
-            limits::scan(&tokens)?;
-            match parse::parse_in(&dialect, tokens, PARSER_DEPTH_MAX)? {
-                ast::Statement::Query(query) => Ok(Some(Self(*query))),
-                _ => Err(unsupported("a statement other than SELECT over pg_catalog")),
-            }
+            Ok(Some(Self {
+                fingerprint: fingerprint(&query(sql)?.to_string()),
+                sql: sql.to_owned(),
+            }))
         })
     }
 
     /// Whether the answer needs columns of datasets, which are dearer to know than names.
     pub fn needs_columns(&self) -> bool {
-        let text = self.0.to_string().to_lowercase();
-        ["pg_attribute", "columns", "pg_description"]
+        let text = self.fingerprint.to_lowercase();
+        ["pg_attribute", "columns", "description"]
             .iter()
             .any(|name| text.contains(name))
+    }
+
+    /// The question with `?` for each literal, for records.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// The answer.
@@ -137,26 +137,39 @@ impl Question {
     /// # Errors
     /// Something that is not known here, by its name, or too much work.
     pub fn answer(&self, world: &World) -> Result<Rows, SqlError> {
-        limits::on_large_stack(|| eval::Machine::new(world).answer(&self.0))
+        limits::on_large_stack(|| eval::Machine::new(world).answer(&*query(&self.sql)?))
     }
+}
 
-    /// The question with `?` for each literal, for records.
-    pub fn fingerprint(&self) -> String {
-        let text = self.0.to_string();
-        let tokens = Tokenizer::new(&PostgreSqlDialect {}, &text).tokenize();
-        let tokens = tokens
-            .unwrap_or_default()
-            .into_iter()
-            .map(|token| match token {
-                Token::Number(..)
-                | Token::SingleQuotedString(_)
-                | Token::EscapedStringLiteral(_)
-                | Token::NationalStringLiteral(_)
-                | Token::DollarQuotedString(_) => "?".to_owned(),
-                other => other.to_string(),
-            });
-        tokens.collect()
+fn query(sql: &str) -> Result<Box<ast::Query>, SqlError> {
+    let dialect = PostgreSqlDialect {};
+    let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location();
+    let tokens = tokens.map_err(|error| {
+        SqlError::new(
+            SqlErrorKind::Syntax,
+            error.message,
+            ir_position(error.location),
+        )
+    })?;
+    limits::scan(&tokens)?;
+    match parse::parse_in(&dialect, tokens, PARSER_DEPTH_MAX)? {
+        ast::Statement::Query(query) => Ok(query),
+        _ => Err(unsupported("a statement other than SELECT over pg_catalog")),
     }
+}
+
+fn fingerprint(text: &str) -> String {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize();
+    let tokens = tokens.unwrap_or_default().into_iter();
+    let shown = tokens.map(|token| match token {
+        Token::Number(..)
+        | Token::SingleQuotedString(_)
+        | Token::EscapedStringLiteral(_)
+        | Token::NationalStringLiteral(_)
+        | Token::DollarQuotedString(_) => "?".to_owned(),
+        other => other.to_string(),
+    });
+    shown.collect()
 }
 
 fn ir_position(location: sqlparser::tokenizer::Location) -> crate::ir::Position {

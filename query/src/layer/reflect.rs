@@ -43,13 +43,18 @@ impl Inner {
     ) -> Result<QueryAnswer, Fault> {
         let certificate = certificate::certificate(&[], "", Basis::default());
         let questions = Questions::default();
-        let fingerprint = question.fingerprint();
-        let told = (fingerprint.as_str(), &questions);
+        let told = (question.fingerprint(), &questions);
         let entry = certificate::allowed(request, Action::ViewAsset, "", &certificate, &[], told);
         let mut open = Open::new(self.seams.record.as_ref(), request, started, entry);
         let answered = async {
+            // Kept until the walk ends, also if nobody waits for it any more.
+            let place = self.place().await?;
             let world = self.world(request, question.needs_columns()).await;
-            let walk = tokio::task::spawn_blocking(move || question.answer(&world));
+            let walk = tokio::task::spawn_blocking(move || {
+                let rows = question.answer(&world);
+                drop(place);
+                rows
+            });
             let rows = walk
                 .await
                 .map_err(|_| Fault::internal("a walk over pg_catalog ended"))?;

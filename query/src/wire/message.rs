@@ -3,6 +3,7 @@
 use std::{fmt, io};
 
 use bytes::{Buf, BytesMut};
+use dataos_model::fault::{Fault, FaultKind};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use dataos_sql::{limits::STATEMENT_BYTES_MAX, script::PARAMETERS_MAX};
@@ -34,7 +35,7 @@ pub(super) enum Broken {
     /// The peer may not start a session like this: SQLSTATE, message, hint.
     Refused(&'static str, String, &'static str),
     /// The log-in failed; recorded already.
-    NotLoggedIn(Box<dataos_model::fault::Fault>),
+    NotLoggedIn(Box<Fault>),
 }
 
 impl Broken {
@@ -63,7 +64,10 @@ impl fmt::Display for Broken {
             Self::TooLong(what, most) => write!(f, "{what} is longer than {most} bytes"),
             Self::Late(what) => write!(f, "{what} did not come in time"),
             Self::Refused(_, message, _) => f.write_str(message),
-            Self::NotLoggedIn(fault) => fault.fmt(f),
+            Self::NotLoggedIn(fault) if fault.kind == FaultKind::Internal => {
+                f.write_str("the server failed; its log says more")
+            }
+            Self::NotLoggedIn(fault) => f.write_str(&fault.message),
         }
     }
 }

@@ -180,7 +180,7 @@ fn numeric(bytes: &[u8]) -> Option<String> {
     let (count, weight) = (shorts.next()?, shorts.next()?);
     let (sign, scale) = (shorts.next()?, usize::try_from(shorts.next()?).ok()?);
     let groups: Vec<i16> = shorts.collect();
-    let fits = groups.len() == usize::try_from(count).ok()? && bytes.len() % 2 == 0;
+    let fits = groups.len() == usize::try_from(count).ok()? && bytes.len().is_multiple_of(2);
     // More digits than any type here has; it also bounds what a few bytes can grow to.
     if !fits || !(-20..=20).contains(&weight) || scale > 80 || !matches!(sign, 0 | 0x4000) {
         return None;

@@ -38,20 +38,14 @@ pub(super) fn fields(body: &mut BytesMut, severity: &str, failed: &Failed, place
 
 /// The body of the error with which a connection ends.
 pub(super) fn fatal(body: &mut BytesMut, broken: &Broken) {
-    let (state, hint) = match broken {
-        Broken::NotLoggedIn(fault) => {
-            let failed = Failed {
-                fault: (**fault).clone(),
-                request_id: String::new(),
-            };
-            return fields(body, "FATAL", &failed, &Place::Changed);
-        }
+    let (code, hint) = match broken {
+        Broken::NotLoggedIn(fault) => (state(fault), fault.hint.as_deref().unwrap_or("")),
         Broken::Refused(state, _, hint) => (*state, *hint),
         Broken::TooLong(..) => ("54000", ""),
         Broken::Late(_) => ("57P05", ""),
         Broken::Malformed(_) | Broken::Closed | Broken::Io(_) => ("08P01", ""),
     };
-    field_texts(body, "FATAL", state, &broken.to_string());
+    field_texts(body, "FATAL", code, &broken.to_string());
     if !hint.is_empty() {
         field(body, b'H', hint);
     }

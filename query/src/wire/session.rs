@@ -137,7 +137,7 @@ impl Prepared {
 /// A failure that no call has: of the session itself.
 fn own(fault: impl Into<Fault>) -> Failed {
     Failed {
-        fault: fault.into(),
+        fault: Box::new(fault.into()),
         request_id: String::new(),
     }
 }

@@ -172,8 +172,9 @@ impl Wanted {
         if name.eq_ignore_ascii_case("timezone") {
             return Ok(());
         }
+        // Some drivers put a value in quotes, as SET would have it.
         self.settings
-            .set(name, value)
+            .set(name, value.trim_matches('\''))
             .map_err(|fault| Broken::NotLoggedIn(Box::new(fault)))
     }
 }

@@ -91,7 +91,7 @@ pub(super) fn put(
     index: usize,
     format: Format,
 ) -> Result<(), Fault> {
-    if array.is_null(index) {
+    if is_null(array, index) {
         body.put_i32(-1);
         return Ok(());
     }
@@ -113,6 +113,11 @@ pub(super) fn put(
         place.copy_from_slice(&length.to_be_bytes());
     }
     Ok(())
+}
+
+/// An array of nothing but NULL has no mask that says so.
+fn is_null(array: &dyn Array, index: usize) -> bool {
+    array.is_null(index) || *array.data_type() == DataType::Null
 }
 
 fn text(body: &mut BytesMut, array: &dyn Array, index: usize) -> Option<()> {
@@ -181,7 +186,7 @@ fn list(body: &mut BytesMut, items: &dyn Array) -> Option<()> {
         if index > 0 {
             body.put_u8(b',');
         }
-        if items.is_null(index) {
+        if is_null(items, index) {
             body.put_slice(b"NULL");
             continue;
         }

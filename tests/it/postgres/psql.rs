@@ -269,22 +269,24 @@ fn the_catalog_shows_what_the_caller_may_know() {
 #[test]
 fn writes_answer_their_count() {
     let house = House::new();
+    let folder = tempfile::tempdir().unwrap();
+    house.apply(&format!(
+        "name: lake\nversion: v1\ntype: depot\ndepot:\n  type: FILES\n  spec: {{path: {:?}, writable: true}}\n",
+        folder.path().display().to_string()
+    ));
     let password = house.server.first_password().unwrap();
     let write = |command: &str| house.psql_as("admin", &password, "verify-full", &[command]);
-    let made = write("CREATE TABLE local.main.copied AS SELECT id, region FROM local.main.orders");
+    let made = write("CREATE TABLE lake.main.copied AS SELECT id, region FROM local.main.orders");
     assert_eq!(made.stdout, "SELECT 3\n", "{}", made.stderr);
-    let added = write("INSERT INTO local.main.copied VALUES (4, 'APAC'), (5, 'APAC')");
+    let added = write("INSERT INTO lake.main.copied VALUES (4, 'APAC'), (5, 'APAC')");
     assert_eq!(added.stdout, "INSERT 0 2\n", "{}", added.stderr);
-    let count = write("SELECT count(*) FROM local.main.copied");
+    let count = write("SELECT count(*) FROM lake.main.copied");
     assert_eq!(count.stdout, "5\n", "{}", count.stderr);
-    let refused = write("BEGIN; INSERT INTO local.main.copied VALUES (6, 'APAC'); COMMIT");
+    let refused = write("BEGIN; INSERT INTO lake.main.copied VALUES (6, 'APAC'); COMMIT");
     assert!(
         refused.stderr.contains("cannot be part of a transaction"),
         "{}",
         refused.stderr
     );
-    assert_eq!(
-        write("SELECT count(*) FROM local.main.copied").stdout,
-        "5\n"
-    );
+    assert_eq!(write("SELECT count(*) FROM lake.main.copied").stdout, "5\n");
 }

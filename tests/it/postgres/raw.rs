@@ -45,6 +45,12 @@ impl House {
         TcpStream::connect(("127.0.0.1", self.port)).await.unwrap()
     }
 
+    /// Whether there is a place for one more connection.
+    async fn takes_one(&self) -> bool {
+        let mut stream = self.plain().await;
+        stream.write_all(&TLS_REQUEST).await.is_ok() && stream.read_u8().await.is_ok()
+    }
+
     async fn tls(&self) -> TlsStream<TcpStream> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
@@ -256,11 +262,13 @@ async fn messages_that_are_none_end_the_session_and_errors_do_not() {
 #[tokio::test]
 async fn connections_are_bounded_and_told_when_the_server_stops() {
     let mut house = House::with("connections = 2\nidle_timeout = \"4s\"\n");
-    let (mut first, _second) = (house.session().await, house.session().await);
+    let (mut first, second) = (house.session().await, house.session().await);
     let mut third = house.plain().await;
     assert_eq!(until_end(&mut third).await, "");
     let said = until_end(&mut first).await;
     assert!(said.contains("57P05"), "{said}");
+    drop((first, second));
+    while !house.takes_one().await {}
     let mut last = house.session().await;
     let stopping = tokio::task::spawn_blocking(move || house.server.stop());
     let said = until_end(&mut last).await;

@@ -1,11 +1,19 @@
 //! Expressions, each over one row of the tables in scope.
 
-use std::{cell::Cell, cmp::Ordering, collections::HashMap, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    cmp::Ordering,
+    collections::HashMap,
+    rc::Rc,
+};
 
-use regex::RegexBuilder;
+use regex::Regex;
 use sqlparser::ast::{self, BinaryOperator, Expr, UnaryOperator};
 
-use super::{Rows, World, function, kinds, tables::Relation, unsupported, value::Value};
+use super::{
+    Rows, World, condition::comparison, function, kinds, tables::Relation, unsupported,
+    value::Value,
+};
 use crate::{
     error::{SqlError, SqlErrorKind},
     ir::Position,
@@ -14,8 +22,10 @@ use crate::{
 
 /// Steps of one question: about a second of work.
 const STEPS_MAX: usize = 4_000_000;
-/// Bytes of a compiled pattern.
-const PATTERN_BYTES_MAX: usize = 1 << 20;
+/// Rows of one join or result.
+const ROWS_MAX: usize = 500_000;
+/// Bytes of text that are made in one step.
+pub(super) const STEP_BYTES: usize = 32;
 
 /// A row of a table in scope; `None` where an outer join found no partner.
 #[derive(Clone, Debug)]
@@ -59,7 +69,8 @@ impl Scope<'_> {
 pub(super) struct Machine<'w> {
     pub(super) world: &'w World,
     steps: Cell<usize>,
-    pub(super) relations: std::cell::RefCell<HashMap<String, Rc<Relation>>>,
+    pub(super) relations: RefCell<HashMap<String, Rc<Relation>>>,
+    pub(super) patterns: RefCell<HashMap<(String, bool), Regex>>,
 }
 
 pub(super) type Outcome<T> = Result<T, SqlError>;
@@ -69,7 +80,8 @@ impl<'w> Machine<'w> {
         Self {
             world,
             steps: Cell::new(0),
-            relations: std::cell::RefCell::default(),
+            relations: RefCell::default(),
+            patterns: RefCell::default(),
         }
     }
 
@@ -79,25 +91,38 @@ impl<'w> Machine<'w> {
 
     /// Counts a step of work.
     pub(super) fn step(&self) -> Outcome<()> {
-        let steps = self.steps.get() + 1;
+        self.charge(1)
+    }
+
+    pub(super) fn charge(&self, steps: usize) -> Outcome<()> {
+        let steps = self.steps.get().saturating_add(steps);
         self.steps.set(steps);
-        if steps > STEPS_MAX {
-            let start = Position { line: 1, column: 1 };
-            return Err(limits::exceeded(
-                "steps of work over pg_catalog",
-                STEPS_MAX,
-                start,
-            ));
+        if steps <= STEPS_MAX {
+            return Ok(());
         }
-        Ok(())
+        Err(too_many("steps of work over pg_catalog", STEPS_MAX))
+    }
+
+    /// Refuses more rows than one join or result may have.
+    pub(super) fn has_room(&self, rows: usize) -> Outcome<()> {
+        if rows <= ROWS_MAX {
+            return Ok(());
+        }
+        Err(too_many("rows over pg_catalog", ROWS_MAX))
     }
 
     pub(super) fn is_true(&self, expr: &Expr, scope: &Scope<'_>) -> Outcome<bool> {
         self.value(expr, scope).map(|value| value.is_true())
     }
 
+    /// The value of an expression. What it weighs is work, so that values cannot grow without end.
     pub(super) fn value(&self, expr: &Expr, scope: &Scope<'_>) -> Outcome<Value> {
-        self.step()?;
+        let value = self.walk(expr, scope)?;
+        self.charge(weight(&value))?;
+        Ok(value)
+    }
+
+    fn walk(&self, expr: &Expr, scope: &Scope<'_>) -> Outcome<Value> {
         Ok(match expr {
             Expr::Identifier(name) => self.column(None, &name.value, scope)?,
             Expr::CompoundIdentifier(parts) => {
@@ -143,115 +168,6 @@ impl<'w> Machine<'w> {
             Expr::Tuple(_) => return Err(unsupported("a row of several values")),
             other => self.predicate(other, scope)?,
         })
-    }
-
-    /// Conditions other than operators.
-    fn predicate(&self, expr: &Expr, scope: &Scope<'_>) -> Outcome<Value> {
-        let value = |expr: &Expr| self.value(expr, scope);
-        let holds = match expr {
-            Expr::IsNull(inner) | Expr::IsUnknown(inner) => value(inner)?.is_null(),
-            Expr::IsNotNull(inner) | Expr::IsNotUnknown(inner) => !value(inner)?.is_null(),
-            Expr::IsTrue(inner) => value(inner)?.is_true(),
-            Expr::IsNotTrue(inner) => !value(inner)?.is_true(),
-            Expr::IsFalse(inner) => value(inner)? == Value::Bool(false),
-            Expr::IsNotFalse(inner) => value(inner)? != Value::Bool(false),
-            Expr::IsDistinctFrom(left, right) => !is_same(&value(left)?, &value(right)?),
-            Expr::IsNotDistinctFrom(left, right) => is_same(&value(left)?, &value(right)?),
-            Expr::Exists { subquery, negated } => {
-                self.query(subquery, scope)?.rows.is_empty() == *negated
-            }
-            Expr::InList {
-                expr,
-                list,
-                negated,
-            } => {
-                let items = list.iter().map(value).collect::<Outcome<Vec<_>>>()?;
-                return Ok(negate(
-                    is_any(&value(expr)?, Ordering::is_eq, &items),
-                    *negated,
-                ));
-            }
-            Expr::InSubquery {
-                expr,
-                subquery,
-                negated,
-            } => {
-                let items = self.first_column(subquery, scope)?;
-                return Ok(negate(
-                    is_any(&value(expr)?, Ordering::is_eq, &items),
-                    *negated,
-                ));
-            }
-            Expr::Between {
-                expr,
-                negated,
-                low,
-                high,
-            } => {
-                let (value, low, high) = (value(expr)?, value(low)?, value(high)?);
-                let (low, high) = (value.compare(&low), value.compare(&high));
-                let (Some(low), Some(high)) = (low, high) else {
-                    return Ok(Value::Null);
-                };
-                (low.is_ge() && high.is_le()) != *negated
-            }
-            Expr::Like {
-                negated,
-                expr,
-                pattern,
-                ..
-            } => {
-                return self.like(&value(expr)?, &value(pattern)?, false, *negated);
-            }
-            Expr::ILike {
-                negated,
-                expr,
-                pattern,
-                ..
-            } => {
-                return self.like(&value(expr)?, &value(pattern)?, true, *negated);
-            }
-            Expr::AnyOp {
-                left,
-                compare_op,
-                right,
-                ..
-            } => {
-                let (fits, negated) = comparison(compare_op)?;
-                let (left, items) = (value(left)?, self.items(right, scope)?);
-                if negated {
-                    // `<> ANY` holds if one differs.
-                    let differs = items.iter().any(|item| !is_same(&left, item));
-                    return Ok(Value::Bool(differs));
-                }
-                return Ok(is_any(&left, fits, &items));
-            }
-            Expr::AllOp {
-                left,
-                compare_op,
-                right,
-            } => {
-                let (fits, negated) = comparison(compare_op)?;
-                let (left, items) = (value(left)?, self.items(right, scope)?);
-                if negated {
-                    return Ok(negate(is_any(&left, fits, &items), true));
-                }
-                items
-                    .iter()
-                    .all(|item| left.compare(item).is_some_and(fits))
-            }
-            other => return Err(unsupported(other)),
-        };
-        Ok(Value::Bool(holds))
-    }
-
-    /// The items of an array or of a query of one column.
-    fn items(&self, expr: &Expr, scope: &Scope<'_>) -> Outcome<Vec<Value>> {
-        match expr {
-            Expr::Subquery(query) => self.first_column(query, scope),
-            Expr::Nested(inner) => self.items(inner, scope),
-            other => self.value(other, scope).map(|value| value.items()),
-        }
     }
 
     pub(super) fn first_column(
@@ -415,39 +331,18 @@ impl<'w> Machine<'w> {
             }
         })
     }
+}
 
-    fn matches(&self, text: &Value, pattern: &Value, folds: bool, negated: bool) -> Outcome<Value> {
-        let (Some(text), Some(pattern)) = (text.shown(), pattern.shown()) else {
-            return Ok(Value::Null);
-        };
-        // Compiling a pattern is dear.
-        (0..100).try_for_each(|_| self.step())?;
-        let compiled = RegexBuilder::new(&pattern)
-            .case_insensitive(folds)
-            .size_limit(PATTERN_BYTES_MAX)
-            .build()
-            .map_err(|_| unsupported(format!("the pattern `{pattern}`")))?;
-        Ok(Value::Bool(compiled.is_match(&text) != negated))
-    }
+fn too_many(what: &str, most: usize) -> SqlError {
+    limits::exceeded(what, most, Position { line: 1, column: 1 })
+}
 
-    fn like(&self, text: &Value, pattern: &Value, folds: bool, negated: bool) -> Outcome<Value> {
-        let Some(pattern) = pattern.shown() else {
-            return Ok(Value::Null);
-        };
-        let mut expression = String::from("(?s)^");
-        let mut signs = pattern.chars();
-        while let Some(sign) = signs.next() {
-            match sign {
-                '%' => expression.push_str(".*"),
-                '_' => expression.push('.'),
-                '\\' => {
-                    expression.push_str(&regex::escape(&signs.next().unwrap_or('\\').to_string()))
-                }
-                sign => expression.push_str(&regex::escape(&sign.to_string())),
-            }
-        }
-        expression.push('$');
-        self.matches(text, &Value::Text(expression), folds, negated)
+/// What a value costs: one step for each item, and for so many bytes of text.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Int(_) => 1,
+        Value::Text(text) => 1 + text.len() / STEP_BYTES,
+        Value::List(items) => items.iter().map(weight).fold(1, usize::saturating_add),
     }
 }
 
@@ -461,54 +356,6 @@ pub(super) fn folded(name: &ast::Ident) -> String {
 
 fn first(row: Vec<Value>) -> Option<Value> {
     row.into_iter().next()
-}
-
-fn is_same(left: &Value, right: &Value) -> bool {
-    match left.compare(right) {
-        Some(order) => order.is_eq(),
-        None => left.is_null() && right.is_null(),
-    }
-}
-
-/// What an order must be, and whether the opposite is asked.
-fn comparison(op: &BinaryOperator) -> Outcome<(fn(Ordering) -> bool, bool)> {
-    let eq: fn(Ordering) -> bool = Ordering::is_eq;
-    Ok(match op {
-        BinaryOperator::Eq => (eq, false),
-        BinaryOperator::NotEq => (eq, true),
-        BinaryOperator::Lt => (Ordering::is_lt, false),
-        BinaryOperator::LtEq => (Ordering::is_le, false),
-        BinaryOperator::Gt => (Ordering::is_gt, false),
-        BinaryOperator::GtEq => (Ordering::is_ge, false),
-        BinaryOperator::PGCustomBinaryOperator(parts) => match parts.last().map(String::as_str) {
-            Some("=") => (eq, false),
-            Some("<>") => (eq, true),
-            _ => return Err(unsupported(format!("the operator {op}"))),
-        },
-        other => return Err(unsupported(format!("the operator {other}"))),
-    })
-}
-
-/// Whether one item stands so to `value`; NULL where that cannot be known.
-fn is_any(value: &Value, fits: fn(Ordering) -> bool, items: &[Value]) -> Value {
-    if items
-        .iter()
-        .any(|item| value.compare(item).is_some_and(fits))
-    {
-        return Value::Bool(true);
-    }
-    let is_unknown = value.is_null() || items.iter().any(Value::is_null);
-    if is_unknown && !items.is_empty() {
-        return Value::Null;
-    }
-    Value::Bool(false)
-}
-
-fn negate(value: Value, negated: bool) -> Value {
-    match value {
-        Value::Bool(value) => Value::Bool(value != negated),
-        other => other,
-    }
 }
 
 fn concatenated(left: Value, right: Value) -> Value {

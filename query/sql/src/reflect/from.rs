@@ -186,37 +186,48 @@ impl Machine<'_> {
                 }
                 _ => (0..relation.rows.len()).collect(),
             };
-            let mut is_alone = true;
-            for row in candidates {
-                self.step()?;
-                let mut longer = tuple.clone();
-                longer.push(Place {
-                    relation: Rc::clone(&relation),
-                    row: Some(row),
-                });
-                let scope = Scope {
-                    tuple: &longer,
-                    ..scope
-                };
-                let holds = on.iter().try_fold(true, |holds, expr| {
-                    Ok::<_, SqlError>(holds && self.is_true(expr, &scope)?)
-                })?;
-                if holds {
-                    is_alone = false;
-                    joined.push(longer);
-                }
-            }
-            if is_alone && is_outer {
+            let before = joined.len();
+            self.partners(&mut joined, &relation, &candidates, &on, &scope)?;
+            if joined.len() == before && is_outer {
                 let mut longer = tuple;
-                longer.push(Place {
-                    relation,
-                    row: None,
-                });
+                let row = None;
+                longer.push(Place { relation, row });
                 joined.push(longer);
             }
         }
         source.tuples = joined;
         Ok(())
+    }
+
+    /// Adds a tuple for each row for which all conditions hold.
+    fn partners(
+        &self,
+        joined: &mut Vec<Tuple>,
+        relation: &Rc<Relation>,
+        candidates: &[usize],
+        on: &[&Expr],
+        scope: &Scope<'_>,
+    ) -> Outcome<()> {
+        for row in candidates {
+            self.step()?;
+            let mut longer = scope.tuple.to_vec();
+            longer.push(Place {
+                relation: Rc::clone(relation),
+                row: Some(*row),
+            });
+            let scope = Scope {
+                tuple: &longer,
+                ..*scope
+            };
+            let mut conditions = on.iter();
+            let holds = conditions.try_fold(true, |holds, expr| {
+                Ok::<_, SqlError>(holds && self.is_true(expr, &scope)?)
+            })?;
+            if holds {
+                joined.push(longer);
+            }
+        }
+        self.has_room(joined.len())
     }
 
     /// `a LEFT JOIN (b JOIN c ON ..) ON ..`.
@@ -257,6 +268,7 @@ impl Machine<'_> {
                     joined.push(both);
                 }
             }
+            self.has_room(joined.len())?;
             if joined.len() == before && is_outer {
                 let missing = inner.names.iter().map(|_| Place {
                     relation: Rc::new(Relation {

@@ -129,6 +129,7 @@ impl Machine<'_> {
                     }
                     SetOperator::Intersect => rows.retain(|row| right.contains(row)),
                 }
+                self.has_room(rows.len())?;
                 if *set_quantifier != ast::SetQuantifier::All {
                     distinct(&mut rows);
                 }
@@ -180,6 +181,7 @@ impl Machine<'_> {
                 continue;
             }
             for row in self.project(select, &scope)? {
+                self.has_room(rows.len())?;
                 let keys = order.iter().map(|key| match position(&key.expr, &columns) {
                     Some(position) => Ok(row.get(position).cloned().unwrap_or_default()),
                     None => self.value(&key.expr, &scope),
@@ -283,6 +285,7 @@ impl Machine<'_> {
             };
             cells.iter().map(cell).collect()
         };
+        (0..count).try_for_each(|_| self.step())?;
         Ok((0..count).map(row).collect())
     }
 }

@@ -39,6 +39,8 @@ const FILLED: &[&str] = &[
 const EMPTY: &[&str] = &[
     "pg_aggregate",
     "pg_am",
+    "pg_amop",
+    "pg_amproc",
     "pg_attrdef",
     "pg_auth_members",
     "pg_cast",
@@ -46,6 +48,8 @@ const EMPTY: &[&str] = &[
     "pg_constraint",
     "pg_conversion",
     "pg_cursors",
+    "pg_db_role_setting",
+    "pg_default_acl",
     "pg_depend",
     "pg_enum",
     "pg_event_trigger",
@@ -57,6 +61,7 @@ const EMPTY: &[&str] = &[
     "pg_indexes",
     "pg_inherits",
     "pg_language",
+    "pg_largeobject_metadata",
     "pg_locks",
     "pg_matviews",
     "pg_opclass",
@@ -80,12 +85,24 @@ const EMPTY: &[&str] = &[
     "pg_shdepend",
     "pg_shdescription",
     "pg_stat_activity",
+    "pg_stat_database",
+    "pg_stat_ssl",
     "pg_stat_user_tables",
+    "pg_statio_user_tables",
+    "pg_statistic",
     "pg_statistic_ext",
+    "pg_stats",
     "pg_subscription",
+    "pg_subscription_rel",
     "pg_tablespace",
     "pg_trigger",
+    "pg_transform",
     "pg_ts_config",
+    "pg_ts_dict",
+    "pg_ts_parser",
+    "pg_ts_template",
+    "pg_user_mapping",
+    "pg_user_mappings",
     "pg_views",
     "check_constraints",
     "column_privileges",
@@ -152,14 +169,8 @@ pub(super) fn relation(world: &World, name: &str) -> Option<Relation> {
         "pg_description" => descriptions(world),
         "pg_type" => types(),
         "pg_database" => databases(world),
-        "pg_roles" => roles(
-            world,
-            ["oid", "rolname", "rolsuper", "rolcanlogin", "rolinherit"],
-        ),
-        "pg_user" => roles(
-            world,
-            ["usesysid", "usename", "usesuper", "usecreatedb", "userepl"],
-        ),
+        "pg_roles" => roles(world),
+        "pg_user" => users(world),
         "pg_tables" => pg_tables(world),
         "schemata" => schemata(world),
         "tables" => tables(world),
@@ -453,10 +464,43 @@ fn databases(world: &World) -> Relation {
     relation
 }
 
-fn roles(world: &World, columns: [&str; 5]) -> Relation {
-    let mut relation = Relation::new(columns);
+fn roles(world: &World) -> Relation {
+    let mut relation = Relation::new([
+        "oid",
+        "rolname",
+        "rolsuper",
+        "rolinherit",
+        "rolcreaterole",
+        "rolcreatedb",
+        "rolcanlogin",
+        "rolreplication",
+        "rolbypassrls",
+        "rolconnlimit",
+        "rolvaliduntil",
+        "rolconfig",
+    ]);
+    let (no, yes, null) = (Value::Bool(false), Value::Bool(true), Value::Null);
+    relation.row([
+        int(ROLE),
+        text(&world.user),
+        no.clone(),
+        yes.clone(),
+        no.clone(),
+        no.clone(),
+        yes,
+        no.clone(),
+        no,
+        int(-1),
+        null.clone(),
+        null,
+    ]);
+    relation
+}
+
+fn users(world: &World) -> Relation {
+    let mut relation = Relation::new(["usesysid", "usename", "usesuper", "usecreatedb"]);
     let no = Value::Bool(false);
-    relation.row([int(ROLE), text(&world.user), no.clone(), no.clone(), no]);
+    relation.row([int(ROLE), text(&world.user), no.clone(), no]);
     relation
 }
 

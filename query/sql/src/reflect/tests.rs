@@ -87,6 +87,33 @@ fn a_question_reads_nothing_else() {
 }
 
 #[test]
+fn values_cannot_grow_without_end() {
+    let doubled: Vec<String> = (1..40)
+        .map(|level| format!("t{level} as (select array[v, v] as v from t{})", level - 1))
+        .collect();
+    let lists = format!(
+        "with t0 as (select array[1] as v from pg_database), {} select v from t39",
+        doubled.join(", ")
+    );
+    let texts = lists
+        .replace("array[v, v]", "v || v")
+        .replace("array[1]", "'x'::text");
+    for sql in [lists, texts] {
+        assert_eq!(answer(&sql).unwrap_err().kind, SqlErrorKind::TooLarge);
+    }
+    let deep = format!(
+        "select oid from pg_am where {}",
+        vec!["oid = 1"; 900].join(" or ")
+    );
+    assert_eq!(self::texts(&deep).len(), 0);
+    let deep = format!(
+        "select count(*) from pg_class where {}",
+        vec!["oid = 1"; 900].join(" or ")
+    );
+    assert_eq!(self::texts(&deep), [["0"]]);
+}
+
+#[test]
 fn session_functions_answer() {
     assert_eq!(texts("select version()"), [["PostgreSQL 15.0 (x)"]]);
     assert_eq!(

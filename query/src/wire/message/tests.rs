@@ -3,12 +3,8 @@
 use super::*;
 
 async fn read(bytes: &[u8]) -> Result<Message, String> {
-    let read = Input::new(bytes).message();
-    read_of(read).await
-}
-
-async fn read_of(read: impl Future<Output = Result<Message, Broken>>) -> Result<Message, String> {
-    read.await.map_err(|broken| broken.to_string())
+    let message = Input::new(bytes).message().await;
+    message.map_err(|broken| broken.to_string())
 }
 
 /// A message with the right length.

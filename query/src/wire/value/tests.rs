@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::{
     array::{
         ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array,
-        Int64Array, ListArray, StringArray, TimestampMicrosecondArray, UInt64Array,
+        Int64Array, ListArray, NullArray, StringArray, TimestampMicrosecondArray, UInt64Array,
     },
     datatypes::Int32Type,
 };
@@ -61,6 +61,8 @@ fn text_is_as_postgresql_writes_it() {
     assert_eq!(text_of(list), "{\"1\",NULL}");
     let nothing: ArrayRef = Arc::new(StringArray::from(vec![None::<&str>]));
     assert_eq!(written(&nothing, Format::Text), None);
+    let nothing: ArrayRef = Arc::new(NullArray::new(1));
+    assert_eq!(written(&nothing, Format::Binary), None);
 }
 
 #[test]
