@@ -7,9 +7,12 @@
 mod entities;
 #[cfg(test)]
 pub(crate) mod fake_sink;
+mod keys;
 mod model;
 mod password;
+mod revocations;
 mod rotation;
+mod scopes;
 mod state;
 
 use std::sync::{
@@ -27,24 +30,20 @@ use dataos_model::{
     seams::{EntitySink, Identities},
 };
 
+pub(crate) use keys::Wanted;
 pub(crate) use model::{Account, ApiKey, Session, User, is_platform_name};
-pub(crate) use state::KeyView;
+pub(crate) use revocations::{Revocation, Revoked};
+pub(crate) use rotation::beyond_scopes;
+pub(crate) use scopes::Scopes;
 
-use crate::{
-    authenticate::api_key::{self, NewKey, Pepper},
-    store::Store,
-};
+use crate::{authenticate::api_key::Pepper, store::Store};
 use password::Passwords;
-use state::{HeldKey, HeldSession, State};
+use state::{HeldSession, State};
 
 /// Most accounts: all are held in memory.
 const ACCOUNTS_MAX: usize = 100_000;
-/// Most keys of one user.
-const KEYS_PER_USER_MAX: usize = 100;
 /// Most sessions of one user; the next login ends the oldest.
 const SESSIONS_PER_USER_MAX: usize = 20;
-/// How much later a key's last use must be to be worth writing down.
-const USE_GRANULARITY_MS: i64 = 60_000;
 
 /// All local identities.
 #[derive(Debug)]
@@ -57,7 +56,7 @@ pub(crate) struct Accounts {
     passwords: Passwords,
     /// Held over a whole change (check, store, memory), so that changes follow each other.
     changing: tokio::sync::Mutex<()>,
-    /// Rises when the set of local names changes; verified tokens are then looked at again.
+    /// Rises with local names and revocations; verified tokens are then looked at again.
     version: AtomicU64,
 }
 
@@ -101,33 +100,18 @@ impl Accounts {
         self.read().accounts.is_empty()
     }
 
-    /// Rises when the set of local names changes.
+    /// Rises when verified tokens must be looked at again.
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
+    }
+
+    fn rise(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Whether a user of another issuer must not have this name.
     pub(crate) fn is_reserved(&self, user: &str) -> bool {
         model::is_platform_name(user) || self.read().accounts.contains_key(user)
-    }
-
-    /// The principal behind an API key.
-    pub(crate) fn principal_of_key(
-        &self,
-        text: &str,
-        now: Timestamp,
-    ) -> Result<Arc<Principal>, &'static str> {
-        let id = api_key::id_of(text).ok_or("api_key_malformed")?;
-        let state = self.read();
-        let held = state.keys.get(id).ok_or("api_key_unknown")?;
-        if !self.pepper.matches(text, &held.key.digest) {
-            return Err("api_key_wrong");
-        }
-        if held.key.expires_at.is_some_and(|end| end <= now.0) {
-            return Err("api_key_expired");
-        }
-        held.last_used_at.store(now.0, Ordering::Relaxed);
-        held.principal.clone().ok_or("account_disabled")
     }
 
     /// The principal behind a session cookie.
@@ -310,7 +294,7 @@ impl Accounts {
         // The name is reserved before the entity appears, so that no token's user of the same name
         // is taken for it.
         self.write().accounts.insert(user.clone(), account);
-        self.version.fetch_add(1, Ordering::AcqRel);
+        self.rise();
         if let Err(fault) = self.sink.apply(vec![change]) {
             self.forget(&user).await?;
             return Err(fault);
@@ -325,7 +309,7 @@ impl Accounts {
         state.accounts.remove(user);
         state.keys.retain(|_, held| held.key.user != user);
         state.sessions.retain(|_, held| held.session.user != user);
-        self.version.fetch_add(1, Ordering::AcqRel);
+        self.rise();
         Ok(())
     }
 
@@ -370,100 +354,6 @@ impl Accounts {
             return Err(fault);
         }
         Ok(())
-    }
-
-    /// The keys of a user, oldest first.
-    pub(crate) fn keys(&self, user: &str) -> Vec<KeyView> {
-        let state = self.read();
-        let mut keys: Vec<KeyView> = state
-            .keys
-            .values()
-            .filter(|held| held.key.user == user)
-            .map(HeldKey::view)
-            .collect();
-        keys.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-        keys
-    }
-
-    /// Makes a key for a user; its text is in the answer and nowhere else.
-    ///
-    /// # Errors
-    /// No such local user, or too many keys.
-    pub(crate) async fn create_key(
-        &self,
-        user: &str,
-        name: &str,
-        expires_at: Option<i64>,
-        now: Timestamp,
-    ) -> Result<NewKey, Fault> {
-        model::check_label("name", name)?;
-        let _changing = self.changing.lock().await;
-        let account = self.read().accounts.get(user).cloned().ok_or_else(|| {
-            Fault::invalid("only local users can have API keys")
-                .with_hint("ask the issuer of your tokens for another token")
-        })?;
-        if self.keys(user).len() >= KEYS_PER_USER_MAX {
-            let message = format!("there are {KEYS_PER_USER_MAX} keys already; delete one");
-            return Err(Fault::new(FaultKind::TooLarge, message));
-        }
-        let new = api_key::generate()?;
-        let key = ApiKey {
-            id: new.id.clone(),
-            user: user.to_owned(),
-            name: name.to_owned(),
-            digest: self.pepper.digest(&new.text),
-            created_at: now.0,
-            expires_at,
-            last_used_at: 0,
-        };
-        self.store.put_key(&key).await?;
-        self.write()
-            .keys
-            .insert(key.id.clone(), HeldKey::new(key, &account));
-        Ok(new)
-    }
-
-    /// Deletes a key of a user.
-    ///
-    /// # Errors
-    /// The user has no such key.
-    pub(crate) async fn remove_key(&self, user: &str, id: &str) -> Result<(), Fault> {
-        let _changing = self.changing.lock().await;
-        let is_own = self
-            .read()
-            .keys
-            .get(id)
-            .is_some_and(|held| held.key.user == user);
-        if !is_own {
-            return Err(Fault::not_found(format!("you have no key `{id}`")));
-        }
-        self.store.delete_key(id).await?;
-        self.write().keys.remove(id);
-        Ok(())
-    }
-
-    /// Writes down when keys were last used, where that moved by a minute or more.
-    ///
-    /// # Errors
-    /// The store cannot be written.
-    pub(crate) async fn write_key_use(&self) -> Result<(), Fault> {
-        let used: Vec<(String, i64)> = self
-            .read()
-            .keys
-            .values()
-            .filter_map(|held| {
-                let last = held.last_used_at.load(Ordering::Relaxed);
-                let stored = held.stored_used_at.load(Ordering::Relaxed);
-                (last - stored >= USE_GRANULARITY_MS).then(|| {
-                    held.stored_used_at.store(last, Ordering::Relaxed);
-                    (held.key.id.clone(), last)
-                })
-            })
-            .collect();
-        if used.is_empty() {
-            return Ok(());
-        }
-        self.store.touch_keys(&used).await
     }
 
     /// Writes down what is pending and closes the store.

@@ -18,10 +18,29 @@ use dataos_model::{
 };
 
 use crate::{
-    accounts::Accounts,
+    accounts::{Accounts, Scopes},
     limits::{Head, Peer, Verb},
 };
+use certificate::PeerCertificate;
+use jws::TokenFault;
 use token::Tokens;
+
+/// Who calls, and what the credential is limited to.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) principal: Arc<Principal>,
+    /// Of an API key that has any.
+    pub(crate) scopes: Option<Arc<Scopes>>,
+}
+
+impl From<Arc<Principal>> for Caller {
+    fn from(principal: Arc<Principal>) -> Self {
+        Self {
+            principal,
+            scopes: None,
+        }
+    }
+}
 
 /// Why no principal came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +53,12 @@ pub(crate) enum AuthenticationFault {
     Csrf,
     /// The route takes a client certificate and nothing else.
     NoCertificate,
+}
+
+impl From<TokenFault> for AuthenticationFault {
+    fn from(fault: TokenFault) -> Self {
+        Self::Invalid(fault.code())
+    }
 }
 
 impl AuthenticationFault {
@@ -77,16 +102,22 @@ impl Authenticator {
         self.tokens.health(now)
     }
 
+    /// Whether tokens of this issuer are taken.
+    pub(crate) fn knows_issuer(&self, issuer: &str) -> bool {
+        self.tokens.knows(issuer)
+    }
+
     /// Who sent this request.
     pub(crate) async fn authenticate(
         &self,
         head: &Head,
         peer: &Peer,
-    ) -> Result<Arc<Principal>, AuthenticationFault> {
+    ) -> Result<Caller, AuthenticationFault> {
+        let certificate = peer.certificate.as_deref();
         if let Some(authorization) = &head.authorization {
             let credential = bearer(authorization)
                 .ok_or(AuthenticationFault::Invalid("authorization_scheme"))?;
-            return self.bearer(credential).await;
+            return self.bearer(credential, certificate).await;
         }
         if let Some(cookie) = &head.session_cookie {
             if head.verb != Verb::Get && !head.has_csrf_header {
@@ -95,30 +126,35 @@ impl Authenticator {
             return self
                 .accounts
                 .principal_of_session(cookie, self.clock.now())
+                .map(Caller::from)
                 .map_err(AuthenticationFault::Invalid);
         }
-        if let Some(certificate) = &peer.certificate {
+        if let Some(certificate) = certificate {
             if head.may_be_a_form() && !head.has_csrf_header {
                 return Err(AuthenticationFault::Csrf);
             }
             return certificate
                 .principal(&self.trust_domain, self.clock.now())
+                .map(Caller::from)
                 .map_err(AuthenticationFault::Invalid);
         }
-        Ok(Arc::new(Principal::anonymous()))
+        Ok(Arc::new(Principal::anonymous()).into())
     }
 
-    /// Whose API key or token this is.
+    /// Whose API key or token this is, if it came with this client certificate.
     pub(crate) async fn bearer(
         &self,
         credential: &str,
-    ) -> Result<Arc<Principal>, AuthenticationFault> {
+        certificate: Option<&PeerCertificate>,
+    ) -> Result<Caller, AuthenticationFault> {
         let now = self.clock.now();
         if credential.starts_with(api_key::PREFIX) {
-            let principal = self.accounts.principal_of_key(credential, now);
-            return principal.map_err(AuthenticationFault::Invalid);
+            let caller = self.accounts.caller_of_key(credential, now);
+            return caller.map_err(AuthenticationFault::Invalid);
         }
-        self.tokens.principal(credential, now).await
+        let proved = certificate.and_then(|certificate| certificate.proved(now));
+        let principal = self.tokens.principal(credential, proved, now).await?;
+        Ok(principal.into())
     }
 }
 

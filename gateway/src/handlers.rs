@@ -16,6 +16,7 @@ pub(crate) mod policy_texts;
 pub(crate) mod public;
 pub(crate) mod query;
 pub(crate) mod resources;
+pub(crate) mod revocations;
 pub(crate) mod session;
 pub(crate) mod users;
 mod wire;

@@ -58,10 +58,32 @@ pub(crate) fn decision(call: &Call, request: &Request, decision: &Decision, leve
         entry.request_digest = call.digest;
         return entry;
     }
-    let principal = &call.principal;
     let mut entry = Entry::decision(&call.request_id, request, decision);
+    with_caller_facts(&mut entry, call);
+    entry
+}
+
+/// The entry of a call that its own credential does not reach; no policy was asked.
+pub(crate) fn refused_scope(
+    call: &Call,
+    action: Action,
+    resource: &EntityUid,
+    reason: &str,
+) -> Entry {
+    let mut entry = Entry::new(EntryKind::Decision, &call.request_id);
+    entry.effect = Some(Effect::Deny);
+    entry.action = action.name().to_owned();
+    entry.principal = call.principal.uid.to_string();
+    entry.resource = resource.to_string();
+    entry.reason = reason.to_owned();
+    with_caller_facts(&mut entry, call);
+    entry
+}
+
+fn with_caller_facts(entry: &mut Entry, call: &Call) {
     entry.request_digest = call.digest;
-    with_call_facts(&mut entry, &call.head, &call.peer);
+    with_call_facts(entry, &call.head, &call.peer);
+    let principal = &call.principal;
     let facts = &mut entry.facts;
     let way = authentication_name(principal.authentication);
     facts.insert("authentication".to_owned(), way.to_owned());
@@ -69,7 +91,6 @@ pub(crate) fn decision(call: &Call, request: &Request, decision: &Decision, leve
     if let Some(id) = &principal.credential_id {
         facts.insert("credential".to_owned(), id.clone());
     }
-    entry
 }
 
 /// The entry of a log-in, which no policy decides.

@@ -58,6 +58,8 @@ pub(crate) struct Route {
     pub(crate) pattern: &'static str,
     /// What is decided, and on what; absent for what is not governed.
     pub(crate) governed: Option<(Action, Subject)>,
+    /// What a key's scopes must hold where the decided action is less than what the handler does.
+    pub(crate) in_scope_of: Option<Action>,
     pub(crate) hold: Hold,
     /// Whether a denial answers 404, like an absent thing.
     pub(crate) hides_denied: bool,

@@ -16,6 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use dataos_model::{
+    action::Action,
     clock::Clock,
     entity::EntityType,
     fault::{Fault, FaultKind},
@@ -31,9 +32,9 @@ use hyper::body::Body;
 use tokio::sync::Semaphore;
 
 use crate::{
-    accounts::Accounts,
+    accounts::{Accounts, Scopes},
     applied::Applied,
-    authenticate::{AuthenticationFault, Authenticator},
+    authenticate::{AuthenticationFault, Authenticator, Caller},
     authzen_keys::AuthzenKeys,
     certificates::ClientIssuer,
     config::{AuthzenConfig, Limits, RateConfig},
@@ -51,6 +52,7 @@ use crate::{
 
 pub(crate) use governed::add_fact;
 use refuse::check_shape;
+pub(crate) use refuse::{OUT_OF_SCOPE, out_of_scope};
 
 /// Most candidate policy folders that are checked or tested at a time; each takes a core.
 pub(crate) const CANDIDATES_MAX: usize = 2;
@@ -106,6 +108,8 @@ pub(crate) struct Gateway {
 pub(crate) struct Call {
     pub(crate) request_id: String,
     pub(crate) principal: Arc<Principal>,
+    /// What its credential is limited to.
+    pub(crate) scopes: Option<Arc<Scopes>>,
     pub(crate) head: Head,
     pub(crate) parameters: Parameters,
     pub(crate) body: Bytes,
@@ -113,6 +117,15 @@ pub(crate) struct Call {
     pub(crate) peer: Peer,
     /// What policies may read of the call.
     pub(crate) context: BTreeMap<String, Value>,
+}
+
+impl Call {
+    /// Whether the credential may be used for this route at all.
+    pub(crate) fn is_in_scope(&self, route: &Route, action: Action) -> bool {
+        let needed = route.in_scope_of.unwrap_or(action);
+        let allow = |scopes: &Scopes| scopes.allow(needed, self.head.verb, self.head.path.text());
+        self.scopes.as_deref().is_none_or(allow)
+    }
 }
 
 /// An answer with what belongs to it.
@@ -245,12 +258,12 @@ impl Gateway {
         if !is_open && let Err(left) = self.rates.take_address(peer.address.ip()).await {
             return self.refuse_rate(left, &head, peer, request_id);
         }
-        let principal = match &found {
+        let Caller { principal, scopes } = match &found {
             Found::Route(route, _) if matches!(route.hold, Hold::Open | Hold::LogIn) => {
-                Arc::new(Principal::anonymous())
+                Arc::new(Principal::anonymous()).into()
             }
             _ => match self.authenticator.authenticate(&head, peer).await {
-                Ok(principal) => principal,
+                Ok(caller) => caller,
                 Err(fault) => return self.refuse_credential(fault, &head, peer, request_id),
             },
         };
@@ -287,6 +300,7 @@ impl Gateway {
         let call = Arc::new(Call {
             request_id: request_id.to_owned(),
             principal,
+            scopes,
             digest: head.digest(&body),
             context: decide::context(head.verb, peer),
             head,

@@ -2,18 +2,23 @@
 //!
 //! What is read on the request path lives in memory (`accounts`); this is its journal.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use dataos_model::fault::Fault;
 use dataos_store::{Metadata, Row, Schema, StoreError, Value};
 
-use crate::accounts::{Account, ApiKey, Session, User};
+use crate::accounts::{Account, ApiKey, Revocation, Revoked, Scopes, Session, User};
+
+/// Kinds of revocations.
+const TOKEN: &str = "token";
+const SUBJECT: &str = "subject";
 
 /// The tables. `user` is a word of SQL, hence the quotes.
 const SCHEMA: Schema = Schema {
     name: "accounts",
     application_id: 0,
-    migrations: &["
+    migrations: &[
+        "
 CREATE TABLE users (
     \"user\" {text} PRIMARY KEY,
     profile {text} NOT NULL,
@@ -33,7 +38,19 @@ CREATE TABLE sessions (
     \"user\" {text} NOT NULL REFERENCES users (\"user\") ON DELETE CASCADE,
     expires_at {integer} NOT NULL
 ){strict};
-"],
+",
+        "
+ALTER TABLE api_keys ADD COLUMN scopes {text} NOT NULL DEFAULT '';
+CREATE TABLE revocations (
+    issuer {text} NOT NULL,
+    kind {text} NOT NULL,
+    name {text} NOT NULL,
+    revoked_at {integer} NOT NULL,
+    expires_at {integer} NOT NULL,
+    PRIMARY KEY (issuer, kind, name)
+){strict};
+",
+    ],
 };
 
 /// Everything that is stored.
@@ -42,6 +59,7 @@ pub(crate) struct Stored {
     pub(crate) accounts: Vec<Account>,
     pub(crate) keys: Vec<ApiKey>,
     pub(crate) sessions: Vec<Session>,
+    pub(crate) revocations: Vec<Revocation>,
 }
 
 /// The tables.
@@ -60,7 +78,7 @@ impl Store {
         Ok(Self { tables })
     }
 
-    /// Reads everything; sessions that ended before `now_ms` are deleted.
+    /// Reads everything; sessions and revocations that ended before `now_ms` are deleted.
     ///
     /// # Errors
     /// Damaged storage.
@@ -72,16 +90,19 @@ impl Store {
                 &[now_ms.into()],
             )
             .await?;
+        self.forget_revocations(now_ms).await?;
         let users = tables
             .query("SELECT profile, password_hash FROM users", &[])
             .await?;
         let keys = tables.query("SELECT * FROM api_keys", &[]).await?;
         let sessions = tables.query("SELECT * FROM sessions", &[]).await?;
+        let revocations = tables.query("SELECT * FROM revocations", &[]).await?;
         let damaged = |problem: String| tables.damaged(problem);
         Ok(Stored {
             accounts: every(&users, account).map_err(damaged)?,
             keys: every(&keys, key).map_err(damaged)?,
             sessions: every(&sessions, session).map_err(damaged)?,
+            revocations: every(&revocations, revocation).map_err(damaged)?,
         })
     }
 
@@ -227,6 +248,47 @@ impl Store {
             .map_err(unavailable)
     }
 
+    /// Adds a revocation, or renews it.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub(crate) async fn put_revocation(&self, revocation: &Revocation) -> Result<(), Fault> {
+        let (kind, name) = match &revocation.revoked {
+            Revoked::Token(name) => (TOKEN, name),
+            Revoked::Subject(name) => (SUBJECT, name),
+        };
+        self.tables
+            .execute(
+                "INSERT INTO revocations (issuer, kind, name, revoked_at, expires_at)
+                 VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (issuer, kind, name) DO UPDATE SET
+                     revoked_at = excluded.revoked_at, expires_at = excluded.expires_at",
+                &[
+                    (&revocation.issuer).into(),
+                    kind.into(),
+                    name.into(),
+                    revocation.revoked_at.into(),
+                    revocation.expires_at.into(),
+                ],
+            )
+            .await
+            .map_err(unavailable)
+    }
+
+    /// Deletes revocations that ended before `now_ms`.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub(crate) async fn forget_revocations(&self, now_ms: i64) -> Result<(), Fault> {
+        self.tables
+            .execute(
+                "DELETE FROM revocations WHERE expires_at <= $1",
+                &[now_ms.into()],
+            )
+            .await
+            .map_err(unavailable)
+    }
+
     /// Closes the tables.
     pub(crate) async fn close(&self) {
         self.tables.close().await;
@@ -255,6 +317,32 @@ fn key(row: &Row) -> Result<ApiKey, String> {
         created_at: row.integer("created_at")?,
         expires_at: row.integer_or_null("expires_at")?,
         last_used_at: row.integer_or_null("last_used_at")?.unwrap_or(0),
+        scopes: scopes(&row.text("scopes")?)?,
+    })
+}
+
+/// Scopes stand in one text, one a line; a key without limits has none.
+fn scopes(text: &str) -> Result<Option<Arc<Scopes>>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let texts: Vec<String> = text.lines().map(str::to_owned).collect();
+    let scopes = Scopes::parse(&texts).map_err(|fault| fault.message)?;
+    Ok(Some(Arc::new(scopes)))
+}
+
+fn revocation(row: &Row) -> Result<Revocation, String> {
+    let name = row.text("name")?;
+    let revoked = match row.text("kind")?.as_str() {
+        TOKEN => Revoked::Token(name),
+        SUBJECT => Revoked::Subject(name),
+        other => return Err(format!("a revocation of the unknown kind `{other}`")),
+    };
+    Ok(Revocation {
+        issuer: row.text("issuer")?,
+        revoked,
+        revoked_at: row.integer("revoked_at")?,
+        expires_at: row.integer("expires_at")?,
     })
 }
 
@@ -273,9 +361,12 @@ fn unavailable(error: StoreError) -> Fault {
 }
 
 /// The statement that adds a key.
-fn inserted(key: &ApiKey) -> (&'static str, [Value; 6]) {
-    let statement = "INSERT INTO api_keys (id, \"user\", name, digest, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6)";
+fn inserted(key: &ApiKey) -> (&'static str, [Value; 7]) {
+    let statement =
+        "INSERT INTO api_keys (id, \"user\", name, digest, created_at, expires_at, scopes)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let scopes = key.scopes.as_ref().map(|scopes| scopes.texts().join("\n"));
+    let scopes = scopes.unwrap_or_default();
     let values = [
         (&key.id).into(),
         (&key.user).into(),
@@ -283,6 +374,7 @@ fn inserted(key: &ApiKey) -> (&'static str, [Value; 6]) {
         key.digest.as_slice().into(),
         key.created_at.into(),
         key.expires_at.into(),
+        scopes.into(),
     ];
     (statement, values)
 }

@@ -9,6 +9,8 @@ use dataos_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::Scopes;
+
 /// Names that no account may have: the anonymous caller and the platform itself.
 const PLATFORM_NAMES: &[&str] = &["anonymous", "dataos"];
 /// Longest user id.
@@ -63,6 +65,8 @@ pub(crate) struct ApiKey {
     pub(crate) expires_at: Option<i64>,
     /// 0 if it never was.
     pub(crate) last_used_at: i64,
+    /// What it is limited to; `None` is all that its user may do.
+    pub(crate) scopes: Option<Arc<Scopes>>,
 }
 
 /// A session as stored.

@@ -10,7 +10,10 @@ use std::{
 
 use dataos_model::principal::{Authentication, Principal};
 
-use super::model::{Account, ApiKey, Session};
+use super::{
+    model::{Account, ApiKey, Session},
+    revocations::Revocations,
+};
 use crate::store::Stored;
 
 #[derive(Debug, Default)]
@@ -18,6 +21,7 @@ pub(super) struct State {
     pub(super) accounts: BTreeMap<String, Account>,
     pub(super) keys: HashMap<String, HeldKey>,
     pub(super) sessions: HashMap<String, HeldSession>,
+    pub(super) revocations: Revocations,
 }
 
 #[derive(Debug)]
@@ -44,6 +48,7 @@ pub(crate) struct KeyView {
     pub(crate) created_at: i64,
     pub(crate) expires_at: Option<i64>,
     pub(crate) last_used_at: Option<i64>,
+    pub(crate) scopes: Option<Vec<String>>,
 }
 
 impl State {
@@ -91,10 +96,15 @@ impl From<Stored> for State {
                 Some((session.digest.clone(), HeldSession { session, principal }))
             })
             .collect();
+        let mut revocations = Revocations::default();
+        for revocation in stored.revocations {
+            revocations.insert(revocation);
+        }
         Self {
             accounts,
             keys,
             sessions,
+            revocations,
         }
     }
 }
@@ -117,6 +127,7 @@ impl HeldKey {
             created_at: self.key.created_at,
             expires_at: self.key.expires_at,
             last_used_at: (last_used_at > 0).then_some(last_used_at),
+            scopes: self.key.scopes.as_ref().map(|scopes| scopes.texts()),
         }
     }
 }

@@ -1,12 +1,17 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use dataos_model::{
-    clock::Timestamp, entity::EntityType, fault::FaultKind, principal::Authentication,
-    seams::Identities, secret::Secret,
+    clock::Timestamp,
+    entity::EntityType,
+    fault::FaultKind,
+    hash::Hash,
+    principal::{Authentication, Principal},
+    seams::Identities,
+    secret::Secret,
 };
 
-use super::{Accounts, User, api_key::Pepper, fake_sink::FakeSink};
-use crate::store::Store;
+use super::{Accounts, Scopes, User, Wanted, fake_sink::FakeSink};
+use crate::{authenticate::api_key::Pepper, store::Store};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -14,17 +19,43 @@ async fn open(folder: &tempfile::TempDir) -> Accounts {
     open_with(folder, Arc::default()).await
 }
 
+async fn store(folder: &tempfile::TempDir) -> Store {
+    let file = folder.path().join("accounts.sqlite");
+    let store = Store::open(&dataos_store::Metadata::Embedded, &file);
+    store.await.unwrap()
+}
+
 async fn open_with(folder: &tempfile::TempDir, sink: Arc<FakeSink>) -> Accounts {
-    let store = Store::open(
-        &dataos_store::Metadata::Embedded,
-        &folder.path().join("accounts.sqlite"),
-    )
-    .await
-    .unwrap();
+    let store = store(folder).await;
     let pepper = Pepper::new(&Secret::new(vec![7; 32]));
     Accounts::open(store, sink, pepper, Timestamp(0))
         .await
         .unwrap()
+}
+
+fn principal_of_key(
+    accounts: &Accounts,
+    text: &str,
+    now: Timestamp,
+) -> Result<Arc<Principal>, &'static str> {
+    accounts
+        .caller_of_key(text, now)
+        .map(|caller| caller.principal)
+}
+
+/// A well-formed key of this id and secret.
+fn assembled(id: &str, secret: &str) -> String {
+    let body = format!("dok_{id}_{secret}");
+    let checksum: String = Hash::of(&body).to_string().chars().take(8).collect();
+    format!("{body}{checksum}")
+}
+
+fn wanted(name: &str, expires_at: Option<i64>) -> Wanted {
+    Wanted {
+        name: name.to_owned(),
+        expires_at,
+        scopes: None,
+    }
 }
 
 fn alice() -> User {
@@ -78,7 +109,7 @@ async fn everything_survives_reopening_and_nothing_usable_is_on_disk() {
     let accounts = open(&folder).await;
     accounts.create(alice(), "correct horse").await.unwrap();
     let key = accounts
-        .create_key("alice", "ci", Some(1000), Timestamp(0))
+        .create_key("alice", wanted("ci", Some(1000)), Timestamp(0))
         .await
         .unwrap();
     let session = accounts
@@ -103,17 +134,17 @@ async fn everything_survives_reopening_and_nothing_usable_is_on_disk() {
             .principal_of_session(&session.cookie, Timestamp(1))
             .is_ok()
     );
-    let principal = accounts.principal_of_key(&key.text, Timestamp(1)).unwrap();
+    let principal = principal_of_key(&accounts, &key.text, Timestamp(1)).unwrap();
     assert_eq!(principal.credential_id.as_deref(), Some(key.id.as_str()));
     assert_eq!(accounts.keys("alice")[0].last_used_at, Some(1));
-    let late = accounts.principal_of_key(&key.text, Timestamp(1000));
+    let late = principal_of_key(&accounts, &key.text, Timestamp(1000));
     assert_eq!(late.unwrap_err(), "api_key_expired");
     assert_eq!(
         accounts.remove_key("bob", &key.id).await.unwrap_err().kind,
         FaultKind::NotFound
     );
     accounts.remove_key("alice", &key.id).await.unwrap();
-    let gone = accounts.principal_of_key(&key.text, Timestamp(1));
+    let gone = principal_of_key(&accounts, &key.text, Timestamp(1));
     assert_eq!(gone.unwrap_err(), "api_key_unknown");
 }
 
@@ -141,8 +172,7 @@ async fn changes_of_a_user_reach_open_sessions_and_keys_at_once() {
             .is_empty()
     );
     assert!(
-        accounts
-            .principal_of_key(&key, now)
+        principal_of_key(&accounts, &key, now)
             .unwrap()
             .roles
             .is_empty()
@@ -153,7 +183,7 @@ async fn changes_of_a_user_reach_open_sessions_and_keys_at_once() {
         .unwrap();
     let ended = accounts.principal_of_session(&session, now).unwrap_err();
     assert_eq!(ended, "session_unknown");
-    assert!(accounts.principal_of_key(&key, now).is_ok());
+    assert!(principal_of_key(&accounts, &key, now).is_ok());
     assert!(
         accounts
             .log_in("alice", "correct horse", now, HOUR_MS)
@@ -187,7 +217,7 @@ async fn a_disabled_or_removed_user_is_out_at_once() {
     let ended = accounts.principal_of_session(&session, now).unwrap_err();
     assert_eq!(ended, "session_unknown");
     assert_eq!(
-        accounts.principal_of_key(&key, now).unwrap_err(),
+        principal_of_key(&accounts, &key, now).unwrap_err(),
         "account_disabled"
     );
     assert!(accounts.principal("alice").await.is_err());
@@ -204,7 +234,7 @@ async fn a_disabled_or_removed_user_is_out_at_once() {
     );
     accounts.remove("alice").await.unwrap();
     assert_eq!(
-        accounts.principal_of_key(&key, now).unwrap_err(),
+        principal_of_key(&accounts, &key, now).unwrap_err(),
         "api_key_unknown"
     );
     assert_eq!(
@@ -271,7 +301,7 @@ async fn an_account_that_the_pdp_refuses_is_not_changed() {
     };
     assert!(accounts.replace(plain, None).await.is_err());
     assert!(accounts.remove("alice").await.is_err());
-    let principal = accounts.principal_of_key(&key, Timestamp(1)).unwrap();
+    let principal = principal_of_key(&accounts, &key, Timestamp(1)).unwrap();
     assert_eq!(principal.roles, ["analyst"]);
     accounts.close().await;
     drop(accounts);
@@ -283,7 +313,7 @@ async fn an_account_that_the_pdp_refuses_is_not_changed() {
 async fn alice_with_key_and_session(accounts: &Accounts) -> (String, String) {
     accounts.create(alice(), "correct horse").await.unwrap();
     let key = accounts
-        .create_key("alice", "ci", None, Timestamp(0))
+        .create_key("alice", wanted("ci", None), Timestamp(0))
         .await
         .unwrap();
     let session = accounts
@@ -370,9 +400,9 @@ async fn a_rotated_key_works_on_for_a_while_and_its_successor_as_long_as_it_woul
     let accounts = open(&folder).await;
     accounts.create(alice(), "correct horse").await.unwrap();
     let life = Some(10_000);
-    let old = accounts.create_key("alice", "ci", life, Timestamp(0));
+    let old = accounts.create_key("alice", wanted("ci", life), Timestamp(0));
     let old = old.await.unwrap();
-    let rotated = accounts.rotate_key("alice", &old.id, 500, Timestamp(1000));
+    let rotated = accounts.rotate_key("alice", &old.id, 500, None, Timestamp(1000));
     let rotated = rotated.await.unwrap();
     assert_eq!(
         (rotated.old_expires_at, rotated.expires_at),
@@ -380,7 +410,7 @@ async fn a_rotated_key_works_on_for_a_while_and_its_successor_as_long_as_it_woul
     );
     assert_eq!(rotated.name, "ci");
     let works = |accounts: &Accounts, text: &str, at| {
-        accounts.principal_of_key(text, Timestamp(at)).map(|_| ())
+        principal_of_key(accounts, text, Timestamp(at)).map(|_| ())
     };
     // The same before and after a restart.
     let check = |accounts: &Accounts| {
@@ -393,16 +423,121 @@ async fn a_rotated_key_works_on_for_a_while_and_its_successor_as_long_as_it_woul
         );
     };
     check(&accounts);
-    let ended = accounts.rotate_key("alice", &old.id, 500, Timestamp(1500));
+    let ended = accounts.rotate_key("alice", &old.id, 500, None, Timestamp(1500));
     assert_eq!(ended.await.unwrap_err().kind, FaultKind::Conflict);
     for (user, id) in [("alice", "0000"), ("bob", rotated.new.id.as_str())] {
-        let foreign = accounts.rotate_key(user, id, 500, Timestamp(1000));
+        let foreign = accounts.rotate_key(user, id, 500, None, Timestamp(1000));
         assert_eq!(foreign.await.unwrap_err().kind, FaultKind::NotFound);
     }
     // An overlap never makes a key live longer than it was to.
-    let again = accounts.rotate_key("alice", &rotated.new.id, 100_000, Timestamp(1000));
+    let again = accounts.rotate_key("alice", &rotated.new.id, 100_000, None, Timestamp(1000));
     assert_eq!(again.await.unwrap().old_expires_at, 11_000);
     accounts.close().await;
     drop(accounts);
     check(&open(&folder).await);
+}
+
+#[tokio::test]
+async fn each_bad_key_has_its_reason_and_only_good_ones_are_noted_as_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let accounts = open(&folder).await;
+    accounts.create(alice(), "correct horse").await.unwrap();
+    let make = async |expires_at| {
+        let made = accounts.create_key("alice", wanted("ci", expires_at), Timestamp(0));
+        made.await.unwrap()
+    };
+    let (good, short) = (make(None).await, make(Some(1000)).await);
+    let reason = |text: &str, at| principal_of_key(&accounts, text, Timestamp(at)).err();
+    assert_eq!(reason(&good.text, i64::MAX), None, "without an end");
+    assert_eq!(reason(&short.text, 999), None);
+    assert_eq!(reason(&short.text, 1000), Some("api_key_expired"));
+    // Another's secret under this id, with a right checksum.
+    let secret: String = short.text.chars().skip(4 + 16 + 1).take(64).collect();
+    let mixed = assembled(&good.id, &secret);
+    assert_eq!(reason(&mixed, 1), Some("api_key_wrong"));
+    let unknown = crate::authenticate::api_key::generate().unwrap();
+    assert_eq!(reason(&unknown.text, 1), Some("api_key_unknown"));
+    let longer = format!("{}0", good.text);
+    assert_eq!(reason(&longer, 1), Some("api_key_malformed"));
+    let last_used = |id: &str| {
+        let keys = accounts.keys("alice");
+        let key = keys.into_iter().find(|key| key.id == id).unwrap();
+        key.last_used_at
+    };
+    assert_eq!(last_used(&short.id), Some(999), "a refused use is none");
+    accounts.remove_key("alice", &short.id).await.unwrap();
+    assert_eq!(reason(&short.text, 1), Some("api_key_unknown"), "revoked");
+}
+
+#[tokio::test]
+async fn a_dump_of_the_whole_store_yields_no_usable_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let accounts = open(&folder).await;
+    accounts.create(alice(), "correct horse").await.unwrap();
+    let key = accounts.create_key("alice", wanted("ci", None), Timestamp(0));
+    let key = key.await.unwrap();
+    accounts.close().await;
+    drop(accounts);
+    let tables = store(&folder).await;
+    let stored = tables.load(0).await.unwrap().keys.remove(0);
+    tables.close().await;
+    // What a thief can make of all that is there: the id, the digest for a secret, in each form.
+    let digest = hex::encode(&stored.digest);
+    let forged = assembled(&stored.id, &digest);
+    let accounts = open(&folder).await;
+    let reason = principal_of_key(&accounts, &forged, Timestamp(1)).unwrap_err();
+    assert_eq!(reason, "api_key_wrong");
+    for part in [digest.as_str(), &stored.id, &stored.name] {
+        assert!(
+            principal_of_key(&accounts, part, Timestamp(1)).is_err(),
+            "{part}"
+        );
+    }
+    assert!(principal_of_key(&accounts, &key.text, Timestamp(1)).is_ok());
+    // Nor is the digest a hash that could be tried out: without the pepper no key matches it.
+    accounts.close().await;
+    drop(accounts);
+    let other = Pepper::new(&Secret::new(vec![8; 32]));
+    let sink = Arc::new(FakeSink::default());
+    let accounts = Accounts::open(store(&folder).await, sink, other, Timestamp(0));
+    let accounts = accounts.await.unwrap();
+    let reason = principal_of_key(&accounts, &key.text, Timestamp(1)).unwrap_err();
+    assert_eq!(reason, "api_key_wrong");
+}
+
+#[tokio::test]
+async fn scopes_survive_rotation_and_restart_and_bound_what_a_key_makes() {
+    let folder = tempfile::tempdir().unwrap();
+    let accounts = open(&folder).await;
+    accounts.create(alice(), "correct horse").await.unwrap();
+    let scopes = |texts: &[&str]| {
+        let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+        Arc::new(Scopes::parse(&texts).unwrap())
+    };
+    let own = scopes(&["action:query"]);
+    let narrow = Wanted {
+        scopes: Some(Arc::clone(&own)),
+        ..wanted("narrow", None)
+    };
+    let narrow = accounts.create_key("alice", narrow, Timestamp(0)).await;
+    let narrow = narrow.unwrap();
+    let wide = accounts.create_key("alice", wanted("wide", None), Timestamp(0));
+    let wide = wide.await.unwrap();
+    // A key with scopes cannot have itself a wider one by rotating that.
+    let within = Some(own.as_ref());
+    let beyond = accounts.rotate_key("alice", &wide.id, 0, within, Timestamp(1));
+    let fault = beyond.await.unwrap_err();
+    assert_eq!(
+        (fault.kind, fault.reason.as_str()),
+        (FaultKind::Denied, "out_of_scope")
+    );
+    let rotated = accounts.rotate_key("alice", &narrow.id, 0, within, Timestamp(1));
+    let rotated = rotated.await.unwrap();
+    assert_eq!(rotated.scopes, Some(Arc::clone(&own)));
+    accounts.close().await;
+    drop(accounts);
+    let accounts = open(&folder).await;
+    let of = |text: &str| accounts.caller_of_key(text, Timestamp(1)).unwrap().scopes;
+    assert_eq!(of(&rotated.new.text), Some(own));
+    assert_eq!(of(&wide.text), None);
 }

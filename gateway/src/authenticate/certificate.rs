@@ -25,7 +25,7 @@ pub(crate) struct PeerCertificate {
     uri: Result<String, &'static str>,
     not_before: Timestamp,
     not_after: Timestamp,
-    fingerprint: String,
+    digest: Hash,
 }
 
 impl PeerCertificate {
@@ -42,7 +42,7 @@ impl PeerCertificate {
                 .and_then(uri_of),
             not_before: time(validity.map_or(i64::MAX, |v| v.not_before.timestamp())),
             not_after: time(validity.map_or(0, |v| v.not_after.timestamp())),
-            fingerprint: Hash::of(der).to_string(),
+            digest: Hash::of(der),
         }
     }
 
@@ -54,12 +54,7 @@ impl PeerCertificate {
         now: Timestamp,
     ) -> Result<Arc<Principal>, &'static str> {
         let uri = self.uri.as_deref().map_err(|reason| *reason)?;
-        if now.0 < self.not_before.0 {
-            return Err("certificate_not_yet_valid");
-        }
-        if now.0 >= self.not_after.0 {
-            return Err("certificate_expired");
-        }
+        self.check_life(now)?;
         let name = uri
             .strip_prefix(&identity(trust_domain, ""))
             .filter(|name| is_service_name(name))
@@ -68,8 +63,23 @@ impl PeerCertificate {
             Principal::new(EntityType::SERVICE.id(name), Authentication::Certificate);
         // Not `local`: there is no account, and a user of the same name is somebody else.
         principal.issuer = format!("spiffe://{trust_domain}");
-        principal.credential_id = Some(self.fingerprint.clone());
+        principal.credential_id = Some(self.digest.to_string());
         Ok(Arc::new(principal))
+    }
+
+    /// Its digest as bound tokens name it (RFC 8705 3.1), while it lives. Whom it names does not matter.
+    pub(crate) fn proved(&self, now: Timestamp) -> Option<Hash> {
+        self.check_life(now).ok().map(|()| self.digest)
+    }
+
+    fn check_life(&self, now: Timestamp) -> Result<(), &'static str> {
+        if now.0 < self.not_before.0 {
+            return Err("certificate_not_yet_valid");
+        }
+        if now.0 >= self.not_after.0 {
+            return Err("certificate_expired");
+        }
+        Ok(())
     }
 }
 

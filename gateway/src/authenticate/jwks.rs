@@ -1,6 +1,6 @@
 //! Key sets of issuers: parsed whole, each key bound to the one algorithm that it serves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lc_rs::{
     rsa::PublicKeyComponents,
@@ -67,11 +67,13 @@ impl PublicKey {
 #[derive(Debug, Default)]
 pub(crate) struct KeySet {
     keys: BTreeMap<String, PublicKey>,
+    /// Ids of keys that anyone could forge signatures of.
+    weak: BTreeSet<String>,
 }
 
 impl KeySet {
-    /// Parses a JWKS document. Keys that we cannot use (other types, encryption, weak, without id)
-    /// are left out: an issuer may publish them for others.
+    /// Parses a JWKS document. Keys that we cannot use (other types, encryption, without id) are left
+    /// out: an issuer may publish them for others. Weak ones are never used, but told by their name.
     pub(crate) fn parse(document: &[u8]) -> Result<Self, String> {
         if document.len() > JWKS_BYTES_MAX {
             return Err(format!("the key set is above {JWKS_BYTES_MAX} bytes"));
@@ -85,20 +87,27 @@ impl KeySet {
         if list.len() > KEYS_MAX {
             return Err(format!("the key set has more than {KEYS_MAX} keys"));
         }
-        let mut keys = BTreeMap::new();
-        for jwk in list {
-            if let Some((kid, key)) = public_key(jwk)
-                && keys.insert(kid.clone(), key).is_some()
-            {
+        let mut set = Self::default();
+        for (kid, key) in list.iter().filter_map(public_key) {
+            if set.keys.contains_key(&kid) || set.weak.contains(&kid) {
                 return Err(format!("the key set has two keys `{kid}`"));
             }
+            match key {
+                Strength::Sound(key) => drop(set.keys.insert(kid, key)),
+                Strength::Weak => drop(set.weak.insert(kid)),
+            }
         }
-        Ok(Self { keys })
+        Ok(set)
     }
 
     /// The key of this id.
     pub(crate) fn key(&self, kid: &str) -> Option<&PublicKey> {
         self.keys.get(kid)
+    }
+
+    /// Whether the key of this id is one that anyone could forge signatures of.
+    pub(crate) fn is_weak(&self, kid: &str) -> bool {
+        self.weak.contains(kid)
     }
 
     /// Number of usable keys.
@@ -107,11 +116,23 @@ impl KeySet {
     }
 }
 
-fn public_key(jwk: &Value) -> Option<(String, PublicKey)> {
+/// Whether a key of a kind that we know can be relied on.
+enum Strength<T> {
+    Sound(T),
+    Weak,
+}
+
+/// The id and key of a JWK that is meant for signatures of the kinds that we know.
+fn public_key(jwk: &Value) -> Option<(String, Strength<PublicKey>)> {
     let text = |name: &str| jwk.get(name).and_then(Value::as_str);
+    let kid = text("kid")?.to_owned();
     if text("use").is_some_and(|purpose| purpose != "sig") {
         return None;
     }
+    let algorithm = match jwk.get("alg") {
+        None => None,
+        Some(value) => Some(value.as_str()?.to_owned()),
+    };
     let family = match (text("kty")?, text("crv")) {
         ("RSA", _) => rsa(&field(jwk, "n")?, &field(jwk, "e")?)?,
         ("EC", Some("P-256")) => {
@@ -120,39 +141,45 @@ fn public_key(jwk: &Value) -> Option<(String, PublicKey)> {
                 return None;
             }
             let point = [&[4], x.as_slice(), y.as_slice()].concat();
-            Family::P256(parse(&signature::ECDSA_P256_SHA256_FIXED, &point)?)
+            let key = parse(&signature::ECDSA_P256_SHA256_FIXED, &point)?;
+            Strength::Sound(Family::P256(key))
         }
-        ("OKP", Some("Ed25519")) => Family::Ed25519(parse(&signature::ED25519, &field(jwk, "x")?)?),
+        ("OKP", Some("Ed25519")) => {
+            let key = parse(&signature::ED25519, &field(jwk, "x")?)?;
+            Strength::Sound(Family::Ed25519(key))
+        }
         _ => return None,
     };
-    let algorithm = match jwk.get("alg") {
-        None => None,
-        Some(value) => Some(value.as_str()?.to_owned()),
-    };
-    Some((text("kid")?.to_owned(), PublicKey { family, algorithm }))
+    Some(match family {
+        // Whoever reads the set can sign with a key whose private part stands in it.
+        Strength::Sound(family) if jwk.get("d").is_none() => {
+            (kid, Strength::Sound(PublicKey { family, algorithm }))
+        }
+        _ => (kid, Strength::Weak),
+    })
 }
 
-fn rsa(n: &[u8], e: &[u8]) -> Option<Family> {
-    // An exponent below 65537 makes forged padding cheap; above 33 bits verification gets slow.
+fn rsa(n: &[u8], e: &[u8]) -> Option<Strength<Family>> {
+    // An exponent of 1 or 3 makes forged padding cheap; above 33 bits verification gets slow.
     let exponent = e.iter().try_fold(0_u64, |sum, byte| {
         sum.checked_mul(256)
             .map(|shifted| shifted + u64::from(*byte))
-    })?;
-    let is_sound_exponent = (65_537..=1 << 33).contains(&exponent) && exponent % 2 == 1;
+    });
+    let is_sound_exponent = exponent.is_some_and(|e| (65_537..=1 << 33).contains(&e) && e % 2 == 1);
     let is_sound_modulus =
         (RSA_BYTES_MIN..=RSA_BYTES_MAX).contains(&n.len()) && n.first().is_some_and(|b| *b >= 0x80);
     if !is_sound_exponent || !is_sound_modulus {
-        return None;
+        return Some(Strength::Weak);
     }
     let components = PublicKeyComponents { n, e };
-    Some(Family::Rsa {
+    Some(Strength::Sound(Family::Rsa {
         pkcs1: components
             .to_parsed_public_key(&signature::RSA_PKCS1_2048_8192_SHA256)
             .ok()?,
         pss: components
             .to_parsed_public_key(&signature::RSA_PSS_2048_8192_SHA256)
             .ok()?,
-    })
+    }))
 }
 
 fn parse(algorithm: &'static dyn VerificationAlgorithm, bytes: &[u8]) -> Option<ParsedPublicKey> {

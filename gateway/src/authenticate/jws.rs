@@ -4,7 +4,10 @@
 //! key from outside the configured set, and no claim is read before the signature holds.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use dataos_model::json::{self, Bounds};
+use dataos_model::{
+    hash::Hash,
+    json::{self, Bounds},
+};
 use serde_json::{Map, Value};
 
 use super::jwks::KeySet;
@@ -12,63 +15,102 @@ use crate::config::IssuerConfig;
 
 /// Longest token.
 pub(crate) const TOKEN_BYTES_MAX: usize = 8 << 10;
+/// The type that an issuer writes into access tokens and nothing else (RFC 9068).
+const ACCESS_TOKEN: &str = "at+jwt";
 /// Longest key id that is looked up.
 const KID_BYTES_MAX: usize = 128;
-/// Header parameters that a signer may set; any other is refused, `jku`, `x5u`, `jwk`, `x5c`,
-/// `crit`, `b64` and `zip` among them.
-const HEADER_PARAMETERS: &[&str] = &["alg", "typ", "kid"];
 
 /// Why a token is refused; the code goes to the record, never to the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TokenFault {
-    #[error("token_too_large")]
     TooLarge,
-    #[error("token_malformed")]
     Malformed,
-    #[error("token_header_refused")]
+    JsonForm,
+    Encrypted,
+    Encoding,
+    HeaderMalformed,
     Header,
-    #[error("token_algorithm_refused")]
+    KeyInHeader,
+    Critical,
+    Unencoded,
+    Compressed,
+    Nested,
+    AlgorithmNone,
+    AlgorithmSymmetric,
     Algorithm,
-    #[error("token_type_refused")]
+    AlgorithmOfKey,
     Type,
-    #[error("token_key_unknown")]
+    IdToken,
+    KidMissing,
+    KidMalformed,
     KeyUnknown,
-    #[error("token_signature_wrong")]
+    KeyWeak,
     Signature,
-    #[error("token_claims_malformed")]
     Claims,
-    #[error("token_issuer_unknown")]
+    IssuerMissing,
     Issuer,
-    #[error("token_audience_wrong")]
+    AudienceMissing,
     Audience,
-    #[error("token_expired")]
-    Expired,
-    #[error("token_not_yet_valid")]
-    NotYetValid,
-    #[error("token_subject_missing")]
+    Party,
     Subject,
-    #[error("token_bound_to_other_key")]
-    Bound,
+    ExpiryMissing,
+    Time,
+    Expired,
+    NotYetValid,
+    IssuedAhead,
+    BindingUnknown,
+    BoundNoCertificate,
+    BoundToOther,
+    Revoked,
+    SubjectRevoked,
+    NamesLocalUser,
 }
 
 impl TokenFault {
-    /// The stable code.
+    /// The stable code: docs/authentication.md lists all.
     pub(crate) fn code(self) -> &'static str {
         match self {
             Self::TooLarge => "token_too_large",
             Self::Malformed => "token_malformed",
+            Self::JsonForm => "token_json_form",
+            Self::Encrypted => "token_encrypted",
+            Self::Encoding => "token_encoding",
+            Self::HeaderMalformed => "token_header_malformed",
             Self::Header => "token_header_refused",
+            Self::KeyInHeader => "token_key_in_header",
+            Self::Critical => "token_critical_header",
+            Self::Unencoded => "token_payload_unencoded",
+            Self::Compressed => "token_compressed",
+            Self::Nested => "token_nested",
+            Self::AlgorithmNone => "token_algorithm_none",
+            Self::AlgorithmSymmetric => "token_algorithm_symmetric",
             Self::Algorithm => "token_algorithm_refused",
+            Self::AlgorithmOfKey => "token_algorithm_not_of_key",
             Self::Type => "token_type_refused",
+            Self::IdToken => "token_is_id_token",
+            Self::KidMissing => "token_kid_missing",
+            Self::KidMalformed => "token_kid_malformed",
             Self::KeyUnknown => "token_key_unknown",
+            Self::KeyWeak => "token_key_weak",
             Self::Signature => "token_signature_wrong",
             Self::Claims => "token_claims_malformed",
+            Self::IssuerMissing => "token_issuer_missing",
             Self::Issuer => "token_issuer_unknown",
+            Self::AudienceMissing => "token_audience_missing",
             Self::Audience => "token_audience_wrong",
+            Self::Party => "token_party_wrong",
+            Self::Subject => "token_subject_missing",
+            Self::ExpiryMissing => "token_expiry_missing",
+            Self::Time => "token_time_malformed",
             Self::Expired => "token_expired",
             Self::NotYetValid => "token_not_yet_valid",
-            Self::Subject => "token_subject_missing",
-            Self::Bound => "token_bound_to_other_key",
+            Self::IssuedAhead => "token_issued_in_future",
+            Self::BindingUnknown => "token_binding_unknown",
+            Self::BoundNoCertificate => "token_bound_no_certificate",
+            Self::BoundToOther => "token_bound_to_other_certificate",
+            Self::Revoked => "token_revoked",
+            Self::SubjectRevoked => "token_subject_revoked",
+            Self::NamesLocalUser => "token_names_local_user",
         }
     }
 }
@@ -78,8 +120,8 @@ impl TokenFault {
 pub(crate) struct Unverified<'a> {
     signed: &'a str,
     signature: Vec<u8>,
-    payload: Vec<u8>,
-    /// `alg`.
+    claims: Map<String, Value>,
+    /// `alg`, never `none` or a symmetric one.
     algorithm: String,
     /// `typ`, lower case.
     token_type: String,
@@ -91,53 +133,65 @@ pub(crate) struct Unverified<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Claims(Map<String, Value>);
 
+/// What the claims say of a token's use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// When it ends, Unix seconds.
+    pub(crate) expires_s: i64,
+    /// When it was issued, if it says so.
+    pub(crate) issued_s: Option<i64>,
+    /// SHA-256 of the client certificate without which it is worth nothing (RFC 8705).
+    pub(crate) bound_to: Option<Hash>,
+}
+
 impl<'a> Unverified<'a> {
     /// Takes a compact token apart.
     pub(crate) fn parse(token: &'a str) -> Result<Self, TokenFault> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenFault::TooLarge);
         }
-        let (signed, signature) = token.rsplit_once('.').ok_or(TokenFault::Malformed)?;
-        let (header, payload) = signed.split_once('.').ok_or(TokenFault::Malformed)?;
-        if payload.contains('.') {
-            return Err(TokenFault::Malformed);
+        let parts: Vec<&str> = token.split('.').take(6).collect();
+        let [header, payload, signature] = parts.as_slice() else {
+            return Err(match parts.len() {
+                _ if token.trim_start().starts_with('{') => TokenFault::JsonForm,
+                // A JWE has five; none is ever decrypted or inflated.
+                5 => TokenFault::Encrypted,
+                _ => TokenFault::Malformed,
+            });
+        };
+        let header = object(&decode(header)?).ok_or(TokenFault::HeaderMalformed)?;
+        header.keys().try_for_each(|name| check_parameter(name))?;
+        let text = |name: &str| header.get(name).and_then(Value::as_str);
+        let algorithm = text("alg").ok_or(TokenFault::Algorithm)?;
+        if algorithm.eq_ignore_ascii_case("none") {
+            return Err(TokenFault::AlgorithmNone);
         }
-        let header = object(&decode(header)?).ok_or(TokenFault::Malformed)?;
-        if header
-            .keys()
-            .any(|name| !HEADER_PARAMETERS.contains(&name.as_str()))
-        {
-            return Err(TokenFault::Header);
+        if algorithm.to_ascii_uppercase().starts_with("HS") {
+            return Err(TokenFault::AlgorithmSymmetric);
         }
-        let text = |name: &str| header.get(name).and_then(Value::as_str).map(str::to_owned);
+        let token_type = text("typ").ok_or(TokenFault::Type)?;
+        let kid = match header.get("kid") {
+            None => return Err(TokenFault::KidMissing),
+            Some(kid) => kid.as_str().filter(|kid| is_plain_kid(kid)),
+        };
         Ok(Self {
-            signed,
+            signed: token.rsplit_once('.').map_or(token, |(signed, _)| signed),
             signature: decode(signature)?,
-            payload: decode(payload)?,
-            algorithm: text("alg").ok_or(TokenFault::Algorithm)?,
-            token_type: text("typ").ok_or(TokenFault::Type)?.to_ascii_lowercase(),
-            kid: text("kid")
-                .filter(|kid| is_plain_kid(kid))
-                .ok_or(TokenFault::KeyUnknown)?,
+            algorithm: algorithm.to_owned(),
+            token_type: token_type.to_ascii_lowercase(),
+            kid: kid.ok_or(TokenFault::KidMalformed)?.to_owned(),
+            claims: claims_of(&decode(payload)?)?,
         })
     }
 
     /// The issuer that the token claims, only to choose whose keys must verify it.
-    pub(crate) fn claimed_issuer(&self) -> Result<String, TokenFault> {
-        let claims = object(&self.payload).ok_or(TokenFault::Claims)?;
-        claims
-            .get("iss")
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-            .ok_or(TokenFault::Issuer)
+    pub(crate) fn claimed_issuer(&self) -> Result<&str, TokenFault> {
+        let issuer = self.claims.get("iss").ok_or(TokenFault::IssuerMissing)?;
+        issuer.as_str().ok_or(TokenFault::Claims)
     }
 
     /// Checks type, algorithm and signature for this issuer.
-    pub(crate) fn verify(
-        &self,
-        issuer: &IssuerConfig,
-        keys: &KeySet,
-    ) -> Result<Claims, TokenFault> {
+    pub(crate) fn verify(self, issuer: &IssuerConfig, keys: &KeySet) -> Result<Claims, TokenFault> {
         if !issuer.algorithms.contains(&self.algorithm) {
             return Err(TokenFault::Algorithm);
         }
@@ -148,58 +202,115 @@ impl<'a> Unverified<'a> {
         if !issuer.types.iter().any(|allowed| allowed == token_type) {
             return Err(TokenFault::Type);
         }
-        let key = keys.key(&self.kid).ok_or(TokenFault::KeyUnknown)?;
+        let key = keys.key(&self.kid).ok_or_else(|| {
+            if keys.is_weak(&self.kid) {
+                TokenFault::KeyWeak
+            } else {
+                TokenFault::KeyUnknown
+            }
+        })?;
         // A key serves one algorithm; the header cannot choose another one for it.
         if !key.serves(&self.algorithm) {
-            return Err(TokenFault::Algorithm);
+            return Err(TokenFault::AlgorithmOfKey);
         }
         if !key.verifies(&self.algorithm, self.signed.as_bytes(), &self.signature) {
             return Err(TokenFault::Signature);
         }
-        object(&self.payload).map(Claims).ok_or(TokenFault::Claims)
+        let claims = Claims(self.claims);
+        if token_type != ACCESS_TOKEN && claims.are_of_other_kind() {
+            return Err(TokenFault::IdToken);
+        }
+        Ok(claims)
     }
 }
 
 impl Claims {
-    /// Checks issuer, audience, times and subject; returns the expiry in seconds.
-    pub(crate) fn check(&self, issuer: &IssuerConfig, now_s: i64) -> Result<i64, TokenFault> {
+    /// Checks issuer, audience, party, subject and times; says how the token may be used.
+    pub(crate) fn check(&self, issuer: &IssuerConfig, now_s: i64) -> Result<Terms, TokenFault> {
         if self.text("iss") != Some(&issuer.issuer) {
             return Err(TokenFault::Issuer);
         }
-        let is_for_us = match self.0.get("aud") {
-            Some(Value::String(audience)) => *audience == issuer.audience,
-            Some(Value::Array(list)) => {
-                list.iter().all(Value::is_string)
-                    && list
-                        .iter()
-                        .any(|item| item.as_str() == Some(&issuer.audience))
-            }
-            _ => false,
-        };
-        if !is_for_us {
-            return Err(TokenFault::Audience);
-        }
+        self.check_audience(&issuer.audience)?;
+        self.check_party(&issuer.clients)?;
         if self.text("sub").is_none_or(str::is_empty) {
             return Err(TokenFault::Subject);
         }
-        // A token bound to a key is useless without proof of that key, which we do not ask for yet.
-        if self.0.contains_key("cnf") {
-            return Err(TokenFault::Bound);
-        }
         let skew_s = i64::try_from(issuer.skew.as_secs()).unwrap_or(0);
-        let expires = self.time("exp")?.ok_or(TokenFault::Claims)?;
-        if expires.saturating_add(skew_s) <= now_s {
+        let expires_s = self.time("exp")?.ok_or(TokenFault::ExpiryMissing)?;
+        if expires_s.saturating_add(skew_s) <= now_s {
             return Err(TokenFault::Expired);
         }
-        for name in ["nbf", "iat"] {
-            if self
-                .time(name)?
-                .is_some_and(|time| time > now_s.saturating_add(skew_s))
-            {
-                return Err(TokenFault::NotYetValid);
+        let is_ahead = |time: Option<i64>| time.is_some_and(|time| time > now_s + skew_s);
+        if is_ahead(self.time("nbf")?) {
+            return Err(TokenFault::NotYetValid);
+        }
+        let issued_s = self.time("iat")?;
+        if is_ahead(issued_s) {
+            return Err(TokenFault::IssuedAhead);
+        }
+        Ok(Terms {
+            expires_s,
+            issued_s,
+            bound_to: self.binding()?,
+        })
+    }
+
+    /// Where an issuer writes no type of its own into the header, what an ID, logout or refresh token
+    /// has in it tells it from an access token (RFC 9068 5, OpenID Connect Core 2, Back-Channel 2.4).
+    fn are_of_other_kind(&self) -> bool {
+        const OTHERS_HAVE: &[&str] = &["at_hash", "c_hash", "s_hash", "nonce", "events"];
+        const OTHERS_ARE: &[&str] = &["id", "refresh", "offline", "logout"];
+        let says_other = |kind: &str| OTHERS_ARE.iter().any(|o| kind.eq_ignore_ascii_case(o));
+        OTHERS_HAVE.iter().any(|name| self.0.contains_key(*name))
+            || self.text("typ").is_some_and(says_other)
+    }
+
+    fn check_audience(&self, ours: &str) -> Result<(), TokenFault> {
+        let is_for_us = match self.0.get("aud") {
+            None => return Err(TokenFault::AudienceMissing),
+            Some(Value::String(audience)) => audience == ours,
+            Some(Value::Array(list)) => {
+                list.iter().all(Value::is_string)
+                    && list.iter().any(|item| item.as_str() == Some(ours))
+            }
+            _ => false,
+        };
+        is_for_us.then_some(()).ok_or(TokenFault::Audience)
+    }
+
+    /// The client that the token was given to: `azp` and `client_id` say the same if both are there,
+    /// and are one of `clients` if those are listed.
+    fn check_party(&self, clients: &[String]) -> Result<(), TokenFault> {
+        let mut party = None;
+        for name in ["azp", "client_id"] {
+            let Some(value) = self.0.get(name) else {
+                continue;
+            };
+            let value = value.as_str().ok_or(TokenFault::Party)?;
+            if *party.get_or_insert(value) != value {
+                return Err(TokenFault::Party);
             }
         }
-        Ok(expires)
+        let is_listed = party.is_some_and(|party| clients.iter().any(|client| client == party));
+        (clients.is_empty() || is_listed)
+            .then_some(())
+            .ok_or(TokenFault::Party)
+    }
+
+    /// What `cnf` binds the token to: one certificate, or something that no caller can prove here.
+    fn binding(&self) -> Result<Option<Hash>, TokenFault> {
+        let Some(confirmation) = self.0.get("cnf") else {
+            return Ok(None);
+        };
+        let thumbprint = confirmation
+            .as_object()
+            .filter(|members| members.len() == 1)
+            .and_then(|members| members.get("x5t#S256")?.as_str())
+            .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
+            .and_then(|bytes| bytes.try_into().ok());
+        thumbprint
+            .map(|bytes| Some(Hash(bytes)))
+            .ok_or(TokenFault::BindingUnknown)
     }
 
     /// A claim that is text.
@@ -220,16 +331,38 @@ impl Claims {
                 .as_i64()
                 .filter(|time| *time >= 0)
                 .map(Some)
-                .ok_or(TokenFault::Claims),
+                .ok_or(TokenFault::Time),
         }
     }
+}
+
+/// Header parameters that a signer may set are `alg`, `typ` and `kid`; any other is refused unread.
+fn check_parameter(name: &str) -> Result<(), TokenFault> {
+    Err(match name {
+        "alg" | "typ" | "kid" => return Ok(()),
+        "jku" | "jwk" | "x5u" | "x5c" | "x5t" | "x5t#S256" => TokenFault::KeyInHeader,
+        "crit" => TokenFault::Critical,
+        "b64" => TokenFault::Unencoded,
+        "zip" => TokenFault::Compressed,
+        "cty" => TokenFault::Nested,
+        "enc" | "epk" | "apu" | "apv" | "iv" | "tag" | "p2s" | "p2c" => TokenFault::Encrypted,
+        _ => TokenFault::Header,
+    })
+}
+
+fn claims_of(payload: &[u8]) -> Result<Map<String, Value>, TokenFault> {
+    // `{"` in base64url: the payload is a token itself.
+    if payload.starts_with(b"eyJ") {
+        return Err(TokenFault::Nested);
+    }
+    object(payload).ok_or(TokenFault::Claims)
 }
 
 /// Canonical base64url: no padding, no stray trailing bits.
 fn decode(part: &str) -> Result<Vec<u8>, TokenFault> {
     URL_SAFE_NO_PAD
         .decode(part)
-        .map_err(|_| TokenFault::Malformed)
+        .map_err(|_| TokenFault::Encoding)
 }
 
 fn object(bytes: &[u8]) -> Option<Map<String, Value>> {

@@ -19,6 +19,8 @@ pub enum KeySource {
     File(PathBuf),
     /// A JWKS document behind HTTPS (plain HTTP only on the loopback interface).
     Url(String),
+    /// What the issuer's own description names: `jwks_uri` of its discovery document.
+    Discovery,
 }
 
 /// Which claims say what.
@@ -49,6 +51,10 @@ pub struct IssuerConfig {
     pub keys: KeySource,
     /// PEM file of the certificate authority behind the URL, if it is a private one.
     pub ca_file: Option<PathBuf>,
+    /// Hosts that discovered keys may lie on beside the issuer's own, even at private addresses.
+    pub key_hosts: Vec<String>,
+    /// Clients whose tokens are taken (`azp` or `client_id`); all of the issuer's if empty.
+    pub clients: Vec<String>,
     /// Allowed difference of clocks.
     pub skew: Duration,
     /// Put before the user id, so that issuers cannot name each other's users.
@@ -68,6 +74,12 @@ struct Wire {
     types: Vec<String>,
     jwks_file: Option<PathBuf>,
     jwks_url: Option<String>,
+    #[serde(default)]
+    discovery: bool,
+    #[serde(default)]
+    key_hosts: Vec<String>,
+    #[serde(default)]
+    clients: Vec<String>,
     ca_file: Option<PathBuf>,
     #[serde(default = "default_skew")]
     skew: String,
@@ -156,7 +168,9 @@ fn check(wire: Wire) -> Result<IssuerConfig, (&'static str, String)> {
             )
         })?;
     Ok(IssuerConfig {
-        keys: key_source(wire.jwks_file, wire.jwks_url)?,
+        keys: key_source(&wire)?,
+        key_hosts: wire.key_hosts,
+        clients: wire.clients,
         issuer: wire.issuer,
         audience: wire.audience,
         algorithms: wire.algorithms,
@@ -173,18 +187,23 @@ fn check(wire: Wire) -> Result<IssuerConfig, (&'static str, String)> {
     })
 }
 
-fn key_source(
-    file: Option<PathBuf>,
-    url: Option<String>,
-) -> Result<KeySource, (&'static str, String)> {
-    match (file, url) {
-        (Some(file), None) => Ok(KeySource::File(file)),
-        (None, Some(url)) if is_safe_url(&url) => Ok(KeySource::Url(url)),
-        (None, Some(url)) => Err((
+fn key_source(wire: &Wire) -> Result<KeySource, (&'static str, String)> {
+    let checked = |field, url: &str| {
+        if is_safe_url(url) {
+            return Ok(());
+        }
+        let problem =
+            format!("`{url}` is not https:// (http:// is for 127.0.0.1 and localhost only)");
+        Err((field, problem))
+    };
+    match (&wire.jwks_file, &wire.jwks_url, wire.discovery) {
+        (Some(file), None, false) => Ok(KeySource::File(file.clone())),
+        (None, Some(url), false) => checked("jwks_url", url).map(|()| KeySource::Url(url.clone())),
+        (None, None, true) => checked("issuer", &wire.issuer).map(|()| KeySource::Discovery),
+        _ => Err((
             "jwks_url",
-            format!("`{url}` is not https:// (http:// is for 127.0.0.1 and localhost only)"),
+            "give either jwks_file or jwks_url, or discovery = true".to_owned(),
         )),
-        _ => Err(("jwks_url", "give either jwks_file or jwks_url".to_owned())),
     }
 }
 

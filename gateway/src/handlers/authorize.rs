@@ -19,7 +19,8 @@ use serde_json::{Map, Value, json};
 
 use super::asking::{self, Question};
 use crate::{
-    authenticate::AuthenticationFault,
+    accounts::Scopes,
+    authenticate::{AuthenticationFault, Caller},
     respond::Answer,
     serve::{Call, Gateway},
 };
@@ -109,8 +110,9 @@ const PREDICATES: &[(Kind, &[&str], &[Action])] = &[
 
 pub(crate) async fn authorize(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
     let body = body(&call)?;
-    let principal = match gateway.authenticator.bearer(&body.token).await {
-        Ok(principal) => principal,
+    // Whoever holds the token is not on this connection, so nothing proves what it is bound to.
+    let Caller { principal, scopes } = match gateway.authenticator.bearer(&body.token, None).await {
+        Ok(caller) => caller,
         Err(AuthenticationFault::Unavailable(_)) => {
             return Err(Fault::unavailable(
                 "the issuer of the token cannot be reached",
@@ -128,6 +130,13 @@ pub(crate) async fn authorize(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<
         }
         Err(fault) => return Err(fault),
     };
+    if let Some(scopes) = &scopes
+        && let Some(lacking) = lacking(scopes, &questions)
+    {
+        let error = format!("the scopes of the API key lack `action:{lacking}`");
+        let answer = answer(Some((&principal, false)), Some(&error));
+        return Ok(answer.with_fact("token", "out_of_scope"));
+    }
     let (evaluations, questions): (Vec<Evaluation>, Vec<Question>) = questions.into_iter().unzip();
     let mut pending = Vec::new();
     let (mut is_allowed, mut error) = (true, None);
@@ -146,6 +155,12 @@ pub(crate) async fn authorize(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<
     }
     asking::durable(pending).await?;
     Ok(answer(Some((&principal, is_allowed)), error.as_deref()).with_fact("allow", is_allowed))
+}
+
+/// The first action that a key's scopes do not name.
+fn lacking<'a>(scopes: &Scopes, questions: &'a [(Evaluation, Question)]) -> Option<&'a str> {
+    let mut asked = questions.iter().map(|(asked, _)| asked.action.as_str());
+    asked.find(|action| !scopes.allow_action(action))
 }
 
 fn body(call: &Call) -> Result<Body, Fault> {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{body, wire};
 use crate::{
-    accounts::User,
+    accounts::{Scopes, User, Wanted, beyond_scopes},
     respond::Answer,
     serve::{Call, Gateway},
 };
@@ -70,6 +70,7 @@ struct RotationBody {
 struct NewKeyBody {
     name: String,
     expires_in_seconds: Option<i64>,
+    scopes: Option<Vec<String>>,
 }
 
 fn shown(user: &User) -> Value {
@@ -137,6 +138,7 @@ pub(crate) async fn keys(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answe
                 "created_at": wire::time(Timestamp(key.created_at)),
                 "expires_at": key.expires_at.map(|at| wire::time(Timestamp(at))),
                 "last_used_at": key.last_used_at.map(|at| wire::time(Timestamp(at))),
+                "scopes": key.scopes,
             })
         })
         .collect();
@@ -155,10 +157,18 @@ pub(crate) async fn create_key(gateway: Arc<Gateway>, call: Arc<Call>) -> Result
         }
     };
     let user = own_user(&call)?;
-    let key = gateway
-        .accounts
-        .create_key(user, &wire.name, expires_at, now)
-        .await?;
+    let scopes = wire.scopes.as_deref().map(Scopes::parse).transpose()?;
+    if let Some(own) = &call.scopes
+        && !own.cover(scopes.as_ref())
+    {
+        return Err(beyond_scopes());
+    }
+    let wanted = Wanted {
+        name: wire.name.clone(),
+        expires_at,
+        scopes: scopes.map(Arc::new),
+    };
+    let key = gateway.accounts.create_key(user, wanted, now).await?;
     recorded(&gateway, &call, "key_created", &key.id).await?;
     Ok(Answer::json(
         StatusCode::CREATED,
@@ -166,6 +176,7 @@ pub(crate) async fn create_key(gateway: Arc<Gateway>, call: Arc<Call>) -> Result
             "id": key.id,
             "name": wire.name,
             "expires_at": expires_at.map(|at| wire::time(Timestamp(at))),
+            "scopes": wire.scopes,
             "key": key.text,
         }),
     ))
@@ -181,7 +192,10 @@ pub(crate) async fn rotate_key(gateway: Arc<Gateway>, call: Arc<Call>) -> Result
     let (user, id) = (own_user(&call)?, call.parameters.get("id")?);
     let now = gateway.seams.clock.now();
     let accounts = &gateway.accounts;
-    let rotated = accounts.rotate_key(user, id, overlap_s * 1000, now).await?;
+    let within = call.scopes.as_deref();
+    let rotated = accounts
+        .rotate_key(user, id, overlap_s * 1000, within, now)
+        .await?;
     recorded(&gateway, &call, "key_created", &rotated.new.id).await?;
     recorded(&gateway, &call, "key_rotated", id).await?;
     Ok(Answer::json(
@@ -190,6 +204,7 @@ pub(crate) async fn rotate_key(gateway: Arc<Gateway>, call: Arc<Call>) -> Result
             "id": rotated.new.id,
             "name": rotated.name,
             "expires_at": rotated.expires_at.map(|at| wire::time(Timestamp(at))),
+            "scopes": rotated.scopes.map(|scopes| scopes.texts()),
             "key": rotated.new.text,
             "replaces": {
                 "id": id,
@@ -227,7 +242,7 @@ fn missing(field: &str) -> Fault {
 }
 
 /// Writes an identity change to the log; the answer waits for it.
-async fn recorded(
+pub(super) async fn recorded(
     gateway: &Gateway,
     call: &Call,
     change: &str,

@@ -8,7 +8,6 @@ use dataos_model::{
     action::Action,
     entity::EntityType,
     fault::{Fault, FaultKind},
-    principal::Principal,
     query::{QueryAnswer, QueryRequest, ResultColumn, RowFormat},
     record::{Entry, Receipt},
     value::Value,
@@ -19,7 +18,7 @@ use serde_json::json;
 
 use crate::{
     accounts::PasswordLogIn,
-    authenticate::{AuthenticationFault, api_key},
+    authenticate::{self, AuthenticationFault, api_key},
     decide,
     limits::{Head, Peer, Refusal, Verb},
     observe::CallFigures,
@@ -27,7 +26,7 @@ use crate::{
     recording::{self, Level},
     respond::{self, Answer, AnswerBody},
     route::{self, Parameters, Route},
-    serve::{Call, Gateway, add_fact},
+    serve::{Call, Gateway, OUT_OF_SCOPE, add_fact, out_of_scope},
 };
 
 /// Longest user name that is put into a record.
@@ -92,8 +91,11 @@ impl Entrance {
             user: user.to_owned(),
             credential,
         };
-        let principal = session.principal().await.map_err(not_valid)?;
-        Ok((session, authentication_name(principal.authentication)))
+        let caller = session.caller().await.map_err(not_valid)?;
+        Ok((
+            session,
+            authentication_name(caller.principal.authentication),
+        ))
     }
 }
 
@@ -160,18 +162,22 @@ impl Caller for Session {
 
 impl Session {
     /// Who this is now.
-    async fn principal(&self) -> Result<Arc<Principal>, AuthenticationFault> {
-        let principal = match &self.credential {
+    async fn caller(&self) -> Result<authenticate::Caller, AuthenticationFault> {
+        let caller = match &self.credential {
             Credential::Password(log_in) => {
                 let principal = self.gateway.accounts.principal_of_password(log_in);
-                principal.map_err(AuthenticationFault::Invalid)?
+                principal.map_err(AuthenticationFault::Invalid)?.into()
             }
-            Credential::Bearer(credential) => self.gateway.authenticator.bearer(credential).await?,
+            // This door takes no client certificates, so no token that is bound to one.
+            Credential::Bearer(credential) => {
+                let authenticator = &self.gateway.authenticator;
+                authenticator.bearer(credential, None).await?
+            }
         };
-        if principal.uid.id != self.user {
+        if caller.principal.uid.id != self.user {
             return Err(AuthenticationFault::Invalid("user_differs"));
         }
-        Ok(principal)
+        Ok(caller)
     }
 
     /// Decides, records and carries out one statement, as the HTTPS door does a call of its route.
@@ -232,7 +238,7 @@ impl Session {
 
     /// The statement as a call of the route that answers statements.
     async fn call(&self, request_id: &str, asked: &Asked) -> Result<Call, Fault> {
-        let principal = self.principal().await.map_err(|fault| {
+        let caller = self.caller().await.map_err(|fault| {
             self.gateway.note_refused(fault.code(), self.peer.address);
             not_valid(fault)
         })?;
@@ -244,7 +250,8 @@ impl Session {
         let body = Bytes::from(body.to_string());
         Ok(Call {
             request_id: request_id.to_owned(),
-            principal,
+            principal: caller.principal,
+            scopes: caller.scopes,
             digest: head.digest(&body),
             context: decide::context(head.verb, &self.peer),
             head,
@@ -276,6 +283,13 @@ impl Session {
         let path = call.head.path.text();
         let resources = gateway.seams.resources.as_ref();
         let target = decide::target(subject, path, None, &call.parameters, resources).await?;
+        if !call.is_in_scope(route, action) {
+            gateway.figures.note_refused(OUT_OF_SCOPE);
+            let mut entry = record::refused_scope(call, action, &target.uid, OUT_OF_SCOPE);
+            at_door(&mut entry);
+            gateway.append(entry, &call.request_id).await?;
+            return Err(out_of_scope(route, action));
+        }
         let request = decide::request(&call.principal, action, target, &call.context);
         let decision = decide::ask(&gateway.seams.decide, &request).await;
         let level = Level::of_decision(&decision);

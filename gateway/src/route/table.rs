@@ -7,7 +7,8 @@ use crate::{
     decide::Subject,
     handlers::{
         access, audit, authorize, authzen, catalog, certificates, decisions, entities, overview,
-        policies, policy_links, policy_texts, public, query, resources, session, users,
+        policies, policy_links, policy_texts, public, query, resources, revocations, session,
+        users,
     },
     limits::Verb,
     rpc,
@@ -22,6 +23,7 @@ const fn open(pattern: &'static str, summary: &'static str, handler: Handler) ->
         verb: Verb::Get,
         pattern,
         governed: None,
+        in_scope_of: None,
         hold: Hold::Open,
         hides_denied: false,
         query: &[],
@@ -102,6 +104,12 @@ impl Route {
     /// Its answer holds governed data, or entries of the log.
     const fn private(mut self) -> Self {
         self.bodies = Bodies::RequestAlone;
+        self
+    }
+
+    /// Its handler does this, which is decided on each thing that the body names.
+    const fn doing(mut self, action: Action) -> Self {
+        self.in_scope_of = Some(action);
         self
     }
 
@@ -258,6 +266,22 @@ pub(crate) static ROUTES: &[Route] = &[
         "Delete an own API key",
         |g, c| Box::pin(users::remove_key(g, c)),
     ),
+    read(
+        "/api/v1/revocations",
+        Action::ViewIdentity,
+        Subject::ApiPath,
+        "Revoked tokens and subjects of issuers",
+        |g, c| Box::pin(revocations::list(g, c)),
+    ),
+    change(
+        Verb::Post,
+        "/api/v1/revocations",
+        Action::ManageIdentity,
+        Subject::ApiPath,
+        "Revoke a token, or all of a subject until now",
+        |g, c| Box::pin(revocations::create(g, c)),
+    )
+    .taking(JSON),
     change(
         Verb::Post,
         "/api/v1/client-certificates",
@@ -475,6 +499,7 @@ pub(crate) static ROUTES: &[Route] = &[
         "Apply manifests",
         |g, c| Box::pin(resources::apply(g, c)),
     )
+    .doing(Action::ApplyResource)
     .with_query(&["workspace", "plan"])
     .taking(YAML)
     .secret(),

@@ -68,6 +68,9 @@ impl Gateway {
                     return Passed::new(answer, route.pattern);
                 }
             };
+        if !call.is_in_scope(route, action) {
+            return self.refuse_scope(route, &call, action, &target.uid).await;
+        }
         let request = decide::request(&call.principal, action, target, &call.context);
         let decision = decide::ask(&self.seams.decide, &request).await;
         let level = Level::of_decision(&decision);

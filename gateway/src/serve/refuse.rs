@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, time::Instant};
 
 use dataos_model::{
+    action::Action,
     decision::{Decision, Reason},
+    entity::EntityUid,
     fault::{Fault, FaultKind},
     principal::{Authentication, Principal},
 };
@@ -16,10 +18,14 @@ use crate::{
     limits::{Head, Peer, Refusal},
     observe::CallFigures,
     rate::Left,
-    respond::{self, AnswerBody},
+    record,
+    respond::{self, Answer, AnswerBody},
     route::{Hold, Route},
     rpc,
 };
+
+/// The reason where a key's scopes lack what is asked.
+pub(crate) const OUT_OF_SCOPE: &str = "out_of_scope";
 
 impl Gateway {
     /// The log did not take the record: nothing of the answer may leave.
@@ -95,6 +101,29 @@ impl Gateway {
         Passed {
             is_denied: true,
             ..Passed::new(answer, "refused")
+        }
+    }
+
+    /// The credential is not made for this: denied before any policy is asked, recorded and held as any
+    /// denial.
+    pub(super) async fn refuse_scope(
+        &self,
+        route: &'static Route,
+        call: &Call,
+        action: Action,
+        resource: &EntityUid,
+    ) -> Passed {
+        let fault = out_of_scope(route, action);
+        self.figures.note_refused(OUT_OF_SCOPE);
+        let entry = record::refused_scope(call, action, resource, OUT_OF_SCOPE);
+        match self.seams.record.append(entry).await {
+            Ok(receipt) => Passed {
+                answer: respond::problem(&fault, &call.request_id, Some(&receipt)),
+                receipt: Some(receipt),
+                is_denied: true,
+                ..Passed::new(Answer::no_content(), route.pattern)
+            },
+            Err(fault) => self.unrecorded(&fault, route, call),
         }
     }
 
@@ -219,4 +248,13 @@ pub(super) fn denial_shown(route: &Route, principal: &Principal, decision: &Deci
         return Fault::not_found("there is no such thing, or you may not see it");
     }
     decide::denial(decision)
+}
+
+/// What the caller of a key is told that is not made for a route.
+pub(crate) fn out_of_scope(route: &Route, action: Action) -> Fault {
+    let needed = route.in_scope_of.unwrap_or(action);
+    let message =
+        format!("the scopes of this API key hold neither `action:{needed}` nor this route");
+    Fault::denied(OUT_OF_SCOPE, message)
+        .with_hint("`dataos-ctl apikey create --scope` makes a key for it")
 }

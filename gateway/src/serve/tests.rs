@@ -2,6 +2,8 @@
 
 mod asking;
 pub(crate) mod fakes;
+mod revocations;
+mod scopes;
 
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 
@@ -21,7 +23,12 @@ use crate::{
 };
 use fakes::{RecordMode, Scene, scene};
 
-fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Request<Full<Bytes>> {
+pub(crate) fn request(
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Request<Full<Bytes>> {
     let mut builder = Request::builder()
         .method(method)
         .uri(path)
@@ -34,7 +41,10 @@ fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Re
         .unwrap()
 }
 
-async fn send(gateway: &Arc<Gateway>, request: Request<Full<Bytes>>) -> Response<AnswerBody> {
+pub(crate) async fn send(
+    gateway: &Arc<Gateway>,
+    request: Request<Full<Bytes>>,
+) -> Response<AnswerBody> {
     let peer = Peer {
         address: "127.0.0.1:5000".parse().unwrap(),
         server_name: None,
@@ -43,7 +53,7 @@ async fn send(gateway: &Arc<Gateway>, request: Request<Full<Bytes>>) -> Response
     Arc::clone(gateway).answer(request, peer).await
 }
 
-async fn json_of(response: Response<AnswerBody>) -> Value {
+pub(crate) async fn json_of(response: Response<AnswerBody>) -> Value {
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     serde_json::from_slice(&bytes).unwrap()
 }

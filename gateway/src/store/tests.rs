@@ -1,7 +1,9 @@
 use dataos_store::{Metadata, test_server::TestServer};
 
 use super::{Store, Stored};
-use crate::accounts::{Account, ApiKey, Session, User};
+use std::sync::Arc;
+
+use crate::accounts::{Account, ApiKey, Revocation, Revoked, Scopes, Session, User};
 
 fn account(user: &str, password_hash: &str) -> Account {
     Account {
@@ -22,6 +24,16 @@ fn key(id: &str, user: &str, expires_at: Option<i64>) -> ApiKey {
         created_at: 1_800_000_000_000,
         expires_at,
         last_used_at: 0,
+        scopes: None,
+    }
+}
+
+fn revocation(revoked: Revoked, revoked_at: i64, expires_at: i64) -> Revocation {
+    Revocation {
+        issuer: "https://idp.example".to_owned(),
+        revoked,
+        revoked_at,
+        expires_at,
     }
 }
 
@@ -57,7 +69,22 @@ async fn what_is_put_is_there_after_a_restart_on_both_engines() {
             store.put_session(&session(user, user, 9)).await.unwrap();
             store.put_key(&key(user, user, None)).await.unwrap();
         }
-        store.put_key(&key("second", "ana", Some(7))).await.unwrap();
+        let scopes = ["action:query", "route:GET /api/v1/session"].map(str::to_owned);
+        let scopes = Some(Arc::new(Scopes::parse(&scopes).unwrap()));
+        let second = ApiKey {
+            scopes,
+            ..key("second", "ana", Some(7))
+        };
+        store.put_key(&second).await.unwrap();
+        let token = || Revoked::Token("t1".to_owned());
+        let subject = || Revoked::Subject("t1".to_owned());
+        for revoked in [
+            revocation(token(), 1, 4),
+            revocation(subject(), 1, 7),
+            revocation(subject(), 2, 8),
+        ] {
+            store.put_revocation(&revoked).await.unwrap();
+        }
         store
             .put_session(&session("short", "bob", 5))
             .await
@@ -86,9 +113,10 @@ async fn what_is_put_is_there_after_a_restart_on_both_engines() {
         );
         let second = ApiKey {
             last_used_at: 8,
-            ..key("second", "ana", Some(7))
+            ..second
         };
         assert_eq!(stored.keys, [key("ana", "ana", None), second]);
         assert_eq!(stored.sessions, [session("bob", "bob", 9)]);
+        assert_eq!(stored.revocations, [revocation(subject(), 2, 8)]);
     }
 }

@@ -1,90 +1,61 @@
-//! The negatives of RFC 8725 and 9068, each made with real keys.
+//! Each case of RFC 8725 and 9068 as a caller meets it: a token, its answer, and its reason in the
+//! log. Every family has controls beside its cases: tokens that must pass.
 
-use aws_lc_rs::{
-    hmac, rand,
-    rsa::KeySize,
-    signature::{
-        self, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair,
-        Ed25519KeyPair, KeyPair, RsaEncoding, RsaKeyPair,
-    },
+mod keys;
+
+use std::{net::TcpListener, time::Duration};
+
+use aws_lc_rs::signature::{
+    RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, RsaPublicKeyComponents,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
+use dataos_model::{clock::Timestamp, record::EntryKind};
 use serde_json::{Value, json};
-use std::time::Duration;
 
-use super::{TokenFault, Unverified};
+use super::{TOKEN_BYTES_MAX, TokenFault, Unverified};
 use crate::{
+    accounts::Revoked,
     authenticate::jwks::KeySet,
     config::{ClaimNames, IssuerConfig, KeySource},
+    serve::tests::{
+        fakes::{Scene, scene_with_issuers},
+        json_of, request, send,
+    },
+};
+use keys::{
+    Keys, SMALL_MODULUS, SMALL_SIGNATURE, SMALL_SIGNED, claims, header, padded_digest, resigned,
+    signed, with, without,
 };
 
 const NOW_S: i64 = 1_800_000_000;
 const ISSUER: &str = "https://idp.example";
 
-struct Keys {
-    rsa: RsaKeyPair,
-    ec: EcdsaKeyPair,
-    ec_asn1: EcdsaKeyPair,
-    ed: Ed25519KeyPair,
-    set: KeySet,
-    jwks: Value,
+/// A gateway that trusts one issuer, and the issuer's keys.
+struct Bench {
+    scene: Scene,
+    keys: Keys,
+    _jwks: tempfile::NamedTempFile,
 }
 
-fn keys() -> Keys {
-    let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
-    let ec_pkcs8 =
-        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rand::SystemRandom::new())
-            .unwrap();
-    let ec = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, ec_pkcs8.as_ref()).unwrap();
-    let ec_asn1 =
-        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, ec_pkcs8.as_ref()).unwrap();
-    let ed = Ed25519KeyPair::generate().unwrap();
-    let jwks = json!({"keys": [
-        rsa_jwk("rsa", &rsa),
-        ec_jwk("ec", &ec),
-        {"kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": B64.encode(ed.public_key())},
-        {"kty": "EC", "crv": "P-256", "kid": "named", "alg": "RS256", "x": ec_x(&ec), "y": ec_y(&ec)},
-    ]});
-    let set = KeySet::parse(jwks.to_string().as_bytes()).unwrap();
-    Keys {
-        rsa,
-        ec,
-        ec_asn1,
-        ed,
-        set,
-        jwks,
-    }
+async fn bench() -> Bench {
+    bench_with(|_| {}).await
 }
 
-fn rsa_jwk(kid: &str, key: &RsaKeyPair) -> Value {
-    let public = key.public_key();
-    let n = B64.encode(public.modulus().big_endian_without_leading_zero());
-    let e = B64.encode(public.exponent().big_endian_without_leading_zero());
-    json!({"kty": "RSA", "kid": kid, "n": n, "e": e})
-}
-
-fn ec_x(key: &EcdsaKeyPair) -> String {
-    B64.encode(&key.public_key().as_ref()[1..33])
-}
-
-fn ec_y(key: &EcdsaKeyPair) -> String {
-    B64.encode(&key.public_key().as_ref()[33..65])
-}
-
-fn ec_jwk(kid: &str, key: &EcdsaKeyPair) -> Value {
-    json!({"kty": "EC", "crv": "P-256", "kid": kid, "x": ec_x(key), "y": ec_y(key)})
-}
-
-fn issuer() -> IssuerConfig {
-    IssuerConfig {
+async fn bench_with(change: impl FnOnce(&mut IssuerConfig)) -> Bench {
+    let keys = Keys::generate();
+    let jwks = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(jwks.path(), keys.jwks().to_string()).unwrap();
+    let mut issuer = IssuerConfig {
         issuer: ISSUER.to_owned(),
         audience: "dataos".to_owned(),
         algorithms: ["ES256", "RS256", "PS256", "EdDSA"]
             .map(str::to_owned)
             .to_vec(),
         types: vec!["at+jwt".to_owned()],
-        keys: KeySource::File("unused".into()),
+        keys: KeySource::File(jwks.path().to_owned()),
         ca_file: None,
+        key_hosts: Vec::new(),
+        clients: Vec::new(),
         skew: Duration::from_secs(30),
         user_prefix: String::new(),
         claims: ClaimNames {
@@ -93,444 +64,827 @@ fn issuer() -> IssuerConfig {
             roles: None,
             attributes: Vec::new(),
         },
+    };
+    change(&mut issuer);
+    Bench {
+        scene: scene_with_issuers(&[issuer]).await,
+        keys,
+        _jwks: jwks,
     }
 }
 
-fn header(alg: &str, kid: &str) -> Value {
-    json!({"alg": alg, "typ": "at+jwt", "kid": kid})
-}
-
-fn claims() -> Value {
-    json!({"iss": ISSUER, "aud": "dataos", "sub": "alice", "exp": NOW_S + 300, "iat": NOW_S,
-           "nbf": NOW_S})
-}
-
-impl Keys {
-    fn rsa_signature(&self, encoding: &'static dyn RsaEncoding, text: &str) -> Vec<u8> {
-        let mut signature = vec![0; self.rsa.public_modulus_len()];
-        let random = rand::SystemRandom::new();
-        self.rsa
-            .sign(encoding, &random, text.as_bytes(), &mut signature)
-            .unwrap();
-        signature
-    }
-
-    fn ec_signature(&self, text: &str) -> Vec<u8> {
-        self.ec
-            .sign(&rand::SystemRandom::new(), text.as_bytes())
-            .unwrap()
-            .as_ref()
-            .to_vec()
-    }
-
-    /// A token with these raw parts, signed as `alg` says.
-    fn raw(&self, alg: &str, header: &str, claims: &str) -> String {
-        let signed = format!("{}.{}", B64.encode(header), B64.encode(claims));
-        let signature = match alg {
-            "RS256" => self.rsa_signature(&signature::RSA_PKCS1_SHA256, &signed),
-            "RS512" => self.rsa_signature(&signature::RSA_PKCS1_SHA512, &signed),
-            "PS256" => self.rsa_signature(&signature::RSA_PSS_SHA256, &signed),
-            "EdDSA" => self.ed.sign(signed.as_bytes()).as_ref().to_vec(),
-            "none" => Vec::new(),
-            _ => self.ec_signature(&signed),
+impl Bench {
+    async fn passes(&self, case: &str, token: &str) {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
+        let call = request("GET", "/api/v1/session", &headers, "");
+        let response = send(&self.scene.gateway, call).await;
+        let reason = {
+            let entries = self.scene.record.entries.lock().unwrap();
+            entries.last().map(|entry| entry.reason.clone())
         };
-        format!("{signed}.{}", B64.encode(signature))
+        assert_eq!(response.status(), 200, "{case}: {reason:?}");
+        assert_eq!(json_of(response).await["authentication"], "token", "{case}");
     }
 
-    fn token(&self, header: &Value, claims: &Value) -> String {
-        let alg = header["alg"].as_str().unwrap_or("");
-        self.raw(alg, &header.to_string(), &claims.to_string())
-    }
-
-    fn check(&self, token: &str) -> Result<i64, TokenFault> {
-        self.check_as(&issuer(), token)
-    }
-
-    fn check_as(&self, issuer: &IssuerConfig, token: &str) -> Result<i64, TokenFault> {
-        let unverified = Unverified::parse(token)?;
-        let claimed = unverified.claimed_issuer()?;
-        if claimed != issuer.issuer {
-            return Err(TokenFault::Issuer);
+    /// 401 with the challenge, nothing of the token in answer or log, and this reason in the log alone.
+    async fn refuses(&self, case: &str, token: &str, fault: TokenFault) {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
+        let before = self.scene.record.entries.lock().unwrap().len();
+        let call = request("GET", "/api/v1/session", &headers, "");
+        let response = send(&self.scene.gateway, call).await;
+        let entries = self.scene.record.entries.lock().unwrap().clone();
+        assert_eq!(entries.len(), before + 1, "{case}");
+        let entry = &entries[before];
+        assert_eq!(entry.reason, fault.code(), "{case}");
+        assert_eq!(entry.action, "refused_pre_auth", "{case}");
+        assert_eq!(entry.kind, EntryKind::Decision, "{case}");
+        assert_eq!(response.status(), 401, "{case}");
+        let told = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+        assert_eq!(told("www-authenticate"), "Bearer error=\"invalid_token\"");
+        assert_eq!(told("content-type"), "application/problem+json");
+        let problem = json_of(response).await.to_string();
+        assert!(!problem.contains(fault.code()), "{case}: {problem}");
+        let entry = format!("{entry:?}");
+        for part in token.split('.').filter(|part| part.len() > 8) {
+            assert!(!problem.contains(part), "{case}: {problem}");
+            assert!(!entry.contains(part), "{case}: {entry}");
         }
-        unverified.verify(issuer, &self.set)?.check(issuer, NOW_S)
-    }
-
-    fn with_claim(&self, name: &str, value: Value) -> Result<i64, TokenFault> {
-        let mut all = claims();
-        all[name] = value;
-        self.check(&self.token(&header("ES256", "ec"), &all))
-    }
-
-    fn without_claim(&self, name: &str) -> Result<i64, TokenFault> {
-        let mut all = claims();
-        all.as_object_mut().unwrap().remove(name);
-        self.check(&self.token(&header("ES256", "ec"), &all))
-    }
-
-    fn with_header(&self, name: &str, value: Value) -> Result<i64, TokenFault> {
-        let mut all = header("ES256", "ec");
-        all[name] = value;
-        self.check(&self.token(&all, &claims()))
     }
 }
 
-#[test]
-fn good_tokens_pass_with_each_algorithm() {
-    let keys = keys();
+#[tokio::test]
+async fn algorithms_are_those_of_the_issuer_and_of_the_key() {
+    let bench = bench_with(|issuer| issuer.algorithms.retain(|alg| alg != "PS256")).await;
+    let keys = &bench.keys;
+    for (alg, kid) in [("ES256", "ec"), ("RS256", "rsa"), ("EdDSA", "ed")] {
+        bench.passes(alg, &keys.headed(&header(alg, kid))).await;
+    }
+    for alg in ["none", "None", "nOnE", "NONE"] {
+        let token = keys.headed(&header(alg, "ec"));
+        bench.refuses(alg, &token, TokenFault::AlgorithmNone).await;
+        let token = resigned(&token, "");
+        bench.refuses(alg, &token, TokenFault::AlgorithmNone).await;
+    }
+    let forged = ["HS256", "hs256"].map(|alg| keys.forged_by_hmac(alg));
+    for (case, token) in forged.iter().flatten() {
+        bench
+            .refuses(case, token, TokenFault::AlgorithmSymmetric)
+            .await;
+    }
     for (alg, kid) in [
-        ("ES256", "ec"),
-        ("RS256", "rsa"),
+        ("RS1", "rsa"),
+        ("RS512", "rsa"),
+        // Outside of this issuer's list alone.
         ("PS256", "rsa"),
-        ("EdDSA", "ed"),
+        ("ES384", "ec"),
+        ("ES256K", "ec"),
+        ("es256", "ec"),
+        ("", "ec"),
     ] {
-        let token = keys.token(&header(alg, kid), &claims());
-        assert_eq!(keys.check(&token), Ok(NOW_S + 300), "{alg}");
+        let token = keys.headed(&header(alg, kid));
+        bench.refuses(alg, &token, TokenFault::Algorithm).await;
     }
-    assert_eq!(
-        keys.with_claim("aud", json!(["other", "dataos"])),
-        Ok(NOW_S + 300)
-    );
-    assert_eq!(keys.with_header("typ", json!("AT+JWT")), Ok(NOW_S + 300));
-    assert_eq!(
-        keys.with_header("typ", json!("application/at+jwt")),
-        Ok(NOW_S + 300)
-    );
-    assert_eq!(keys.with_claim("exp", json!(NOW_S - 29)), Ok(NOW_S - 29));
-    assert_eq!(keys.without_claim("nbf"), Ok(NOW_S + 300));
+    let missing = keys.headed(&without(header("ES256", "ec"), "alg"));
+    bench
+        .refuses("no alg", &missing, TokenFault::Algorithm)
+        .await;
+    let number = keys.headed(&json!({"alg": 7, "typ": "at+jwt", "kid": "ec"}));
+    bench.refuses("alg 7", &number, TokenFault::Algorithm).await;
+    for (alg, kid) in [
+        ("RS256", "ec"),
+        ("ES256", "rsa"),
+        ("EdDSA", "ec"),
+        ("ES256", "ed"),
+        ("ES256", "ec-named-rs256"),
+        ("RS256", "ec-named-rs256"),
+        ("RS256", "rsa-named-ps256"),
+    ] {
+        let (case, token) = (format!("{alg} {kid}"), keys.headed(&header(alg, kid)));
+        bench
+            .refuses(&case, &token, TokenFault::AlgorithmOfKey)
+            .await;
+    }
 }
 
-#[test]
-fn algorithms_are_those_allowed_for_the_key() {
-    let keys = keys();
-    for alg in [
-        "none", "None", "nOnE", "", "HS256", "RS1", "RS512", "ES384", "es256",
-    ] {
-        let header = json!({"alg": alg, "typ": "at+jwt", "kid": "ec"});
-        let token = keys.token(&header, &claims());
-        assert_eq!(keys.check(&token), Err(TokenFault::Algorithm), "{alg}");
+#[tokio::test]
+async fn paddings_of_rsa_are_not_taken_for_each_other() {
+    let bench = bench().await;
+    for (alg, other) in [("RS256", "PS256"), ("PS256", "RS256")] {
+        let head = header(alg, "rsa");
+        bench.passes(alg, &bench.keys.headed(&head)).await;
+        let token = bench
+            .keys
+            .raw(other, &head.to_string(), &claims().to_string());
+        let case = format!("{other} signature said to be {alg}");
+        bench.refuses(&case, &token, TokenFault::Signature).await;
     }
-    // HMAC under what an attacker knows: the public key in the forms that libraries load.
-    let public = keys.jwks["keys"][0].to_string();
-    for secret in [
-        public.as_bytes(),
-        keys.rsa.public_key().as_ref(),
-        keys.ec.public_key().as_ref(),
-    ] {
-        let signed = format!(
-            "{}.{}",
-            B64.encode(header("HS256", "rsa").to_string()),
-            B64.encode(claims().to_string())
-        );
-        let tag = hmac::sign(
-            &hmac::Key::new(hmac::HMAC_SHA256, secret),
-            signed.as_bytes(),
-        );
-        let token = format!("{signed}.{}", B64.encode(tag));
-        assert_eq!(keys.check(&token), Err(TokenFault::Algorithm));
-    }
-    // A header that names an allowed algorithm that is not the key's.
-    for (alg, kid, fault) in [
-        ("RS256", "ec", TokenFault::Algorithm),
-        ("ES256", "rsa", TokenFault::Algorithm),
-        ("EdDSA", "ec", TokenFault::Algorithm),
-        ("ES256", "named", TokenFault::Algorithm),
-        ("RS256", "named", TokenFault::Algorithm),
-    ] {
-        assert_eq!(
-            keys.check(&keys.token(&header(alg, kid), &claims())),
-            Err(fault),
-            "{alg} {kid}"
-        );
-    }
-    let mut narrow = issuer();
-    narrow.algorithms = vec!["RS256".to_owned()];
-    let token = keys.token(&header("ES256", "ec"), &claims());
-    assert_eq!(keys.check_as(&narrow, &token), Err(TokenFault::Algorithm));
 }
 
-#[test]
-fn signatures_hold_over_exactly_this_text() {
-    let keys = keys();
-    // PS signature under an RS header and the reverse.
-    for (claimed, signed_as) in [("RS256", "PS256"), ("PS256", "RS256")] {
-        let header = header(claimed, "rsa").to_string();
-        let token = keys.raw(signed_as, &header, &claims().to_string());
-        assert_eq!(keys.check(&token), Err(TokenFault::Signature), "{claimed}");
-    }
-    let token = keys.token(&header("ES256", "ec"), &claims());
-    let (signed, _) = token.rsplit_once('.').unwrap();
+#[tokio::test]
+async fn weak_keys_prove_nothing() {
+    let bench = bench().await;
+    let components = RsaPublicKeyComponents {
+        n: B64.decode(SMALL_MODULUS).unwrap(),
+        e: vec![1, 0, 1],
+    };
+    let signature = B64.decode(SMALL_SIGNATURE).unwrap();
+    let legacy = &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY;
+    let verified = components.verify(legacy, SMALL_SIGNED.as_bytes(), &signature);
+    verified.expect("the short key did sign this token");
+    let small = resigned(&format!("{SMALL_SIGNED}."), signature);
+    bench
+        .refuses("1024 bits", &small, TokenFault::KeyWeak)
+        .await;
+    // With an exponent of 1 anyone can make the signature, which is the padded digest.
+    let text = signed(&header("RS256", "one").to_string(), &claims().to_string());
+    let forged = resigned(&format!("{text}."), padded_digest(&text));
+    bench.refuses("e = 1", &forged, TokenFault::KeyWeak).await;
+    let keys = &bench.keys;
+    let three = keys.headed(&header("RS256", "three"));
+    bench.refuses("e = 3", &three, TokenFault::KeyWeak).await;
+    let told = keys.headed(&header("ES256", "told"));
+    bench
+        .refuses("private part in the set", &told, TokenFault::KeyWeak)
+        .await;
+    let other = keys.headed(&header("ES256", "for-encryption"));
+    bench
+        .refuses("key for encryption", &other, TokenFault::KeyUnknown)
+        .await;
+    bench
+        .passes("a sound key", &keys.headed(&header("RS256", "rsa")))
+        .await;
+}
+
+#[tokio::test]
+async fn signatures_hold_over_exactly_this_text() {
+    let bench = bench().await;
+    let keys = &bench.keys;
+    let token = keys.claiming(&claims());
+    bench.passes("control", &token).await;
+    let (text, good) = token.rsplit_once('.').unwrap();
+    let good = B64.decode(good).unwrap();
     let der = keys
         .ec_asn1
-        .sign(&rand::SystemRandom::new(), signed.as_bytes())
-        .unwrap();
-    for bad in [
-        vec![0; 64],
-        vec![],
-        vec![1; 63],
-        vec![0xff; 64],
-        der.as_ref().to_vec(),
+        .sign(&aws_lc_rs::rand::SystemRandom::new(), text.as_bytes());
+    let der = der.unwrap();
+    let half = |range: std::ops::Range<usize>| {
+        let mut zeroed = good.clone();
+        zeroed[range].fill(0);
+        zeroed
+    };
+    let mut flipped = good.clone();
+    flipped[63] ^= 1;
+    for (case, bad) in [
+        ("r = s = 0", vec![0; 64]),
+        ("r = 0", half(0..32)),
+        ("s = 0", half(32..64)),
+        ("high bits, above the order", vec![0xff; 64]),
+        ("DER", der.as_ref().to_vec()),
+        ("empty", Vec::new()),
+        ("63 bytes", good[..63].to_vec()),
+        ("65 bytes", [good.as_slice(), &[0]].concat()),
+        ("one bit", flipped),
     ] {
-        let token = format!("{signed}.{}", B64.encode(&bad));
-        assert_eq!(
-            keys.check(&token),
-            Err(TokenFault::Signature),
-            "{} bytes",
-            bad.len()
-        );
+        let token = resigned(&token, bad);
+        bench.refuses(case, &token, TokenFault::Signature).await;
     }
-    // Another's claims under this signature, and a key of the same id that is not ours.
-    let mut other = claims();
-    other["sub"] = json!("root");
-    let (_, signature) = token.rsplit_once('.').unwrap();
-    let (head, _) = signed.split_once('.').unwrap();
-    let forged = format!("{head}.{}.{signature}", B64.encode(other.to_string()));
-    assert_eq!(keys.check(&forged), Err(TokenFault::Signature));
-    let stranger = self::keys().token(&header("ES256", "ec"), &claims());
-    assert_eq!(keys.check(&stranger), Err(TokenFault::Signature));
+    let eddsa = keys.headed(&header("EdDSA", "ed"));
+    bench.passes("control", &eddsa).await;
+    bench
+        .refuses("s + L", &with_order_added(&eddsa), TokenFault::Signature)
+        .await;
+    // Another's claims under this signature, and a key of the same id that is not the issuer's.
+    let (head, _) = text.split_once('.').unwrap();
+    let other = with(claims(), "sub", json!("root")).to_string();
+    let forged = resigned(&format!("{head}.{}.", B64.encode(other)), &good);
+    bench
+        .refuses("other claims", &forged, TokenFault::Signature)
+        .await;
+    let stranger = Keys::generate();
+    for (alg, kid) in [("ES256", "ec"), ("RS256", "rsa"), ("EdDSA", "ed")] {
+        let token = stranger.headed(&header(alg, kid));
+        bench.refuses(alg, &token, TokenFault::Signature).await;
+    }
 }
 
-#[test]
-fn headers_choose_nothing() {
-    let keys = keys();
-    let jwk = keys.jwks["keys"][1].clone();
-    for (name, value) in [
-        ("jku", json!("https://evil.example/jwks")),
-        ("x5u", json!("https://evil.example/cert")),
-        ("x5c", json!(["MII"])),
-        ("x5t", json!("abc")),
-        ("jwk", jwk),
-        ("crit", json!(["exp"])),
-        ("crit", json!([])),
-        ("b64", json!(false)),
-        ("zip", json!("DEF")),
-        ("cty", json!("JWT")),
-        ("enc", json!("A256GCM")),
-        ("p2c", json!(2_000_000_000)),
-    ] {
-        assert_eq!(
-            keys.with_header(name, value),
-            Err(TokenFault::Header),
-            "{name}"
-        );
+/// The same signature of Ed25519 with the order of the group added to its second half, which lax
+/// verifiers take as well.
+fn with_order_added(token: &str) -> String {
+    let order = "edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010";
+    let (_, signature) = token.rsplit_once('.').unwrap();
+    let mut signature = B64.decode(signature).unwrap();
+    let mut carry = 0_u16;
+    for (byte, add) in signature[32..].iter_mut().zip(hex::decode(order).unwrap()) {
+        carry += u16::from(*byte) + u16::from(add);
+        *byte = carry as u8;
+        carry >>= 8;
     }
+    assert_eq!(carry, 0);
+    resigned(token, signature)
+}
+
+#[tokio::test]
+async fn headers_bring_no_keys_and_ask_for_nothing() {
+    let bench = bench().await;
+    let keys = &bench.keys;
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/keys", elsewhere.local_addr().unwrap());
+    let own = Keys::generate();
+    for (name, value, fault) in [
+        ("jku", json!(url), TokenFault::KeyInHeader),
+        ("x5u", json!(url), TokenFault::KeyInHeader),
+        ("x5c", json!(["MII"]), TokenFault::KeyInHeader),
+        ("x5t", json!("abc"), TokenFault::KeyInHeader),
+        ("jwk", own.ec_jwk("ec"), TokenFault::KeyInHeader),
+        ("crit", json!(["exp"]), TokenFault::Critical),
+        ("crit", json!(["colour"]), TokenFault::Critical),
+        ("crit", json!([]), TokenFault::Critical),
+        ("b64", json!(false), TokenFault::Unencoded),
+        ("zip", json!("DEF"), TokenFault::Compressed),
+        ("cty", json!("JWT"), TokenFault::Nested),
+        ("enc", json!("A256GCM"), TokenFault::Encrypted),
+        ("p2c", json!(2_000_000_000), TokenFault::Encrypted),
+        ("colour", json!("red"), TokenFault::Header),
+    ] {
+        // Signed by the key that the header brings: right, if the header were believed.
+        let token = own.headed(&with(header("ES256", "ec"), name, value.clone()));
+        bench.refuses(name, &token, fault).await;
+        let token = keys.headed(&with(header("ES256", "ec"), name, value));
+        bench.refuses(name, &token, fault).await;
+    }
+    let asked = elsewhere.accept().map_err(|error| error.kind());
+    assert_eq!(asked.unwrap_err(), std::io::ErrorKind::WouldBlock);
+    bench
+        .passes("control", &keys.headed(&header("ES256", "ec")))
+        .await;
+}
+
+#[tokio::test]
+async fn key_ids_are_names_of_the_set() {
+    let bench = bench().await;
+    let keys = &bench.keys;
     let long = "k".repeat(4096);
     for kid in [
-        "../../etc/passwd",
-        "' OR 1=1 --",
-        "https://evil.example/k",
-        "",
-        "a\u{0}b",
-        "nobody",
-        long.as_str(),
-    ] {
-        assert_eq!(
-            keys.with_header("kid", json!(kid)),
-            Err(TokenFault::KeyUnknown),
-            "{kid}"
-        );
-    }
-    assert_eq!(
-        keys.with_header("kid", json!(7)),
-        Err(TokenFault::KeyUnknown)
-    );
-    for typ in ["JWT", "id+jwt", "logout+jwt", "dpop+jwt", ""] {
-        assert_eq!(
-            keys.with_header("typ", json!(typ)),
-            Err(TokenFault::Type),
-            "{typ}"
-        );
-    }
-    let token = keys.token(&json!({"alg": "ES256", "kid": "ec"}), &claims());
-    assert_eq!(keys.check(&token), Err(TokenFault::Type));
-}
-
-#[test]
-fn forms_other_than_canonical_compact_are_refused() {
-    let keys = keys();
-    let good = keys.token(&header("ES256", "ec"), &claims());
-    let parts: Vec<&str> = good.split('.').collect();
-    let long = format!("{good}{}", "A".repeat(8192));
-    let big = claims().to_string();
-    let repeated_header = r#"{"alg":"none","alg":"ES256","typ":"at+jwt","kid":"ec"}"#;
-    for (bad, fault) in [
-        (String::new(), TokenFault::Malformed),
-        ("a.b".to_owned(), TokenFault::Malformed),
-        (format!("{good}.extra"), TokenFault::Malformed),
-        (format!("{good}="), TokenFault::Malformed),
-        (format!("{}.{}", parts[0], parts[1]), TokenFault::Malformed),
-        (
-            format!("{}=.{}.{}", parts[0], parts[1], parts[2]),
-            TokenFault::Malformed,
-        ),
-        (format!(" {good}"), TokenFault::Malformed),
-        (format!("{}..{}", parts[0], parts[2]), TokenFault::Claims),
-        (good.replace('.', "\n."), TokenFault::Malformed),
-        (long, TokenFault::TooLarge),
-        (
-            json!({"payload": parts[1], "signatures": []}).to_string(),
-            TokenFault::Malformed,
-        ),
-        (
-            keys.raw("ES256", repeated_header, &big),
-            TokenFault::Malformed,
-        ),
-        (keys.raw("ES256", "[]", &big), TokenFault::Malformed),
-        (keys.raw("ES256", "", &big), TokenFault::Malformed),
-        // A JWE has five parts, a nested token a payload that is no object.
-        (
-            format!("{good}.{}.{}", parts[0], parts[1]),
-            TokenFault::Malformed,
-        ),
-        (
-            keys.raw("ES256", &header("ES256", "ec").to_string(), &good),
-            TokenFault::Claims,
-        ),
-    ] {
-        assert_eq!(keys.check(&bad), Err(fault), "{bad:.80}");
-    }
-    // Stray bits in the last character: lax decoders read the same bytes.
-    let mut twin = parts[2].to_owned();
-    let last = twin.pop().unwrap();
-    let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let position = alphabet.find(last).unwrap();
-    assert_eq!(position % 16, 0, "64 bytes leave four unused bits");
-    twin.push(alphabet.chars().nth(position + 1).unwrap());
-    let changed = format!("{}.{}.{twin}", parts[0], parts[1]);
-    assert_eq!(keys.check(&changed), Err(TokenFault::Malformed));
-}
-
-#[test]
-fn times_are_whole_seconds_within_the_skew() {
-    let keys = keys();
-    for (value, fault) in [
-        (json!(NOW_S - 30), TokenFault::Expired),
-        (json!(0), TokenFault::Expired),
-        (json!(-1), TokenFault::Claims),
-        (json!((NOW_S + 300).to_string()), TokenFault::Claims),
-        (json!(1_800_000_300.5), TokenFault::Claims),
-        (json!(1e300), TokenFault::Claims),
-        (json!(9_223_372_036_854_775_808_u64), TokenFault::Claims),
-        (json!(null), TokenFault::Claims),
-        (json!([NOW_S + 300]), TokenFault::Claims),
-    ] {
-        assert_eq!(
-            keys.with_claim("exp", value.clone()),
-            Err(fault),
-            "exp {value}"
-        );
-    }
-    assert_eq!(keys.without_claim("exp"), Err(TokenFault::Claims));
-    for name in ["nbf", "iat"] {
-        assert_eq!(
-            keys.with_claim(name, json!(NOW_S + 31)),
-            Err(TokenFault::NotYetValid)
-        );
-        assert_eq!(keys.with_claim(name, json!(NOW_S + 30)), Ok(NOW_S + 300));
-        assert_eq!(keys.with_claim(name, json!("now")), Err(TokenFault::Claims));
-        assert_eq!(keys.with_claim(name, json!(-5)), Err(TokenFault::Claims));
-    }
-    assert_eq!(keys.with_claim("exp", json!(i64::MAX)), Ok(i64::MAX));
-}
-
-#[test]
-fn tokens_are_for_us_from_whom_we_trust_about_someone() {
-    let keys = keys();
-    for aud in [
-        json!("other"),
-        json!(["other"]),
-        json!([]),
-        json!(["dataos", 7]),
+        json!("../../etc/passwd"),
+        json!("ec/../ec"),
+        json!("' OR 1=1 --"),
+        json!("https://evil.example/k"),
+        json!("a\u{0}b"),
+        json!(""),
+        json!(long),
         json!(7),
-        json!("dataos "),
-        json!("DATAOS"),
         json!(null),
-        json!({"dataos": 1}),
+        json!(["ec"]),
     ] {
-        assert_eq!(
-            keys.with_claim("aud", aud.clone()),
-            Err(TokenFault::Audience),
-            "{aud}"
-        );
+        let token = keys.headed(&with(header("ES256", "ec"), "kid", kid.clone()));
+        let case = format!("{kid:.80}");
+        bench.refuses(&case, &token, TokenFault::KidMalformed).await;
     }
-    assert_eq!(keys.without_claim("aud"), Err(TokenFault::Audience));
-    for iss in [
-        "https://idp.example/",
-        "https://IDP.example",
-        "https://idp.example:443",
-        "http://idp.example",
+    let missing = keys.headed(&without(header("ES256", "ec"), "kid"));
+    bench
+        .refuses("no kid", &missing, TokenFault::KidMissing)
+        .await;
+    let unknown = keys.headed(&header("ES256", "nobody"));
+    bench
+        .refuses("unknown", &unknown, TokenFault::KeyUnknown)
+        .await;
+    bench
+        .passes("control", &keys.headed(&header("ES256", "ec")))
+        .await;
+}
+
+#[tokio::test]
+async fn types_other_than_access_tokens_are_refused() {
+    let strict = bench().await;
+    for typ in ["at+jwt", "AT+JWT", "application/at+jwt"] {
+        let head = with(header("ES256", "ec"), "typ", json!(typ));
+        strict.passes(typ, &strict.keys.headed(&head)).await;
+    }
+    for typ in [
+        "JWT",
+        "id+jwt",
+        "logout+jwt",
+        "dpop+jwt",
+        "secevent+jwt",
         "",
+        "at+jwt ",
     ] {
-        assert_eq!(
-            keys.with_claim("iss", json!(iss)),
-            Err(TokenFault::Issuer),
-            "{iss}"
-        );
+        let head = with(header("ES256", "ec"), "typ", json!(typ));
+        strict
+            .refuses(typ, &strict.keys.headed(&head), TokenFault::Type)
+            .await;
     }
-    assert_eq!(keys.without_claim("iss"), Err(TokenFault::Issuer));
-    for sub in [json!(""), json!(7), json!(null), json!(["alice"])] {
-        assert_eq!(
-            keys.with_claim("sub", sub.clone()),
-            Err(TokenFault::Subject),
-            "{sub}"
-        );
+    for head in [
+        without(header("ES256", "ec"), "typ"),
+        with(header("ES256", "ec"), "typ", json!(7)),
+    ] {
+        strict
+            .refuses("no typ", &strict.keys.headed(&head), TokenFault::Type)
+            .await;
     }
-    assert_eq!(keys.without_claim("sub"), Err(TokenFault::Subject));
-    // Bound to a key that nobody proved to hold.
-    assert_eq!(
-        keys.with_claim("cnf", json!({"jkt": "abc"})),
-        Err(TokenFault::Bound)
-    );
-    // Claims that two readers could read differently.
-    let twice = claims().to_string().replacen('{', r#"{"sub":"root","#, 1);
-    let token = keys.raw("ES256", &header("ES256", "ec").to_string(), &twice);
-    assert_eq!(keys.check(&token), Err(TokenFault::Claims));
+    // Of an issuer that calls all of its tokens JWT, what is in them tells them apart.
+    let lax = bench_with(|issuer| issuer.types = vec!["jwt".to_owned()]).await;
+    let head = with(header("ES256", "ec"), "typ", json!("JWT"));
+    let token = |claims: &Value| lax.keys.token(&head, claims);
+    lax.passes("control", &token(&claims())).await;
+    lax.passes(
+        "typ Bearer",
+        &token(&with(claims(), "typ", json!("Bearer"))),
+    )
+    .await;
+    for (name, value) in [
+        ("nonce", json!("n")),
+        ("at_hash", json!("h")),
+        ("c_hash", json!("h")),
+        ("s_hash", json!("h")),
+        ("typ", json!("ID")),
+        ("typ", json!("Refresh")),
+        ("typ", json!("Logout")),
+        (
+            "events",
+            json!({"http://schemas.openid.net/event/backchannel-logout": {}}),
+        ),
+    ] {
+        let token = token(&with(claims(), name, value));
+        lax.refuses(name, &token, TokenFault::IdToken).await;
+    }
+}
+
+#[tokio::test]
+async fn forms_other_than_canonical_compact_are_refused() {
+    let bench = bench().await;
+    let good = bench.keys.claiming(&claims());
+    bench.passes("control", &good).await;
+    let parts: Vec<&str> = good.split('.').collect();
+    let (head, body, tail) = (parts[0], parts[1], parts[2]);
+    let flat = json!({"protected": head, "payload": body, "signature": tail}).to_string();
+    let general = json!({"payload": body, "signatures": [{"protected": head, "signature": tail}]});
+    let cases = [
+        ("one part", "abcdef".to_owned(), TokenFault::Malformed),
+        ("two parts", format!("{head}.{body}"), TokenFault::Malformed),
+        (
+            "four parts",
+            format!("{good}.{tail}"),
+            TokenFault::Malformed,
+        ),
+        ("six parts", format!("{good}.{good}"), TokenFault::Malformed),
+        ("flattened JSON", flat, TokenFault::JsonForm),
+        ("general JSON", general.to_string(), TokenFault::JsonForm),
+        ("padded", format!("{good}=="), TokenFault::Encoding),
+        (
+            "padded head",
+            format!("{head}=.{body}.{tail}"),
+            TokenFault::Encoding,
+        ),
+        (
+            "a space",
+            format!("{head}. {body}.{tail}"),
+            TokenFault::Encoding,
+        ),
+        (
+            "plain base64",
+            format!("{head}.{body}.+/AA"),
+            TokenFault::Encoding,
+        ),
+        ("no payload", format!("{head}..{tail}"), TokenFault::Claims),
+        (
+            "no header",
+            format!(".{body}.{tail}"),
+            TokenFault::HeaderMalformed,
+        ),
+        (
+            "not UTF-8",
+            format!("_w.{body}.{tail}"),
+            TokenFault::HeaderMalformed,
+        ),
+    ];
+    for (case, bad, fault) in cases {
+        bench.refuses(case, &bad, fault).await;
+    }
+}
+
+#[tokio::test]
+async fn headers_and_claims_are_one_strict_object_each() {
+    let bench = bench().await;
+    let keys = &bench.keys;
+    let good = keys.claiming(&claims());
+    bench.passes("control", &good).await;
+    let (head, body) = (header("ES256", "ec").to_string(), claims().to_string());
+    let twice = |text: &str, more: &str| text.replacen('{', &format!("{{{more},"), 1);
+    let headed = |head: &str| keys.raw("ES256", head, &body);
+    for (case, bad) in [
+        ("a list", "[]".to_owned()),
+        ("alg twice", twice(&head, r#""alg":"none""#)),
+        ("alg twice, escaped", twice(&head, r#""al\u0067":"none""#)),
+        ("more behind", format!("{head}{{}}")),
+    ] {
+        bench
+            .refuses(case, &headed(&bad), TokenFault::HeaderMalformed)
+            .await;
+    }
+    let claiming = |body: &str| keys.raw("ES256", &head, body);
+    for (case, bad) in [
+        ("a list", "[]".to_owned()),
+        ("a text", "\"alice\"".to_owned()),
+        ("cut off", body.trim_end_matches('}').to_owned()),
+        ("more behind", format!("{body}{{}}")),
+        ("sub twice", twice(&body, r#""sub":"root""#)),
+        ("sub twice, escaped", twice(&body, r#""s\u0075b":"root""#)),
+    ] {
+        bench
+            .refuses(case, &claiming(&bad), TokenFault::Claims)
+            .await;
+    }
+    bench
+        .refuses("nested", &claiming(&good), TokenFault::Nested)
+        .await;
+}
+
+#[tokio::test]
+async fn every_token_has_one_spelling_and_a_bounded_length() {
+    let bench = bench().await;
+    // Claims whose lengths leave no, two and four unused bits in the last character.
+    for pad in ["", "x", "xx"] {
+        let good = bench.keys.claiming(&with(claims(), "pad", json!(pad)));
+        bench.passes(pad, &good).await;
+        let parts: Vec<&str> = good.split('.').collect();
+        for at in 0..3 {
+            let unused = match parts[at].len() % 4 {
+                2 => 4,
+                3 => 2,
+                _ => continue,
+            };
+            let mut twin: Vec<String> = parts.iter().map(|part| (*part).to_owned()).collect();
+            twin[at] = with_stray_bits(parts[at], unused);
+            let case = format!("stray bits in part {at} of {pad:?}");
+            bench
+                .refuses(&case, &twin.join("."), TokenFault::Encoding)
+                .await;
+        }
+    }
+    let sized = |bytes| {
+        bench
+            .keys
+            .claiming(&with(claims(), "pad", json!("x".repeat(bytes))))
+    };
+    let most = (5_000..).find(|bytes| sized(*bytes + 1).len() > TOKEN_BYTES_MAX);
+    let most = most.unwrap();
+    bench.passes("8 kB", &sized(most)).await;
+    bench
+        .refuses("above 8 kB", &sized(most + 1), TokenFault::TooLarge)
+        .await;
+}
+
+fn with_stray_bits(part: &str, unused: u32) -> String {
+    let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let position = alphabet.find(part.chars().last().unwrap()).unwrap();
+    assert_eq!(position % (1 << unused), 0, "{part} is canonical");
+    let last = alphabet.chars().nth(position + 1).unwrap();
+    let mut twin: String = part.to_owned();
+    twin.pop();
+    twin.push(last);
+    twin
+}
+
+#[tokio::test]
+async fn encrypted_tokens_are_refused_before_any_work() {
+    let bench = bench().await;
+    let bomb = "A".repeat(6_000);
+    let encrypted = |header: Value, text: &str| {
+        let header = B64.encode(header.to_string());
+        format!("{header}.a2V5.aXY.{text}.dGFn")
+    };
+    let passwords = json!({"alg": "PBES2-HS256+A128KW", "enc": "A128GCM", "p2s": "c2FsdA",
+        "p2c": 2_000_000_000_i64});
+    let zipped = json!({"alg": "dir", "enc": "A128GCM", "zip": "DEF", "kid": "ec"});
+    let started = std::time::Instant::now();
+    for (case, token) in [
+        (
+            "JWE",
+            encrypted(json!({"alg": "RSA-OAEP-256", "enc": "A256GCM"}), "dGV4dA"),
+        ),
+        ("zip bomb", encrypted(zipped, &bomb)),
+        (
+            "2 000 000 000 rounds",
+            encrypted(passwords.clone(), "dGV4dA"),
+        ),
+        (
+            "as JWS",
+            bench.keys.headed(&with(passwords, "typ", json!("at+jwt"))),
+        ),
+    ] {
+        bench.refuses(case, &token, TokenFault::Encrypted).await;
+    }
+    assert!(started.elapsed() < Duration::from_secs(5), "work was done");
+    bench
+        .passes("control", &bench.keys.claiming(&claims()))
+        .await;
+}
+
+#[tokio::test]
+async fn times_are_whole_seconds_within_the_skew() {
+    let bench = bench().await;
+    let keys = &bench.keys;
+    for (name, value) in [
+        ("exp", json!(NOW_S - 29)),
+        ("exp", json!(i64::MAX)),
+        ("nbf", json!(NOW_S + 30)),
+        ("iat", json!(NOW_S + 30)),
+        ("iat", json!(0)),
+    ] {
+        let token = keys.claiming(&with(claims(), name, value.clone()));
+        bench.passes(&format!("{name} {value}"), &token).await;
+    }
+    for name in ["nbf", "iat"] {
+        bench
+            .passes(name, &keys.claiming(&without(claims(), name)))
+            .await;
+    }
+    let endless = keys.claiming(&without(claims(), "exp"));
+    bench
+        .refuses("no exp", &endless, TokenFault::ExpiryMissing)
+        .await;
+    for (name, value, fault) in [
+        ("exp", json!(NOW_S - 30), TokenFault::Expired),
+        ("exp", json!(0), TokenFault::Expired),
+        ("exp", json!(-1), TokenFault::Time),
+        ("exp", json!((NOW_S + 300).to_string()), TokenFault::Time),
+        ("exp", json!(1_800_000_300.5), TokenFault::Time),
+        ("exp", json!(1_800_000_300.0), TokenFault::Time),
+        ("exp", json!(1e300), TokenFault::Time),
+        (
+            "exp",
+            json!(9_223_372_036_854_775_808_u64),
+            TokenFault::Time,
+        ),
+        ("exp", json!(null), TokenFault::Time),
+        ("exp", json!([NOW_S + 300]), TokenFault::Time),
+        ("exp", json!(true), TokenFault::Time),
+        ("nbf", json!(NOW_S + 31), TokenFault::NotYetValid),
+        ("nbf", json!("now"), TokenFault::Time),
+        ("nbf", json!(-5), TokenFault::Time),
+        ("iat", json!(NOW_S + 31), TokenFault::IssuedAhead),
+        ("iat", json!("now"), TokenFault::Time),
+        ("iat", json!(0.5), TokenFault::Time),
+    ] {
+        let token = keys.claiming(&with(claims(), name, value.clone()));
+        bench
+            .refuses(&format!("{name} {value}"), &token, fault)
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_for_us_from_whom_we_trust_about_someone() {
+    let bench = bench().await;
+    let keys = &bench.keys;
+    let several = with(claims(), "aud", json!(["other", "dataos"]));
+    bench
+        .passes("one of several", &keys.claiming(&several))
+        .await;
+    for (name, value, fault) in [
+        ("aud", json!("other"), TokenFault::Audience),
+        ("aud", json!(["other"]), TokenFault::Audience),
+        ("aud", json!([]), TokenFault::Audience),
+        ("aud", json!(["dataos", 7]), TokenFault::Audience),
+        ("aud", json!("dataos "), TokenFault::Audience),
+        ("aud", json!("DATAOS"), TokenFault::Audience),
+        ("aud", json!("dataos other"), TokenFault::Audience),
+        ("aud", json!(null), TokenFault::Audience),
+        ("aud", json!({"dataos": 1}), TokenFault::Audience),
+        ("iss", json!("https://idp.example/"), TokenFault::Issuer),
+        ("iss", json!("https://IDP.example"), TokenFault::Issuer),
+        ("iss", json!("https://idp.example:443"), TokenFault::Issuer),
+        ("iss", json!("http://idp.example"), TokenFault::Issuer),
+        ("iss", json!(""), TokenFault::Issuer),
+        ("iss", json!([ISSUER]), TokenFault::Claims),
+        ("sub", json!(""), TokenFault::Subject),
+        ("sub", json!(7), TokenFault::Subject),
+        ("sub", json!(null), TokenFault::Subject),
+        ("sub", json!(["alice"]), TokenFault::Subject),
+        // Bound to a key that nobody proved to hold.
+        ("cnf", json!({"jkt": "abc"}), TokenFault::BindingUnknown),
+        ("cnf", json!({}), TokenFault::BindingUnknown),
+        ("cnf", json!("x"), TokenFault::BindingUnknown),
+        (
+            "cnf",
+            json!({"x5t#S256": "abc"}),
+            TokenFault::BindingUnknown,
+        ),
+    ] {
+        let token = keys.claiming(&with(claims(), name, value.clone()));
+        bench
+            .refuses(&format!("{name} {value}"), &token, fault)
+            .await;
+    }
+    for (name, fault) in [
+        ("aud", TokenFault::AudienceMissing),
+        ("iss", TokenFault::IssuerMissing),
+        ("sub", TokenFault::Subject),
+    ] {
+        bench
+            .refuses(name, &keys.claiming(&without(claims(), name)), fault)
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn tokens_of_other_clients_are_refused() {
+    let any = bench().await;
+    for party in [
+        json!({"azp": "shop"}),
+        json!({"client_id": "shop"}),
+        json!({"azp": "shop", "client_id": "shop"}),
+    ] {
+        let token = any.keys.claiming(&merged(&party));
+        any.passes(&party.to_string(), &token).await;
+    }
+    let split = json!({"azp": "shop", "client_id": "pay"});
+    for party in [
+        split.clone(),
+        json!({"azp": 7}),
+        json!({"client_id": ["shop"]}),
+    ] {
+        let token = any.keys.claiming(&merged(&party));
+        any.refuses(&party.to_string(), &token, TokenFault::Party)
+            .await;
+    }
+    let listed = bench_with(|issuer| issuer.clients = vec!["shop".to_owned()]).await;
+    let good = listed.keys.claiming(&merged(&json!({"azp": "shop"})));
+    listed.passes("listed", &good).await;
+    for party in [
+        json!({"azp": "pay"}),
+        json!({"azp": "Shop"}),
+        json!({}),
+        split,
+    ] {
+        let token = listed.keys.claiming(&merged(&party));
+        listed
+            .refuses(&party.to_string(), &token, TokenFault::Party)
+            .await;
+    }
+}
+
+fn merged(more: &Value) -> Value {
+    let mut all = claims();
+    for (name, value) in more.as_object().unwrap() {
+        all[name] = value.clone();
+    }
+    all
+}
+
+#[tokio::test]
+async fn revoked_tokens_and_subjects_are_refused_at_once() {
+    let bench = bench().await;
+    let token = |id: &str, sub: &str, iat: i64| {
+        let claims = merged(&json!({"jti": id, "sub": sub, "iat": iat}));
+        bench.keys.claiming(&claims)
+    };
+    let (one, other) = (token("one", "ana", NOW_S), token("other", "ana", NOW_S));
+    bench.passes("control", &one).await;
+    bench.passes("control", &other).await;
+    let accounts = &bench.scene.gateway.accounts;
+    let revoke = async |revoked| {
+        let now = Timestamp(NOW_S * 1000);
+        accounts.revoke(ISSUER, revoked, 1000, now).await.unwrap();
+    };
+    revoke(Revoked::Token("one".to_owned())).await;
+    bench.refuses("its jti", &one, TokenFault::Revoked).await;
+    bench.passes("another jti", &other).await;
+    revoke(Revoked::Subject("ana".to_owned())).await;
+    bench
+        .refuses("its sub", &other, TokenFault::SubjectRevoked)
+        .await;
+    let undated = bench
+        .keys
+        .claiming(&without(with(claims(), "sub", json!("ana")), "iat"));
+    bench
+        .refuses("no iat", &undated, TokenFault::SubjectRevoked)
+        .await;
+    bench
+        .passes("issued since", &token("new", "ana", NOW_S + 1))
+        .await;
+    bench
+        .passes("another sub", &token("one-more", "bob", NOW_S))
+        .await;
+    // The jti of one issuer says nothing about a token of another.
+    let elsewhere = accounts.with_revocations(|all| all.has_token("https://other", "one"));
+    assert!(!elsewhere);
+}
+
+#[tokio::test]
+async fn a_token_is_carried_by_one_header_and_nothing_else() {
+    let bench = bench().await;
+    let token = bench.keys.claiming(&claims());
+    let bearer = format!("Bearer {token}");
+    let one = ("authorization", bearer.as_str());
+    let json = ("content-type", "application/json");
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let in_query = format!("/api/v1/session?access_token={token}");
+    let in_form = format!("access_token={token}");
+    let in_json = json!({"name": "ci", "access_token": token}).to_string();
+    for (case, method, path, headers, body, status, reason) in [
+        (
+            "two headers",
+            "GET",
+            "/api/v1/session",
+            &[one, one][..],
+            "",
+            400,
+            "header_repeated",
+        ),
+        ("query", "GET", &in_query, &[], "", 400, "parameter_unknown"),
+        (
+            "form",
+            "POST",
+            "/api/v1/apikeys",
+            &[form],
+            &in_form,
+            400,
+            "content_type",
+        ),
+        (
+            "JSON",
+            "POST",
+            "/api/v1/apikeys",
+            &[json],
+            &in_json,
+            401,
+            "no_permit",
+        ),
+    ] {
+        let response = send(&bench.scene.gateway, request(method, path, headers, body)).await;
+        assert_eq!(response.status(), status, "{case}");
+        let problem = json_of(response).await;
+        assert_eq!(problem["reason"], reason, "{case}: {problem}");
+        let entry = bench.scene.record.entries.lock().unwrap().pop().unwrap();
+        assert!(!entry.principal.contains("alice"), "{case}: {entry:?}");
+    }
+    bench.passes("control", &token).await;
+}
+
+/// What no header can carry, but a body in which somebody asks about a token.
+#[test]
+fn line_breaks_and_other_scripts_are_no_token() {
+    for (bad, fault) in [
+        ("", TokenFault::Malformed),
+        ("a\n.b.c", TokenFault::Encoding),
+        ("é.é.é", TokenFault::Encoding),
+        ("\u{0}..", TokenFault::Encoding),
+        (" {\"payload\": \"\"}", TokenFault::JsonForm),
+    ] {
+        assert_eq!(Unverified::parse(bad).unwrap_err(), fault, "{bad:?}");
+    }
 }
 
 #[test]
 fn weak_and_foreign_keys_are_not_taken_up() {
-    let keys = keys();
-    let good = keys.jwks["keys"][0].clone();
-    let small = B64.encode([0xff; 128]);
-    let changed = |name: &str, value: Value| {
-        let mut jwk = good.clone();
-        jwk[name] = value;
-        json!({"keys": [jwk]}).to_string()
-    };
-    for document in [
-        changed("n", json!(small)),
-        changed("n", json!(B64.encode([0xff; 2048]))),
-        changed("e", json!("AQ")),
-        changed("e", json!("Aw")),
-        changed("e", json!(B64.encode([1, 0, 0]))),
-        changed("e", json!(B64.encode([0xff; 9]))),
-        changed("use", json!("enc")),
-        changed("kty", json!("oct")),
-        changed("kid", json!(7)),
-        changed("alg", json!(7)),
-        json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "k", "x": "AA", "y": "AA"}]})
-            .to_string(),
-        json!({"keys": [{"kty": "EC", "crv": "P-521", "kid": "k", "x": "AA", "y": "AA"}]})
-            .to_string(),
-        json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "k", "x": B64.encode([1; 32]),
-            "y": B64.encode([1; 32])}]})
-        .to_string(),
-        json!({"keys": [{"kty": "oct", "kid": "k", "k": "AAAA"}]}).to_string(),
-        json!({"keys": ["text"]}).to_string(),
+    let good = Keys::generate().rsa_jwk("rsa");
+    let changed = |name: &str, value: Value| with(good.clone(), name, value);
+    for (jwk, is_weak) in [
+        (changed("n", json!(SMALL_MODULUS)), true),
+        (changed("n", json!(B64.encode([0xff; 2048]))), true),
+        (changed("e", json!("AQ")), true),
+        (changed("e", json!("Aw")), true),
+        (changed("e", json!(B64.encode([1, 0, 0]))), true),
+        (changed("e", json!(B64.encode([0xff; 9]))), true),
+        (changed("d", json!("AAAA")), true),
+        (changed("use", json!("enc")), false),
+        (changed("kty", json!("oct")), false),
+        (changed("kid", json!(7)), false),
+        (changed("alg", json!(7)), false),
+        (
+            json!({"kty": "EC", "crv": "P-256", "kid": "rsa", "x": "AA", "y": "AA"}),
+            false,
+        ),
+        (
+            json!({"kty": "EC", "crv": "P-521", "kid": "rsa", "x": "AA", "y": "AA"}),
+            false,
+        ),
+        (
+            json!({"kty": "EC", "crv": "P-256", "kid": "rsa", "x": B64.encode([1; 32]),
+                "y": B64.encode([1; 32])}),
+            false,
+        ),
+        (json!({"kty": "oct", "kid": "rsa", "k": "AAAA"}), false),
+        (json!("text"), false),
     ] {
-        assert_eq!(
-            KeySet::parse(document.as_bytes()).unwrap().len(),
-            0,
-            "{document:.120}"
-        );
+        let set = KeySet::parse(json!({"keys": [jwk]}).to_string().as_bytes()).unwrap();
+        assert_eq!((set.len(), set.is_weak("rsa")), (0, is_weak), "{jwk:.120}");
     }
-    let repeated = json!({"keys": [good, good]}).to_string();
+    let twice = json!({"keys": [good, good]}).to_string();
+    let weak_twin = json!({"keys": [good, changed("e", json!("AQ"))]}).to_string();
     for document in [
         "",
         "[]",
         "{}",
         r#"{"keys":[],"keys":[]}"#,
         r#"{"keys":7}"#,
-        &repeated,
+        &twice,
+        &weak_twin,
     ] {
         assert!(
             KeySet::parse(document.as_bytes()).is_err(),

@@ -36,11 +36,11 @@ use dataos_model::{
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    accounts::{Accounts, User, fake_sink::FakeSink},
+    accounts::{Accounts, User, Wanted, fake_sink::FakeSink},
     applied::{Applied, AppliedEntities, AppliedLinks, AppliedPolicies},
     authenticate::{Authenticator, api_key::Pepper, token::Tokens},
     authzen_keys::AuthzenKeys,
-    config::{AuthzenConfig, Limits, RateConfig},
+    config::{AuthzenConfig, IssuerConfig, Limits, RateConfig},
     serve::{Gateway, GatewayConfig, Seams, by_decision::ByDecision},
     store::Store,
 };
@@ -527,6 +527,15 @@ pub(crate) async fn scene() -> Scene {
 }
 
 pub(crate) async fn scene_with(limits: Limits) -> Scene {
+    scene_of(limits, &[]).await
+}
+
+/// A scene that takes tokens of these issuers.
+pub(crate) async fn scene_with_issuers(issuers: &[IssuerConfig]) -> Scene {
+    scene_of(limits(), issuers).await
+}
+
+async fn scene_of(limits: Limits, issuers: &[IssuerConfig]) -> Scene {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(
         &dataos_store::Metadata::Embedded,
@@ -545,8 +554,12 @@ pub(crate) async fn scene_with(limits: Limits) -> Scene {
         ..User::default()
     };
     accounts.create(user, "correct horse").await.unwrap();
+    let key = Wanted {
+        name: "test".to_owned(),
+        ..Wanted::default()
+    };
     let key = accounts
-        .create_key("admin", "test", None, clock.now())
+        .create_key("admin", key, clock.now())
         .await
         .unwrap();
     let record = Arc::new(FakeRecord {
@@ -576,7 +589,7 @@ pub(crate) async fn scene_with(limits: Limits) -> Scene {
         query: Arc::clone(&query) as _,
         clock: Arc::clone(&clock),
     };
-    let tokens = Tokens::open(&[], Arc::clone(&accounts), clock.now()).unwrap();
+    let tokens = Tokens::open(issuers, Arc::clone(&accounts), clock.now()).unwrap();
     let authenticator =
         Authenticator::new(Arc::clone(&accounts), tokens, "dataos".to_owned(), clock);
     let gateway = Gateway::new(seams, accounts, applied, authenticator, config(limits));

@@ -1,0 +1,300 @@
+//! Documents of issuers: one GET each, bounded in time and bytes, without redirects, and only from
+//! where the configuration points to.
+
+use std::{
+    error::Error,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use dataos_model::{
+    fault::Fault,
+    json::{self, Bounds},
+};
+use reqwest::{
+    Client, ClientBuilder, Url,
+    dns::{Addrs, Name, Resolve, Resolving},
+};
+use serde_json::Value;
+
+use crate::{
+    authenticate::jwks::{JWKS_BYTES_MAX, KeySet},
+    config::IssuerConfig,
+};
+
+/// Time for one document.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Largest discovery document.
+const METADATA_BYTES_MAX: usize = 64 << 10;
+/// Where an issuer describes itself (OpenID Connect Discovery 4).
+const METADATA_PATH: &str = "/.well-known/openid-configuration";
+
+/// Fetches what one issuer publishes.
+#[derive(Debug)]
+pub(super) struct Fetcher {
+    issuer: String,
+    /// Hosts outside of the issuer's own that its keys may lie on, wherever those are.
+    key_hosts: Vec<String>,
+    /// For addresses that the configuration names.
+    trusting: Client,
+    /// For addresses that only the issuer names: never connects to a private one.
+    wary: Client,
+}
+
+impl Fetcher {
+    pub(super) fn open(config: &IssuerConfig) -> Result<Self, Fault> {
+        let wrong = |problem: &str| Fault::invalid(format!("issuer {}: {problem}", config.issuer));
+        let trusting = client(config).map_err(|problem| wrong(&problem))?;
+        let wary = client(config).map_err(|problem| wrong(&problem))?;
+        let built = |client: ClientBuilder| client.build().map_err(|error| wrong(&told(&error)));
+        Ok(Self {
+            issuer: config.issuer.clone(),
+            key_hosts: config.key_hosts.clone(),
+            trusting: built(trusting)?,
+            wary: built(wary.dns_resolver(Arc::new(PublicResolver)))?,
+        })
+    }
+
+    /// The key set at an address of the configuration.
+    pub(super) async fn keys_at(&self, url: &str) -> Result<KeySet, String> {
+        keys(&self.trusting, url).await
+    }
+
+    /// The key set that the issuer's own description names.
+    pub(super) async fn discovered_keys(&self) -> Result<KeySet, String> {
+        let url = format!("{}{METADATA_PATH}", self.issuer.trim_end_matches('/'));
+        let document = get(&self.trusting, &url, METADATA_BYTES_MAX).await?;
+        let metadata = json::parse(&document, &Bounds::SMALL)
+            .map_err(|error| format!("{url} is not strict JSON: {error}"))?;
+        let text = |name: &str| metadata.get(name).and_then(Value::as_str);
+        match text("issuer") {
+            Some(issuer) if issuer == self.issuer => {}
+            other => {
+                let other = other.unwrap_or("nobody");
+                return Err(format!("{url} describes `{other}`, another issuer"));
+            }
+        }
+        let keys_url = text("jwks_uri").ok_or_else(|| format!("{url} has no text `jwks_uri`"))?;
+        let client = self.client_for(keys_url)?;
+        keys(client, keys_url).await
+    }
+
+    /// Which client may go to an address that the issuer names.
+    fn client_for(&self, keys_url: &str) -> Result<&Client, String> {
+        let refused = |problem: &str| Err(format!("jwks_uri `{keys_url:.200}` {problem}"));
+        let (Ok(issuer), Ok(url)) = (Url::parse(&self.issuer), Url::parse(keys_url)) else {
+            return refused("is no URL");
+        };
+        if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+            return refused("has a user or a fragment in it");
+        }
+        if url.origin() == issuer.origin() {
+            return Ok(&self.trusting);
+        }
+        if url.scheme() != "https" {
+            return refused("is not https://");
+        }
+        let host = url.host_str().unwrap_or_default();
+        if self.key_hosts.iter().any(|listed| listed == host) {
+            return Ok(&self.trusting);
+        }
+        // A literal address is never resolved, so the resolver would not see it.
+        let literal = host.trim_start_matches('[').trim_end_matches(']');
+        match literal.parse::<IpAddr>() {
+            Ok(address) if !is_public(address) => {
+                refused("is a private address; list its host in key_hosts if that is meant")
+            }
+            _ => Ok(&self.wary),
+        }
+    }
+}
+
+/// The key set in a file.
+pub(super) fn keys_in(path: &Path) -> Result<KeySet, String> {
+    let problem = |error: std::io::Error| format!("{}: {error}", path.display());
+    if std::fs::metadata(path).map_err(problem)?.len() > JWKS_BYTES_MAX as u64 {
+        return Err(format!(
+            "{} is above {JWKS_BYTES_MAX} bytes",
+            path.display()
+        ));
+    }
+    KeySet::parse(&std::fs::read(path).map_err(problem)?)
+}
+
+async fn keys(client: &Client, url: &str) -> Result<KeySet, String> {
+    let document = get(client, url, JWKS_BYTES_MAX).await?;
+    KeySet::parse(&document).map_err(|problem| format!("{url}: {problem}"))
+}
+
+fn client(config: &IssuerConfig) -> Result<ClientBuilder, String> {
+    let builder = Client::builder()
+        .timeout(FETCH_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy();
+    let Some(path) = &config.ca_file else {
+        return Ok(builder);
+    };
+    let problem = |error: &dyn Error| format!("CA file {}: {error}", path.display());
+    let pem = std::fs::read(path).map_err(|error| problem(&error))?;
+    let certificate = reqwest::Certificate::from_pem(&pem).map_err(|error| problem(&error))?;
+    Ok(builder.tls_certs_only([certificate]))
+}
+
+/// One document of at most so many bytes.
+async fn get(client: &Client, url: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
+    let failed = |error: reqwest::Error| {
+        if error.is_timeout() {
+            format!("{url} did not answer within {} s", FETCH_TIMEOUT.as_secs())
+        } else {
+            format!("{url}: {}", told(&error))
+        }
+    };
+    let too_large = || format!("{url} answers more than {bytes_max} bytes");
+    let mut response = client.get(url).send().await.map_err(failed)?;
+    let status = response.status();
+    if status.is_redirection() {
+        return Err(format!("{url} redirects ({status}), which is not followed"));
+    }
+    if status != reqwest::StatusCode::OK {
+        return Err(format!("{url} answers {status}"));
+    }
+    if response
+        .content_length()
+        .is_some_and(|length| length > bytes_max as u64)
+    {
+        return Err(too_large());
+    }
+    let mut document = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        if document.len() + chunk.len() > bytes_max {
+            return Err(too_large());
+        }
+        document.extend_from_slice(&chunk);
+    }
+    if document.trim_ascii_start().starts_with(b"<") {
+        return Err(format!("{url} answers a page, not JSON"));
+    }
+    Ok(document)
+}
+
+/// An error with what is behind it; the library's own text stops before the reason.
+fn told(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Resolves names, and gives none of which any address is private: asked at each connection, so
+/// that a name cannot change between the check and the use.
+#[derive(Debug)]
+struct PublicResolver;
+
+impl Resolve for PublicResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let addresses: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            if let Some(private) = addresses.iter().find(|address| !is_public(address.ip())) {
+                let problem = format!(
+                    "`{}` is the private address {}; list it in key_hosts if that is meant",
+                    name.as_str(),
+                    private.ip()
+                );
+                return Err(problem.into());
+            }
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Whether an address is one of the public internet.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => match address.to_ipv4_mapped() {
+            Some(inner) => is_public_v4(inner),
+            None => is_public_v6(address),
+        },
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    let is_special = match (a, b) {
+        // This host, shared, protocol assignments, benchmarking, reserved.
+        (0, _) | (100, 64..=127) | (198, 18..=19) | (240..=255, _) => true,
+        (192, 0) => c == 0,
+        _ => false,
+    };
+    !(is_special
+        || address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_multicast()
+        || address.is_documentation())
+}
+
+/// Global unicast, without what holds an IPv4 address or is for documentation.
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let [first, second, ..] = address.segments();
+    let is_tunnel = first == 0x2002 || (first == 0x2001 && second == 0);
+    let is_documentation = first == 0x2001 && second == 0xdb8;
+    first & 0xe000 == 0x2000 && !is_tunnel && !is_documentation
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_public;
+
+    #[test]
+    fn private_addresses_are_known_in_all_their_forms() {
+        for private in [
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "127.8.8.8",
+            "169.254.169.254",
+            "172.16.0.1",
+            "192.0.0.8",
+            "192.0.2.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::7f00:1",
+            "fc00::1",
+            "fd12::1",
+            "fe80::1",
+            "ff02::1",
+            "2001:db8::1",
+            "2001::1",
+            "2002:7f00:1::",
+        ] {
+            assert!(!is_public(private.parse().unwrap()), "{private}");
+        }
+        for public in [
+            "1.1.1.1",
+            "100.128.0.1",
+            "172.32.0.1",
+            "192.0.1.1",
+            "198.20.0.1",
+            "2606:4700::1111",
+            "2001:4860::8888",
+            "::ffff:8.8.8.8",
+        ] {
+            assert!(is_public(public.parse().unwrap()), "{public}");
+        }
+    }
+}
