@@ -92,6 +92,9 @@ pub(crate) enum Command {
     /// Manage your own API keys.
     #[command(subcommand)]
     Apikey(Apikey),
+    /// Revoke tokens that other issuers gave out.
+    #[command(subcommand)]
+    Token(Token),
     /// Client certificates of services.
     #[command(subcommand)]
     Certificate(Certificate),
@@ -666,12 +669,46 @@ pub(crate) enum Apikey {
         /// Life, such as `24h` or `30d`.
         #[arg(short, long, default_value = "24h")]
         duration: String,
+        /// What it is limited to: `action:NAME` or `route:METHOD PATH`; may be repeated.
+        #[arg(short, long = "scope", value_name = "SCOPE")]
+        scopes: Vec<String>,
+    },
+    /// Make a key in the place of another, with its name, life and scopes; it is shown once. The key of
+    /// the context is replaced in the context file instead.
+    Rotate {
+        /// Id of the old key.
+        #[arg(short, long)]
+        id: String,
+        /// How long the old key works on, such as `1h`; `0s` ends it at once.
+        #[arg(long, default_value = "1h")]
+        overlap: String,
     },
     /// Delete a key.
     Delete {
         /// Its id.
         #[arg(short, long)]
         id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// List what is revoked.
+    Get,
+    /// Refuse a token, or all that a subject was given until now, from now on.
+    Revoke {
+        /// The issuer, as the configuration names it.
+        #[arg(long)]
+        issuer: String,
+        /// `jti` of the token.
+        #[arg(long, required_unless_present = "subject", conflicts_with = "subject")]
+        jti: Option<String>,
+        /// `sub` of the tokens.
+        #[arg(long)]
+        subject: Option<String>,
+        /// How long it is remembered, such as `30d`: longer than such tokens live.
+        #[arg(short, long, default_value = "366d")]
+        duration: String,
     },
 }
 

@@ -47,14 +47,19 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<u8,
         }
         command => {
             let client = Client::new(&Contexts::load()?.choose(context)?)?;
-            call(command, &client, output).await?
+            call(command, &client, context, output).await?
         }
     };
     output.answer(&answer).map(|()| 0)
 }
 
 /// The commands that need the server.
-async fn call(command: Command, client: &Client, output: &Output) -> Result<Answer, Failure> {
+async fn call(
+    command: Command,
+    client: &Client,
+    context: Option<&str>,
+    output: &Output,
+) -> Result<Answer, Failure> {
     match command {
         Command::Whoami => access::whoami(client).await,
         Command::Apply(apply) => resource::apply(client, &apply, output).await,
@@ -67,7 +72,8 @@ async fn call(command: Command, client: &Client, output: &Output) -> Result<Answ
         Command::Catalog(command) => catalog::run(client, command).await,
         Command::Entities(command) => entities::run(client, &command).await,
         Command::User(command) => identity::user(client, command).await,
-        Command::Apikey(command) => identity::apikey(client, &command).await,
+        Command::Apikey(command) => identity::apikey(client, &command, context).await,
+        Command::Token(command) => identity::token(client, &command).await,
         Command::Certificate(command) => certificate::run(client, &command).await,
         Command::Health => access::health(client).await,
         Command::WhoCan(who) => decision::who_can(client, &who).await,

@@ -89,6 +89,23 @@ impl Contexts {
         fs::rename(&beside, &path).map_err(failed)
     }
 
+    /// Puts a key into the place of the one with this id, if that is the one in use; says whether.
+    pub(crate) fn replace_key(&mut self, name: Option<&str>, id: &str, key: &str) -> bool {
+        // One from the environment is in no file.
+        if env::var_os("DATAOS_API_KEY").is_some() {
+            return false;
+        }
+        let named = name.or(self.current.as_deref()).map(str::to_owned);
+        let context = named.and_then(|name| self.contexts.get_mut(&name));
+        match context {
+            Some(context) if context.api_key.split('_').nth(1) == Some(id) => {
+                key.clone_into(&mut context.api_key);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// The context to use: by name, else from the environment, else the current one.
     pub(crate) fn choose(&self, name: Option<&str>) -> Result<Context, Failure> {
         let named = name.or(self.current.as_deref());

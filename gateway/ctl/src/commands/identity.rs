@@ -1,11 +1,12 @@
-//! Users and API keys.
+//! Users, API keys and revoked tokens.
 
 use serde_json::{Map, Value, json};
 
 use super::{access::password, items, rows, shown};
 use crate::{
-    arguments::{Apikey, User, UserFields},
+    arguments::{Apikey, Token, User, UserFields},
     client::{Client, segment},
+    context::Contexts,
     failure::Failure,
     output::Answer,
 };
@@ -126,24 +127,40 @@ fn set(body: &mut Value, fields: &UserFields) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(crate) async fn apikey(client: &Client, command: &Apikey) -> Result<Answer, Failure> {
+pub(crate) async fn apikey(
+    client: &Client,
+    command: &Apikey,
+    context: Option<&str>,
+) -> Result<Answer, Failure> {
     match command {
         Apikey::Get => {
             let answer = client.get("/api/v1/apikeys", &[]).await?;
-            let fields = ["id", "name", "created_at", "expires_at", "last_used_at"];
+            let fields = [
+                "id",
+                "name",
+                "created_at",
+                "expires_at",
+                "last_used_at",
+                "scopes",
+            ];
             let table = rows(items(&answer, "keys"), &fields);
-            Ok(Answer::table(
-                &["ID", "NAME", "CREATED", "EXPIRES", "LAST USED"],
-                table,
-                answer,
-            ))
+            let header = ["ID", "NAME", "CREATED", "EXPIRES", "LAST USED", "SCOPES"];
+            Ok(Answer::table(&header, table, answer))
         }
-        Apikey::Create { name, duration } => {
-            let body = json!({"name": name, "expires_in_seconds": seconds(duration)?});
+        Apikey::Create {
+            name,
+            duration,
+            scopes,
+        } => {
+            let mut body = json!({"name": name, "expires_in_seconds": seconds(duration)?});
+            if !scopes.is_empty() {
+                put(&mut body, "scopes", json!(scopes));
+            }
             let key = client.post("/api/v1/apikeys", &body).await?;
             let lines = vec![shown(&key, "key")];
             Ok(Answer::lines(lines, key).hint("the key is not shown again"))
         }
+        Apikey::Rotate { id, overlap } => rotate(client, id, overlap, context).await,
         Apikey::Delete { id } => {
             client
                 .delete(&format!("/api/v1/apikeys/{}", segment(id)))
@@ -152,6 +169,58 @@ pub(crate) async fn apikey(client: &Client, command: &Apikey) -> Result<Answer, 
                 vec![format!("key `{id}` deleted")],
                 json!({"deleted": id}),
             ))
+        }
+    }
+}
+
+/// A new key in an old one's place. The one by which we call moves on in the context file, and is not
+/// shown.
+async fn rotate(
+    client: &Client,
+    id: &str,
+    overlap: &str,
+    context: Option<&str>,
+) -> Result<Answer, Failure> {
+    let body = json!({"overlap_seconds": seconds(overlap)?});
+    let path = format!("/api/v1/apikeys/{}/rotation", segment(id));
+    let mut key = client.post(&path, &body).await?;
+    let end = shown(key.get("replaces").unwrap_or(&Value::Null), "expires_at");
+    let hint = format!("the old key ends at {end}");
+    let mut contexts = Contexts::load()?;
+    if !contexts.replace_key(context, id, &shown(&key, "key")) {
+        let lines = vec![shown(&key, "key")];
+        return Ok(Answer::lines(lines, key).hint(format!("the key is not shown again; {hint}")));
+    }
+    contexts.save()?;
+    if let Some(fields) = key.as_object_mut() {
+        fields.remove("key");
+    }
+    let line = format!("key `{id}` of the context is now `{}`", shown(&key, "id"));
+    Ok(Answer::lines(vec![line], key).hint(hint))
+}
+
+pub(crate) async fn token(client: &Client, command: &Token) -> Result<Answer, Failure> {
+    let fields = ["issuer", "jti", "subject", "revoked_at", "expires_at"];
+    let header = ["ISSUER", "JTI", "SUBJECT", "REVOKED", "REMEMBERED UNTIL"];
+    match command {
+        Token::Get => {
+            let answer = client.get("/api/v1/revocations", &[]).await?;
+            let table = rows(items(&answer, "revocations"), &fields);
+            Ok(Answer::table(&header, table, answer))
+        }
+        Token::Revoke {
+            issuer,
+            jti,
+            subject,
+            duration,
+        } => {
+            let body = json!({
+                "issuer": issuer, "jti": jti, "subject": subject,
+                "expires_in_seconds": seconds(duration)?,
+            });
+            let revoked = client.post("/api/v1/revocations", &body).await?;
+            let table = rows(std::slice::from_ref(&revoked), &fields);
+            Ok(Answer::table(&header, table, revoked))
         }
     }
 }
