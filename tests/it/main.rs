@@ -10,6 +10,7 @@ mod audit;
 mod authzen;
 mod console;
 mod crash;
+mod credentials;
 mod demo;
 mod filters;
 mod grpc;

@@ -7,4 +7,5 @@
 pub mod binaries;
 pub mod ctl;
 pub mod peers;
+pub mod provider;
 pub mod server;

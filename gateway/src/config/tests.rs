@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use super::{Config, Flags, Origin};
+use super::{Config, Flags, KeySource, Origin};
 
 fn load(toml: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -132,6 +132,8 @@ fn issuers_that_cannot_be_trusted_are_refused() {
             &format!("{file}jwks_url = \"https://a/k\""),
             "either jwks_file or jwks_url",
         ),
+        (&format!("{file}discovery = true"), "or discovery = true"),
+        (&format!("{file}key_hosts = 7"), "issuers[0]"),
         (&format!("{file}skew = \"61s\""), "up to 60s"),
         (&format!("{file}algorithms = [\"none\"]"), "is not one of"),
         (&format!("{file}algorithms = [\"HS256\"]"), "is not one of"),
@@ -147,6 +149,9 @@ fn issuers_that_cannot_be_trusted_are_refused() {
             "{more}\n gave: {error}\n not: {expected}"
         );
     }
+    let plain = issuer.replace("https", "http");
+    let error = load(&format!("{plain}discovery = true"), &[]).unwrap_err();
+    assert!(error.contains("issuers[0].issuer"), "{error}");
     let error = load("issuers = 7", &[]).unwrap_err();
     assert!(error.contains("[[issuers]]"), "{error}");
 }
@@ -165,6 +170,18 @@ fn an_issuer_is_read_whole() {
     assert_eq!(issuer.skew.as_secs(), 5);
     assert_eq!(issuer.claims.user, "sub");
     assert_eq!(issuer.claims.attributes, ["region"]);
+    let config = load(
+        "[[issuers]]\nissuer = \"https://idp.example\"\naudience = \"dataos\"\ndiscovery = true\n\
+         clients = [\"shop\"]\nkey_hosts = [\"keys.internal\"]\n",
+        &[],
+    )
+    .unwrap();
+    let issuer = config.issuers.first().unwrap();
+    assert_eq!(issuer.keys, KeySource::Discovery);
+    assert_eq!(
+        (&issuer.clients[..], &issuer.key_hosts[..]),
+        (&["shop".to_owned()][..], &["keys.internal".to_owned()][..])
+    );
 }
 
 #[test]

@@ -29,6 +29,8 @@ use keys::{
 
 const NOW_S: i64 = 1_800_000_000;
 const ISSUER: &str = "https://idp.example";
+/// Where operators look a reason up.
+const PAGE: &str = include_str!("../../../../docs/authentication.md");
 
 /// A gateway that trusts one issuer, and the issuer's keys.
 struct Bench {
@@ -89,6 +91,8 @@ impl Bench {
 
     /// 401 with the challenge, nothing of the token in answer or log, and this reason in the log alone.
     async fn refuses(&self, case: &str, token: &str, fault: TokenFault) {
+        let told = format!("`{}`", fault.code());
+        assert!(PAGE.contains(&told), "docs/authentication.md lacks {told}");
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", bearer.as_str())];
         let before = self.scene.record.entries.lock().unwrap().len();
