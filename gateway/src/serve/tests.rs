@@ -4,6 +4,7 @@ mod asking;
 pub(crate) mod fakes;
 mod revocations;
 mod scopes;
+mod sessions;
 
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 
