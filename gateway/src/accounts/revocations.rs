@@ -10,8 +10,8 @@ use dataos_model::{
 
 use super::{Accounts, model};
 
-/// Most revocations: all are held in memory.
-const REVOCATIONS_MAX: usize = 100_000;
+/// Most revocations: all are held in memory, and listed in one answer.
+const REVOCATIONS_MAX: usize = 10_000;
 
 /// What is revoked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -43,7 +43,7 @@ impl PublicKey {
         let fits = match self.family {
             Family::Rsa { .. } => matches!(algorithm, "RS256" | "PS256"),
             Family::P256(_) => algorithm == "ES256",
-            Family::Ed25519(_) => algorithm == "EdDSA",
+            Family::Ed25519(_) => matches!(algorithm, "EdDSA" | "Ed25519"),
         };
         fits && self
             .algorithm
@@ -56,7 +56,7 @@ impl PublicKey {
         let key = match (&self.family, algorithm) {
             (Family::Rsa { pkcs1, .. }, "RS256") => pkcs1,
             (Family::Rsa { pss, .. }, "PS256") => pss,
-            (Family::P256(key), "ES256") | (Family::Ed25519(key), "EdDSA") => key,
+            (Family::P256(key), "ES256") | (Family::Ed25519(key), "EdDSA" | "Ed25519") => key,
             _ => return false,
         };
         key.verify_sig(message, signature).is_ok()

@@ -10,7 +10,9 @@ use super::units;
 /// Largest clock skew: RFC 8725 asks for small ones, and a large one keeps expired tokens alive.
 const SKEW_MAX: Duration = Duration::from_secs(60);
 /// Algorithms that a configuration may allow; all others are refused whatever it says.
-const ALGORITHMS: &[&str] = &["ES256", "RS256", "PS256", "EdDSA"];
+const ALGORITHMS: &[&str] = &["ES256", "RS256", "PS256", "EdDSA", "Ed25519"];
+/// Those where it names none. RFC 9864 calls the old `EdDSA` by its curve.
+const ALGORITHMS_DEFAULT: &[&str] = &["ES256", "RS256", "EdDSA", "Ed25519"];
 
 /// Where the keys of an issuer come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +96,10 @@ struct Wire {
 }
 
 fn default_algorithms() -> Vec<String> {
-    vec!["ES256".to_owned(), "RS256".to_owned(), "EdDSA".to_owned()]
+    ALGORITHMS_DEFAULT
+        .iter()
+        .map(|name| (*name).to_owned())
+        .collect()
 }
 
 fn default_types() -> Vec<String> {

@@ -50,7 +50,7 @@ async fn bench_with(change: impl FnOnce(&mut IssuerConfig)) -> Bench {
     let mut issuer = IssuerConfig {
         issuer: ISSUER.to_owned(),
         audience: "dataos".to_owned(),
-        algorithms: ["ES256", "RS256", "PS256", "EdDSA"]
+        algorithms: ["ES256", "RS256", "PS256", "EdDSA", "Ed25519"]
             .map(str::to_owned)
             .to_vec(),
         types: vec!["at+jwt".to_owned()],
@@ -122,7 +122,13 @@ impl Bench {
 async fn algorithms_are_those_of_the_issuer_and_of_the_key() {
     let bench = bench_with(|issuer| issuer.algorithms.retain(|alg| alg != "PS256")).await;
     let keys = &bench.keys;
-    for (alg, kid) in [("ES256", "ec"), ("RS256", "rsa"), ("EdDSA", "ed")] {
+    for (alg, kid) in [
+        ("ES256", "ec"),
+        ("RS256", "rsa"),
+        ("EdDSA", "ed"),
+        ("Ed25519", "ed"),
+        ("EdDSA", "ed-named-eddsa"),
+    ] {
         bench.passes(alg, &keys.headed(&header(alg, kid))).await;
     }
     for alg in ["none", "None", "nOnE", "NONE"] {
@@ -161,6 +167,7 @@ async fn algorithms_are_those_of_the_issuer_and_of_the_key() {
         ("ES256", "rsa"),
         ("EdDSA", "ec"),
         ("ES256", "ed"),
+        ("Ed25519", "ed-named-eddsa"),
         ("ES256", "ec-named-rs256"),
         ("RS256", "ec-named-rs256"),
         ("RS256", "rsa-named-ps256"),

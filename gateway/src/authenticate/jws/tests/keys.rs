@@ -89,6 +89,7 @@ impl Keys {
             self.ed_jwk("ed"),
             with(self.ec_jwk("ec-named-rs256"), "alg", json!("RS256")),
             with(self.rsa_jwk("rsa-named-ps256"), "alg", json!("PS256")),
+            with(self.ed_jwk("ed-named-eddsa"), "alg", json!("EdDSA")),
             with(self.rsa_jwk("one"), "e", json!("AQ")),
             with(self.rsa_jwk("three"), "e", json!("Aw")),
             with(self.rsa_jwk("small"), "n", json!(SMALL_MODULUS)),
@@ -120,7 +121,7 @@ impl Keys {
             "RS1" | "RS256" => self.rsa_signature(&signature::RSA_PKCS1_SHA256, &signed),
             "RS512" => self.rsa_signature(&signature::RSA_PKCS1_SHA512, &signed),
             "PS256" => self.rsa_signature(&signature::RSA_PSS_SHA256, &signed),
-            "EdDSA" => self.ed.sign(signed.as_bytes()).as_ref().to_vec(),
+            "EdDSA" | "Ed25519" => self.ed.sign(signed.as_bytes()).as_ref().to_vec(),
             "none" | "None" | "nOnE" => Vec::new(),
             _ => self.ec_signature(&signed),
         };
