@@ -210,6 +210,20 @@ fn who_may_not_come_in_is_told_and_recorded() {
     assert_eq!(by_key.stdout, "ana\n", "{}", by_key.stderr);
     let foreign = house.psql_as("ana", &house.admin.key().unwrap(), "require", &["SELECT 1"]);
     assert!(!foreign.is_well, "a key of somebody else is taken");
+    for (scope, is_enough) in [
+        ("action:query", true),
+        ("route:POST /api/v1/query", true),
+        ("action:view_policy", false),
+    ] {
+        let made = ["apikey", "create", "-n", "door", "--scope", scope];
+        let key = house.ana.json(&made).unwrap()["key"].clone();
+        let printed = house.psql_as("ana", key.as_str().unwrap(), "require", &["SELECT 1"]);
+        assert_eq!(printed.is_well, is_enough, "{scope}: {}", printed.stderr);
+        assert!(
+            is_enough || printed.stderr.contains("the scopes of this API key"),
+            "{scope}"
+        );
+    }
 }
 
 #[test]
