@@ -386,7 +386,11 @@ impl Inner {
             }
             Err(error) => return Err(self.refuse(request, error.into()).await),
         }
-        let prepared = match Box::pin(self.prepare(request)).await {
+        let prepared = async {
+            let place = self.place().await?;
+            Ok((place, Box::pin(self.prepare(request)).await?))
+        };
+        let (place, prepared) = match prepared.await {
             Ok(prepared) => prepared,
             Err(refusal) => return Err(self.refuse(request, refusal).await),
         };
@@ -398,6 +402,7 @@ impl Inner {
         let outlining = Box::pin(self.outline(request, &prepared));
         let outlined = tokio::time::timeout(time_max, outlining).await;
         let outlined = outlined.unwrap_or_else(|_| Err(overdue(time_max)));
+        drop(place);
         open.durable().await?;
         Ok(open.end(outlined)?.columns)
     }
@@ -493,13 +498,7 @@ impl RunQuery for QueryLayer {
     }
 
     async fn describe(&self, request: QueryRequest) -> Result<Vec<ResultColumn>, Fault> {
-        let place = self.inner.place().await;
-        let described = match &place {
-            Ok(_) => self.inner.describe(&request).await,
-            Err(fault) => Err(self.inner.refuse(&request, fault.clone().into()).await),
-        };
-        drop(place);
-        described
+        self.inner.describe(&request).await
     }
 }
 

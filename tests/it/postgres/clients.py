@@ -126,11 +126,24 @@ def with_sqlalchemy(seen):
         seen["reflected"] = plain([tuple(row) for row in door.execute(query)])
 
 
-async def with_asyncpg(seen):
+async def open_asyncpg(password):
     context = ssl.create_default_context(cafile=CA)
-    door = await asyncpg.connect(
-        host="127.0.0.1", port=PORT, database="dataos", user=USER, password=PASSWORD, ssl=context,
+    return await asyncpg.connect(
+        host="127.0.0.1", port=PORT, database="dataos", user=USER, password=password, ssl=context,
     )
+
+
+async def described():
+    door = await open_asyncpg(os.environ["DOOR_KEY"])
+    statement = await door.prepare("SELECT version()")
+    await door.close()
+    return statement.get_attributes()[0].name
+
+
+async def with_asyncpg(seen):
+    # More than the queries that run at a time.
+    seen["described"] = await asyncio.gather(*[described() for _ in range(12)])
+    door = await open_asyncpg(PASSWORD)
     rows = await door.fetch(ORDERS + " WHERE region = $1 ORDER BY id", "EMEA")
     seen["asyncpg"] = plain([tuple(row) for row in rows])
     statement = await door.prepare("SELECT id FROM local.main.orders ORDER BY id")

@@ -75,6 +75,7 @@ fn drivers_see_what_the_rest_door_shows() {
         ("after_cancel", json!([[2]])),
         ("direct", json!([[3]])),
         ("asyncpg_after", json!(4)),
+        ("described", json!(vec!["version"; 12])),
         ("by_key", json!([["ana"]])),
         ("purpose", json!("audit")),
         ("in_transaction", json!([["read committed"]])),
