@@ -136,8 +136,9 @@ async def open_asyncpg(password):
 async def described():
     door = await open_asyncpg(os.environ["DOOR_KEY"])
     statement = await door.prepare("SELECT version()")
+    name = statement.get_attributes()[0].name
     await door.close()
-    return statement.get_attributes()[0].name
+    return name
 
 
 async def with_asyncpg(seen):
