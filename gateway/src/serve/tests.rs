@@ -252,7 +252,10 @@ async fn a_read_that_answers_at_once_is_one_entry_with_its_outcome() {
     );
     assert!(entry.facts.contains_key("latency_us"));
     // One that takes time, and one that fails: its answer names the entry of its decision.
-    for (path, status) in [("/api/v1/resources", "200"), ("/log/tile/0/x000", "404")] {
+    for (path, status) in [
+        ("/api/v1/resources", "200"),
+        ("/api/v1/audit/entries/7", "404"),
+    ] {
         let before = scene.entries().len();
         assert_eq!(scene.get(path).await.status().as_str(), status);
         let entries = scene.entries();
