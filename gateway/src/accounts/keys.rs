@@ -18,7 +18,7 @@ use crate::authenticate::{
 };
 
 /// Most keys of one user.
-pub(super) const KEYS_PER_USER_MAX: usize = 100;
+const KEYS_PER_USER_MAX: usize = 100;
 /// How much later a key's last use must be to be worth writing down.
 const USE_GRANULARITY_MS: i64 = 60_000;
 
@@ -80,6 +80,24 @@ impl Accounts {
             Fault::invalid("only local users can have API keys")
                 .with_hint("ask the issuer of your tokens for another token")
         })?;
+        let (new, key) = self.make_key(user, wanted, now)?;
+        self.store.put_key(&key).await?;
+        self.write()
+            .keys
+            .insert(key.id.clone(), HeldKey::new(key, &account));
+        Ok(new)
+    }
+
+    /// A key that is not stored yet.
+    ///
+    /// # Errors
+    /// The user has too many.
+    pub(super) fn make_key(
+        &self,
+        user: &str,
+        wanted: Wanted,
+        now: Timestamp,
+    ) -> Result<(NewKey, ApiKey), Fault> {
         if self.keys(user).len() >= KEYS_PER_USER_MAX {
             let message = format!("there are {KEYS_PER_USER_MAX} keys already; delete one");
             return Err(Fault::new(FaultKind::TooLarge, message));
@@ -95,11 +113,7 @@ impl Accounts {
             last_used_at: 0,
             scopes: wanted.scopes,
         };
-        self.store.put_key(&key).await?;
-        self.write()
-            .keys
-            .insert(key.id.clone(), HeldKey::new(key, &account));
-        Ok(new)
+        Ok((new, key))
     }
 
     /// Deletes a key of a user.

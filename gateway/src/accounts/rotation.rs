@@ -7,8 +7,8 @@ use dataos_model::{
     fault::{Fault, FaultKind},
 };
 
-use super::{Accounts, Scopes, keys::KEYS_PER_USER_MAX, model::ApiKey, state::HeldKey};
-use crate::authenticate::api_key::{self, NewKey};
+use super::{Accounts, Scopes, keys::Wanted, state::HeldKey};
+use crate::authenticate::api_key::NewKey;
 
 /// A key in another's place.
 #[derive(Debug)]
@@ -53,22 +53,13 @@ impl Accounts {
             let message = format!("key `{id}` has expired");
             return Err(Fault::new(FaultKind::Conflict, message).with_hint("create a new one"));
         }
-        if self.keys(user).len() >= KEYS_PER_USER_MAX {
-            let message = format!("there are {KEYS_PER_USER_MAX} keys already; delete one");
-            return Err(Fault::new(FaultKind::TooLarge, message));
-        }
-        let new = api_key::generate()?;
         let life_ms = old.expires_at.map(|end| end - old.created_at);
-        let key = ApiKey {
-            id: new.id.clone(),
-            user: user.to_owned(),
+        let wanted = Wanted {
             name: old.name.clone(),
-            digest: self.pepper.digest(&new.text),
-            created_at: now.0,
             expires_at: life_ms.map(|life_ms| now.0 + life_ms),
-            last_used_at: 0,
             scopes: old.scopes.clone(),
         };
+        let (new, key) = self.make_key(user, wanted, now)?;
         let end = now.0 + overlap_ms;
         let old_expires_at = old.expires_at.map_or(end, |own| own.min(end));
         self.store

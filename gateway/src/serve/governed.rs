@@ -81,15 +81,7 @@ impl Gateway {
         );
         if !decision.is_allowed() {
             let fault = denial_shown(route, &call.principal, &decision);
-            return match self.seams.record.append(entry).await {
-                Ok(receipt) => Passed {
-                    answer: respond::problem(&fault, &call.request_id, Some(&receipt)),
-                    receipt: Some(receipt),
-                    is_denied: true,
-                    ..Passed::new(Answer::no_content(), route.pattern)
-                },
-                Err(fault) => self.unrecorded(&fault, route, &call),
-            };
+            return self.denied(route, &call, entry, &fault).await;
         }
         match route.hold {
             Hold::Read => self.read(route, &call, entry, level).await,

@@ -8,6 +8,7 @@ use dataos_model::{
     entity::EntityUid,
     fault::{Fault, FaultKind},
     principal::{Authentication, Principal},
+    record::Entry,
 };
 use http::{HeaderValue, Response, StatusCode, header};
 
@@ -116,9 +117,20 @@ impl Gateway {
         let fault = out_of_scope(route, action);
         self.figures.note_refused(OUT_OF_SCOPE);
         let entry = record::refused_scope(call, action, resource, OUT_OF_SCOPE);
+        self.denied(route, call, entry, &fault).await
+    }
+
+    /// A denial, answered once its record is durable.
+    pub(super) async fn denied(
+        &self,
+        route: &'static Route,
+        call: &Call,
+        entry: Entry,
+        fault: &Fault,
+    ) -> Passed {
         match self.seams.record.append(entry).await {
             Ok(receipt) => Passed {
-                answer: respond::problem(&fault, &call.request_id, Some(&receipt)),
+                answer: respond::problem(fault, &call.request_id, Some(&receipt)),
                 receipt: Some(receipt),
                 is_denied: true,
                 ..Passed::new(Answer::no_content(), route.pattern)
