@@ -17,6 +17,7 @@ use dataos_proof::{
 };
 
 use crate::{
+    codec::Prepared,
     contents::Contents,
     full,
     queue::{Pending, Queue, Rank, refusal},
@@ -31,6 +32,9 @@ const BATCH_ENTRIES_MAX: usize = 4096;
 /// A batch takes no more entries once it has this many bytes; with the last entry and its end it
 /// still fits the smallest segment.
 const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// After a batch of more than this many entries the committer rests: their callers are many.
+const LONE_ENTRIES: usize = 2;
 
 /// Kept free in the last segment of a full disk for what the log has to say about itself: that the
 /// disk is full, that it no longer is, that the log was closed.
@@ -56,7 +60,8 @@ struct Signed {
 #[derive(Debug)]
 pub(crate) struct Committed {
     index: u64,
-    entry: Vec<u8>,
+    /// All of it: who made it frees it, or the threads of callers and committer contend for the memory.
+    prepared: Prepared,
     batch: Arc<Signed>,
 }
 
@@ -70,7 +75,7 @@ impl Committed {
             tree_size: self.batch.growth.size(),
             key_id: self.batch.key_id,
             signature: self.batch.signature,
-            entry: self.entry,
+            entry: self.prepared.entry,
             proof,
         };
         Ok(RecordReceipt {
@@ -93,7 +98,8 @@ pub(crate) struct Committer {
     pub(crate) last_time_ms: i64,
 }
 
-/// A batch on its way.
+/// A batch on its way; one after another in the same memory.
+#[derive(Default)]
 struct Batch {
     entries: Vec<Pending>,
     leaves: Vec<[u8; 32]>,
@@ -103,11 +109,27 @@ struct Batch {
     time_ms: i64,
 }
 
+/// Most bytes of memory that a batch leaves to the next one.
+const BATCH_BYTES_KEPT: usize = 256 * 1024;
+
+impl Batch {
+    fn clear(&mut self, time_ms: i64) {
+        self.entries.clear();
+        self.leaves.clear();
+        self.places.clear();
+        self.bytes.clear();
+        self.bytes.shrink_to(BATCH_BYTES_KEPT);
+        self.time_ms = time_ms;
+    }
+}
+
 impl Committer {
     /// The thread: commits until the queue is closed and empty, or a write fails.
     pub(crate) fn run(mut self) {
+        let mut batch = Batch::default();
+        let mut rests = false;
         loop {
-            let mut waiting = self.queue.take();
+            let mut waiting = self.queue.take(rests);
             if waiting.is_empty() {
                 return;
             }
@@ -115,9 +137,10 @@ impl Committer {
                 self.stop(&error, Vec::new(), waiting);
                 return;
             }
+            rests = waiting.len() > LONE_ENTRIES;
             while !waiting.is_empty() {
                 self.watch_room(&mut waiting);
-                let mut batch = self.collect(&mut waiting);
+                self.collect(&mut waiting, &mut batch);
                 if batch.entries.is_empty() {
                     continue;
                 }
@@ -177,17 +200,11 @@ impl Committer {
 
     /// Takes entries from the front, as many as fit a batch, and lays them out. Refuses what does not
     /// even fit alone.
-    fn collect(&mut self, waiting: &mut VecDeque<Pending>) -> Batch {
+    fn collect(&mut self, waiting: &mut VecDeque<Pending>, batch: &mut Batch) {
         // Never backwards: a clock that steps back must not make the order of entries a lie.
         let time_ms = self.clock.now().0.max(self.last_time_ms);
         self.last_time_ms = time_ms;
-        let mut batch = Batch {
-            entries: Vec::new(),
-            leaves: Vec::new(),
-            places: Vec::new(),
-            bytes: Vec::new(),
-            time_ms,
-        };
+        batch.clear(time_ms);
         let first = self.frontier.size();
         // Only a full disk has a last segment.
         let (last, end_bytes) = (self.writer.last_bytes(), self.end_bytes_max());
@@ -220,7 +237,6 @@ impl Committer {
                 .push((offset as u64, batch.bytes.len() - offset));
             batch.entries.push(pending);
         }
-        batch
     }
 
     /// Signs, writes, syncs, publishes, wakes; in this order. Leaves the entries in the batch if the
@@ -271,7 +287,7 @@ impl Committer {
             let batch = Arc::clone(&signed);
             let committed = Committed {
                 index,
-                entry: pending.prepared.entry,
+                prepared: pending.prepared,
                 batch,
             };
             // A caller that has gone away does not need its receipt; the entry stays.

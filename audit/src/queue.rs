@@ -26,6 +26,12 @@ const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// share its sync: outcomes would otherwise cost as many syncs as decisions, and delay them.
 const BEHIND_MAX: Duration = Duration::from_millis(20);
 
+/// Longest rest between two batches, and how many entries end it. Where a sync takes less than a
+/// signature and two system calls, batches of whatever came meanwhile would be of two or three, and
+/// their cost that of their entries.
+const REST_MAX: Duration = Duration::from_micros(300);
+const REST_ENTRIES: usize = 64;
+
 /// What an entry may still use of a disk that is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rank {
@@ -88,6 +94,8 @@ struct State {
     awaited: usize,
     /// Whether the committer sleeps until anything comes.
     is_idle: bool,
+    /// Whether it rests until [`REST_ENTRIES`] wait, whoever waits for them.
+    is_resting: bool,
     /// Set by `close` and `stop`, never unset.
     is_closed: bool,
     /// Why the log takes no entries any more.
@@ -157,15 +165,20 @@ impl Queue {
 
     /// Whether what waits is to be written at once: somebody waits for it, or it is half of what may wait.
     fn is_due(&self, state: &State) -> bool {
-        state.awaited > 0
+        let enough = if state.is_resting { REST_ENTRIES } else { 1 };
+        state.awaited >= enough
             || state.is_closed
             || state.pending.len() >= self.entries_max.div_ceil(2)
             || state.bytes >= QUEUE_BYTES_MAX / 2
     }
 
-    /// Takes everything that waits; waits for it if need be. Empty once closed and drained.
-    pub(crate) fn take(&self) -> VecDeque<Pending> {
+    /// Takes everything that waits; waits for it if need be. Empty once closed and drained. Who rests
+    /// first takes more at once.
+    pub(crate) fn take(&self, rests: bool) -> VecDeque<Pending> {
         let mut state = self.lock();
+        if rests {
+            state = self.rest(state);
+        }
         let mut deadline = Instant::now() + BEHIND_MAX;
         while !self.is_due(&state) {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -186,6 +199,22 @@ impl Queue {
         state.bytes = 0;
         state.awaited = 0;
         std::mem::take(&mut state.pending)
+    }
+
+    /// Waits for [`REST_ENTRIES`] that somebody waits for, or for [`REST_MAX`].
+    fn rest<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.is_resting = true;
+        let deadline = Instant::now() + REST_MAX;
+        while !self.is_due(&state) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.is_resting = false;
+        state
     }
 
     /// Adds a last entry, if one is given, beyond any bound, and takes no more; false if the queue
@@ -284,7 +313,7 @@ mod tests {
         let queue = Arc::clone(queue);
         thread::spawn(move || {
             let started = Instant::now();
-            (queue.take().len(), started.elapsed())
+            (queue.take(false).len(), started.elapsed())
         })
     }
 
@@ -313,13 +342,37 @@ mod tests {
     }
 
     #[test]
+    fn a_rest_ends_when_enough_wait() {
+        let queue = Arc::new(Queue::new(1000));
+        queue.push(pending("first", true)).unwrap();
+        queue.lock().is_resting = true;
+        for number in 1..REST_ENTRIES {
+            assert!(!queue.is_due(&queue.lock()));
+            queue.push(pending(&number.to_string(), true)).unwrap();
+        }
+        assert!(queue.is_due(&queue.lock()));
+        queue.lock().is_resting = false;
+        assert_eq!(queue.take(true).len(), REST_ENTRIES);
+        assert!(!queue.lock().is_resting);
+    }
+
+    #[test]
+    fn a_rest_is_short_and_takes_what_there_is() {
+        let queue = Queue::new(100);
+        queue.push(pending("only", true)).unwrap();
+        let started = Instant::now();
+        assert_eq!(queue.take(true).len(), 1);
+        assert!(started.elapsed() >= REST_MAX);
+    }
+
+    #[test]
     fn half_of_what_may_wait_is_taken_at_once() {
         let queue = Arc::new(Queue::new(8));
         for number in 0..4 {
             queue.push(pending(&number.to_string(), false)).unwrap();
         }
         assert!(queue.is_due(&queue.lock()));
-        assert_eq!(queue.take().len(), 4);
+        assert_eq!(queue.take(false).len(), 4);
         assert!(!queue.is_due(&queue.lock()));
     }
 }
