@@ -19,14 +19,13 @@ pub(crate) fn bucket_of(hash: u64, buckets: usize) -> usize {
     usize::try_from(scaled).unwrap_or_default()
 }
 
-/// The directory and data of records, each with its hash.
-pub(crate) fn write<B: AsRef<[u8]> + Ord>(
-    records: &mut [(u64, B)],
+/// The directory and data of records, each with its hash, in order of hashes.
+pub(crate) fn write<B: AsRef<[u8]>>(
+    records: impl Iterator<Item = (u64, B)>,
     buckets: usize,
 ) -> (Vec<u8>, Vec<u8>) {
-    records.sort_unstable();
     let (mut directory, mut data) = (Vec::new(), Vec::new());
-    let mut rest = records.iter().peekable();
+    let mut rest = records.peekable();
     for bucket in 0..buckets {
         let start = data.len();
         while let Some((_, bytes)) = rest.next_if(|(hash, _)| bucket_of(*hash, buckets) == bucket) {
@@ -75,9 +74,10 @@ mod tests {
             hashes in proptest::collection::vec(any::<u64>(), 0..300),
             buckets in 1_usize..20,
         ) {
-            let mut records: Vec<(u64, Vec<u8>)> =
-                hashes.iter().map(|hash| (*hash, hash.to_be_bytes().to_vec())).collect();
-            let (directory, data) = write(&mut records, buckets);
+            let mut sorted = hashes.clone();
+            sorted.sort_unstable();
+            let records = sorted.iter().map(|hash| (*hash, hash.to_be_bytes()));
+            let (directory, data) = write(records, buckets);
             let read = Directory::read(&directory, data.len() as u64).unwrap();
             for hash in hashes {
                 let (start, length, checksum) = read.find(hash).unwrap();

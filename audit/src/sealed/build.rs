@@ -20,7 +20,7 @@ use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use super::{
     BLOCK_ROWS, PACK_ENTRIES_MAX, TILE_ROWS, TWIG_ROWS,
     file::SealedFile,
-    index::{self, Field, Index, IndexError, Key, Parts},
+    index::{self, Field, Index, IndexError, Key, Parts, Signature},
     postings,
 };
 use crate::row::Row;
@@ -210,16 +210,12 @@ impl Builder {
     }
 
     /// What finds the ids in the index with this root.
-    fn signatures(&self, root: &Digest) -> Vec<(u64, [u8; 4])> {
-        let blocks = self.blocks.len();
+    fn signatures(&self, root: &Digest) -> Vec<Signature> {
         let signatures = self.keys.iter().map(|(short, block)| {
             let hash = index::keyed(root, &short.to_be_bytes());
-            (hash, index::signature(hash, *block, blocks).to_be_bytes())
+            Signature::new(hash, *block, self.blocks.len())
         });
-        let mut signatures: Vec<(u64, [u8; 4])> = signatures.collect();
-        signatures.sort_unstable();
-        signatures.dedup();
-        signatures
+        Signature::sort(&signatures.collect::<Vec<_>>())
     }
 
     fn post(&mut self, field: Field, text: &str, number: u32) {
@@ -233,7 +229,7 @@ impl Builder {
         let mut root = Frontier::new();
         self.hashes.iter().for_each(|hash| root.push(*hash));
         let root = root.root();
-        let mut signatures = self.signatures(&root);
+        let signatures = self.signatures(&root);
         let (mut terms, mut sets) = (Vec::new(), Vec::new());
         for (field, texts) in Field::ALL.iter().zip(&self.texts) {
             for (text, rows) in texts.sets() {
@@ -254,7 +250,8 @@ impl Builder {
             hashes: &self.hashes,
             twigs: &self.twigs,
         };
-        let bytes = parts.write(&mut signatures, &mut terms, &sets);
+        terms.sort_unstable();
+        let bytes = parts.write(&signatures, &terms, &sets);
         Built {
             bytes,
             hashes: self.hashes,

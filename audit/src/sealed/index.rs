@@ -32,7 +32,8 @@ use sha2::{Digest as _, Sha256};
 use siphasher::sip::SipHasher24;
 
 use super::{
-    BLOCK_ROWS, PACK_ENTRIES_MAX, TILE_ROWS, TILE_TWIGS, TWIG_ROWS, buckets,
+    BLOCK_ROWS, PACK_ENTRIES_MAX, TILE_ROWS, TILE_TWIGS, TWIG_ROWS,
+    buckets::{self, bucket_of},
     build::short_hash,
     postings::{self, RowSet},
 };
@@ -191,9 +192,62 @@ fn block_bits(blocks: usize) -> u32 {
     blocks.max(2).next_power_of_two().ilog2()
 }
 
-/// Fingerprint and block in one.
-pub(crate) fn signature(hash: u64, block: u16, blocks: usize) -> u32 {
-    (hash as u32) << block_bits(blocks) | u32::from(block)
+/// The hash of an id, and behind it its record: fingerprint and block in one. One number, since
+/// millions are sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Signature(u128);
+
+impl Signature {
+    /// That of an id in one of `blocks` blocks.
+    pub(crate) fn new(hash: u64, block: u16, blocks: usize) -> Self {
+        let record = (hash as u32) << block_bits(blocks) | u32::from(block);
+        Self(u128::from(hash) << 32 | u128::from(record))
+    }
+
+    fn hash(self) -> u64 {
+        (self.0 >> 32) as u64
+    }
+
+    fn record(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Sorts, and leaves each once. Their hashes are evenly spread: dealt out by their first bits, each
+    /// share is sorted within the processor's cache.
+    pub(crate) fn sort(signatures: &[Self]) -> Vec<Self> {
+        const SHARES: usize = 1024;
+        let share = |signature: &Self| bucket_of(signature.hash(), SHARES);
+        let mut ends = vec![0_usize; SHARES + 1];
+        for signature in signatures {
+            if let Some(end) = ends.get_mut(share(signature) + 1) {
+                *end += 1;
+            }
+        }
+        let mut before = 0;
+        for end in &mut ends {
+            before += *end;
+            *end = before;
+        }
+        // Now where each share begins; where it ends, once all are dealt out.
+        let mut sorted = vec![Self(0); signatures.len()];
+        for signature in signatures {
+            if let Some(end) = ends.get_mut(share(signature))
+                && let Some(place) = sorted.get_mut(*end)
+            {
+                *place = *signature;
+                *end += 1;
+            }
+        }
+        let mut start = 0;
+        for end in ends {
+            if let Some(share) = sorted.get_mut(start..end) {
+                share.sort_unstable();
+            }
+            start = end;
+        }
+        sorted.dedup();
+        sorted
+    }
 }
 
 /// The record of a term; a large set goes to `sets`.
@@ -222,11 +276,11 @@ pub(crate) fn term_record(
 }
 
 impl Parts<'_> {
-    /// The bytes of the file.
+    /// The bytes of the file; signatures and terms are in order.
     pub(crate) fn write(
         &self,
-        signatures: &mut [(u64, [u8; 4])],
-        terms: &mut [(u64, Vec<u8>)],
+        signatures: &[Signature],
+        terms: &[(u64, Vec<u8>)],
         sets: &[u8],
     ) -> Vec<u8> {
         let mut summary = self.root.to_vec();
@@ -240,9 +294,12 @@ impl Parts<'_> {
         let blocks: Vec<u8> = times.flatten().collect();
         let term_bytes: usize = terms.iter().map(|(_, record)| record.len()).sum();
         let signature_buckets = signatures.len().div_ceil(SIGNATURES_PER_BUCKET).max(1);
-        let (signature_directory, signatures) = buckets::write(signatures, signature_buckets);
+        let records = signatures.iter();
+        let records = records.map(|one| (one.hash(), one.record().to_be_bytes()));
+        let (signature_directory, signatures) = buckets::write(records, signature_buckets);
         let term_buckets = term_bytes.div_ceil(TERM_BUCKET_BYTES).max(1);
-        let (term_directory, terms) = buckets::write(terms, term_buckets);
+        let records = terms.iter().map(|(hash, record)| (*hash, record));
+        let (term_directory, terms) = buckets::write(records, term_buckets);
         let sections: [&[u8]; SECTIONS] = [
             &summary,
             &blocks,
@@ -386,7 +443,7 @@ impl Index {
         let hash = keyed(&self.root, &short_hash(key, text).to_be_bytes());
         let bucket = self.bucket(&self.signature_directory, self.signatures, hash)?;
         let bits = block_bits(self.blocks.len());
-        let wanted = signature(hash, 0, self.blocks.len()) >> bits;
+        let wanted = Signature::new(hash, 0, self.blocks.len()).record() >> bits;
         let (records, _) = bucket.as_chunks::<4>();
         let records = records.iter().map(|record| u32::from_be_bytes(*record));
         let fitting = records.filter(|record| record >> bits == wanted);
@@ -394,17 +451,18 @@ impl Index {
     }
 
     /// A block of an entry that is not found by its id, given all hashes and signatures of a pack.
-    pub(crate) fn lacks(&self, signatures: &[(u64, [u8; 4])]) -> Result<Option<u32>, IndexError> {
+    pub(crate) fn lacks(&self, signatures: &[Signature]) -> Result<Option<u32>, IndexError> {
         let all = read(&File::open(&self.path)?, self.signatures, "the signatures")?;
-        let has = |hash: u64, signature: [u8; 4]| {
-            let (start, length, _) = self.signature_directory.find(hash)?;
+        let has = |signature: &Signature| {
+            let (start, length, _) = self.signature_directory.find(signature.hash())?;
             let bucket = all.get(usize::try_from(start).ok()?..)?.get(..length)?;
-            bucket.as_chunks::<4>().0.contains(&signature).then_some(())
+            let record = signature.record().to_be_bytes();
+            bucket.as_chunks::<4>().0.contains(&record).then_some(())
         };
         let mut signatures = signatures.iter();
-        let lacking = signatures.find(|(hash, signature)| has(*hash, *signature).is_none());
+        let lacking = signatures.find(|signature| has(signature).is_none());
         let bits = block_bits(self.blocks.len());
-        Ok(lacking.map(|(_, signature)| u32::from_be_bytes(*signature) & ((1 << bits) - 1)))
+        Ok(lacking.map(|signature| signature.record() & ((1 << bits) - 1)))
     }
 
     /// Whether the file has exactly these bytes.
