@@ -14,9 +14,9 @@ COPY gateway/console/web/ ./
 RUN npm run build
 
 FROM ${BUILD_BASE} AS build
-# cmake and clang: for targets without a ready-made build of the cryptography library.
+# clang and cmake: for targets without a ready-made build of the cryptography library; make: for the allocator.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends cmake clang \
+    && apt-get install --yes --no-install-recommends clang cmake make \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY . .

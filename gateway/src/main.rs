@@ -14,6 +14,10 @@ use dataos_gateway::{
 use dataos_model::fault::Fault;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Takes less of each request and of memory than glibc's: see docs/decisions/0002-allocator.md.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Exit code: could not do what was asked.
 const FAILED: u8 = 1;
 /// Exit code: interrupted before everything was done.
