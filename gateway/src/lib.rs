@@ -26,6 +26,8 @@ mod authzen_keys;
 mod route;
 mod rpc;
 
+pub use route::openapi::text as openapi;
+
 mod decide;
 mod history;
 mod record;

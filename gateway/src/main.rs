@@ -57,6 +57,8 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Print the REST API as OpenAPI 3.1.
+    Openapi,
     /// Print the version.
     Version,
 }
@@ -125,6 +127,10 @@ fn main() -> ExitCode {
         Command::Config {
             command: ConfigCommand::Explain(settings),
         } => settings.load().map(|config| explain(&config)),
+        Command::Openapi => {
+            say(format_args!("{}", dataos_gateway::openapi()));
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Version => {
             say(format_args!("dataos {}", env!("CARGO_PKG_VERSION")));
             Ok(ExitCode::SUCCESS)

@@ -2,6 +2,7 @@
 //! its answer is held, and who makes it. A path that is not here does not exist.
 
 pub(crate) mod openapi;
+pub(crate) mod reference;
 mod table;
 
 use std::{pin::Pin, sync::Arc};

@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::{
     respond::Answer,
-    route::openapi,
+    route::{openapi, reference},
     serve::{Call, Gateway},
 };
 
@@ -86,8 +86,8 @@ pub(crate) async fn console(_gateway: Arc<Gateway>, call: Arc<Call>) -> Result<A
     Ok(answer)
 }
 
-fn header_value(text: &'static str) -> Result<HeaderValue, Fault> {
-    HeaderValue::from_str(text).map_err(|_| Fault::internal("a console file has a bad header"))
+fn header_value(text: &str) -> Result<HeaderValue, Fault> {
+    HeaderValue::from_str(text).map_err(|_| Fault::internal("a page has a bad header"))
 }
 
 pub(crate) async fn checkpoint(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<Answer, Fault> {
@@ -117,4 +117,11 @@ pub(crate) async fn key(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<Answe
 
 pub(crate) async fn openapi(_gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<Answer, Fault> {
     Ok(Answer::ok(&openapi::document()))
+}
+
+pub(crate) async fn reference(_gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<Answer, Fault> {
+    let page = Bytes::from(reference::page());
+    let answer = Answer::bytes(StatusCode::OK, "text/html; charset=utf-8", page);
+    let policy = header_value(&reference::CONTENT_SECURITY_POLICY)?;
+    Ok(answer.with_header(header::CONTENT_SECURITY_POLICY, policy))
 }

@@ -35,6 +35,11 @@ pub(crate) fn document() -> Value {
     })
 }
 
+/// The document as text, as it is committed.
+pub fn text() -> String {
+    format!("{:#}", document())
+}
+
 fn operation(route: &Route) -> Value {
     let mut parameters = Vec::new();
     for part in route.pattern.split('/') {

@@ -143,6 +143,9 @@ pub(crate) static ROUTES: &[Route] = &[
     open("/healthz", "Whether the process lives", |g, c| {
         Box::pin(public::health(g, c))
     }),
+    open("/startupz", "Whether it has started", |g, c| {
+        Box::pin(public::health(g, c))
+    }),
     open("/readyz", "Whether it can serve", |g, c| {
         Box::pin(public::ready(g, c))
     }),
@@ -170,8 +173,11 @@ pub(crate) static ROUTES: &[Route] = &[
     open("/log/key", "The verifier key of the log", |g, c| {
         Box::pin(public::key(g, c))
     }),
-    open("/api/v1/openapi.json", "This document", |g, c| {
+    open("/api/v1/openapi.json", "The API as OpenAPI 3.1", |g, c| {
         Box::pin(public::openapi(g, c))
+    }),
+    open("/api/v1/reference", "The API as a page", |g, c| {
+        Box::pin(public::reference(g, c))
     }),
     Route {
         verb: Verb::Post,

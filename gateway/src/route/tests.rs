@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::{Found, Hold, ROUTES, find, openapi};
+use super::{Found, Hold, ROUTES, find, openapi, reference};
 use crate::limits::{CanonicalPath, Verb};
 
 fn found(verb: Verb, path: &str) -> Found {
@@ -18,6 +18,7 @@ fn what_is_not_governed_is_a_fixed_list() {
         open,
         [
             "/healthz",
+            "/startupz",
             "/readyz",
             "/",
             "/console",
@@ -26,6 +27,7 @@ fn what_is_not_governed_is_a_fixed_list() {
             "/log/tile/{path...}",
             "/log/key",
             "/api/v1/openapi.json",
+            "/api/v1/reference",
             "/.well-known/authzen-configuration",
             "/.well-known/jwks.json"
         ]
@@ -153,6 +155,25 @@ fn the_table_the_openapi_document_and_the_api_page_agree() {
         });
         assert!(known, "the table lacks {method} {path}");
     }
+}
+
+#[test]
+fn the_committed_openapi_document_is_the_present_one() {
+    let committed = include_str!("../../../docs/openapi.json");
+    assert!(
+        committed.trim_end() == openapi::text(),
+        "docs/openapi.json is old; run `cargo run -- openapi > docs/openapi.json`"
+    );
+}
+
+#[test]
+fn the_page_of_the_api_has_every_route() {
+    let page = reference::page();
+    for route in ROUTES.iter().filter(|route| !route.is_rpc()) {
+        let title = format!("<h3>{} {}</h3>", route.verb.name(), route.pattern);
+        assert_eq!(page.matches(&title).count(), 1, "{title}");
+    }
+    assert!(!page.contains("<script"));
 }
 
 #[test]
