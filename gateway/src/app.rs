@@ -38,6 +38,7 @@ use crate::{
     config::Config,
     data_directory::{DataDirectory, touches_data_directory},
     history::History,
+    observe::spans::Spans,
     postgres::PostgresAcceptor,
     record, reload,
     secrets::SealedSecrets,
@@ -71,6 +72,7 @@ pub struct RunningApp {
     /// Address and acceptor of the PostgreSQL door.
     postgres: Option<(SocketAddr, JoinHandle<()>)>,
     background: Vec<AbortHandle>,
+    spans: Spans,
     /// Last, so that the lock is given back when all else is gone.
     directory: DataDirectory,
 }
@@ -136,6 +138,7 @@ impl App {
         let history = History::start(&rooms.pdp, Arc::clone(&rooms.log) as _)?;
         rooms.record_start(address).await?;
         let (stop, stopped) = watch::channel(false);
+        let spans = gateway.spans.clone();
         let mut background = rooms.start_background(&config, &gateway, &certificates)?;
         let whole = history.keep_whole(Arc::clone(&rooms.pdp));
         background.push(tokio::spawn(whole).abort_handle());
@@ -165,6 +168,7 @@ impl App {
             acceptor,
             postgres,
             background,
+            spans,
             directory,
         };
         greet(&app);
@@ -229,6 +233,7 @@ impl RunningApp {
                 tracing::error!(%error, "an acceptor ended badly");
             }
         }
+        self.spans.end().await;
         for task in &self.background {
             task.abort();
         }
@@ -340,6 +345,8 @@ impl Rooms {
             query: Arc::clone(&self.query) as _,
             clock,
         };
+        let spans = Spans::new(config.telemetry.as_ref())
+            .map_err(|why| Fault::invalid(format!("telemetry.otlp cannot be used: {why}")))?;
         Ok(Gateway::new(
             seams,
             accounts,
@@ -355,6 +362,7 @@ impl Rooms {
                     &self.secrets.get_or_create(METADATA_KEY).await?,
                     &self.secrets.get_or_create(PAGE_KEY).await?,
                 )?,
+                spans,
             },
         ))
     }
@@ -390,6 +398,7 @@ impl Rooms {
             tokio::spawn(refusals.keep_writing()).abort_handle(),
             tokio::spawn(renewal).abort_handle(),
             tokio::spawn(write_key_use(accounts)).abort_handle(),
+            tokio::spawn(gateway.spans.clone().keep_sending()).abort_handle(),
         ])
     }
 }

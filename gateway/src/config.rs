@@ -7,6 +7,7 @@
 mod authzen;
 mod issuer;
 mod sources;
+mod telemetry;
 mod units;
 mod values;
 
@@ -22,6 +23,7 @@ use dataos_store::Metadata;
 pub use crate::rate::{Quota, RateConfig, RedisConfig};
 pub use authzen::AuthzenConfig;
 pub use issuer::{ClaimNames, IssuerConfig, KeySource};
+pub use telemetry::TelemetryConfig;
 
 use sources::{METADATA_URL, SETTINGS, Values, default_data_dir};
 use values::{
@@ -160,6 +162,8 @@ pub struct Config {
     pub log_level: String,
     /// Form of log lines.
     pub log_format: LogFormat,
+    /// The collector of traces; none if absent.
+    pub telemetry: Option<TelemetryConfig>,
     /// Name of the audit log in its checkpoints.
     pub audit_origin: String,
     /// How questions of external enforcement points are taken.
@@ -254,6 +258,7 @@ impl Config {
             session_lifetime: duration(&values, "session.lifetime", 60, 7 * 86_400)?,
             log_level: text(&values, "log.level"),
             log_format: log_format(&values)?,
+            telemetry: TelemetryConfig::read(&values)?,
             audit_origin: text(&values, "audit.origin"),
             authzen: AuthzenConfig::read(&values)?,
             postgres: postgres(&values)?,

@@ -7,6 +7,7 @@
 
 mod path;
 mod query;
+mod trace;
 pub(crate) mod wire;
 
 use std::{error::Error, fmt, net::SocketAddr, sync::Arc, time::Duration};
@@ -22,9 +23,10 @@ use hyper::body::Body;
 
 pub(crate) use path::CanonicalPath;
 pub(crate) use query::Query;
+pub(crate) use trace::TraceParent;
 use wire::{HEAD_BYTES_MAX, HEADERS_MAX};
 
-use crate::authenticate::certificate::PeerCertificate;
+use crate::{authenticate::certificate::PeerCertificate, observe::spans::Span};
 
 /// Longest request target: what common clients and proxies pass.
 const TARGET_BYTES_MAX: usize = 8 << 10;
@@ -112,8 +114,10 @@ pub(crate) struct Head {
     pub(crate) accept_encoding: String,
     pub(crate) if_match: Option<String>,
     pub(crate) if_none_match: Option<String>,
-    /// Of a W3C `traceparent`: 32 lower-case hexadecimal digits.
-    pub(crate) trace_id: Option<String>,
+    /// What the client says of the trace that the request is part of.
+    pub(crate) trace: Option<TraceParent>,
+    /// The span of the call, if it is traced.
+    pub(crate) span: Option<Arc<Span>>,
 }
 
 impl Head {
@@ -134,8 +138,15 @@ impl Head {
             accept_encoding: String::new(),
             if_match: None,
             if_none_match: None,
-            trace_id: None,
+            trace: None,
+            span: None,
         })
+    }
+
+    /// The trace that the call is part of: its client's, or the one that began here.
+    pub(crate) fn trace_id(&self) -> Option<&str> {
+        let given = self.trace.as_ref().map(|trace| trace.trace_id.as_str());
+        given.or_else(|| Some(self.span.as_ref()?.trace_id()))
     }
 
     /// Whether a form of a foreign site could make a browser send this: it sends POST with one of three
@@ -220,9 +231,6 @@ const REQUEST_NAMES: [HeaderName; 2] = [
     HeaderName::from_static("dataos-correlation-id"),
 ];
 
-/// Names the distributed trace that a request is part of.
-const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
-
 /// The client's own request id, if it sent an acceptable one, else a new one.
 pub(crate) fn request_id(headers: &HeaderMap) -> String {
     REQUEST_NAMES
@@ -235,26 +243,6 @@ pub(crate) fn request_id(headers: &HeaderMap) -> String {
                     .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         })
         .map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
-}
-
-/// The trace id of the one `traceparent` (W3C Trace Context, 3.2). One that is malformed or repeated
-/// counts as not sent, as the specification says: it decides nothing.
-fn trace_id(headers: &HeaderMap) -> Option<String> {
-    let mut values = headers.get_all(TRACE_PARENT).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return None;
-    };
-    let mut parts = value.to_str().ok()?.split('-');
-    let mut part = |digits: usize| {
-        let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        let is_fit = |part: &&str| part.len() == digits && part.bytes().all(is_hex);
-        parts.next().filter(is_fit)
-    };
-    let (version, trace, parent, _flags) = (part(2)?, part(32)?, part(16)?, part(2)?);
-    let is_zero = |part: &str| part.bytes().all(|b| b == b'0');
-    // Version 0 has four parts; later ones may have more.
-    let is_whole = version != "00" || parts.next().is_none();
-    (version != "ff" && is_whole && !is_zero(trace) && !is_zero(parent)).then(|| trace.to_owned())
 }
 
 /// The headers by which the client named its request, for the answer: any text comes back as it
@@ -304,7 +292,8 @@ pub(crate) fn check(parts: &Parts, peer: &Peer) -> Result<Head, Refusal> {
         accept_encoding: list(&parts.headers, header::ACCEPT_ENCODING),
         if_match: text(header::IF_MATCH)?,
         if_none_match: text(header::IF_NONE_MATCH)?,
-        trace_id: trace_id(&parts.headers),
+        trace: TraceParent::read(&parts.headers),
+        span: None,
     })
 }
 

@@ -3,6 +3,7 @@
 mod calls;
 mod log;
 mod minute;
+pub(crate) mod spans;
 
 use std::{
     collections::HashMap,

@@ -207,13 +207,12 @@ impl Rates {
     /// kept apart; and whether Redis is away.
     pub(crate) fn prometheus(&self) -> String {
         let name = "dataos_rate_calls_counted_together_total";
-        let together = format!("# TYPE {name} counter\n{name} {}\n", self.kept.shared());
-        let Some(shared) = &self.shared else {
-            return together;
-        };
-        let is_away = u8::from(shared.is_away());
-        let name = "dataos_degraded";
-        format!("{together}# TYPE {name} gauge\n{name}{{dependency=\"redis\"}} {is_away}\n")
+        format!("# TYPE {name} counter\n{name} {}\n", self.kept.shared())
+    }
+
+    /// Whether the Redis of the configuration is away; nothing if there is none.
+    pub(crate) fn is_redis_away(&self) -> Option<bool> {
+        self.shared.as_ref().map(|shared| shared.is_away())
     }
 
     /// Counts in this process alone.

@@ -130,8 +130,8 @@ fn with_call_facts(entry: &mut Entry, head: &Head, peer: &Peer) {
 }
 
 fn with_trace(entry: &mut Entry, head: &Head) {
-    if let Some(id) = &head.trace_id {
-        entry.facts.insert(TRACE_ID.to_owned(), id.clone());
+    if let Some(id) = head.trace_id() {
+        entry.facts.insert(TRACE_ID.to_owned(), id.to_owned());
     }
 }
 

@@ -41,7 +41,10 @@ use crate::{
     decide,
     handlers::session,
     limits::{self, Head, Peer, Refusal},
-    observe::{CallFigures, Figures},
+    observe::{
+        CallFigures, Figures,
+        spans::{Span, Spans, Step},
+    },
     rate::Rates,
     record::{self, Refusals},
     recording,
@@ -93,6 +96,7 @@ pub(crate) struct Gateway {
     pub(crate) candidates: Arc<Semaphore>,
     pub(crate) authenticator: Authenticator,
     pub(crate) figures: Figures,
+    pub(crate) spans: Spans,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) limits: Limits,
     pub(crate) rates: Rates,
@@ -120,6 +124,11 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// A step of the call begins; it ends when what is returned is dropped.
+    pub(crate) fn step(&self, name: &'static str) -> Step {
+        Step::of(self.head.span.as_ref(), name)
+    }
+
     /// Whether the credential may be used for this route at all.
     pub(crate) fn is_in_scope(&self, route: &Route, action: Action) -> bool {
         let needed = route.in_scope_of.unwrap_or(action);
@@ -161,6 +170,7 @@ pub(crate) struct GatewayConfig {
     pub(crate) authzen: AuthzenConfig,
     pub(crate) authzen_keys: AuthzenKeys,
     pub(crate) client_issuer: Option<ClientIssuer>,
+    pub(crate) spans: Spans,
 }
 
 impl Gateway {
@@ -174,6 +184,7 @@ impl Gateway {
         Self {
             refusals: Arc::new(Refusals::new(Arc::clone(&seams.record))),
             figures: Figures::new(),
+            spans: config.spans,
             advice: Arc::clone(&seams.decide),
             seams: Seams {
                 decide: Arc::new(Obliged::new(Arc::clone(&seams.decide), recording::is_known)),
@@ -206,23 +217,28 @@ impl Gateway {
         let (parts, mut body) = request.into_parts();
         let request_id = limits::request_id(&parts.headers);
         let echoed = limits::echoed(&parts.headers);
+        let mut span: Option<Arc<Span>> = None;
         let passed = match limits::check(&parts, &peer) {
-            Ok(head) => match rpc::deadline(&parts) {
-                Ok(None) => self.pass(head, &mut body, &peer, &request_id).await,
-                Ok(Some(deadline)) => {
-                    let passed = self.pass(head, &mut body, &peer, &request_id);
-                    let passed = tokio::time::timeout(deadline, passed).await;
-                    passed.unwrap_or_else(|_| too_late(&request_id))
+            Ok(mut head) => {
+                head.span = self.spans.begin(head.trace.as_ref());
+                span.clone_from(&head.span);
+                match rpc::deadline(&parts) {
+                    Ok(None) => self.pass(head, &mut body, &peer, &request_id).await,
+                    Ok(Some(deadline)) => {
+                        let passed = self.pass(head, &mut body, &peer, &request_id);
+                        let passed = tokio::time::timeout(deadline, passed).await;
+                        passed.unwrap_or_else(|_| too_late(&request_id))
+                    }
+                    Err(refusal) => self.refuse(&refusal, Some(&head), &peer, &request_id),
                 }
-                Err(refusal) => self.refuse(&refusal, Some(&head), &peer, &request_id),
-            },
+            }
             Err(refusal) => self.refuse(&refusal, None, &peer, &request_id),
         };
         if !parts.headers.contains_key(header::EXPECT) {
             limits::discard(body).await;
         }
         let took = started.elapsed();
-        self.figures.note(&CallFigures {
+        let figures = CallFigures {
             route: passed.route,
             method: parts.method.as_str(),
             status: passed.answer.status,
@@ -231,7 +247,14 @@ impl Gateway {
             request_id: &request_id,
             bytes: passed.answer.body.len_bytes(),
             took,
-        });
+        };
+        self.figures.note(&figures);
+        if let Some(span) = span {
+            span.end(
+                &figures,
+                passed.receipt.as_ref().map(|receipt| receipt.index),
+            );
+        }
         let answer = if rpc::is_call(&parts) {
             rpc::answered(passed.answer)
         } else {
@@ -281,21 +304,9 @@ impl Gateway {
         if let Err(refusal) = check_shape(route, &head) {
             return self.refuse(&refusal, Some(&head), peer, request_id);
         }
-        let body = if route.takes.is_some() {
-            let limits = &self.limits;
-            match limits::read_body(body, limits.body_bytes_max, limits.body_timeout).await {
-                Ok(body) => body,
-                Err(refusal) => return self.refuse(&refusal, Some(&head), peer, request_id),
-            }
-        } else if body.is_end_stream() {
-            Bytes::new()
-        } else {
-            let refusal = Refusal::new(
-                StatusCode::BAD_REQUEST,
-                "body_unexpected",
-                "this route takes no request body",
-            );
-            return self.refuse(&refusal, Some(&head), peer, request_id);
+        let body = match self.body(route, body).await {
+            Ok(body) => body,
+            Err(refusal) => return self.refuse(&refusal, Some(&head), peer, request_id),
         };
         let call = Arc::new(Call {
             request_id: request_id.to_owned(),
@@ -315,6 +326,26 @@ impl Gateway {
             }
             Hold::LogIn => self.log_in(route, &call).await,
             Hold::Read | Hold::Ask | Hold::Change => self.governed(route, call).await,
+        }
+    }
+
+    /// The body that the route takes, or none.
+    async fn body<B>(&self, route: &Route, body: B) -> Result<Bytes, Refusal>
+    where
+        B: Body<Data = Bytes> + Unpin + Send,
+        B::Error: std::error::Error + 'static,
+    {
+        let limits = &self.limits;
+        if route.takes.is_some() {
+            limits::read_body(body, limits.body_bytes_max, limits.body_timeout).await
+        } else if body.is_end_stream() {
+            Ok(Bytes::new())
+        } else {
+            Err(Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "body_unexpected",
+                "this route takes no request body",
+            ))
         }
     }
 

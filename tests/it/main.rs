@@ -22,4 +22,5 @@ mod postgres;
 mod refusals;
 mod replay;
 mod secrets;
+mod telemetry;
 mod workspace;

@@ -1,6 +1,9 @@
-//! Where the built binaries lie: beside the test binary, in the same target folder and profile.
+//! Where things are: built binaries beside the test binary, what is installed in a cache, free ports.
 
-use std::path::PathBuf;
+use std::{
+    io::{Error, Result},
+    path::PathBuf,
+};
 
 /// The path of a binary of the workspace.
 ///
@@ -21,11 +24,23 @@ pub fn binary(name: &str) -> PathBuf {
     folder.join(name)
 }
 
+/// The folder in which tests keep what they install and build.
+///
+/// # Errors
+/// The environment names none.
+pub fn cache() -> Result<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = cache.or_else(home);
+    let cache = cache.ok_or_else(|| Error::other("neither XDG_CACHE_HOME nor HOME is set"))?;
+    Ok(cache.join("dataos"))
+}
+
 /// A TCP port of 127.0.0.1 that is free now.
 ///
 /// # Errors
 /// The operating system has none.
-pub fn free_port() -> std::io::Result<u16> {
+pub fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?
         .local_addr()?
         .port())

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::peers::succeed;
+use crate::{binaries::cache, peers::succeed};
 
 const PACKAGE: &str = "oidc-provider";
 /// What it prints in our script is known for this version.
@@ -106,12 +106,7 @@ impl Drop for Provider {
 
 /// The folder of its modules in the cache.
 fn installed() -> Result<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = cache
-        .or_else(home)
-        .ok_or_else(|| Error::other("neither XDG_CACHE_HOME nor HOME is set"))?
-        .join(format!("dataos/{PACKAGE}-{VERSION}"));
+    let cache = cache()?.join(format!("{PACKAGE}-{VERSION}"));
     let modules = cache.join("node_modules");
     if modules.join(PACKAGE).join("package.json").is_file() {
         return Ok(modules);

@@ -174,6 +174,26 @@ pub(super) const SETTINGS: &[Setting] = &[
         "json, text, or auto: text on a terminal, else json",
     ),
     setting(
+        "telemetry.otlp",
+        "",
+        "collector of traces (OTLP over HTTP), such as http://127.0.0.1:4318; none if empty",
+    ),
+    setting(
+        "telemetry.share",
+        "1",
+        "share of calls that are traced, 0 to 1, where the client does not say",
+    ),
+    setting(
+        "telemetry.ca_file",
+        "",
+        "PEM of the CA of that collector, if not one of the system's",
+    ),
+    setting(
+        "telemetry.headers_file",
+        "",
+        "file of headers for that collector, each a line `name: value`",
+    ),
+    setting(
         "audit.origin",
         "dataos",
         "name of the log in its checkpoints",

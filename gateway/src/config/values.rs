@@ -29,7 +29,7 @@ pub(super) fn text(values: &Values, key: &'static str) -> String {
         .unwrap_or_default()
 }
 
-fn wrong(values: &Values, key: &'static str, expected: &str) -> Fault {
+pub(super) fn wrong(values: &Values, key: &'static str, expected: &str) -> Fault {
     let (value, origin) = values
         .get(key)
         .map_or(("", &Origin::Default), |(value, origin)| (value, origin));

@@ -118,8 +118,30 @@ fn health(gateway: &Gateway) -> Vec<Value> {
     rows
 }
 
+/// What we can do without, and have to.
+fn degraded(gateway: &Gateway) -> String {
+    let name = "dataos_degraded";
+    let dependencies = [
+        ("redis", gateway.rates.is_redis_away()),
+        ("otlp", gateway.spans.is_away()),
+    ];
+    let known = dependencies
+        .iter()
+        .filter_map(|(dependency, away)| Some((dependency, u8::from((*away)?))));
+    let lines: String = known
+        .map(|(dependency, away)| format!("{name}{{dependency=\"{dependency}\"}} {away}\n"))
+        .collect();
+    if lines.is_empty() {
+        return lines;
+    }
+    format!("# TYPE {name} gauge\n{lines}")
+}
+
 pub(crate) async fn metrics(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<Answer, Fault> {
-    let mut text = gateway.figures.prometheus() + &gateway.rates.prometheus();
+    let mut text = gateway.figures.prometheus()
+        + &gateway.rates.prometheus()
+        + &gateway.spans.prometheus()
+        + &degraded(&gateway);
     let log = gateway.seams.records.status();
     let info = gateway.seams.policies.info();
     for (name, value) in [

@@ -242,7 +242,8 @@ impl Session {
             self.gateway.note_refused(fault.code(), self.peer.address);
             not_valid(fault)
         })?;
-        let head = Head::posted(QUERY_PATH)?;
+        let mut head = Head::posted(QUERY_PATH)?;
+        head.span = self.gateway.spans.begin(None);
         let body = match &asked.purpose {
             Some(purpose) => json!({"sql": asked.sql, "purpose": purpose}),
             None => json!({"sql": asked.sql}),
@@ -291,7 +292,9 @@ impl Session {
             return Err(out_of_scope(route, action));
         }
         let request = decide::request(&call.principal, action, target, &call.context);
+        let step = call.step("decide");
         let decision = decide::ask(&gateway.seams.decide, &request).await;
+        drop(step);
         let level = Level::of_decision(&decision);
         let mut entry = record::decision(call, &request, &decision, level);
         if level > Level::None {
@@ -301,7 +304,9 @@ impl Session {
             &mut entry,
             recording::request(level, route.bodies, &call.body),
         );
+        let step = call.step("record");
         let receipt = gateway.append(entry, &call.request_id).await?;
+        drop(step);
         let mut open = Open {
             gateway,
             route,
@@ -351,7 +356,7 @@ impl Open<'_> {
     }
 
     fn note(&self, answer: &Answer) {
-        self.gateway.figures.note(&CallFigures {
+        let figures = CallFigures {
             route: self.route.pattern,
             method: self.call.head.verb.name(),
             status: answer.status,
@@ -360,7 +365,11 @@ impl Open<'_> {
             request_id: &self.call.request_id,
             bytes: answer.body.len_bytes(),
             took: self.started.elapsed(),
-        });
+        };
+        self.gateway.figures.note(&figures);
+        if let Some(span) = &self.call.head.span {
+            span.end(&figures, Some(self.receipt.index));
+        }
     }
 }
 

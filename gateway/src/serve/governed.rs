@@ -72,7 +72,9 @@ impl Gateway {
             return self.refuse_scope(route, &call, action, &target.uid).await;
         }
         let request = decide::request(&call.principal, action, target, &call.context);
+        let step = call.step("decide");
         let decision = decide::ask(&self.seams.decide, &request).await;
+        drop(step);
         let level = Level::of_decision(&decision);
         let mut entry = record::decision(&call, &request, &decision, level);
         add_fact(
@@ -86,7 +88,7 @@ impl Gateway {
         match route.hold {
             Hold::Read => self.read(route, &call, entry, level).await,
             Hold::Change => {
-                let receipt = match self.seams.record.append(entry).await {
+                let receipt = match self.recorded(&call, entry).await {
                     Ok(receipt) => receipt,
                     Err(fault) => return self.unrecorded(&fault, route, &call),
                 };
@@ -131,12 +133,27 @@ impl Gateway {
             let body = recording::response(level, route.bodies, &answer.body);
             add_fact(&mut entry, body);
         }
-        match self.seams.record.append(entry).await {
+        match self.recorded(call, entry).await {
             Ok(receipt) => Passed {
                 receipt: Some(receipt),
                 ..Passed::new(answer, route.pattern)
             },
             Err(fault) => self.unrecorded(&fault, route, call),
+        }
+    }
+
+    /// Writes the record of a call, and waits for it. It is queued by this call itself.
+    fn recorded(
+        &self,
+        call: &Call,
+        entry: Entry,
+    ) -> impl Future<Output = Result<Receipt, Fault>> + use<> {
+        let step = call.step("record");
+        let pending = self.seams.record.append(entry);
+        async move {
+            let receipt = pending.await;
+            drop(step);
+            receipt
         }
     }
 
@@ -149,8 +166,7 @@ impl Gateway {
         started: Instant,
         work: impl Future<Output = Result<Answer, Fault>>,
     ) -> Passed {
-        let pending = self.seams.record.append(entry);
-        match tokio::join!(pending, work) {
+        match tokio::join!(self.recorded(call, entry), work) {
             (Ok(receipt), answered) => {
                 self.finish(route, call, (receipt, level), answered, started)
             }
@@ -185,15 +201,16 @@ impl Gateway {
         route: &'static Route,
         call: Arc<Call>,
     ) -> Result<Answer, Fault> {
+        let step = call.step("handle");
         let work = (route.handler)(Arc::clone(self), call);
-        tokio::time::timeout(self.limits.answer_timeout, work)
-            .await
-            .unwrap_or_else(|_| {
-                Err(Fault::new(
-                    FaultKind::Timeout,
-                    "the answer was not ready in time",
-                ))
-            })
+        let answered = tokio::time::timeout(self.limits.answer_timeout, work).await;
+        drop(step);
+        answered.unwrap_or_else(|_| {
+            Err(Fault::new(
+                FaultKind::Timeout,
+                "the answer was not ready in time",
+            ))
+        })
     }
 
     /// The answer of an allowed call whose decision is durable; its outcome is recorded behind it.

@@ -519,6 +519,7 @@ fn config(limits: Limits) -> GatewayConfig {
             ..AuthzenConfig::default()
         },
         authzen_keys: AuthzenKeys::new(&Secret::new([1; 32]), &Secret::new([2; 32])).unwrap(),
+        spans: crate::observe::spans::Spans::default(),
     }
 }
 
