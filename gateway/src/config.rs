@@ -104,6 +104,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Connections at once of one IPv4 address or IPv6 network of 64 bits.
     pub connections_per_peer_max: usize,
+    /// Calls under way at once; of those that can wait, fewer.
+    pub calls_max: usize,
     /// Largest request body.
     pub body_bytes_max: usize,
     /// Time to finish the TLS handshake.

@@ -16,6 +16,7 @@ mod store;
 
 mod accept;
 mod limits;
+mod load;
 mod rate;
 
 mod accounts;

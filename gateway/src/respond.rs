@@ -250,6 +250,7 @@ pub(crate) fn refusal(refusal: &Refusal, request_id: &str) -> Answer {
         StatusCode::PAYLOAD_TOO_LARGE | StatusCode::URI_TOO_LONG => ("too_large", "Too large"),
         StatusCode::REQUEST_TIMEOUT => ("timeout", "Timed out"),
         StatusCode::TOO_MANY_REQUESTS => ("rate_limited", "Too many requests"),
+        StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "Not available"),
         _ => ("invalid", "Invalid request"),
     };
     let mut document = document(kind, title, refusal.status, request_id);

@@ -12,6 +12,7 @@ use dataos_model::{action::Action, fault::Fault};
 use crate::{
     decide::Subject,
     limits::Verb,
+    load::Priority,
     respond::Answer,
     rpc,
     serve::{Call, Gateway},
@@ -62,6 +63,8 @@ pub(crate) struct Route {
     /// What a key's scopes must hold where the decided action is less than what the handler does.
     pub(crate) in_scope_of: Option<Action>,
     pub(crate) hold: Hold,
+    /// What is refused first when there are too many calls.
+    pub(crate) priority: Priority,
     /// Whether a denial answers 404, like an absent thing.
     pub(crate) hides_denied: bool,
     /// Names of query parameters; any other is refused.

@@ -41,6 +41,7 @@ use crate::{
     decide,
     handlers::session,
     limits::{self, Head, Peer, Refusal},
+    load::{Load, Priority},
     observe::{
         CallFigures, Figures,
         spans::{Span, Spans, Step},
@@ -99,6 +100,7 @@ pub(crate) struct Gateway {
     pub(crate) spans: Spans,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) limits: Limits,
+    pub(crate) load: Load,
     pub(crate) rates: Rates,
     pub(crate) session_lifetime: Duration,
     pub(crate) authzen: AuthzenConfig,
@@ -194,6 +196,7 @@ impl Gateway {
             applied,
             candidates: Arc::new(Semaphore::new(CANDIDATES_MAX)),
             authenticator,
+            load: Load::new(config.limits.calls_max),
             limits: config.limits,
             rates: Rates::new(config.rates),
             session_lifetime: config.session_lifetime,
@@ -276,6 +279,14 @@ impl Gateway {
         B::Error: std::error::Error + 'static,
     {
         let found = route::find(head.verb, head.path.segments());
+        let priority = match &found {
+            Found::Route(route, _) => route.priority,
+            Found::WrongMethod(_) | Found::Nothing => Priority::Usual,
+        };
+        let _place = match self.load.enter(priority) {
+            Ok(place) => place,
+            Err(refusal) => return self.refuse_load(&refusal, &head, peer, request_id),
+        };
         // What is open costs little, and tells whether we live.
         let is_open = matches!(&found, Found::Route(route, _) if route.hold == Hold::Open);
         if !is_open && let Err(left) = self.rates.take_address(peer.address.ip()).await {

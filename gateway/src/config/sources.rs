@@ -90,6 +90,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "connections at once of one IPv4 address or IPv6 /64",
     ),
     setting(
+        "limits.calls",
+        "1024",
+        "calls under way at once; statements, scans and policy tests have 3/4 of them",
+    ),
+    setting(
         "limits.body",
         "1 MiB",
         "largest request body; at most 16 MiB",

@@ -80,6 +80,7 @@ pub(super) fn limits(values: &Values) -> Result<Limits, Fault> {
     Ok(Limits {
         connections_max: count(values, "limits.connections")?,
         connections_per_peer_max: count(values, "limits.connections_per_peer")?,
+        calls_max: count(values, "limits.calls")?,
         body_bytes_max: usize::try_from(body_bytes_max)
             .map_err(|_| wrong(values, "limits.body", "a size from 1 B to 16 MiB"))?,
         handshake_timeout: duration(values, "limits.handshake_timeout", 1, 300)?,

@@ -77,7 +77,7 @@ impl Entrance {
     async fn checked(&self, user: &str, password: &str) -> Result<(Session, &'static str), Fault> {
         let address = self.peer.address.ip();
         let taken = self.gateway.rates.take_address(address).await;
-        taken.map_err(|left| over_quota(left.refusal()))?;
+        taken.map_err(|left| later(left.refusal()))?;
         let credential = if is_bearer(password) {
             Credential::Bearer(password.to_owned())
         } else {
@@ -209,6 +209,8 @@ impl Session {
         F: Future<Output = Result<T, Fault>>,
     {
         let route = route::of(Verb::Post, QUERY_PATH)?;
+        let place = self.gateway.load.enter(route.priority);
+        let _place = place.map_err(|refusal| self.put_off(refusal))?;
         let call = self.call(request_id, &asked).await?;
         let mut open = self.decided(route, &call).await?;
         let mut context = call.context.clone();
@@ -234,6 +236,12 @@ impl Session {
             Err(fault) => respond::problem(fault, request_id, None),
         });
         done
+    }
+
+    /// Counts and records what is refused for now.
+    fn put_off(&self, refusal: Refusal) -> Fault {
+        self.gateway.note_refused(refusal.reason, self.peer.address);
+        later(refusal)
     }
 
     /// The statement as a call of the route that answers statements.
@@ -273,11 +281,7 @@ impl Session {
             .rates
             .take_call(&call.principal, None, route.pattern)
             .await;
-        taken.map_err(|left| {
-            let refusal = left.refusal();
-            gateway.note_refused(refusal.reason, self.peer.address);
-            over_quota(refusal)
-        })?;
+        taken.map_err(|left| self.put_off(left.refusal()))?;
         let (action, subject) = route
             .governed
             .ok_or_else(|| Fault::internal("a governed route without action"))?;
@@ -388,7 +392,8 @@ fn at_door(entry: &mut Entry) {
     entry.facts.insert(name.to_owned(), value.to_owned());
 }
 
-fn over_quota(refusal: Refusal) -> Fault {
+/// What may be asked again later.
+fn later(refusal: Refusal) -> Fault {
     Fault::unavailable(refusal.detail).with_reason(refusal.reason)
 }
 

@@ -11,6 +11,7 @@ use crate::{
         users,
     },
     limits::Verb,
+    load::Priority,
     rpc,
 };
 
@@ -25,6 +26,7 @@ const fn open(pattern: &'static str, summary: &'static str, handler: Handler) ->
         governed: None,
         in_scope_of: None,
         hold: Hold::Open,
+        priority: Priority::Vital,
         hides_denied: false,
         query: &[],
         takes: None,
@@ -44,6 +46,7 @@ const fn read(
     Route {
         governed: Some((action, subject)),
         hold: Hold::Read,
+        priority: Priority::Usual,
         ..open(pattern, summary, handler)
     }
 }
@@ -113,6 +116,18 @@ impl Route {
         self
     }
 
+    /// It takes long, and can wait.
+    const fn bulk(mut self) -> Self {
+        self.priority = Priority::Bulk;
+        self
+    }
+
+    /// It is needed most when there is too much else.
+    const fn vital(mut self) -> Self {
+        self.priority = Priority::Vital;
+        self
+    }
+
     const fn hiding(mut self) -> Self {
         self.hides_denied = true;
         self
@@ -166,6 +181,7 @@ pub(crate) static ROUTES: &[Route] = &[
         "An entry bundle of the log",
         |g, c| Box::pin(audit::bundle(g, c)),
     )
+    .vital()
     .private(),
     open("/log/tile/{path...}", "A hash tile of the log", |g, c| {
         Box::pin(public::tile(g, c))
@@ -193,7 +209,8 @@ pub(crate) static ROUTES: &[Route] = &[
         Subject::ApiPath,
         "Who am I",
         |g, c| Box::pin(session::who(g, c)),
-    ),
+    )
+    .vital(),
     change(
         Verb::Delete,
         "/api/v1/session",
@@ -201,7 +218,8 @@ pub(crate) static ROUTES: &[Route] = &[
         Subject::ApiPath,
         "Log out",
         |g, c| Box::pin(session::log_out(g, c)),
-    ),
+    )
+    .vital(),
     read(
         "/api/v1/users",
         Action::ViewIdentity,
@@ -278,7 +296,8 @@ pub(crate) static ROUTES: &[Route] = &[
         Subject::ApiPath,
         "Revoked tokens and subjects of issuers",
         |g, c| Box::pin(revocations::list(g, c)),
-    ),
+    )
+    .vital(),
     change(
         Verb::Post,
         "/api/v1/revocations",
@@ -287,6 +306,7 @@ pub(crate) static ROUTES: &[Route] = &[
         "Revoke a token, or all of a subject until now",
         |g, c| Box::pin(revocations::create(g, c)),
     )
+    .vital()
     .taking(JSON),
     change(
         Verb::Post,
@@ -306,6 +326,7 @@ pub(crate) static ROUTES: &[Route] = &[
         "Run one governed SQL statement",
         |g, c| Box::pin(query::run(g, c)),
     )
+    .bulk()
     .private()
     .taking(JSON),
     read(
@@ -431,6 +452,7 @@ pub(crate) static ROUTES: &[Route] = &[
         "Check the texts of a policies folder, without effect",
         |g, c| Box::pin(policy_texts::check(g, c)),
     )
+    .bulk()
     .taking(JSON),
     change(
         Verb::Post,
@@ -440,6 +462,7 @@ pub(crate) static ROUTES: &[Route] = &[
         "Run the tests of a policies folder, without effect",
         |g, c| Box::pin(policy_texts::test(g, c)),
     )
+    .bulk()
     .taking(JSON),
     read(
         "/api/v1/catalog/depots",
@@ -455,7 +478,8 @@ pub(crate) static ROUTES: &[Route] = &[
         Subject::Depot,
         "Read a depot's structure",
         |g, c| Box::pin(catalog::scan(g, c)),
-    ),
+    )
+    .bulk(),
     read(
         "/api/v1/catalog/datasets",
         Action::SearchCatalog,
@@ -550,6 +574,7 @@ pub(crate) static ROUTES: &[Route] = &[
         "Search the audit log",
         |g, c| Box::pin(audit::search(g, c)),
     )
+    .vital()
     .with_query(AUDIT_SEARCH)
     .private(),
     read(
@@ -559,6 +584,7 @@ pub(crate) static ROUTES: &[Route] = &[
         "How many entries match, of what, and when",
         |g, c| Box::pin(audit::summary(g, c)),
     )
+    .vital()
     .with_query(AUDIT_FILTER)
     .private(),
     read(
@@ -568,6 +594,7 @@ pub(crate) static ROUTES: &[Route] = &[
         "One entry",
         |g, c| Box::pin(audit::get(g, c)),
     )
+    .vital()
     .private(),
     read(
         "/api/v1/audit/entries/{index}/proof",
@@ -575,14 +602,16 @@ pub(crate) static ROUTES: &[Route] = &[
         Subject::AuditLog,
         "A proof of one entry",
         |g, c| Box::pin(audit::proof(g, c)),
-    ),
+    )
+    .vital(),
     read(
         "/api/v1/audit/status",
         Action::VerifyAudit,
         Subject::AuditLog,
         "Figures about the log",
         |g, c| Box::pin(audit::status(g, c)),
-    ),
+    )
+    .vital(),
     open(
         "/.well-known/authzen-configuration",
         "Metadata of the decision point (AuthZEN)",
@@ -668,12 +697,14 @@ pub(crate) static ROUTES: &[Route] = &[
         Subject::ApiPath,
         "Live figures and health",
         |g, c| Box::pin(overview::overview(g, c)),
-    ),
+    )
+    .vital(),
     read(
         "/metrics",
         Action::ViewHealth,
         Subject::ApiPath,
         "Prometheus text",
         |g, c| Box::pin(overview::metrics(g, c)),
-    ),
+    )
+    .vital(),
 ];

@@ -70,6 +70,23 @@ impl Gateway {
         }
     }
 
+    /// Too many calls are under way: neither is anything wrong with this one, nor with its connection.
+    pub(super) fn refuse_load(
+        &self,
+        refusal: &Refusal,
+        head: &Head,
+        peer: &Peer,
+        request_id: &str,
+    ) -> Passed {
+        let passed = self.refuse(refusal, Some(head), peer, request_id);
+        let soon = HeaderValue::from_static("1");
+        Passed {
+            answer: passed.answer.with_header(header::RETRY_AFTER, soon),
+            closes: false,
+            ..passed
+        }
+    }
+
     pub(super) fn refuse_credential(
         &self,
         fault: AuthenticationFault,

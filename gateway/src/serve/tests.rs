@@ -19,6 +19,7 @@ use super::Gateway;
 use crate::{
     config::{Quota, RateConfig},
     limits::Peer,
+    load::{Load, Priority},
     rate::Rates,
     respond::AnswerBody,
 };
@@ -549,4 +550,48 @@ async fn whoever_calls_too_often_waits_and_is_recorded() {
         text.contains("dataos_refused_total{reason=\"rate_principal\"} 1"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn under_load_what_can_wait_is_refused_and_the_log_is_still_read() {
+    let mut scene = scene().await;
+    Arc::get_mut(&mut scene.gateway).unwrap().load = Load::new(20);
+    let load = &scene.gateway.load;
+    let statement = || {
+        let headers = [
+            ("authorization", scene.bearer.as_str()),
+            ("content-type", "application/json"),
+        ];
+        request("POST", "/api/v1/query", &headers, r#"{"sql": "SELECT 1"}"#)
+    };
+    let enter = |count: usize| (0..count).map(|_| load.enter(Priority::Vital).unwrap());
+    let mut places: Vec<_> = enter(15).collect();
+    let before = scene.record.entries.lock().unwrap().len();
+    let response = send(&scene.gateway, statement()).await;
+    assert_eq!(response.status(), 503);
+    assert_eq!(response.headers()["retry-after"], "1");
+    assert!(!response.headers().contains_key("connection"));
+    let problem = json_of(response).await;
+    assert_eq!(problem["reason"], "overloaded");
+    assert_eq!(problem["type"], "urn:dataos:problem:unavailable");
+    let recorded = scene.record.entries.lock().unwrap()[before].reason.clone();
+    assert_eq!(recorded, "overloaded");
+    assert_eq!(scene.get("/api/v1/policies").await.status(), 200);
+    places.extend(enter(3));
+    for usual in ["/api/v1/policies", "/api/v1/nowhere"] {
+        assert_eq!(scene.get(usual).await.status(), 503, "{usual}");
+    }
+    let vital = [
+        "/healthz",
+        "/metrics",
+        "/api/v1/session",
+        "/api/v1/audit/entries",
+    ];
+    for vital in vital {
+        assert_eq!(scene.get(vital).await.status(), 200, "{vital}");
+    }
+    drop(places);
+    assert_eq!(scene.get("/api/v1/policies").await.status(), 200);
+    assert_ne!(send(&scene.gateway, statement()).await.status(), 503);
+    assert_eq!(load.taken(), 0);
 }

@@ -497,6 +497,7 @@ pub(crate) fn limits() -> Limits {
     Limits {
         connections_max: 64,
         connections_per_peer_max: 64,
+        calls_max: 64,
         body_bytes_max: 1 << 20,
         handshake_timeout: Duration::from_secs(5),
         head_timeout: Duration::from_secs(5),
