@@ -358,6 +358,8 @@ fn session(row: &Row) -> Result<Session, String> {
 fn unavailable(error: StoreError) -> Fault {
     tracing::error!(%error, "the store of accounts failed");
     Fault::unavailable("the store of accounts cannot be used")
+        .with_reason("accounts_unavailable")
+        .with_hint("the log of the process says why; try again when that is mended")
 }
 
 /// The statement that adds a key.

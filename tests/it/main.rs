@@ -11,6 +11,7 @@ mod authzen;
 mod console;
 mod crash;
 mod credentials;
+mod degradation;
 mod demo;
 mod filters;
 mod grpc;

@@ -31,6 +31,26 @@ fn no_planted_secret_appears_anywhere() {
     let shown = admin.run(&["get", "--json"]).unwrap();
     assert!(!shown.stdout.contains(canary), "get shows the secret");
 
+    // Answers, figures and errors; the wrong password differs from the right one in its end.
+    let refused = Ctl::login(&server, "eve", &format!("{canary}-wrong")).unwrap_err();
+    let down = admin
+        .run(&["query", "SELECT 1 FROM down.public.x"])
+        .unwrap();
+    assert_ne!(down.code, 0);
+    let mut shown = refused.to_string() + &down.stderr + &down.stdout;
+    let bearer = format!("Authorization: Bearer {}", admin.key().unwrap());
+    for path in [
+        "/metrics",
+        "/api/v1/overview",
+        "/api/v1/audit/entries",
+        "/api/v1/users",
+    ] {
+        let (status, headers, body) = server.request(&["-H", &bearer], path).unwrap();
+        assert_eq!(status, 200, "{path}: {body}");
+        shown.extend([headers, body]);
+    }
+    assert!(!shown.contains(canary), "an answer holds the secret");
+
     let pid = server.pid();
     let mut places = bytes_below(&server.data_dir).unwrap();
     for file in ["cmdline", "environ"] {
