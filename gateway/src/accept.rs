@@ -234,10 +234,5 @@ fn http2() -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// Binds the address to listen on.
-pub(crate) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
-}
-
 #[cfg(test)]
 mod tests;

@@ -29,7 +29,7 @@ use tokio::{
 pub use attach::Attached;
 
 use crate::{
-    accept::{self, Acceptor},
+    accept::Acceptor,
     accounts::Accounts,
     applied::Applied,
     authenticate::{Authenticator, api_key::Pepper, token::Tokens},
@@ -38,6 +38,7 @@ use crate::{
     config::Config,
     data_directory::{DataDirectory, touches_data_directory},
     history::History,
+    listeners::{Door, Listeners},
     observe::spans::Spans,
     postgres::PostgresAcceptor,
     record, reload,
@@ -73,6 +74,7 @@ pub struct RunningApp {
     postgres: Option<(SocketAddr, JoinHandle<()>)>,
     background: Vec<AbortHandle>,
     spans: Spans,
+    listeners: Listeners,
     /// Last, so that the lock is given back when all else is gone.
     directory: DataDirectory,
 }
@@ -103,11 +105,23 @@ impl App {
         config: Config,
         greet: impl FnOnce(&RunningApp),
     ) -> Result<RunningApp, Fault> {
-        Self::start_with(config, |log| log, greet).await
+        Self::start_on(config, Listeners::default(), greet).await
     }
 
-    /// The same with another log for calls than the one of the data directory, so that a benchmark tells
-    /// what recording costs. No setting does that.
+    /// The same on sockets that may have been given, and may be handed on.
+    ///
+    /// # Errors
+    /// See [`App::start`].
+    pub async fn start_on(
+        config: Config,
+        listeners: Listeners,
+        greet: impl FnOnce(&RunningApp),
+    ) -> Result<RunningApp, Fault> {
+        Self::open(config, listeners, |log| log, greet).await
+    }
+
+    /// The same as [`App::start`] with another log for calls than the one of the data directory, so that a
+    /// benchmark tells what recording costs. No setting does that.
     ///
     /// # Errors
     /// See [`App::start`].
@@ -116,14 +130,25 @@ impl App {
         calls: impl FnOnce(Arc<dyn Record>) -> Arc<dyn Record>,
         greet: impl FnOnce(&RunningApp),
     ) -> Result<RunningApp, Fault> {
+        Self::open(config, Listeners::default(), calls, greet).await
+    }
+
+    async fn open(
+        config: Config,
+        mut listeners: Listeners,
+        calls: impl FnOnce(Arc<dyn Record>) -> Arc<dyn Record>,
+        greet: impl FnOnce(&RunningApp),
+    ) -> Result<RunningApp, Fault> {
         // Another part of the process may have chosen already; all choose the same.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let listener = bind(config.listen).await?;
+        let listener = bind(&mut listeners, Door::Https, config.listen).await?;
         let address = local_address(&listener)?;
         let postgres = match &config.postgres {
-            Some(postgres) => Some(bind(postgres.listen).await?),
+            Some(postgres) => Some(bind(&mut listeners, Door::Postgres, postgres.listen).await?),
             None => None,
         };
+        let rest = listeners.close_rest();
+        rest.map_err(|error| Fault::unavailable(format!("no file can be opened: {error}")))?;
         let directory = DataDirectory::open(&config.data_dir)?;
         check_data_folder(&config, &directory)?;
         directory.check_metadata(&config.metadata)?;
@@ -169,6 +194,7 @@ impl App {
             postgres,
             background,
             spans,
+            listeners,
             directory,
         };
         greet(&app);
@@ -223,8 +249,20 @@ impl RunningApp {
         }
     }
 
-    /// Stops accepting, lets open calls finish, and closes every room in order.
-    pub async fn shutdown(self) {
+    /// Stops listening, lets open calls finish, and closes every room in order.
+    pub async fn shutdown(mut self) {
+        self.listeners = Listeners::default();
+        self.end().await;
+    }
+
+    /// The same, but for the sockets: whoever connects waits for the program that gets them.
+    pub async fn hand_over(mut self) -> Listeners {
+        let listeners = std::mem::take(&mut self.listeners);
+        self.end().await;
+        listeners
+    }
+
+    async fn end(self) {
         // The acceptor may be gone already; then there is nothing to stop.
         let _ = self.stop.send(true);
         let doors = [Some(self.acceptor), self.postgres.map(|(_, door)| door)];
@@ -415,8 +453,13 @@ fn local_address(listener: &TcpListener) -> Result<SocketAddr, Fault> {
     address.map_err(|error| Fault::unavailable(format!("no address to listen on: {error}")))
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Fault> {
-    accept::bind(address)
+async fn bind(
+    listeners: &mut Listeners,
+    door: Door,
+    address: SocketAddr,
+) -> Result<TcpListener, Fault> {
+    listeners
+        .bind(door, address)
         .await
         .map_err(|error| match error.kind() {
             std::io::ErrorKind::AddrInUse => Fault::new(

@@ -8,6 +8,7 @@
 
 pub mod app;
 pub mod config;
+pub mod listeners;
 
 mod certificates;
 mod data_directory;

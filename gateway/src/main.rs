@@ -8,11 +8,12 @@ use dataos_gateway::{
     audit_check::{self, AuditCommand},
     config::{Config, Flags, LogFormat},
     demo::DemoOptions,
+    listeners::{Listeners, Program},
     observe,
     policy_code::{self, PolicyCommand},
 };
 use dataos_model::fault::Fault;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Takes less of each request and of memory than glibc's: see docs/decisions/0002-allocator.md.
 #[global_allocator]
@@ -115,9 +116,10 @@ impl Settings {
 }
 
 fn main() -> ExitCode {
+    let listeners = Listeners::take();
     let arguments = Arguments::parse();
     let done = match arguments.command {
-        Command::Serve(settings) => settings.load().and_then(serve),
+        Command::Serve(settings) => settings.load().and_then(|config| serve(config, listeners)),
         Command::Demo(options) => demo(&options),
         Command::Policy { command } => policy_code::run(&command).map(show_done),
         Command::Audit { command } => audit_check::run(&command).map(|found| {
@@ -173,27 +175,63 @@ fn explain(config: &Config) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn serve(config: Config) -> Result<ExitCode, Fault> {
-    let _log = observe::init_log(&config.log_level, config.log_format)?;
+fn serve(config: Config, listeners: Listeners) -> Result<ExitCode, Fault> {
+    let program = Program::current()
+        .map_err(|error| Fault::unavailable(format!("this program has no file: {error}")))?;
+    let log = observe::init_log(&config.log_level, config.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Fault::internal(format!("no runtime: {error}")))?;
-    runtime.block_on(async {
-        let app = App::start(config, greet).await?;
-        // A folder that cannot be read must not take the rest down.
-        match app.attach_data().await {
-            Ok(Some(attached)) => show(&attached),
-            Ok(None) => {}
-            Err(fault) => say(format_args!("--data was not attached: {fault}")),
+    let ended = runtime.block_on(run(config, listeners, &program));
+    drop(runtime);
+    // What follows does not return: lines that wait are written before.
+    drop(log);
+    match ended? {
+        Ended::Stopped(code) => Ok(code),
+        Ended::HandedOver(listeners) => {
+            let error = program.replace(&listeners);
+            let message = format!("the program cannot be started again: {error}");
+            Err(Fault::unavailable(message))
         }
-        until_told_to_stop().await?;
-        say("stopping: open calls may finish");
-        tokio::select! {
-            () = app.shutdown() => Ok(ExitCode::SUCCESS),
-            told = until_told_to_stop() => told.map(|()| ExitCode::from(INTERRUPTED)),
+    }
+}
+
+/// How the platform ended.
+enum Ended {
+    Stopped(ExitCode),
+    /// The program that follows gets these.
+    HandedOver(Listeners),
+}
+
+async fn run(config: Config, listeners: Listeners, program: &Program) -> Result<Ended, Fault> {
+    // Before anything else, since the default is to end.
+    let mut signals = Signals::new()?;
+    let app = App::start_on(config, listeners, greet).await?;
+    // A folder that cannot be read must not take the rest down.
+    match app.attach_data().await {
+        Ok(Some(attached)) => show(&attached),
+        Ok(None) => {}
+        Err(fault) => say(format_args!("--data was not attached: {fault}")),
+    }
+    while signals.next().await == Told::Restart {
+        let checked = program.clone();
+        let checked = tokio::task::spawn_blocking(move || checked.check()).await;
+        if let Ok(Err(why)) = checked {
+            tracing::error!(why, "not restarted: the program does not take its settings");
+            continue;
         }
-    })
+        say("restarting: open calls may finish, new ones wait");
+        return Ok(tokio::select! {
+            listeners = app.hand_over() => Ended::HandedOver(listeners),
+            () = signals.stop() => Ended::Stopped(ExitCode::from(INTERRUPTED)),
+        });
+    }
+    say("stopping: open calls may finish");
+    Ok(Ended::Stopped(tokio::select! {
+        () = app.shutdown() => ExitCode::SUCCESS,
+        () = signals.stop() => ExitCode::from(INTERRUPTED),
+    }))
 }
 
 fn demo(options: &Demo) -> Result<ExitCode, Fault> {
@@ -256,13 +294,43 @@ fn show(attached: &Attached) {
     }
 }
 
-async fn until_told_to_stop() -> Result<(), Fault> {
-    let failed = |error: std::io::Error| Fault::internal(format!("no signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// SIGTERM, SIGINT.
+    Stop,
+    /// SIGUSR2.
+    Restart,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    restart: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Fault> {
+        let catch = |kind| {
+            let failed = |error| Fault::internal(format!("no signals: {error}"));
+            signal(kind).map_err(failed)
+        };
+        Ok(Self {
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+            restart: catch(SignalKind::user_defined2())?,
+        })
     }
-    Ok(())
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.restart.recv() => Told::Restart,
+        }
+    }
+
+    async fn stop(&mut self) {
+        while self.next().await != Told::Stop {}
+    }
 }

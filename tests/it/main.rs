@@ -22,6 +22,7 @@ mod policy_code;
 mod postgres;
 mod refusals;
 mod replay;
+mod restart;
 mod secrets;
 mod telemetry;
 mod workspace;

@@ -24,8 +24,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// Text of a configuration file.
     pub config: Option<String>,
-    /// Another program than `dataos` with the same command line, and what comes before `serve`.
-    pub program: Option<(PathBuf, String)>,
+    /// Another program than `dataos` with the same command line, and what comes before `serve`, if anything.
+    pub program: Option<(PathBuf, Option<String>)>,
 }
 
 /// A server process with its directory; killed and removed when dropped.
@@ -66,7 +66,7 @@ impl Server {
         let mut command = match &options.program {
             Some((program, first)) => {
                 let mut command = Command::new(program);
-                command.arg(first);
+                command.args(first);
                 command
             }
             None => Command::new(binary("dataos")),

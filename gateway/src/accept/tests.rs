@@ -10,7 +10,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use dataos_model::record::EntryKind;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tokio::sync::watch;
+use tokio::{net::TcpListener, sync::watch};
 
 use super::Acceptor;
 use crate::{
@@ -29,7 +29,7 @@ struct Front {
 
 async fn front(limits: Limits) -> Front {
     let scene = scene_with(limits.clone()).await;
-    let listener = super::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let certificate = made.cert.der().clone();

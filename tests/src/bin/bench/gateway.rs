@@ -49,7 +49,7 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
     ])?;
     let (server, key) = start(ServerOptions::default())?;
     let (unrecorded, unrecorded_key) = start(ServerOptions {
-        program: Some((std::env::current_exe()?, "unrecorded".to_owned())),
+        program: Some((std::env::current_exe()?, Some("unrecorded".to_owned()))),
         ..ServerOptions::default()
     })?;
     let nginx = Nginx::start()?;
