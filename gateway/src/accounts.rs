@@ -10,6 +10,7 @@ pub(crate) mod fake_sink;
 mod keys;
 mod model;
 mod password;
+mod provider_sessions;
 mod revocations;
 mod rotation;
 mod scopes;
@@ -31,14 +32,15 @@ use dataos_model::{
 };
 
 pub(crate) use keys::Wanted;
-pub(crate) use model::{Account, ApiKey, Session, User, is_platform_name};
+pub(crate) use model::{Account, ApiKey, Session, SessionLife, User, is_platform_name};
+pub(crate) use provider_sessions::{Of, ProviderSession};
 pub(crate) use revocations::{Revocation, Revoked};
 pub(crate) use rotation::beyond_scopes;
 pub(crate) use scopes::Scopes;
 
 use crate::{authenticate::api_key::Pepper, store::Store};
 use password::Passwords;
-use state::{HeldSession, State};
+use state::{HeldSession, State, Used};
 
 /// Most accounts: all are held in memory.
 const ACCOUNTS_MAX: usize = 100_000;
@@ -121,14 +123,26 @@ impl Accounts {
         now: Timestamp,
     ) -> Result<Arc<Principal>, &'static str> {
         let state = self.read();
-        let held = state
-            .sessions
-            .get(&digest_of(cookie))
-            .ok_or("session_unknown")?;
-        if held.session.expires_at <= now.0 {
-            return Err("session_expired");
+        let digest = digest_of(cookie);
+        if let Some(HeldSession {
+            session,
+            principal,
+            used,
+        }) = state.sessions.get(&digest)
+        {
+            used.now((session.expires_at, session.idle_ms), now)?;
+            return principal.clone().ok_or("account_disabled");
         }
-        held.principal.clone().ok_or("account_disabled")
+        let held = state.provider_sessions.get(&digest);
+        let held = held.ok_or("session_unknown")?;
+        let principal = held.principal.clone().ok_or("session_unknown")?;
+        // An account of the same name may have been made since.
+        if state.accounts.contains_key(&principal.uid.id) {
+            return Err("token_names_local_user");
+        }
+        let session = &held.session;
+        held.used.now((session.expires_at, session.idle_ms), now)?;
+        Ok(principal)
     }
 
     /// Checks a user and password, for those who keep a connection instead of a session.
@@ -183,23 +197,20 @@ impl Accounts {
         user: &str,
         password: &str,
         now: Timestamp,
-        lifetime_ms: i64,
+        life: SessionLife,
     ) -> Result<NewSession, Fault> {
         let account = self.checked(user, password, now).await?;
-        let mut bytes = [0; 32];
-        rand::fill(&mut bytes)
-            .map_err(|_| Fault::internal("the operating system gives no randomness"))?;
-        let cookie = hex::encode(bytes);
+        let (cookie, digest) = new_cookie()?;
         let session = Session {
-            digest: digest_of(&cookie),
+            digest,
             user: user.to_owned(),
-            expires_at: now.0 + lifetime_ms,
+            expires_at: life.end(now),
+            idle_ms: life.idle_ms(),
+            used_at: now.0,
         };
+        let expires_at = Timestamp(session.expires_at);
         self.add_session(session, &account, now).await?;
-        Ok(NewSession {
-            cookie,
-            expires_at: Timestamp(now.0 + lifetime_ms),
-        })
+        Ok(NewSession { cookie, expires_at })
     }
 
     async fn add_session(
@@ -238,9 +249,12 @@ impl Accounts {
             state.sessions.remove(digest);
         }
         let principal = checked.principal(Authentication::Session, &session.digest);
-        state
-            .sessions
-            .insert(session.digest.clone(), HeldSession { session, principal });
+        let held = HeldSession {
+            used: Used::new(session.used_at),
+            session,
+            principal,
+        };
+        state.sessions.insert(held.session.digest.clone(), held);
         Ok(())
     }
 
@@ -249,6 +263,9 @@ impl Accounts {
     /// # Errors
     /// The store cannot be written.
     pub(crate) async fn log_out(&self, cookie: &str) -> Result<(), Fault> {
+        if self.end_provider_session(cookie).await?.is_some() {
+            return Ok(());
+        }
         let _changing = self.changing.lock().await;
         let digest = digest_of(cookie);
         self.store.delete_session(&digest).await?;
@@ -358,8 +375,8 @@ impl Accounts {
 
     /// Writes down what is pending and closes the store.
     pub(crate) async fn close(&self) {
-        if let Err(fault) = self.write_key_use().await {
-            tracing::warn!(%fault, "the last use of keys was not written down");
+        if let Err(fault) = self.write_use().await {
+            tracing::warn!(%fault, "the last use of keys and sessions was not written down");
         }
         self.store.close().await;
     }
@@ -389,6 +406,19 @@ impl Identities for Accounts {
         principal.credential_id = None;
         Ok(principal)
     }
+}
+
+/// A new session's cookie, and what is kept of it.
+///
+/// # Errors
+/// There is no randomness.
+pub(crate) fn new_cookie() -> Result<(String, String), Fault> {
+    let mut bytes = [0; 32];
+    rand::fill(&mut bytes)
+        .map_err(|_| Fault::internal("the operating system gives no randomness"))?;
+    let cookie = hex::encode(bytes);
+    let digest = digest_of(&cookie);
+    Ok((cookie, digest))
 }
 
 /// What is kept of a cookie. It is 256 random bits, so a plain digest gives nothing away.

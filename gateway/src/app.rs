@@ -30,9 +30,14 @@ pub use attach::Attached;
 
 use crate::{
     accept::Acceptor,
-    accounts::Accounts,
+    accounts::{Accounts, SessionLife},
     applied::Applied,
-    authenticate::{Authenticator, api_key::Pepper, token::Tokens},
+    authenticate::{
+        Authenticator,
+        api_key::Pepper,
+        oidc::{Providers, Seal},
+        token::Tokens,
+    },
     authzen_keys::AuthzenKeys,
     certificates::{self, Certificates},
     config::Config,
@@ -47,12 +52,13 @@ use crate::{
     store::Store,
 };
 
-/// How often the last use of API keys is written down.
-const KEY_USE_EVERY: Duration = Duration::from_secs(60);
+/// How often the last use of API keys and sessions is written down.
+const USE_EVERY: Duration = Duration::from_secs(60);
 /// Names of the platform's own secrets.
 const PEPPER: &str = "dataos/api-key-pepper";
 const AUDIT_KEY: &str = "dataos/audit-key";
 const METADATA_KEY: &str = "dataos/authzen-metadata-key";
+const SESSION_KEY: &str = "dataos/session-key";
 const PAGE_KEY: &str = "dataos/authzen-page-key";
 
 /// Starts the platform.
@@ -364,6 +370,12 @@ impl Rooms {
     ) -> Result<Gateway, Fault> {
         let accounts = Arc::clone(&self.accounts);
         let tokens = Tokens::open(&config.issuers, Arc::clone(&accounts), self.clock.now())?;
+        let session_life = SessionLife {
+            whole: config.session_lifetime,
+            idle: config.session_idle,
+        };
+        let seal = Seal::new(&self.secrets.get_or_create(SESSION_KEY).await?)?;
+        let providers = Providers::open(&tokens, Arc::clone(&accounts), seal, session_life)?;
         let clock = Arc::clone(&self.clock);
         let trust_domain = &config.client_certificates.trust_domain;
         let authenticator = Authenticator::new(
@@ -393,7 +405,8 @@ impl Rooms {
             GatewayConfig {
                 limits: config.limits.clone(),
                 rates: config.rates.clone(),
-                session_lifetime: config.session_lifetime,
+                session_life,
+                providers,
                 client_issuer: certificates.client_issuer(trust_domain),
                 authzen: config.authzen.clone(),
                 authzen_keys: AuthzenKeys::new(
@@ -435,7 +448,7 @@ impl Rooms {
             tokio::spawn(watcher).abort_handle(),
             tokio::spawn(refusals.keep_writing()).abort_handle(),
             tokio::spawn(renewal).abort_handle(),
-            tokio::spawn(write_key_use(accounts)).abort_handle(),
+            tokio::spawn(write_use(accounts)).abort_handle(),
             tokio::spawn(gateway.spans.clone().keep_sending()).abort_handle(),
         ])
     }
@@ -532,12 +545,12 @@ async fn open_certificates(
     Ok(Arc::new(certificates))
 }
 
-async fn write_key_use(accounts: Arc<Accounts>) {
-    let mut tick = tokio::time::interval(KEY_USE_EVERY);
+async fn write_use(accounts: Arc<Accounts>) {
+    let mut tick = tokio::time::interval(USE_EVERY);
     loop {
         tick.tick().await;
-        if let Err(fault) = accounts.write_key_use().await {
-            tracing::warn!(%fault, "the last use of keys was not written down");
+        if let Err(fault) = accounts.write_use().await {
+            tracing::warn!(%fault, "the last use of keys and sessions was not written down");
         }
     }
 }

@@ -6,8 +6,10 @@
 
 pub(crate) mod api_key;
 pub(crate) mod certificate;
+mod identity;
 pub(crate) mod jwks;
 pub(crate) mod jws;
+pub(crate) mod oidc;
 pub(crate) mod token;
 
 use std::sync::Arc;
@@ -51,6 +53,8 @@ pub(crate) enum AuthenticationFault {
     Unavailable(&'static str),
     /// A session cookie on an unsafe method without the header that a cross-site form cannot send.
     Csrf,
+    /// The same, sent by a page of another site as the browser says.
+    Elsewhere,
     /// The route takes a client certificate and nothing else.
     NoCertificate,
 }
@@ -67,6 +71,7 @@ impl AuthenticationFault {
         match self {
             Self::Invalid(code) | Self::Unavailable(code) => code,
             Self::Csrf => "csrf_header_missing",
+            Self::Elsewhere => "csrf_site_other",
             Self::NoCertificate => "certificate_missing",
         }
     }
@@ -120,8 +125,8 @@ impl Authenticator {
             return self.bearer(credential, certificate).await;
         }
         if let Some(cookie) = &head.session_cookie {
-            if head.verb != Verb::Get && !head.has_csrf_header {
-                return Err(AuthenticationFault::Csrf);
+            if head.verb != Verb::Get {
+                check_own_page(head)?;
             }
             return self
                 .accounts
@@ -130,8 +135,8 @@ impl Authenticator {
                 .map_err(AuthenticationFault::Invalid);
         }
         if let Some(certificate) = certificate {
-            if head.may_be_a_form() && !head.has_csrf_header {
-                return Err(AuthenticationFault::Csrf);
+            if head.may_be_a_form() {
+                check_own_page(head)?;
             }
             return certificate
                 .principal(&self.trust_domain, self.clock.now())
@@ -156,6 +161,18 @@ impl Authenticator {
         let principal = self.tokens.principal(credential, proved, now).await?;
         Ok(principal.into())
     }
+}
+
+/// What goes along by itself with whatever a browser sends counts only where a page of ours sends it: it
+/// can set a header that pages of others cannot, and the browser does not say that it is one of those.
+fn check_own_page(head: &Head) -> Result<(), AuthenticationFault> {
+    if !head.has_csrf_header {
+        return Err(AuthenticationFault::Csrf);
+    }
+    if head.is_from_elsewhere {
+        return Err(AuthenticationFault::Elsewhere);
+    }
+    Ok(())
 }
 
 /// The credential of a `Bearer` header.

@@ -6,6 +6,7 @@
 
 mod authzen;
 mod issuer;
+mod login;
 mod sources;
 mod telemetry;
 mod units;
@@ -23,6 +24,7 @@ use dataos_store::Metadata;
 pub use crate::rate::{Quota, RateConfig, RedisConfig};
 pub use authzen::AuthzenConfig;
 pub use issuer::{ClaimNames, IssuerConfig, KeySource};
+pub use login::LoginConfig;
 pub use telemetry::TelemetryConfig;
 
 use sources::{METADATA_URL, SETTINGS, Values, default_data_dir};
@@ -160,6 +162,8 @@ pub struct Config {
     pub rates: RateConfig,
     /// Life of a session.
     pub session_lifetime: Duration,
+    /// Time that a session may be left unused.
+    pub session_idle: Duration,
     /// Filter of log lines.
     pub log_level: String,
     /// Form of log lines.
@@ -258,6 +262,7 @@ impl Config {
             limits: limits(&values)?,
             rates: rates(&values)?,
             session_lifetime: duration(&values, "session.lifetime", 60, 7 * 86_400)?,
+            session_idle: duration(&values, "session.idle", 60, 7 * 86_400)?,
             log_level: text(&values, "log.level"),
             log_format: log_format(&values)?,
             telemetry: TelemetryConfig::read(&values)?,

@@ -13,6 +13,7 @@ pub(crate) mod overview;
 pub(crate) mod policies;
 pub(crate) mod policy_links;
 pub(crate) mod policy_texts;
+pub(crate) mod provider;
 pub(crate) mod public;
 pub(crate) mod query;
 pub(crate) mod resources;

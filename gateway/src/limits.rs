@@ -108,7 +108,11 @@ pub(crate) struct Head {
     pub(crate) query: Query,
     pub(crate) authorization: Option<String>,
     pub(crate) session_cookie: Option<String>,
+    /// Of a log-in on its way through a provider.
+    pub(crate) login_cookie: Option<String>,
     pub(crate) has_csrf_header: bool,
+    /// Whether a browser says that a page of another site, or of nobody, sends this.
+    pub(crate) is_from_elsewhere: bool,
     pub(crate) content_type: Option<String>,
     pub(crate) accept: String,
     pub(crate) accept_encoding: String,
@@ -132,7 +136,9 @@ impl Head {
             query: Query::default(),
             authorization: None,
             session_cookie: None,
+            login_cookie: None,
             has_csrf_header: false,
+            is_from_elsewhere: false,
             content_type: Some("application/json".to_owned()),
             accept: String::new(),
             accept_encoding: String::new(),
@@ -163,6 +169,15 @@ impl Head {
         self.verb == Verb::Post && is_form
     }
 
+    /// Digest of where the request went, without what it brought.
+    pub(crate) fn digest_of_place(&self) -> Hash {
+        let head = Self {
+            query: Query::default(),
+            ..self.clone()
+        };
+        head.digest(b"")
+    }
+
     /// Digest of the canonical request: what was asked, independent of who asked and when.
     pub(crate) fn digest(&self, body: &[u8]) -> Hash {
         Hash::of_parts([
@@ -179,6 +194,10 @@ impl Head {
 
 /// Name of the session cookie; the prefix makes browsers refuse it from other hosts and paths.
 pub(crate) const SESSION_COOKIE: &str = "__Host-dataos-session";
+/// Name of the cookie of a log-in on its way.
+pub(crate) const LOGIN_COOKIE: &str = "__Host-dataos-login";
+/// What browsers say of who sends a request, relative to whom.
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The header that a cross-site form cannot send.
 const CSRF_HEADER: &str = "x-dataos-csrf";
 /// Headers of which a second value would leave open which one counts.
@@ -194,6 +213,8 @@ const SINGLE: &[&str] = &[
     "dataos-correlation-id",
     "if-match",
     "if-none-match",
+    "origin",
+    "sec-fetch-site",
     CSRF_HEADER,
 ];
 /// Headers that say where a message ends, who sends it and what it means: no hop may drop them, and
@@ -276,13 +297,16 @@ pub(crate) fn check(parts: &Parts, peer: &Peer) -> Result<Head, Refusal> {
     let query = Query::parse(parts.uri.query().unwrap_or(""))
         .map_err(|problem| Refusal::bad("query_not_canonical", problem))?;
     let text = |name: HeaderName| text(&parts.headers, &name);
+    let is_from_elsewhere = is_from_elsewhere(&host, text(header::ORIGIN)?, text(FETCH_SITE)?);
     Ok(Head {
         verb,
         host,
         path,
         query,
         authorization: text(header::AUTHORIZATION)?,
-        session_cookie: session_cookie(&parts.headers)?,
+        session_cookie: cookie(&parts.headers, SESSION_COOKIE)?,
+        login_cookie: cookie(&parts.headers, LOGIN_COOKIE)?,
+        is_from_elsewhere,
         has_csrf_header: parts
             .headers
             .get(CSRF_HEADER)
@@ -507,8 +531,14 @@ fn misdirected(detail: &str) -> Refusal {
     Refusal::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", detail)
 }
 
-/// The session cookie. A second one of the name is refused: a neighbour may have planted it.
-fn session_cookie(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+/// Whether a browser says that this does not come from a page of ours. Programs say nothing of it.
+fn is_from_elsewhere(host: &str, origin: Option<String>, site: Option<String>) -> bool {
+    let is_ours = |origin: &str| origin.strip_prefix("https://") == Some(host);
+    origin.is_some_and(|origin| !is_ours(&origin)) || site.is_some_and(|site| site != "same-origin")
+}
+
+/// A cookie of ours. A second one of the name is refused: a neighbour may have planted it.
+fn cookie(headers: &HeaderMap, wanted: &str) -> Result<Option<String>, Refusal> {
     let mut found = None;
     for value in headers.get_all(header::COOKIE) {
         let Ok(text) = value.to_str() else {
@@ -516,10 +546,11 @@ fn session_cookie(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
         };
         for pair in text.split(';') {
             if let Some((name, value)) = pair.trim().split_once('=')
-                && name == SESSION_COOKIE
+                && name == wanted
                 && found.replace(value.to_owned()).is_some()
             {
-                return Err(Refusal::bad("cookie_repeated", "two session cookies"));
+                let detail = format!("two cookies {wanted}");
+                return Err(Refusal::bad("cookie_repeated", detail));
             }
         }
     }

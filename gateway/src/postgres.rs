@@ -101,7 +101,7 @@ impl PostgresAcceptor {
                     startup_timeout: limits.handshake_timeout,
                     idle_timeout: self.config.idle_timeout,
                     send_timeout: limits.send_timeout,
-                    lifetime: self.gateway.session_lifetime,
+                    lifetime: self.gateway.session_life.whole,
                 },
                 cancels: Arc::clone(&self.cancels),
                 stop: stop.clone(),

@@ -93,11 +93,11 @@ fn with_caller_facts(entry: &mut Entry, call: &Call) {
     }
 }
 
-/// The entry of a log-in, which no policy decides.
+/// The entry of a log-in, which no policy decides; what it was by, or why not.
 pub(crate) fn log_in(
     request_id: &str,
     user: &EntityUid,
-    outcome: Result<(), &str>,
+    outcome: Result<&str, &str>,
     head: &Head,
     peer: &Peer,
 ) -> Entry {
@@ -110,9 +110,10 @@ pub(crate) fn log_in(
     entry.action = "log_in".to_owned();
     entry.principal = user.to_string();
     entry.resource = head.path.text().to_owned();
-    entry.reason = outcome.err().unwrap_or("password").to_owned();
-    // Never over the body: it holds the password.
-    entry.request_digest = head.digest(b"");
+    let (Ok(reason) | Err(reason)) = outcome;
+    entry.reason = reason.to_owned();
+    // Never over body or query: they hold passwords, codes and tokens.
+    entry.request_digest = head.digest_of_place();
     with_call_facts(&mut entry, head, peer);
     entry
 }

@@ -30,8 +30,8 @@ pub(crate) type Handler = fn(Arc<Gateway>, Arc<Call>) -> HandlerFuture;
 pub(crate) enum Hold {
     /// Not governed: neither decided nor recorded. A fixed list; a test keeps it.
     Open,
-    /// Not decided by policy, and recorded: log-in.
-    LogIn,
+    /// Not decided by policy, and recorded: who comes in or goes out.
+    Entrance(Entrance),
     /// The handler only reads. Decision and outcome are one entry if it answers at once; else the
     /// decision is written while it runs. The answer waits until its decision is durable.
     Read,
@@ -39,6 +39,17 @@ pub(crate) enum Hold {
     Ask,
     /// The handler starts when its decision is durable.
     Change,
+}
+
+/// A way in or out, whose caller is nobody yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entrance {
+    /// A local account's log-in.
+    Password,
+    /// To a provider; recorded where it is refused.
+    Begin,
+    /// Back from one.
+    Callback,
 }
 
 /// What of a call's bodies may go into the log, where a policy wants them there.

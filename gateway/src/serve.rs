@@ -5,20 +5,16 @@
 
 #[cfg(test)]
 mod by_decision;
+mod entrance;
 mod governed;
 mod refuse;
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use dataos_model::{
     action::Action,
     clock::Clock,
-    entity::EntityType,
     fault::{Fault, FaultKind},
     hash::Hash,
     obligation::Obliged,
@@ -32,14 +28,13 @@ use hyper::body::Body;
 use tokio::sync::Semaphore;
 
 use crate::{
-    accounts::{Accounts, Scopes},
+    accounts::{Accounts, Scopes, SessionLife},
     applied::Applied,
-    authenticate::{AuthenticationFault, Authenticator, Caller},
+    authenticate::{AuthenticationFault, Authenticator, Caller, oidc::Providers},
     authzen_keys::AuthzenKeys,
     certificates::ClientIssuer,
     config::{AuthzenConfig, Limits, RateConfig},
     decide,
-    handlers::session,
     limits::{self, Head, Peer, Refusal},
     load::{Load, Priority},
     observe::{
@@ -47,7 +42,7 @@ use crate::{
         spans::{Span, Spans, Step},
     },
     rate::Rates,
-    record::{self, Refusals},
+    record::Refusals,
     recording,
     respond::{self, Answer, AnswerBody},
     route::{self, Found, Hold, Parameters, Route},
@@ -102,7 +97,8 @@ pub(crate) struct Gateway {
     pub(crate) limits: Limits,
     pub(crate) load: Load,
     pub(crate) rates: Rates,
-    pub(crate) session_lifetime: Duration,
+    pub(crate) session_life: SessionLife,
+    pub(crate) providers: Providers,
     pub(crate) authzen: AuthzenConfig,
     pub(crate) authzen_keys: AuthzenKeys,
     /// Issues client certificates, where the CA is the built-in one.
@@ -168,7 +164,8 @@ impl Passed {
 pub(crate) struct GatewayConfig {
     pub(crate) limits: Limits,
     pub(crate) rates: RateConfig,
-    pub(crate) session_lifetime: Duration,
+    pub(crate) session_life: SessionLife,
+    pub(crate) providers: Providers,
     pub(crate) authzen: AuthzenConfig,
     pub(crate) authzen_keys: AuthzenKeys,
     pub(crate) client_issuer: Option<ClientIssuer>,
@@ -199,7 +196,8 @@ impl Gateway {
             load: Load::new(config.limits.calls_max),
             limits: config.limits,
             rates: Rates::new(config.rates),
-            session_lifetime: config.session_lifetime,
+            session_life: config.session_life,
+            providers: config.providers,
             authzen: config.authzen,
             authzen_keys: config.authzen_keys,
             client_issuer: config.client_issuer,
@@ -293,7 +291,7 @@ impl Gateway {
             return self.refuse_rate(left, &head, peer, request_id);
         }
         let Caller { principal, scopes } = match &found {
-            Found::Route(route, _) if matches!(route.hold, Hold::Open | Hold::LogIn) => {
+            Found::Route(route, _) if matches!(route.hold, Hold::Open | Hold::Entrance(_)) => {
                 Arc::new(Principal::anonymous()).into()
             }
             _ => match self.authenticator.authenticate(&head, peer).await {
@@ -335,7 +333,7 @@ impl Gateway {
                 let answered = (route.handler)(Arc::clone(self), Arc::clone(&call)).await;
                 Passed::new(or_problem(answered, &call), route.pattern)
             }
-            Hold::LogIn => self.log_in(route, &call).await,
+            Hold::Entrance(entrance) => self.enter(route, entrance, &call).await,
             Hold::Read | Hold::Ask | Hold::Change => self.governed(route, call).await,
         }
     }
@@ -367,43 +365,6 @@ impl Gateway {
             self.figures.note_unrecorded();
             shown
         })
-    }
-
-    async fn log_in(self: &Arc<Self>, route: &'static Route, call: &Call) -> Passed {
-        let attempt = session::log_in(self, call).await;
-        let user = EntityType::USER.id(attempt.user);
-        let outcome = attempt.answer.as_ref().map(|_| ()).map_err(|fault| {
-            let kind = respond::problem_kind(fault.kind).0;
-            if fault.reason.is_empty() {
-                kind
-            } else {
-                fault.reason.as_str()
-            }
-        });
-        let entry = record::log_in(&call.request_id, &user, outcome, &call.head, &call.peer);
-        match attempt.answer {
-            Ok(answer) => match self.seams.record.append(entry).await {
-                Ok(receipt) => Passed {
-                    receipt: Some(receipt),
-                    ..Passed::new(answer, route.pattern)
-                },
-                Err(fault) => self.unrecorded(&fault, route, call),
-            },
-            Err(fault) => {
-                self.refusals.append_or_count(entry);
-                // Which half of the pair was wrong is for the record alone.
-                let shown = Fault {
-                    reason: String::new(),
-                    ..fault
-                };
-                let answer = respond::problem(&shown, &call.request_id, None);
-                let is_denied = shown.kind == FaultKind::Unauthenticated;
-                Passed {
-                    is_denied,
-                    ..Passed::new(answer, route.pattern)
-                }
-            }
-        }
     }
 }
 

@@ -7,7 +7,9 @@ use std::{path::Path, sync::Arc};
 use dataos_model::fault::Fault;
 use dataos_store::{Metadata, Row, Schema, StoreError, Value};
 
-use crate::accounts::{Account, ApiKey, Revocation, Revoked, Scopes, Session, User};
+use crate::accounts::{
+    Account, ApiKey, ProviderSession, Revocation, Revoked, Scopes, Session, User,
+};
 
 /// Kinds of revocations.
 const TOKEN: &str = "token";
@@ -50,6 +52,23 @@ CREATE TABLE revocations (
     PRIMARY KEY (issuer, kind, name)
 ){strict};
 ",
+        "
+ALTER TABLE sessions ADD COLUMN idle_ms {integer} NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN used_at {integer} NOT NULL DEFAULT 0;
+CREATE TABLE provider_sessions (
+    digest {text} PRIMARY KEY,
+    issuer {text} NOT NULL,
+    subject {text} NOT NULL,
+    sid {text} NOT NULL,
+    token_id {text} NOT NULL,
+    issued_s {integer} NOT NULL,
+    claims {text} NOT NULL,
+    tokens {bytes} NOT NULL,
+    expires_at {integer} NOT NULL,
+    idle_ms {integer} NOT NULL,
+    used_at {integer} NOT NULL
+){strict};
+",
     ],
 };
 
@@ -59,7 +78,16 @@ pub(crate) struct Stored {
     pub(crate) accounts: Vec<Account>,
     pub(crate) keys: Vec<ApiKey>,
     pub(crate) sessions: Vec<Session>,
+    pub(crate) provider_sessions: Vec<ProviderSession>,
     pub(crate) revocations: Vec<Revocation>,
+}
+
+/// When what was last used: keys by id, sessions by digest.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct LastUse {
+    pub(crate) keys: Vec<(String, i64)>,
+    pub(crate) sessions: Vec<(String, i64)>,
+    pub(crate) provider_sessions: Vec<(String, i64)>,
 }
 
 /// The tables.
@@ -84,24 +112,26 @@ impl Store {
     /// Damaged storage.
     pub(crate) async fn load(&self, now_ms: i64) -> Result<Stored, Fault> {
         let tables = &self.tables;
-        tables
-            .execute(
-                "DELETE FROM sessions WHERE expires_at <= $1",
-                &[now_ms.into()],
-            )
-            .await?;
+        for statement in [
+            "DELETE FROM sessions WHERE expires_at <= $1",
+            "DELETE FROM provider_sessions WHERE expires_at <= $1",
+        ] {
+            tables.execute(statement, &[now_ms.into()]).await?;
+        }
         self.forget_revocations(now_ms).await?;
         let users = tables
             .query("SELECT profile, password_hash FROM users", &[])
             .await?;
         let keys = tables.query("SELECT * FROM api_keys", &[]).await?;
         let sessions = tables.query("SELECT * FROM sessions", &[]).await?;
+        let provider_sessions = tables.query("SELECT * FROM provider_sessions", &[]).await?;
         let revocations = tables.query("SELECT * FROM revocations", &[]).await?;
         let damaged = |problem: String| tables.damaged(problem);
         Ok(Stored {
             accounts: every(&users, account).map_err(damaged)?,
             keys: every(&keys, key).map_err(damaged)?,
             sessions: every(&sessions, session).map_err(damaged)?,
+            provider_sessions: every(&provider_sessions, provider_session).map_err(damaged)?,
             revocations: every(&revocations, revocation).map_err(damaged)?,
         })
     }
@@ -188,20 +218,32 @@ impl Store {
         write.await.map_err(unavailable)
     }
 
-    /// Notes when keys were last used.
+    /// Notes when keys and sessions were last used.
     ///
     /// # Errors
     /// The store cannot be written.
-    pub(crate) async fn touch_keys(&self, used: &[(String, i64)]) -> Result<(), Fault> {
+    pub(crate) async fn touch(&self, used: &LastUse) -> Result<(), Fault> {
+        let tables = [
+            (
+                "UPDATE api_keys SET last_used_at = $1 WHERE id = $2",
+                &used.keys,
+            ),
+            (
+                "UPDATE sessions SET used_at = $1 WHERE digest = $2",
+                &used.sessions,
+            ),
+            (
+                "UPDATE provider_sessions SET used_at = $1 WHERE digest = $2",
+                &used.provider_sessions,
+            ),
+        ];
         let write = async {
             let mut transaction = self.tables.begin().await?;
-            for (id, at) in used {
-                transaction
-                    .execute(
-                        "UPDATE api_keys SET last_used_at = $1 WHERE id = $2",
-                        &[(*at).into(), id.into()],
-                    )
-                    .await?;
+            for (statement, used) in tables {
+                for (name, at) in used {
+                    let values = [(*at).into(), name.into()];
+                    transaction.execute(statement, &values).await?;
+                }
             }
             transaction.commit().await
         };
@@ -226,11 +268,14 @@ impl Store {
     pub(crate) async fn put_session(&self, session: &Session) -> Result<(), Fault> {
         self.tables
             .execute(
-                "INSERT INTO sessions (digest, \"user\", expires_at) VALUES ($1, $2, $3)",
+                "INSERT INTO sessions (digest, \"user\", expires_at, idle_ms, used_at)
+                 VALUES ($1, $2, $3, $4, $5)",
                 &[
                     (&session.digest).into(),
                     (&session.user).into(),
                     session.expires_at.into(),
+                    session.idle_ms.into(),
+                    session.used_at.into(),
                 ],
             )
             .await
@@ -244,6 +289,56 @@ impl Store {
     pub(crate) async fn delete_session(&self, digest: &str) -> Result<(), Fault> {
         self.tables
             .execute("DELETE FROM sessions WHERE digest = $1", &[digest.into()])
+            .await
+            .map_err(unavailable)
+    }
+
+    /// Adds a session of a provider, or replaces it.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub(crate) async fn put_provider_session(
+        &self,
+        session: &ProviderSession,
+    ) -> Result<(), Fault> {
+        let claims = serde_json::to_string(&session.claims)
+            .map_err(|error| Fault::internal(format!("claims cannot be encoded: {error}")))?;
+        self.tables
+            .execute(
+                "INSERT INTO provider_sessions (digest, issuer, subject, sid, token_id, issued_s,
+                     claims, tokens, expires_at, idle_ms, used_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                 ON CONFLICT (digest) DO UPDATE SET
+                     token_id = excluded.token_id, claims = excluded.claims,
+                     tokens = excluded.tokens",
+                &[
+                    (&session.digest).into(),
+                    (&session.issuer).into(),
+                    (&session.subject).into(),
+                    session.sid.as_deref().unwrap_or_default().into(),
+                    session.token_id.as_deref().unwrap_or_default().into(),
+                    session.issued_s.into(),
+                    claims.into(),
+                    session.tokens.as_slice().into(),
+                    session.expires_at.into(),
+                    session.idle_ms.into(),
+                    session.used_at.into(),
+                ],
+            )
+            .await
+            .map_err(unavailable)
+    }
+
+    /// Deletes a session of a provider.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub(crate) async fn delete_provider_session(&self, digest: &str) -> Result<(), Fault> {
+        self.tables
+            .execute(
+                "DELETE FROM provider_sessions WHERE digest = $1",
+                &[digest.into()],
+            )
             .await
             .map_err(unavailable)
     }
@@ -351,6 +446,31 @@ fn session(row: &Row) -> Result<Session, String> {
         digest: row.text("digest")?,
         user: row.text("user")?,
         expires_at: row.integer("expires_at")?,
+        idle_ms: row.integer("idle_ms")?,
+        used_at: row.integer("used_at")?,
+    })
+}
+
+fn provider_session(row: &Row) -> Result<ProviderSession, String> {
+    let claims = serde_json::from_str(&row.text("claims")?)
+        .map_err(|error| format!("claims cannot be read: {error}"))?;
+    // Where the provider gave none, the column is empty.
+    let given = |name: &str| {
+        row.text(name)
+            .map(|text| Some(text).filter(|t| !t.is_empty()))
+    };
+    Ok(ProviderSession {
+        digest: row.text("digest")?,
+        issuer: row.text("issuer")?,
+        subject: row.text("subject")?,
+        sid: given("sid")?,
+        token_id: given("token_id")?,
+        issued_s: row.integer("issued_s")?,
+        claims,
+        tokens: row.bytes("tokens")?,
+        expires_at: row.integer("expires_at")?,
+        idle_ms: row.integer("idle_ms")?,
+        used_at: row.integer("used_at")?,
     })
 }
 

@@ -12,9 +12,12 @@ use super::{
     model::{self, ApiKey},
     state::{HeldKey, KeyView},
 };
-use crate::authenticate::{
-    Caller,
-    api_key::{self, NewKey},
+use crate::{
+    authenticate::{
+        Caller,
+        api_key::{self, NewKey},
+    },
+    store::LastUse,
 };
 
 /// Most keys of one user.
@@ -135,27 +138,40 @@ impl Accounts {
         Ok(())
     }
 
-    /// Writes down when keys were last used, where that moved by a minute or more.
+    /// Writes down when keys and sessions were last used, where that moved by a minute or more.
     ///
     /// # Errors
     /// The store cannot be written.
-    pub(crate) async fn write_key_use(&self) -> Result<(), Fault> {
-        let used: Vec<(String, i64)> = self
-            .read()
-            .keys
-            .values()
-            .filter_map(|held| {
-                let last = held.last_used_at.load(Ordering::Relaxed);
-                let stored = held.stored_used_at.load(Ordering::Relaxed);
-                (last - stored >= USE_GRANULARITY_MS).then(|| {
-                    held.stored_used_at.store(last, Ordering::Relaxed);
-                    (held.key.id.clone(), last)
-                })
-            })
-            .collect();
-        if used.is_empty() {
+    pub(crate) async fn write_use(&self) -> Result<(), Fault> {
+        let used = self.unstored_use();
+        if used == LastUse::default() {
             return Ok(());
         }
-        self.store.touch_keys(&used).await
+        self.store.touch(&used).await
+    }
+
+    fn unstored_use(&self) -> LastUse {
+        let state = self.read();
+        let keys = state.keys.values().filter_map(|held| {
+            let last = held.last_used_at.load(Ordering::Relaxed);
+            let stored = held.stored_used_at.load(Ordering::Relaxed);
+            (last - stored >= USE_GRANULARITY_MS).then(|| {
+                held.stored_used_at.store(last, Ordering::Relaxed);
+                (held.key.id.clone(), last)
+            })
+        });
+        let sessions = state.sessions.iter().filter_map(|(digest, held)| {
+            let at = held.used.unstored(USE_GRANULARITY_MS)?;
+            Some((digest.clone(), at))
+        });
+        let provider_sessions = state.provider_sessions.iter().filter_map(|(digest, held)| {
+            let at = held.used.unstored(USE_GRANULARITY_MS)?;
+            Some((digest.clone(), at))
+        });
+        LastUse {
+            keys: keys.collect(),
+            sessions: sessions.collect(),
+            provider_sessions: provider_sessions.collect(),
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! What an account, a key and a session are.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dataos_model::{
+    clock::Timestamp,
     entity::EntityType,
     fault::{Fault, Location},
     principal::{Authentication, Principal},
@@ -69,12 +70,39 @@ pub(crate) struct ApiKey {
     pub(crate) scopes: Option<Arc<Scopes>>,
 }
 
-/// A session as stored.
+/// A session as stored. Times are Unix milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Session {
     pub(crate) digest: String,
     pub(crate) user: String,
     pub(crate) expires_at: i64,
+    /// How long it may be left unused.
+    pub(crate) idle_ms: i64,
+    pub(crate) used_at: i64,
+}
+
+/// How long a session lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionLife {
+    /// In all.
+    pub(crate) whole: Duration,
+    /// Without being used.
+    pub(crate) idle: Duration,
+}
+
+impl SessionLife {
+    /// When a session that begins now ends.
+    pub(crate) fn end(self, now: Timestamp) -> i64 {
+        now.0.saturating_add(ms(self.whole))
+    }
+
+    pub(crate) fn idle_ms(self) -> i64 {
+        ms(self.idle)
+    }
+}
+
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Whether the platform keeps this name, of a user or service, for itself.

@@ -110,6 +110,8 @@ impl Accounts {
         self.store.put_revocation(&revocation).await?;
         self.write().revocations.insert(revocation.clone());
         self.rise();
+        // Also where the revocation itself is soon forgotten.
+        self.end_revoked(issuer, &revocation.revoked).await?;
         Ok(revocation)
     }
 }

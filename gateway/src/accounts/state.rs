@@ -8,10 +8,14 @@ use std::{
     },
 };
 
-use dataos_model::principal::{Authentication, Principal};
+use dataos_model::{
+    clock::Timestamp,
+    principal::{Authentication, Principal},
+};
 
 use super::{
     model::{Account, ApiKey, Session},
+    provider_sessions::ProviderSession,
     revocations::Revocations,
 };
 use crate::store::Stored;
@@ -21,6 +25,7 @@ pub(super) struct State {
     pub(super) accounts: BTreeMap<String, Account>,
     pub(super) keys: HashMap<String, HeldKey>,
     pub(super) sessions: HashMap<String, HeldSession>,
+    pub(super) provider_sessions: HashMap<String, HeldProviderSession>,
     pub(super) revocations: Revocations,
 }
 
@@ -37,7 +42,60 @@ pub(super) struct HeldKey {
 #[derive(Debug)]
 pub(super) struct HeldSession {
     pub(super) session: Session,
+    /// `None` while the account is disabled.
     pub(super) principal: Option<Arc<Principal>>,
+    pub(super) used: Used,
+}
+
+#[derive(Debug)]
+pub(super) struct HeldProviderSession {
+    pub(super) session: ProviderSession,
+    /// `None` if its provider is no longer in the configuration.
+    pub(super) principal: Option<Arc<Principal>>,
+    pub(super) used: Used,
+}
+
+/// When a session was last used.
+#[derive(Debug)]
+pub(super) struct Used {
+    at: AtomicI64,
+    /// What the store knows of it.
+    stored_at: AtomicI64,
+}
+
+impl Used {
+    pub(super) fn new(at: i64) -> Self {
+        Self {
+            at: AtomicI64::new(at),
+            stored_at: AtomicI64::new(at),
+        }
+    }
+
+    /// Uses a session that has not ended by now.
+    pub(super) fn now(
+        &self,
+        (expires_at, idle_ms): (i64, i64),
+        now: Timestamp,
+    ) -> Result<(), &'static str> {
+        if expires_at <= now.0 {
+            return Err("session_expired");
+        }
+        if self.at.load(Ordering::Relaxed).saturating_add(idle_ms) <= now.0 {
+            return Err("session_idle");
+        }
+        self.at.fetch_max(now.0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The last use, if the store should know of it.
+    pub(super) fn unstored(&self, granularity_ms: i64) -> Option<i64> {
+        let at = self.at.load(Ordering::Relaxed);
+        let is_due = at - self.stored_at.load(Ordering::Relaxed) >= granularity_ms;
+        is_due.then(|| {
+            self.stored_at.store(at, Ordering::Relaxed);
+            at
+        })
+    }
 }
 
 /// A key as its owner sees it.
@@ -93,7 +151,26 @@ impl From<Stored> for State {
             .filter_map(|session| {
                 let account = accounts.get(&session.user)?;
                 let principal = account.principal(Authentication::Session, &session.digest);
-                Some((session.digest.clone(), HeldSession { session, principal }))
+                let used = Used::new(session.used_at);
+                let digest = session.digest.clone();
+                let held = HeldSession {
+                    session,
+                    principal,
+                    used,
+                };
+                Some((digest, held))
+            })
+            .collect();
+        let provider_sessions = stored
+            .provider_sessions
+            .into_iter()
+            .map(|session| {
+                let held = HeldProviderSession {
+                    used: Used::new(session.used_at),
+                    principal: None,
+                    session,
+                };
+                (held.session.digest.clone(), held)
             })
             .collect();
         let mut revocations = Revocations::default();
@@ -104,6 +181,7 @@ impl From<Stored> for State {
             accounts,
             keys,
             sessions,
+            provider_sessions,
             revocations,
         }
     }

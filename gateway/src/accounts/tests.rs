@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dataos_model::{
     clock::Timestamp,
@@ -10,10 +10,14 @@ use dataos_model::{
     secret::Secret,
 };
 
-use super::{Accounts, Scopes, User, Wanted, fake_sink::FakeSink};
+use super::{Accounts, Scopes, SessionLife, User, Wanted, fake_sink::FakeSink};
 use crate::{authenticate::api_key::Pepper, store::Store};
 
-const HOUR_MS: i64 = 3_600_000;
+/// An hour, all of which a session may be left unused.
+const LIFE: SessionLife = SessionLife {
+    whole: Duration::from_secs(3600),
+    idle: Duration::from_secs(3600),
+};
 
 async fn open(folder: &tempfile::TempDir) -> Accounts {
     open_with(folder, Arc::default()).await
@@ -74,7 +78,7 @@ async fn sessions_open_with_the_right_pair_only_and_end() {
     accounts.create(alice(), "correct horse").await.unwrap();
     for (user, password) in [("alice", "wrong"), ("bob", "correct horse"), ("alice", "")] {
         let fault = accounts
-            .log_in(user, password, Timestamp(0), HOUR_MS)
+            .log_in(user, password, Timestamp(0), LIFE)
             .await
             .err()
             .unwrap();
@@ -82,7 +86,7 @@ async fn sessions_open_with_the_right_pair_only_and_end() {
         assert_eq!(fault.message, "user or password is wrong");
     }
     let session = accounts
-        .log_in("alice", "correct horse", Timestamp(0), HOUR_MS)
+        .log_in("alice", "correct horse", Timestamp(0), LIFE)
         .await
         .unwrap();
     let principal = accounts
@@ -96,7 +100,7 @@ async fn sessions_open_with_the_right_pair_only_and_end() {
             .cookie
             .starts_with(principal.credential_id.as_deref().unwrap())
     );
-    let late = accounts.principal_of_session(&session.cookie, Timestamp(HOUR_MS));
+    let late = accounts.principal_of_session(&session.cookie, Timestamp(3_600_000));
     assert_eq!(late.unwrap_err(), "session_expired");
     accounts.log_out(&session.cookie).await.unwrap();
     let gone = accounts.principal_of_session(&session.cookie, Timestamp(1));
@@ -113,7 +117,7 @@ async fn everything_survives_reopening_and_nothing_usable_is_on_disk() {
         .await
         .unwrap();
     let session = accounts
-        .log_in("alice", "correct horse", Timestamp(0), HOUR_MS)
+        .log_in("alice", "correct horse", Timestamp(0), LIFE)
         .await
         .unwrap();
     accounts.close().await;
@@ -186,13 +190,13 @@ async fn changes_of_a_user_reach_open_sessions_and_keys_at_once() {
     assert!(principal_of_key(&accounts, &key, now).is_ok());
     assert!(
         accounts
-            .log_in("alice", "correct horse", now, HOUR_MS)
+            .log_in("alice", "correct horse", now, LIFE)
             .await
             .is_err()
     );
     assert!(
         accounts
-            .log_in("alice", "another horse", now, HOUR_MS)
+            .log_in("alice", "another horse", now, LIFE)
             .await
             .is_ok()
     );
@@ -222,7 +226,7 @@ async fn a_disabled_or_removed_user_is_out_at_once() {
     );
     assert!(accounts.principal("alice").await.is_err());
     let fault = accounts
-        .log_in("alice", "correct horse", now, HOUR_MS)
+        .log_in("alice", "correct horse", now, LIFE)
         .await
         .err()
         .unwrap();
@@ -317,7 +321,7 @@ async fn alice_with_key_and_session(accounts: &Accounts) -> (String, String) {
         .await
         .unwrap();
     let session = accounts
-        .log_in("alice", "correct horse", Timestamp(0), HOUR_MS)
+        .log_in("alice", "correct horse", Timestamp(0), LIFE)
         .await
         .unwrap();
     (key.text, session.cookie)
@@ -330,20 +334,20 @@ async fn an_account_rests_after_many_wrong_passwords() {
     accounts.create(alice(), "correct horse").await.unwrap();
     for _ in 0..10 {
         accounts
-            .log_in("alice", "wrong", Timestamp(0), HOUR_MS)
+            .log_in("alice", "wrong", Timestamp(0), LIFE)
             .await
             .err()
             .unwrap();
     }
     let fault = accounts
-        .log_in("alice", "correct horse", Timestamp(1), HOUR_MS)
+        .log_in("alice", "correct horse", Timestamp(1), LIFE)
         .await
         .err()
         .unwrap();
     assert_eq!(fault.reason, "login_resting");
     assert!(
         accounts
-            .log_in("alice", "correct horse", Timestamp(30_000), HOUR_MS)
+            .log_in("alice", "correct horse", Timestamp(30_000), LIFE)
             .await
             .is_ok()
     );
@@ -540,4 +544,29 @@ async fn scopes_survive_rotation_and_restart_and_bound_what_a_key_makes() {
     let of = |text: &str| accounts.caller_of_key(text, Timestamp(1)).unwrap().scopes;
     assert_eq!(of(&rotated.new.text), Some(own));
     assert_eq!(of(&wide.text), None);
+}
+
+#[tokio::test]
+async fn a_session_that_is_left_unused_ends_and_each_use_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let accounts = open(&folder).await;
+    accounts.create(alice(), "correct horse").await.unwrap();
+    let life = SessionLife {
+        whole: Duration::from_secs(3600),
+        idle: Duration::from_secs(600),
+    };
+    let opened = accounts.log_in("alice", "correct horse", Timestamp(0), life);
+    let cookie = opened.await.unwrap().cookie;
+    let asked = |accounts: &Accounts, at_s: i64| {
+        let asked = accounts.principal_of_session(&cookie, Timestamp(at_s * 1000));
+        asked.map(drop)
+    };
+    for at_s in [599, 1198, 1797] {
+        assert_eq!(asked(&accounts, at_s), Ok(()), "{at_s}");
+    }
+    accounts.close().await;
+    let accounts = open(&folder).await;
+    assert_eq!(asked(&accounts, 2396), Ok(()), "the use was written down");
+    assert_eq!(asked(&accounts, 2996), Err("session_idle"));
+    assert_eq!(asked(&accounts, 3600), Err("session_expired"));
 }

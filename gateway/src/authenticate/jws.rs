@@ -3,6 +3,7 @@
 //! Works in the order: size, form, header, key, signature, claims. Nothing in the header chooses a
 //! key from outside the configured set, and no claim is read before the signature holds.
 
+use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use dataos_model::{
     hash::Hash,
@@ -123,15 +124,19 @@ pub(crate) struct Unverified<'a> {
     claims: Map<String, Value>,
     /// `alg`, never `none` or a symmetric one.
     algorithm: String,
-    /// `typ`, lower case.
-    token_type: String,
+    /// `typ`, lower case and without `application/`.
+    token_type: Option<String>,
     /// `kid`, of an acceptable form.
     pub(crate) kid: String,
 }
 
 /// Claims whose signature holds.
 #[derive(Clone, Debug)]
-pub(crate) struct Claims(Map<String, Value>);
+pub(crate) struct Claims {
+    map: Map<String, Value>,
+    /// That of the signature.
+    algorithm: String,
+}
 
 /// What the claims say of a token's use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +174,14 @@ impl<'a> Unverified<'a> {
         if algorithm.to_ascii_uppercase().starts_with("HS") {
             return Err(TokenFault::AlgorithmSymmetric);
         }
-        let token_type = text("typ").ok_or(TokenFault::Type)?;
+        let token_type = match header.get("typ") {
+            None => None,
+            Some(value) => Some(value.as_str().ok_or(TokenFault::Type)?.to_ascii_lowercase()),
+        };
+        let token_type = token_type.map(|name| match name.strip_prefix("application/") {
+            Some(short) => short.to_owned(),
+            None => name,
+        });
         let kid = match header.get("kid") {
             None => return Err(TokenFault::KidMissing),
             Some(kid) => kid.as_str().filter(|kid| is_plain_kid(kid)),
@@ -178,7 +190,7 @@ impl<'a> Unverified<'a> {
             signed: token.rsplit_once('.').map_or(token, |(signed, _)| signed),
             signature: decode(signature)?,
             algorithm: algorithm.to_owned(),
-            token_type: token_type.to_ascii_lowercase(),
+            token_type,
             kid: kid.ok_or(TokenFault::KidMalformed)?.to_owned(),
             claims: claims_of(&decode(payload)?)?,
         })
@@ -190,18 +202,42 @@ impl<'a> Unverified<'a> {
         issuer.as_str().ok_or(TokenFault::Claims)
     }
 
-    /// Checks type, algorithm and signature for this issuer.
+    /// Checks type, algorithm and signature of an access token of this issuer.
     pub(crate) fn verify(self, issuer: &IssuerConfig, keys: &KeySet) -> Result<Claims, TokenFault> {
-        if !issuer.algorithms.contains(&self.algorithm) {
-            return Err(TokenFault::Algorithm);
-        }
-        let token_type = self
-            .token_type
-            .strip_prefix("application/")
-            .unwrap_or(&self.token_type);
+        self.check_algorithm(issuer)?;
+        let token_type = self.token_type.as_deref().ok_or(TokenFault::Type)?;
         if !issuer.types.iter().any(|allowed| allowed == token_type) {
             return Err(TokenFault::Type);
         }
+        let is_named = token_type == ACCESS_TOKEN;
+        let claims = self.proved(keys)?;
+        if !is_named && claims.are_of_other_kind() {
+            return Err(TokenFault::IdToken);
+        }
+        Ok(claims)
+    }
+
+    /// The same of a token that the issuer made for us as its client: of one of these types, or of none,
+    /// as ID tokens often are.
+    pub(crate) fn verify_as(
+        self,
+        types: &[&str],
+        issuer: &IssuerConfig,
+        keys: &KeySet,
+    ) -> Result<Claims, TokenFault> {
+        self.check_algorithm(issuer)?;
+        match self.token_type.as_deref() {
+            Some(other) if !types.contains(&other) => Err(TokenFault::Type),
+            _ => self.proved(keys),
+        }
+    }
+
+    fn check_algorithm(&self, issuer: &IssuerConfig) -> Result<(), TokenFault> {
+        let is_allowed = issuer.algorithms.contains(&self.algorithm);
+        is_allowed.then_some(()).ok_or(TokenFault::Algorithm)
+    }
+
+    fn proved(self, keys: &KeySet) -> Result<Claims, TokenFault> {
         let key = keys.key(&self.kid).ok_or_else(|| {
             if keys.is_weak(&self.kid) {
                 TokenFault::KeyWeak
@@ -216,11 +252,10 @@ impl<'a> Unverified<'a> {
         if !key.verifies(&self.algorithm, self.signed.as_bytes(), &self.signature) {
             return Err(TokenFault::Signature);
         }
-        let claims = Claims(self.claims);
-        if token_type != ACCESS_TOKEN && claims.are_of_other_kind() {
-            return Err(TokenFault::IdToken);
-        }
-        Ok(claims)
+        Ok(Claims {
+            map: self.claims,
+            algorithm: self.algorithm,
+        })
     }
 }
 
@@ -235,6 +270,45 @@ impl Claims {
         if self.text("sub").is_none_or(str::is_empty) {
             return Err(TokenFault::Subject);
         }
+        let (expires_s, issued_s) = self.check_times(issuer, now_s)?;
+        Ok(Terms {
+            expires_s,
+            issued_s,
+            bound_to: self.binding()?,
+        })
+    }
+
+    /// Checks a token that the issuer made for this client of its: issuer, client and times; says when it
+    /// was issued. Whom it is about is for the caller to look at.
+    pub(crate) fn check_for_client(
+        &self,
+        issuer: &IssuerConfig,
+        client: &str,
+        now_s: i64,
+    ) -> Result<i64, TokenFault> {
+        match self.text("iss") {
+            None => return Err(TokenFault::IssuerMissing),
+            Some(name) if name != issuer.issuer => return Err(TokenFault::Issuer),
+            Some(_) => {}
+        }
+        self.check_audience(client)?;
+        // Where others may use the token too, it says who it was given to (OpenID Connect Core 3.1.3.7).
+        let is_shared = matches!(self.get("aud"), Some(Value::Array(list)) if list.len() > 1);
+        match self.get("azp") {
+            None if !is_shared => {}
+            Some(party) if party == client => {}
+            _ => return Err(TokenFault::Party),
+        }
+        let (_, issued_s) = self.check_times(issuer, now_s)?;
+        issued_s.ok_or(TokenFault::Time)
+    }
+
+    /// When the token ends, and when it was issued, if it says so.
+    fn check_times(
+        &self,
+        issuer: &IssuerConfig,
+        now_s: i64,
+    ) -> Result<(i64, Option<i64>), TokenFault> {
         let skew_s = i64::try_from(issuer.skew.as_secs()).unwrap_or(0);
         let expires_s = self.time("exp")?.ok_or(TokenFault::ExpiryMissing)?;
         if expires_s.saturating_add(skew_s) <= now_s {
@@ -248,11 +322,7 @@ impl Claims {
         if is_ahead(issued_s) {
             return Err(TokenFault::IssuedAhead);
         }
-        Ok(Terms {
-            expires_s,
-            issued_s,
-            bound_to: self.binding()?,
-        })
+        Ok((expires_s, issued_s))
     }
 
     /// Where an issuer writes no type of its own into the header, what an ID, logout or refresh token
@@ -261,12 +331,12 @@ impl Claims {
         const OTHERS_HAVE: &[&str] = &["at_hash", "c_hash", "s_hash", "nonce", "events"];
         const OTHERS_ARE: &[&str] = &["id", "refresh", "offline", "logout"];
         let says_other = |kind: &str| OTHERS_ARE.iter().any(|o| kind.eq_ignore_ascii_case(o));
-        OTHERS_HAVE.iter().any(|name| self.0.contains_key(*name))
+        OTHERS_HAVE.iter().any(|name| self.map.contains_key(*name))
             || self.text("typ").is_some_and(says_other)
     }
 
     fn check_audience(&self, ours: &str) -> Result<(), TokenFault> {
-        let is_for_us = match self.0.get("aud") {
+        let is_for_us = match self.map.get("aud") {
             None => return Err(TokenFault::AudienceMissing),
             Some(Value::String(audience)) => audience == ours,
             Some(Value::Array(list)) => {
@@ -283,7 +353,7 @@ impl Claims {
     fn check_party(&self, clients: &[String]) -> Result<(), TokenFault> {
         let mut party = None;
         for name in ["azp", "client_id"] {
-            let Some(value) = self.0.get(name) else {
+            let Some(value) = self.map.get(name) else {
                 continue;
             };
             let value = value.as_str().ok_or(TokenFault::Party)?;
@@ -299,7 +369,7 @@ impl Claims {
 
     /// What `cnf` binds the token to: one certificate, or something that no caller can prove here.
     fn binding(&self) -> Result<Option<Hash>, TokenFault> {
-        let Some(confirmation) = self.0.get("cnf") else {
+        let Some(confirmation) = self.map.get("cnf") else {
             return Ok(None);
         };
         let thumbprint = confirmation
@@ -315,17 +385,35 @@ impl Claims {
 
     /// A claim that is text.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).and_then(Value::as_str)
+        self.map.get(name).and_then(Value::as_str)
     }
 
     /// Any claim.
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
+        self.map.get(name)
+    }
+
+    /// All of them.
+    pub(crate) fn map(&self) -> &Map<String, Value> {
+        &self.map
+    }
+
+    /// Whether a claim is the hash of this text by which an ID token is tied to it (OpenID Connect Core
+    /// 3.1.3.6): the left half of the digest that goes with the algorithm of the signature.
+    pub(crate) fn ties(&self, claim: &str, text: &str) -> bool {
+        let algorithm = match self.algorithm.as_str() {
+            // The hash of the curve's own signature scheme.
+            "EdDSA" | "Ed25519" => &digest::SHA512,
+            _ => &digest::SHA256,
+        };
+        let digest = digest::digest(algorithm, text.as_bytes());
+        let (half, _) = digest.as_ref().split_at(digest.as_ref().len() / 2);
+        self.text(claim) == Some(URL_SAFE_NO_PAD.encode(half).as_str())
     }
 
     /// A time in whole seconds, not negative.
-    fn time(&self, name: &str) -> Result<Option<i64>, TokenFault> {
-        match self.0.get(name) {
+    pub(crate) fn time(&self, name: &str) -> Result<Option<i64>, TokenFault> {
+        match self.map.get(name) {
             None => Ok(None),
             Some(value) => value
                 .as_i64()

@@ -3,8 +3,8 @@
 //! A verified token is remembered under its SHA-256 for at most [`CACHE_LIFE_S`], never beyond its
 //! expiry, and never across a change of any key set, local account or revocation.
 
-mod fetch;
-mod issuer;
+pub(super) mod fetch;
+pub(super) mod issuer;
 
 use std::{
     collections::HashMap,
@@ -16,15 +16,13 @@ use std::{
 
 use dataos_model::{
     clock::Timestamp,
-    entity::EntityType,
     fault::Fault,
     hash::Hash,
     principal::{Authentication, Principal},
 };
-use serde_json::Value;
 
 use super::{
-    AuthenticationFault,
+    AuthenticationFault, identity,
     jws::{Claims, Terms, TokenFault, Unverified},
 };
 use crate::{accounts::Accounts, config::IssuerConfig};
@@ -34,8 +32,6 @@ use issuer::Issuer;
 const CACHE_ENTRIES_MAX: usize = 10_000;
 /// Longest time that a verified token is believed without looking again.
 const CACHE_LIFE_S: i64 = 60;
-/// Most values taken from one claim.
-const CLAIM_VALUES_MAX: usize = 256;
 
 /// All issuers.
 #[derive(Debug)]
@@ -110,6 +106,11 @@ impl Tokens {
     /// Whether this is the name of an issuer whose tokens are taken.
     pub(crate) fn knows(&self, name: &str) -> bool {
         self.issuer(name).is_some()
+    }
+
+    /// All issuers.
+    pub(super) fn issuers(&self) -> &[Arc<Issuer>] {
+        &self.issuers
     }
 
     fn issuer(&self, name: &str) -> Option<&Arc<Issuer>> {
@@ -202,38 +203,11 @@ impl Tokens {
         claims: &Claims,
         digest: &Hash,
     ) -> Result<Principal, TokenFault> {
-        let user = claims
-            .text(&issuer.claims.user)
-            .filter(|user| (1..=256).contains(&user.len()) && !user.chars().any(char::is_control))
-            .ok_or(TokenFault::Claims)?;
-        let user = format!("{}{user}", issuer.user_prefix);
+        let mut principal = identity::principal_of(issuer, claims.map(), Authentication::Token)?;
         // An outside issuer must not be able to name a local account.
-        if self.accounts.is_reserved(&user) {
+        if self.accounts.is_reserved(&principal.uid.id) {
             return Err(TokenFault::NamesLocalUser);
         }
-        let mut principal = Principal::new(EntityType::USER.id(user), Authentication::Token);
-        principal.groups =
-            names(claims, issuer.claims.groups.as_deref()).ok_or(TokenFault::Claims)?;
-        principal.roles =
-            names(claims, issuer.claims.roles.as_deref()).ok_or(TokenFault::Claims)?;
-        for name in &issuer.claims.attributes {
-            match claims.get(name) {
-                None => {}
-                Some(Value::String(text)) => {
-                    principal.attributes.insert(name.clone(), text.clone());
-                }
-                Some(Value::Bool(value)) => {
-                    principal.attributes.insert(name.clone(), value.to_string());
-                }
-                Some(Value::Number(number)) => {
-                    principal
-                        .attributes
-                        .insert(name.clone(), number.to_string());
-                }
-                Some(_) => return Err(TokenFault::Claims),
-            }
-        }
-        principal.issuer.clone_from(&issuer.issuer);
         let id = claims.text("jti").filter(|id| id.len() <= 128).map_or_else(
             || digest.to_string().chars().take(16).collect(),
             str::to_owned,
@@ -253,21 +227,5 @@ fn check_bound(bound_to: Option<Hash>, certificate: Option<Hash>) -> Result<(), 
     }
 }
 
-/// Values of a claim that is a list of texts, or one text with spaces.
-fn names(claims: &Claims, claim: Option<&str>) -> Option<Vec<String>> {
-    let Some(value) = claim.and_then(|name| claims.get(name)) else {
-        return Some(Vec::new());
-    };
-    let names: Vec<String> = match value {
-        Value::String(text) => text.split_whitespace().map(str::to_owned).collect(),
-        Value::Array(items) => items
-            .iter()
-            .map(|item| item.as_str().map(str::to_owned))
-            .collect::<Option<_>>()?,
-        _ => return None,
-    };
-    (names.len() <= CLAIM_VALUES_MAX).then_some(names)
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

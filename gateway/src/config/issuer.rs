@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use dataos_model::fault::{Fault, Location};
 use serde::Deserialize;
 
-use super::units;
+use super::{LoginConfig, login, units};
 
 /// Largest clock skew: RFC 8725 asks for small ones, and a large one keeps expired tokens alive.
 const SKEW_MAX: Duration = Duration::from_secs(60);
@@ -63,6 +63,8 @@ pub struct IssuerConfig {
     pub user_prefix: String,
     /// Which claims say what.
     pub claims: ClaimNames,
+    /// How people log in through it, if they do.
+    pub login: Option<LoginConfig>,
 }
 
 #[derive(Deserialize)]
@@ -93,6 +95,7 @@ struct Wire {
     roles_claim: Option<String>,
     #[serde(default)]
     attribute_claims: Vec<String>,
+    login: Option<login::Wire>,
 }
 
 fn default_algorithms() -> Vec<String> {
@@ -172,8 +175,14 @@ fn check(wire: Wire) -> Result<IssuerConfig, (&'static str, String)> {
                 format!("`{}` is not a duration up to 60s", wire.skew),
             )
         })?;
+    let keys = key_source(&wire)?;
+    if wire.login.is_some() && keys != KeySource::Discovery {
+        let problem = "people log in where `discovery = true` tells the addresses".to_owned();
+        return Err(("login", problem));
+    }
     Ok(IssuerConfig {
-        keys: key_source(&wire)?,
+        login: wire.login.map(login::Wire::check).transpose()?,
+        keys,
         key_hosts: wire.key_hosts,
         clients: wire.clients,
         issuer: wire.issuer,

@@ -169,6 +169,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "life of a console session; at most 7d",
     ),
     setting(
+        "session.idle",
+        "2h",
+        "time that such a session may be left unused; at most 7d",
+    ),
+    setting(
         "log.level",
         "info",
         "error, warn, info, debug, or a tracing filter",

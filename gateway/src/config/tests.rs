@@ -157,6 +157,68 @@ fn issuers_that_cannot_be_trusted_are_refused() {
 }
 
 #[test]
+fn providers_that_people_cannot_be_sent_to_safely_are_refused() {
+    let issuer = "[[issuers]]\nissuer = \"https://a\"\naudience = \"dataos\"\n";
+    let login = "[issuers.login]\nname = \"corp\"\nclient_id = \"c\"\n\
+                 redirect_url = \"https://data.example:8443/login/corp/callback\"\n";
+    let good = format!("{issuer}discovery = true\n{login}");
+    let config = load(&good, &[]).unwrap();
+    let read = config.issuers[0].login.as_ref().unwrap();
+    assert_eq!(
+        (read.title.as_str(), &read.scopes[..]),
+        ("corp", &["openid".to_owned()][..])
+    );
+    assert_eq!(read.origin(), "https://data.example:8443");
+    let with = |from: &str, to: &str| good.replace(from, to);
+    let other = good.replace("https://a", "https://b");
+    for (text, expected) in [
+        (
+            with("discovery = true", "jwks_file = \"k\""),
+            "where `discovery = true`",
+        ),
+        (with("\"corp\"", "\"Corp\""), "issuers[0].login.name"),
+        (with("\"corp\"", "\"other\""), "/login/other/callback"),
+        (with("https://data", "http://data"), "login.redirect_url"),
+        (
+            with("https://data.example", "https://a@data"),
+            "login.redirect_url",
+        ),
+        (
+            with("https://data.example", "https://data/x"),
+            "login.redirect_url",
+        ),
+        (with("/callback", "/callback?a=b"), "login.redirect_url"),
+        (
+            with("https://data.example:8443", "https://"),
+            "login.redirect_url",
+        ),
+        (with("\"c\"", "\"\""), "login.client_id"),
+        (format!("{good}max_age = \"31d\""), "up to 30d"),
+        (format!("{good}scopes = [\"a b\"]"), "one word"),
+        (format!("{good}acr_values = [\"\"]"), "login.acr_values"),
+        (
+            format!("{good}client_secret_file = \"/nowhere\""),
+            "/nowhere",
+        ),
+        (format!("{good}colour = 1"), "unknown field"),
+        (format!("{good}{other}user_prefix = \"b\""), "unknown field"),
+        (
+            format!(
+                "{good}{}",
+                other.replace("discovery", "user_prefix = \"b\"\ndiscovery")
+            ),
+            "two issuers have the login.name `corp`",
+        ),
+    ] {
+        let error = load(&text, &[]).unwrap_err();
+        assert!(
+            error.contains(expected),
+            "{text}\n gave: {error}\n not: {expected}"
+        );
+    }
+}
+
+#[test]
 fn an_issuer_is_read_whole() {
     let config = load(
         "[[issuers]]\nissuer = \"https://idp.example\"\naudience = \"dataos\"\n\

@@ -266,7 +266,7 @@ pub(super) fn metadata(values: &Values) -> Result<Metadata, Fault> {
     }
 }
 
-fn secret_of_file(key: &str, path: &str) -> Result<String, Fault> {
+pub(super) fn secret_of_file(key: &str, path: &str) -> Result<String, Fault> {
     let mut content = String::new();
     let read =
         File::open(path).and_then(|file| file.take(SECRET_BYTES_MAX).read_to_string(&mut content));
@@ -282,6 +282,7 @@ pub(super) fn distinct_issuers(issuers: Vec<IssuerConfig>) -> Result<Vec<IssuerC
     }
     let mut seen = BTreeSet::new();
     let mut prefixes = BTreeSet::new();
+    let mut names = BTreeSet::new();
     for issuer in &issuers {
         if !seen.insert(issuer.issuer.as_str()) {
             return Err(Fault::invalid(format!(
@@ -297,6 +298,12 @@ pub(super) fn distinct_issuers(issuers: Vec<IssuerConfig>) -> Result<Vec<IssuerC
             return Err(Fault::invalid(message).with_hint(
                 "set a different user_prefix for each issuer, so that their users stay apart",
             ));
+        }
+        if let Some(login) = &issuer.login
+            && !names.insert(login.name.as_str())
+        {
+            let message = format!("two issuers have the login.name `{}`", login.name);
+            return Err(Fault::invalid(message));
         }
     }
     Ok(issuers)

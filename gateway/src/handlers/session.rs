@@ -22,52 +22,78 @@ struct LogIn {
     password: String,
 }
 
-/// How a log-in went, and for which name.
+/// How somebody came in or went out, or did not. The request path itself records it.
+#[derive(Debug)]
 pub(crate) struct Attempt {
+    /// `log_in` or `log_out`.
+    pub(crate) action: &'static str,
+    /// By what, for the record of one that succeeds.
+    pub(crate) way: &'static str,
+    /// Who, as far as that is known.
     pub(crate) user: String,
+    pub(crate) facts: Vec<(&'static str, String)>,
     pub(crate) answer: Result<Answer, Fault>,
+    /// Whether it is for the caller to know what was wrong.
+    pub(crate) tells_reason: bool,
 }
 
 /// Longest user name that is put into a record.
 const USER_CHARACTERS_MAX: usize = 64;
 
-/// Opens a session. Called by the request path itself, which records it.
+/// Opens a session for a password.
 pub(crate) async fn log_in(gateway: &Gateway, call: &Call) -> Attempt {
-    let log_in: LogIn = match body(call) {
-        Ok(log_in) => log_in,
-        Err(fault) => {
-            return Attempt {
-                user: String::new(),
-                answer: Err(fault),
-            };
+    let (user, answer) = match body::<LogIn>(call) {
+        Ok(_) if call.head.is_from_elsewhere => {
+            let message = "the browser says that a page of another site sends this";
+            let fault = Fault::denied("csrf_site_other", message);
+            (String::new(), Err(fault))
         }
+        Ok(log_in) => {
+            let answer = opened(gateway, &log_in).await;
+            let user = log_in.user.chars().take(USER_CHARACTERS_MAX).collect();
+            (user, answer)
+        }
+        Err(fault) => (String::new(), Err(fault)),
     };
-    let now = gateway.seams.clock.now();
-    let lifetime_ms = i64::try_from(gateway.session_lifetime.as_millis()).unwrap_or(0);
-    let opened = gateway
-        .accounts
-        .log_in(&log_in.user, &log_in.password, now, lifetime_ms)
-        .await;
-    let answer = opened.and_then(|session| {
-        let cookie = format!(
-            "{SESSION_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={}",
-            session.cookie,
-            lifetime_ms / 1000
-        );
-        let cookie = HeaderValue::from_str(&cookie)
-            .map_err(|_| Fault::internal("a cookie that is no header value"))?;
-        let shown = json!({"user": log_in.user, "expires_at": wire::time(session.expires_at)});
-        Ok(Answer::ok(&shown).with_header(header::SET_COOKIE, cookie))
-    });
     Attempt {
-        user: log_in.user.chars().take(USER_CHARACTERS_MAX).collect(),
+        action: "log_in",
+        way: "password",
+        user,
+        facts: Vec::new(),
         answer,
+        // Which half of the pair was wrong is for the record alone.
+        tells_reason: false,
     }
 }
 
-/// Log-in needs its own record, so the request path never comes here.
+async fn opened(gateway: &Gateway, log_in: &LogIn) -> Result<Answer, Fault> {
+    let (now, life) = (gateway.seams.clock.now(), gateway.session_life);
+    let accounts = &gateway.accounts;
+    let session = accounts
+        .log_in(&log_in.user, &log_in.password, now, life)
+        .await?;
+    let seconds = life.whole.as_secs();
+    let cookie = cookie(SESSION_COOKIE, &session.cookie, "Strict", seconds)?;
+    let shown = json!({"user": log_in.user, "expires_at": wire::time(session.expires_at)});
+    Ok(Answer::ok(&shown).with_header(header::SET_COOKIE, cookie))
+}
+
+/// A cookie for this host alone; 0 seconds take it away.
+pub(super) fn cookie(
+    name: &str,
+    value: &str,
+    same_site: &str,
+    seconds: u64,
+) -> Result<HeaderValue, Fault> {
+    let text = format!(
+        "{name}={value}; Path=/; Secure; HttpOnly; SameSite={same_site}; Max-Age={seconds}"
+    );
+    HeaderValue::from_str(&text).map_err(|_| Fault::internal("a cookie that is no header value"))
+}
+
+/// Who comes in needs a record of its own, so the request path never comes here.
 pub(crate) async fn not_here(_gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<Answer, Fault> {
-    Err(Fault::internal("log-in reached the general path"))
+    Err(Fault::internal("an entrance reached the general path"))
 }
 
 /// The caller as the PDP sees it.
@@ -94,8 +120,6 @@ pub(crate) async fn log_out(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<An
         .filter(|_| call.head.authorization.is_none())
         .ok_or_else(|| Fault::invalid("this call has no session to end"))?;
     gateway.accounts.log_out(cookie).await?;
-    let gone = format!("{SESSION_COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
-    let gone = HeaderValue::from_str(&gone)
-        .map_err(|_| Fault::internal("a cookie that is no header value"))?;
+    let gone = self::cookie(SESSION_COOKIE, "", "Strict", 0)?;
     Ok(Answer::no_content().with_header(header::SET_COOKIE, gone))
 }

@@ -112,7 +112,7 @@ impl Door for Entrance {
         let name: String = user.chars().take(USER_CHARACTERS_MAX).collect();
         let checked = self.checked(user, password).await;
         let outcome = match &checked {
-            Ok(_) => Ok(()),
+            Ok((_, way)) => Ok(*way),
             Err(fault) if fault.reason.is_empty() => Err(respond::problem_kind(fault.kind).0),
             Err(fault) => Err(fault.reason.as_str()),
         };
@@ -121,8 +121,7 @@ impl Door for Entrance {
         let mut entry = record::log_in(&request_id, &user, outcome, &head, &self.peer);
         at_door(&mut entry);
         match checked {
-            Ok((session, way)) => {
-                way.clone_into(&mut entry.reason);
+            Ok((session, _)) => {
                 self.gateway.append(entry, &request_id).await?;
                 Ok(Arc::new(session))
             }

@@ -2,13 +2,13 @@
 
 use dataos_model::action::Action;
 
-use super::{Bodies, Handler, Hold, Route};
+use super::{Bodies, Entrance, Handler, Hold, Route};
 use crate::{
     decide::Subject,
     handlers::{
         access, audit, authorize, authzen, catalog, certificates, decisions, entities, overview,
-        policies, policy_links, policy_texts, public, query, resources, revocations, session,
-        users,
+        policies, policy_links, policy_texts, provider, public, query, resources, revocations,
+        session, users,
     },
     limits::Verb,
     load::Priority,
@@ -33,6 +33,13 @@ const fn open(pattern: &'static str, summary: &'static str, handler: Handler) ->
         bodies: Bodies::Recorded,
         summary,
         handler,
+    }
+}
+
+const fn entrance(pattern: &'static str, entrance: Entrance, summary: &'static str) -> Route {
+    Route {
+        hold: Hold::Entrance(entrance),
+        ..open(pattern, summary, |g, c| Box::pin(session::not_here(g, c)))
     }
 }
 
@@ -197,12 +204,26 @@ pub(crate) static ROUTES: &[Route] = &[
     }),
     Route {
         verb: Verb::Post,
-        hold: Hold::LogIn,
-        ..open("/api/v1/session", "Log in", |g, c| {
-            Box::pin(session::not_here(g, c))
-        })
+        ..entrance("/api/v1/session", Entrance::Password, "Log in")
     }
     .taking(JSON),
+    open(
+        "/api/v1/login/providers",
+        "Providers to log in with",
+        |g, c| Box::pin(provider::list(g, c)),
+    ),
+    entrance(
+        "/login/{provider}",
+        Entrance::Begin,
+        "To a provider, to log in",
+    )
+    .with_query(&["return"]),
+    entrance(
+        "/login/{provider}/callback",
+        Entrance::Callback,
+        "Back from a provider",
+    )
+    .with_query(&["code", "state", "iss", "error"]),
     read(
         "/api/v1/session",
         Action::Call,

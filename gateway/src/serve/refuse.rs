@@ -21,7 +21,7 @@ use crate::{
     rate::Left,
     record,
     respond::{self, Answer, AnswerBody},
-    route::{Hold, Route},
+    route::{Entrance, Hold, Route},
     rpc,
 };
 
@@ -106,6 +106,11 @@ impl Gateway {
                     fault.code(),
                     "a session or client certificate needs the header X-DataOS-CSRF: 1 here",
                 );
+                respond::problem(&fault, request_id, None)
+            }
+            AuthenticationFault::Elsewhere => {
+                let message = "the browser says that a page of another site sends this";
+                let fault = Fault::denied(fault.code(), message);
                 respond::problem(&fault, request_id, None)
             }
             AuthenticationFault::NoCertificate => {
@@ -236,10 +241,10 @@ pub(super) fn unrecorded(fault: &Fault, request_id: &str) -> Fault {
 
 /// Query parameters and content type that the route takes, and no others.
 pub(super) fn check_shape(route: &Route, head: &Head) -> Result<(), Refusal> {
-    // What is open may be linked to with parameters that only the console reads.
-    if route.hold != Hold::Open
-        && let Some(name) = head.query.unknown(route.query)
-    {
+    // What is open may be linked to with parameters that only the console reads; providers add to
+    // their answers what they like (RFC 6749 4.1.2).
+    let takes_any = matches!(route.hold, Hold::Open | Hold::Entrance(Entrance::Callback));
+    if !takes_any && let Some(name) = head.query.unknown(route.query) {
         return Err(Refusal::new(
             StatusCode::BAD_REQUEST,
             "parameter_unknown",

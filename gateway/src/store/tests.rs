@@ -1,9 +1,12 @@
-use dataos_store::{Metadata, test_server::TestServer};
-
-use super::{Store, Stored};
 use std::sync::Arc;
 
-use crate::accounts::{Account, ApiKey, Revocation, Revoked, Scopes, Session, User};
+use dataos_store::{Metadata, test_server::TestServer};
+use serde_json::json;
+
+use super::{LastUse, Store, Stored};
+use crate::accounts::{
+    Account, ApiKey, ProviderSession, Revocation, Revoked, Scopes, Session, User,
+};
 
 fn account(user: &str, password_hash: &str) -> Account {
     Account {
@@ -42,6 +45,8 @@ fn session(digest: &str, user: &str, expires_at: i64) -> Session {
         digest: digest.to_owned(),
         user: user.to_owned(),
         expires_at,
+        idle_ms: 1000,
+        used_at: 1_800_000_000_000,
     }
 }
 
@@ -97,7 +102,11 @@ async fn what_is_put_is_there_after_a_restart_on_both_engines() {
             .put_account(&account("bob", "new"), false)
             .await
             .unwrap();
-        store.touch_keys(&[("second".to_owned(), 8)]).await.unwrap();
+        let used = LastUse {
+            keys: vec![("second".to_owned(), 8)],
+            ..LastUse::default()
+        };
+        store.touch(&used).await.unwrap();
         store.delete_account("eve").await.unwrap();
         store.delete_key("bob").await.unwrap();
         store.put_session(&session("gone", "ana", 9)).await.unwrap();
@@ -118,5 +127,52 @@ async fn what_is_put_is_there_after_a_restart_on_both_engines() {
         assert_eq!(stored.keys, [key("ana", "ana", None), second]);
         assert_eq!(stored.sessions, [session("bob", "bob", 9)]);
         assert_eq!(stored.revocations, [revocation(subject(), 2, 8)]);
+    }
+}
+
+#[tokio::test]
+async fn sessions_of_providers_are_kept_replaced_and_forgotten_on_both_engines() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start();
+    let session = |digest: &str, expires_at| ProviderSession {
+        digest: digest.to_owned(),
+        issuer: "https://idp.example".to_owned(),
+        subject: "carol".to_owned(),
+        sid: Some("at-idp".to_owned()),
+        token_id: None,
+        issued_s: 1_800_000_000,
+        claims: [("sub".to_owned(), json!("carol"))].into_iter().collect(),
+        tokens: vec![0, 255],
+        expires_at,
+        idle_ms: 600,
+        used_at: 7,
+    };
+    for metadata in [Metadata::Embedded, server.metadata()] {
+        let file = folder.path().join("sessions.db");
+        let store = Store::open(&metadata, &file).await.unwrap();
+        for (digest, expires_at) in [("a", 9), ("b", 5), ("c", 9)] {
+            let session = session(digest, expires_at);
+            store.put_provider_session(&session).await.unwrap();
+        }
+        let newer = ProviderSession {
+            tokens: vec![1],
+            token_id: Some("id-2".to_owned()),
+            claims: [("sub".to_owned(), json!("dave"))].into_iter().collect(),
+            ..session("a", 9)
+        };
+        store.put_provider_session(&newer).await.unwrap();
+        store.delete_provider_session("c").await.unwrap();
+        let used = LastUse {
+            provider_sessions: vec![("a".to_owned(), 8)],
+            ..LastUse::default()
+        };
+        store.touch(&used).await.unwrap();
+        store.close().await;
+        let store = Store::open(&metadata, &file).await.unwrap();
+        let expected = ProviderSession {
+            used_at: 8,
+            ..newer
+        };
+        assert_eq!(store.load(5).await.unwrap().provider_sessions, [expected]);
     }
 }

@@ -66,6 +66,7 @@ async fn bench_with(change: impl FnOnce(&mut IssuerConfig)) -> Bench {
             roles: None,
             attributes: Vec::new(),
         },
+        login: None,
     };
     change(&mut issuer);
     Bench {

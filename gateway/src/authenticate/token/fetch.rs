@@ -14,8 +14,9 @@ use dataos_model::{
     json::{self, Bounds},
 };
 use reqwest::{
-    Client, ClientBuilder, Url,
+    Client, ClientBuilder, RequestBuilder, StatusCode, Url,
     dns::{Addrs, Name, Resolve, Resolving},
+    header,
 };
 use serde_json::Value;
 
@@ -33,7 +34,7 @@ const METADATA_PATH: &str = "/.well-known/openid-configuration";
 
 /// Fetches what one issuer publishes.
 #[derive(Debug)]
-pub(super) struct Fetcher {
+pub(in crate::authenticate) struct Fetcher {
     issuer: String,
     /// Hosts outside of the issuer's own that its keys may lie on, wherever those are.
     key_hosts: Vec<String>,
@@ -64,27 +65,72 @@ impl Fetcher {
 
     /// The key set that the issuer's own description names.
     pub(super) async fn discovered_keys(&self) -> Result<KeySet, String> {
-        let url = format!("{}{METADATA_PATH}", self.issuer.trim_end_matches('/'));
-        let document = get(&self.trusting, &url, METADATA_BYTES_MAX).await?;
-        let metadata = json::parse(&document, &Bounds::SMALL)
-            .map_err(|error| format!("{url} is not strict JSON: {error}"))?;
-        let text = |name: &str| metadata.get(name).and_then(Value::as_str);
-        match text("issuer") {
-            Some(issuer) if issuer == self.issuer => {}
-            other => {
-                let other = other.unwrap_or("nobody");
-                return Err(format!("{url} describes `{other}`, another issuer"));
-            }
-        }
-        let keys_url = text("jwks_uri").ok_or_else(|| format!("{url} has no text `jwks_uri`"))?;
-        let client = self.client_for(keys_url)?;
-        keys(client, keys_url).await
+        let metadata = self.metadata().await.map_err(Problem::into_text)?;
+        let keys_url = metadata.get("jwks_uri").and_then(Value::as_str);
+        let keys_url =
+            keys_url.ok_or_else(|| format!("{} has no text `jwks_uri`", self.metadata_url()))?;
+        keys(self.client_for("jwks_uri", keys_url)?, keys_url).await
     }
 
-    /// Which client may go to an address that the issuer names.
-    fn client_for(&self, keys_url: &str) -> Result<&Client, String> {
-        let refused = |problem: &str| Err(format!("jwks_uri `{keys_url:.200}` {problem}"));
-        let (Ok(issuer), Ok(url)) = (Url::parse(&self.issuer), Url::parse(keys_url)) else {
+    /// What the issuer says of itself.
+    pub(in crate::authenticate) async fn metadata(&self) -> Result<Value, Problem> {
+        let url = self.metadata_url();
+        let document = get(&self.trusting, &url, METADATA_BYTES_MAX).await;
+        let document = document.map_err(Problem::Away)?;
+        let metadata = json::parse(&document, &Bounds::SMALL)
+            .map_err(|error| Problem::Refused(format!("{url} is not strict JSON: {error}")))?;
+        match metadata.get("issuer").and_then(Value::as_str) {
+            Some(issuer) if issuer == self.issuer => Ok(metadata),
+            other => {
+                let other = other.unwrap_or("nobody");
+                let problem = format!("{url} describes `{other}`, another issuer");
+                Err(Problem::Refused(problem))
+            }
+        }
+    }
+
+    fn metadata_url(&self) -> String {
+        format!("{}{METADATA_PATH}", self.issuer.trim_end_matches('/'))
+    }
+
+    /// Whether we, or a browser, may be sent to an address that the issuer gives under this name.
+    pub(in crate::authenticate) fn check_place(&self, name: &str, url: &str) -> Result<(), String> {
+        self.client_for(name, url).map(drop)
+    }
+
+    /// Status and document of a form sent to an address that the issuer names.
+    pub(in crate::authenticate) async fn post_form(
+        &self,
+        (name, url): (&str, &str),
+        form: String,
+        authorization: Option<String>,
+    ) -> Result<(StatusCode, Vec<u8>), String> {
+        let request = self.client_for(name, url)?.post(url);
+        let request = request
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::ACCEPT, "application/json")
+            .body(form);
+        let request = match authorization {
+            Some(value) => request.header(header::AUTHORIZATION, value),
+            None => request,
+        };
+        answer(request, url, METADATA_BYTES_MAX).await
+    }
+
+    /// Status and document of an address that the issuer names, asked with a token.
+    pub(in crate::authenticate) async fn get_with_token(
+        &self,
+        (name, url): (&str, &str),
+        token: &str,
+    ) -> Result<(StatusCode, Vec<u8>), String> {
+        let request = self.client_for(name, url)?.get(url).bearer_auth(token);
+        answer(request, url, METADATA_BYTES_MAX).await
+    }
+
+    /// Which client may go to an address that the issuer gives under this name.
+    fn client_for(&self, name: &str, named: &str) -> Result<&Client, String> {
+        let refused = |problem: &str| Err(format!("{name} `{named:.200}` {problem}"));
+        let (Ok(issuer), Ok(url)) = (Url::parse(&self.issuer), Url::parse(named)) else {
             return refused("is no URL");
         };
         if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
@@ -108,6 +154,22 @@ impl Fetcher {
             }
             _ => Ok(&self.wary),
         }
+    }
+}
+
+/// Why a description is not to be had.
+#[derive(Debug)]
+pub(in crate::authenticate) enum Problem {
+    /// The issuer does not answer with one.
+    Away(String),
+    /// What it answers cannot be believed.
+    Refused(String),
+}
+
+impl Problem {
+    fn into_text(self) -> String {
+        let (Self::Away(text) | Self::Refused(text)) = self;
+        text
     }
 }
 
@@ -144,6 +206,22 @@ fn client(config: &IssuerConfig) -> Result<ClientBuilder, String> {
 
 /// One document of at most so many bytes.
 async fn get(client: &Client, url: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
+    let (status, document) = answer(client.get(url), url, bytes_max).await?;
+    if status != StatusCode::OK {
+        return Err(format!("{url} answers {status}"));
+    }
+    if document.trim_ascii_start().starts_with(b"<") {
+        return Err(format!("{url} answers a page, not JSON"));
+    }
+    Ok(document)
+}
+
+/// Status and body of at most so many bytes; no redirect is followed.
+async fn answer(
+    request: RequestBuilder,
+    url: &str,
+    bytes_max: usize,
+) -> Result<(StatusCode, Vec<u8>), String> {
     let failed = |error: reqwest::Error| {
         if error.is_timeout() {
             format!("{url} did not answer within {} s", FETCH_TIMEOUT.as_secs())
@@ -152,13 +230,10 @@ async fn get(client: &Client, url: &str, bytes_max: usize) -> Result<Vec<u8>, St
         }
     };
     let too_large = || format!("{url} answers more than {bytes_max} bytes");
-    let mut response = client.get(url).send().await.map_err(failed)?;
+    let mut response = request.send().await.map_err(failed)?;
     let status = response.status();
     if status.is_redirection() {
         return Err(format!("{url} redirects ({status}), which is not followed"));
-    }
-    if status != reqwest::StatusCode::OK {
-        return Err(format!("{url} answers {status}"));
     }
     if response
         .content_length()
@@ -173,10 +248,7 @@ async fn get(client: &Client, url: &str, bytes_max: usize) -> Result<Vec<u8>, St
         }
         document.extend_from_slice(&chunk);
     }
-    if document.trim_ascii_start().starts_with(b"<") {
-        return Err(format!("{url} answers a page, not JSON"));
-    }
-    Ok(document)
+    Ok((status, document))
 }
 
 /// An error with what is behind it; the library's own text stops before the reason.

@@ -27,8 +27,8 @@ const STALE_MS: i64 = 3_600_000;
 
 /// An issuer with the keys that it published last.
 #[derive(Debug)]
-pub(super) struct Issuer {
-    pub(super) config: IssuerConfig,
+pub(in crate::authenticate) struct Issuer {
+    pub(in crate::authenticate) config: IssuerConfig,
     source: Source,
     keys: ArcSwapOption<KeySet>,
     /// When `keys` was fetched, Unix milliseconds.
@@ -80,9 +80,17 @@ impl Issuer {
         })
     }
 
+    /// What fetches its other documents, if it is discovered.
+    pub(in crate::authenticate) fn fetcher(&self) -> Option<&Fetcher> {
+        match &self.source {
+            Source::Discovery(fetcher) => Some(fetcher),
+            Source::File(_) | Source::Url(..) => None,
+        }
+    }
+
     /// The key set: fresh enough, and fetched anew once if it lacks the key. `None` if there is none
     /// that is still believed.
-    pub(super) async fn keys_for(
+    pub(in crate::authenticate) async fn keys_for(
         self: &Arc<Self>,
         kid: &str,
         now: Timestamp,

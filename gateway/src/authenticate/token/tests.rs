@@ -1,7 +1,7 @@
 //! Key refresh, cache, binding and claims, with an issuer's site that counts.
 
 mod hostile;
-mod site;
+pub(in crate::authenticate) mod site;
 
 use std::{
     sync::Arc,
@@ -84,6 +84,7 @@ fn issuer(keys: KeySource) -> IssuerConfig {
             roles: Some("scope".to_owned()),
             attributes: vec!["region".to_owned(), "level".to_owned()],
         },
+        login: None,
     }
 }
 

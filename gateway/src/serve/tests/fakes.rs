@@ -36,9 +36,14 @@ use dataos_model::{
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    accounts::{Accounts, User, Wanted, fake_sink::FakeSink},
+    accounts::{Accounts, SessionLife, User, Wanted, fake_sink::FakeSink},
     applied::{Applied, AppliedEntities, AppliedLinks, AppliedPolicies},
-    authenticate::{Authenticator, api_key::Pepper, token::Tokens},
+    authenticate::{
+        Authenticator,
+        api_key::Pepper,
+        oidc::{Providers, Seal},
+        token::Tokens,
+    },
     authzen_keys::AuthzenKeys,
     config::{AuthzenConfig, IssuerConfig, Limits, RateConfig},
     serve::{Gateway, GatewayConfig, Seams, by_decision::ByDecision},
@@ -509,11 +514,17 @@ pub(crate) fn limits() -> Limits {
     }
 }
 
-fn config(limits: Limits) -> GatewayConfig {
+fn config(limits: Limits, tokens: &Tokens, accounts: &Arc<Accounts>) -> GatewayConfig {
+    let session_life = SessionLife {
+        whole: Duration::from_secs(3600),
+        idle: Duration::from_secs(600),
+    };
+    let seal = Seal::new(&Secret::new([3; 32])).unwrap();
     GatewayConfig {
         limits,
         rates: RateConfig::default(),
-        session_lifetime: Duration::from_secs(3600),
+        session_life,
+        providers: Providers::open(tokens, Arc::clone(accounts), seal, session_life).unwrap(),
         client_issuer: None,
         authzen: AuthzenConfig {
             context: vec!["purpose".to_owned()],
@@ -592,9 +603,10 @@ async fn scene_of(limits: Limits, issuers: &[IssuerConfig]) -> Scene {
         clock: Arc::clone(&clock),
     };
     let tokens = Tokens::open(issuers, Arc::clone(&accounts), clock.now()).unwrap();
+    let config = config(limits, &tokens, &accounts);
     let authenticator =
         Authenticator::new(Arc::clone(&accounts), tokens, "dataos".to_owned(), clock);
-    let gateway = Gateway::new(seams, accounts, applied, authenticator, config(limits));
+    let gateway = Gateway::new(seams, accounts, applied, authenticator, config);
     Scene {
         gateway: Arc::new(gateway),
         record,

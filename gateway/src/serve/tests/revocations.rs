@@ -28,6 +28,7 @@ async fn revocations_name_a_known_issuer_and_one_thing_and_are_recorded() {
             roles: None,
             attributes: Vec::new(),
         },
+        login: None,
     };
     let scene = scene_with_issuers(&[issuer]).await;
     let idp = "https://idp.example";

@@ -1,0 +1,199 @@
+//! Sessions of people whom a provider vouches for. They have no account: their principal is made of
+//! what the provider said, under the configuration in force.
+
+use std::sync::Arc;
+
+use dataos_model::{
+    clock::Timestamp,
+    fault::{Fault, FaultKind},
+    principal::Principal,
+};
+use serde_json::{Map, Value};
+
+use super::{
+    Accounts, Revoked, SESSIONS_PER_USER_MAX,
+    state::{HeldProviderSession, Used},
+};
+
+/// Most sessions of all providers; at about 2 kB each this is 200 MB.
+const SESSIONS_MAX: usize = 100_000;
+
+/// A session as stored. Times are Unix milliseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ProviderSession {
+    pub(crate) digest: String,
+    pub(crate) issuer: String,
+    /// `sub` of the ID token.
+    pub(crate) subject: String,
+    /// `sid` of the ID token: the session at the provider.
+    pub(crate) sid: Option<String>,
+    /// `jti` of the ID token.
+    pub(crate) token_id: Option<String>,
+    /// `iat` of the ID token of the log-in, seconds: a revocation of the subject ends what is older.
+    pub(crate) issued_s: i64,
+    /// What the principal is made of.
+    pub(crate) claims: Map<String, Value>,
+    /// What the provider is shown later, sealed.
+    pub(crate) tokens: Vec<u8>,
+    pub(crate) expires_at: i64,
+    pub(crate) idle_ms: i64,
+    pub(crate) used_at: i64,
+}
+
+/// Which sessions of an issuer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Of<'a> {
+    Subject(&'a str),
+    /// A session at the provider, and whose it must be if that is said.
+    Sid(&'a str, Option<&'a str>),
+    /// That of the ID token of this `jti`.
+    Token(&'a str),
+}
+
+impl Of<'_> {
+    fn has(self, session: &ProviderSession) -> bool {
+        match self {
+            Self::Subject(subject) => session.subject == subject,
+            Self::Sid(sid, subject) => {
+                session.sid.as_deref() == Some(sid)
+                    && subject.is_none_or(|subject| session.subject == subject)
+            }
+            Self::Token(id) => session.token_id.as_deref() == Some(id),
+        }
+    }
+}
+
+impl Accounts {
+    /// Says whose the loaded sessions are; those of nobody are worth nothing.
+    pub(crate) fn admit_provider_sessions(
+        &self,
+        principal: impl Fn(&ProviderSession) -> Option<Arc<Principal>>,
+    ) {
+        for held in self.write().provider_sessions.values_mut() {
+            held.principal = principal(&held.session);
+        }
+    }
+
+    /// Opens a session.
+    ///
+    /// # Errors
+    /// The subject or token is revoked, there are too many sessions, or the store cannot be written.
+    pub(crate) async fn open_provider_session(
+        &self,
+        session: ProviderSession,
+        principal: Arc<Principal>,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        let _changing = self.changing.lock().await;
+        self.check_not_revoked(&session)?;
+        for digest in self.surplus(&session, now)? {
+            self.forget_provider_session(&digest).await?;
+        }
+        self.store.put_provider_session(&session).await?;
+        let held = HeldProviderSession {
+            used: Used::new(session.used_at),
+            principal: Some(principal),
+            session,
+        };
+        let digest = held.session.digest.clone();
+        self.write().provider_sessions.insert(digest, held);
+        Ok(())
+    }
+
+    /// A revocation may have come while the provider was asked.
+    fn check_not_revoked(&self, session: &ProviderSession) -> Result<(), Fault> {
+        let refused = |reason: &str| {
+            Fault::invalid("the provider's token was revoked here").with_reason(reason)
+        };
+        self.with_revocations(|revocations| {
+            let issuer = &session.issuer;
+            let token_id = session.token_id.as_deref();
+            if token_id.is_some_and(|id| revocations.has_token(issuer, id)) {
+                return Err(refused("token_revoked"));
+            }
+            if revocations.has_subject(issuer, &session.subject, Some(session.issued_s)) {
+                return Err(refused("token_subject_revoked"));
+            }
+            Ok(())
+        })
+    }
+
+    /// Sessions of the same subject that must go first: what ended, and the oldest beyond the limit.
+    fn surplus(&self, new: &ProviderSession, now: Timestamp) -> Result<Vec<String>, Fault> {
+        let state = self.read();
+        let all = state.provider_sessions.values().map(|held| &held.session);
+        let mut own: Vec<&ProviderSession> = all
+            .filter(|session| session.issuer == new.issuer && session.subject == new.subject)
+            .collect();
+        own.sort_by_key(|session| session.expires_at);
+        let ended = own.iter().filter(|s| s.expires_at <= now.0).count();
+        let surplus = ended.max((own.len() + 1).saturating_sub(SESSIONS_PER_USER_MAX));
+        if state.provider_sessions.len() >= SESSIONS_MAX + surplus {
+            let message = format!("there are {SESSIONS_MAX} sessions already");
+            return Err(Fault::new(FaultKind::TooLarge, message));
+        }
+        let gone = own.iter().take(surplus);
+        Ok(gone.map(|session| session.digest.clone()).collect())
+    }
+
+    /// Takes a session out of store and memory; held over it is `changing`.
+    async fn forget_provider_session(&self, digest: &str) -> Result<(), Fault> {
+        // Out of memory first: a session that must end does so though the store fails.
+        self.write().provider_sessions.remove(digest);
+        self.store.delete_provider_session(digest).await
+    }
+
+    /// Ends sessions of an issuer; says how many.
+    ///
+    /// # Errors
+    /// The store cannot be written. Until the next start they have ended all the same.
+    pub(crate) async fn end_provider_sessions(
+        &self,
+        issuer: &str,
+        which: Of<'_>,
+    ) -> Result<usize, Fault> {
+        let _changing = self.changing.lock().await;
+        self.end_under_lock(issuer, which).await
+    }
+
+    pub(super) async fn end_revoked(&self, issuer: &str, revoked: &Revoked) -> Result<(), Fault> {
+        let which = match revoked {
+            Revoked::Token(id) => Of::Token(id),
+            Revoked::Subject(subject) => Of::Subject(subject),
+        };
+        self.end_under_lock(issuer, which).await.map(drop)
+    }
+
+    async fn end_under_lock(&self, issuer: &str, which: Of<'_>) -> Result<usize, Fault> {
+        let mut ended = Vec::new();
+        self.write().provider_sessions.retain(|digest, held| {
+            let ends = held.session.issuer == issuer && which.has(&held.session);
+            if ends {
+                ended.push(digest.clone());
+            }
+            !ends
+        });
+        for digest in &ended {
+            self.store.delete_provider_session(digest).await?;
+        }
+        Ok(ended.len())
+    }
+
+    /// Ends the session of a cookie and gives it back, if a provider vouched for it.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub(crate) async fn end_provider_session(
+        &self,
+        cookie: &str,
+    ) -> Result<Option<ProviderSession>, Fault> {
+        let _changing = self.changing.lock().await;
+        let digest = super::digest_of(cookie);
+        let held = self.write().provider_sessions.remove(&digest);
+        let Some(held) = held else {
+            return Ok(None);
+        };
+        self.store.delete_provider_session(&digest).await?;
+        Ok(Some(held.session))
+    }
+}
