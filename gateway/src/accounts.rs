@@ -258,19 +258,19 @@ impl Accounts {
         Ok(())
     }
 
-    /// Ends a session.
+    /// Ends a session; gives it back if a provider vouched for it.
     ///
     /// # Errors
     /// The store cannot be written.
-    pub(crate) async fn log_out(&self, cookie: &str) -> Result<(), Fault> {
-        if self.end_provider_session(cookie).await?.is_some() {
-            return Ok(());
+    pub(crate) async fn log_out(&self, cookie: &str) -> Result<Option<ProviderSession>, Fault> {
+        if let Some(ended) = self.end_provider_session(cookie).await? {
+            return Ok(Some(ended));
         }
         let _changing = self.changing.lock().await;
         let digest = digest_of(cookie);
         self.store.delete_session(&digest).await?;
         self.write().sessions.remove(&digest);
-        Ok(())
+        Ok(None)
     }
 
     /// All users, by id.

@@ -376,11 +376,13 @@ impl Rooms {
         };
         let seal = Seal::new(&self.secrets.get_or_create(SESSION_KEY).await?)?;
         let providers = Providers::open(&tokens, Arc::clone(&accounts), seal, session_life)?;
+        let providers = Arc::new(providers);
         let clock = Arc::clone(&self.clock);
         let trust_domain = &config.client_certificates.trust_domain;
         let authenticator = Authenticator::new(
             Arc::clone(&accounts),
             tokens,
+            Arc::clone(&providers),
             trust_domain.clone(),
             Arc::clone(&clock),
         );

@@ -25,6 +25,7 @@ use crate::{
 };
 use certificate::PeerCertificate;
 use jws::TokenFault;
+use oidc::Providers;
 use token::Tokens;
 
 /// Who calls, and what the credential is limited to.
@@ -82,6 +83,7 @@ impl AuthenticationFault {
 pub(crate) struct Authenticator {
     accounts: Arc<Accounts>,
     tokens: Tokens,
+    providers: Arc<Providers>,
     /// The trust domain of client certificates.
     trust_domain: String,
     clock: Arc<dyn Clock>,
@@ -91,12 +93,14 @@ impl Authenticator {
     pub(crate) fn new(
         accounts: Arc<Accounts>,
         tokens: Tokens,
+        providers: Arc<Providers>,
         trust_domain: String,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             accounts,
             tokens,
+            providers,
             trust_domain,
             clock,
         }
@@ -128,11 +132,7 @@ impl Authenticator {
             if head.verb != Verb::Get {
                 check_own_page(head)?;
             }
-            return self
-                .accounts
-                .principal_of_session(cookie, self.clock.now())
-                .map(Caller::from)
-                .map_err(AuthenticationFault::Invalid);
+            return self.session(cookie).await;
         }
         if let Some(certificate) = certificate {
             if head.may_be_a_form() {
@@ -144,6 +144,21 @@ impl Authenticator {
                 .map_err(AuthenticationFault::Invalid);
         }
         Ok(Arc::new(Principal::anonymous()).into())
+    }
+
+    /// Whose session this is, once its provider was asked again where that is due.
+    async fn session(&self, cookie: &str) -> Result<Caller, AuthenticationFault> {
+        let now = self.clock.now();
+        let principal = || {
+            let principal = self.accounts.principal_of_session(cookie, now);
+            principal.map_err(AuthenticationFault::Invalid)
+        };
+        let known = principal()?;
+        let Some(due) = self.accounts.due_renewal(cookie, now) else {
+            return Ok(known.into());
+        };
+        self.providers.renew(due, now).await?;
+        Ok(principal()?.into())
     }
 
     /// Whose API key or token this is, if it came with this client certificate.

@@ -50,6 +50,12 @@ pub(crate) enum Entrance {
     Begin,
     /// Back from one.
     Callback,
+    /// To a provider, to leave it too; recorded where it is refused.
+    Leave,
+    /// Back from there, likewise.
+    Left,
+    /// A provider says that somebody left it.
+    BackChannel,
 }
 
 /// What of a call's bodies may go into the log, where a policy wants them there.

@@ -98,7 +98,7 @@ pub(crate) struct Gateway {
     pub(crate) load: Load,
     pub(crate) rates: Rates,
     pub(crate) session_life: SessionLife,
-    pub(crate) providers: Providers,
+    pub(crate) providers: Arc<Providers>,
     pub(crate) authzen: AuthzenConfig,
     pub(crate) authzen_keys: AuthzenKeys,
     /// Issues client certificates, where the CA is the built-in one.
@@ -165,7 +165,7 @@ pub(crate) struct GatewayConfig {
     pub(crate) limits: Limits,
     pub(crate) rates: RateConfig,
     pub(crate) session_life: SessionLife,
-    pub(crate) providers: Providers,
+    pub(crate) providers: Arc<Providers>,
     pub(crate) authzen: AuthzenConfig,
     pub(crate) authzen_keys: AuthzenKeys,
     pub(crate) client_issuer: Option<ClientIssuer>,

@@ -66,7 +66,8 @@ CREATE TABLE provider_sessions (
     tokens {bytes} NOT NULL,
     expires_at {integer} NOT NULL,
     idle_ms {integer} NOT NULL,
-    used_at {integer} NOT NULL
+    used_at {integer} NOT NULL,
+    refresh_at {integer}
 ){strict};
 ",
     ],
@@ -306,11 +307,11 @@ impl Store {
         self.tables
             .execute(
                 "INSERT INTO provider_sessions (digest, issuer, subject, sid, token_id, issued_s,
-                     claims, tokens, expires_at, idle_ms, used_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                     claims, tokens, expires_at, idle_ms, used_at, refresh_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
                  ON CONFLICT (digest) DO UPDATE SET
                      token_id = excluded.token_id, claims = excluded.claims,
-                     tokens = excluded.tokens",
+                     tokens = excluded.tokens, refresh_at = excluded.refresh_at",
                 &[
                     (&session.digest).into(),
                     (&session.issuer).into(),
@@ -323,6 +324,7 @@ impl Store {
                     session.expires_at.into(),
                     session.idle_ms.into(),
                     session.used_at.into(),
+                    session.refresh_at.into(),
                 ],
             )
             .await
@@ -471,6 +473,7 @@ fn provider_session(row: &Row) -> Result<ProviderSession, String> {
         expires_at: row.integer("expires_at")?,
         idle_ms: row.integer("idle_ms")?,
         used_at: row.integer("used_at")?,
+        refresh_at: row.integer_or_null("refresh_at")?,
     })
 }
 

@@ -9,14 +9,17 @@ use dataos_model::{
     principal::Principal,
 };
 use serde_json::{Map, Value};
+use tokio::sync::Mutex as AsyncMutex;
 
-use super::{
-    Accounts, Revoked, SESSIONS_PER_USER_MAX,
-    state::{HeldProviderSession, Used},
-};
+use super::{Accounts, Revoked, SESSIONS_PER_USER_MAX, state::HeldProviderSession};
 
 /// Most sessions of all providers; at about 2 kB each this is 200 MB.
 const SESSIONS_MAX: usize = 100_000;
+
+/// Least time between two tries to renew a session whose provider does not answer.
+const RETRY_MS: i64 = 10_000;
+/// How long a session is believed whose provider does not answer: as long as its keys.
+const UNCONFIRMED_MS_MAX: i64 = 3_600_000;
 
 /// A session as stored. Times are Unix milliseconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +41,8 @@ pub(crate) struct ProviderSession {
     pub(crate) expires_at: i64,
     pub(crate) idle_ms: i64,
     pub(crate) used_at: i64,
+    /// When the provider is asked whether it still vouches for it, if it can be.
+    pub(crate) refresh_at: Option<i64>,
 }
 
 /// Which sessions of an issuer.
@@ -90,11 +95,7 @@ impl Accounts {
             self.forget_provider_session(&digest).await?;
         }
         self.store.put_provider_session(&session).await?;
-        let held = HeldProviderSession {
-            used: Used::new(session.used_at),
-            principal: Some(principal),
-            session,
-        };
+        let held = HeldProviderSession::new(session, Some(principal));
         let digest = held.session.digest.clone();
         self.write().provider_sessions.insert(digest, held);
         Ok(())
@@ -143,7 +144,7 @@ impl Accounts {
         self.store.delete_provider_session(digest).await
     }
 
-    /// Ends sessions of an issuer; says how many.
+    /// Ends sessions of an issuer; says whose they were.
     ///
     /// # Errors
     /// The store cannot be written. Until the next start they have ended all the same.
@@ -151,7 +152,7 @@ impl Accounts {
         &self,
         issuer: &str,
         which: Of<'_>,
-    ) -> Result<usize, Fault> {
+    ) -> Result<Vec<String>, Fault> {
         let _changing = self.changing.lock().await;
         self.end_under_lock(issuer, which).await
     }
@@ -164,19 +165,88 @@ impl Accounts {
         self.end_under_lock(issuer, which).await.map(drop)
     }
 
-    async fn end_under_lock(&self, issuer: &str, which: Of<'_>) -> Result<usize, Fault> {
+    async fn end_under_lock(&self, issuer: &str, which: Of<'_>) -> Result<Vec<String>, Fault> {
         let mut ended = Vec::new();
         self.write().provider_sessions.retain(|digest, held| {
             let ends = held.session.issuer == issuer && which.has(&held.session);
             if ends {
-                ended.push(digest.clone());
+                let user = held
+                    .principal
+                    .as_ref()
+                    .map(|principal| principal.uid.id.clone());
+                ended.push((digest.clone(), user.unwrap_or_default()));
             }
             !ends
         });
-        for digest in &ended {
+        for (digest, _) in &ended {
             self.store.delete_provider_session(digest).await?;
         }
-        Ok(ended.len())
+        Ok(ended.into_iter().map(|(_, user)| user).collect())
+    }
+
+    /// Ends one session.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub(crate) async fn end_session_of(&self, digest: &str) -> Result<(), Fault> {
+        let _changing = self.changing.lock().await;
+        self.forget_provider_session(digest).await
+    }
+
+    /// The session of a cookie whose provider is to be asked about it, with what lets one ask at a time.
+    pub(crate) fn due_renewal(
+        &self,
+        cookie: &str,
+        now: Timestamp,
+    ) -> Option<(String, Arc<AsyncMutex<()>>)> {
+        let digest = super::digest_of(cookie);
+        let state = self.read();
+        let held = state.provider_sessions.get(&digest)?;
+        let is_due = held.session.refresh_at.is_some_and(|at| at <= now.0);
+        is_due.then(|| (digest, Arc::clone(&held.renewing)))
+    }
+
+    /// The session, if its provider is still to be asked about it.
+    pub(crate) fn due_session(&self, digest: &str, now: Timestamp) -> Option<ProviderSession> {
+        let state = self.read();
+        let session = &state.provider_sessions.get(digest)?.session;
+        let is_due = session.refresh_at.is_some_and(|at| at <= now.0);
+        is_due.then(|| session.clone())
+    }
+
+    /// Puts off asking a provider that does not answer; false if it did not for too long.
+    pub(crate) fn postpone(&self, digest: &str, now: Timestamp) -> bool {
+        let mut state = self.write();
+        let Some(held) = state.provider_sessions.get_mut(digest) else {
+            return false;
+        };
+        let failing_since = *held.failing_since.get_or_insert(now.0);
+        held.session.refresh_at = Some(now.0.saturating_add(RETRY_MS));
+        now.0 - failing_since < UNCONFIRMED_MS_MAX
+    }
+
+    /// Puts what a provider says now into a session's place, unless it ended meanwhile.
+    ///
+    /// # Errors
+    /// It was revoked meanwhile, or the store cannot be written.
+    pub(crate) async fn replace_provider_session(
+        &self,
+        newer: ProviderSession,
+        principal: Arc<Principal>,
+    ) -> Result<(), Fault> {
+        let _changing = self.changing.lock().await;
+        self.check_not_revoked(&newer)?;
+        let digest = newer.digest.clone();
+        if !self.read().provider_sessions.contains_key(&digest) {
+            return Ok(());
+        }
+        self.store.put_provider_session(&newer).await?;
+        if let Some(held) = self.write().provider_sessions.get_mut(&digest) {
+            held.session = newer;
+            held.principal = Some(principal);
+            held.failing_since = None;
+        }
+        Ok(())
     }
 
     /// Ends the session of a cookie and gives it back, if a provider vouched for it.

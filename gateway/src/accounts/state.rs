@@ -13,6 +13,8 @@ use dataos_model::{
     principal::{Authentication, Principal},
 };
 
+use tokio::sync::Mutex as AsyncMutex;
+
 use super::{
     model::{Account, ApiKey, Session},
     provider_sessions::ProviderSession,
@@ -53,6 +55,22 @@ pub(super) struct HeldProviderSession {
     /// `None` if its provider is no longer in the configuration.
     pub(super) principal: Option<Arc<Principal>>,
     pub(super) used: Used,
+    /// Held while its provider is asked about it.
+    pub(super) renewing: Arc<AsyncMutex<()>>,
+    /// Since when that does not answer.
+    pub(super) failing_since: Option<i64>,
+}
+
+impl HeldProviderSession {
+    pub(super) fn new(session: ProviderSession, principal: Option<Arc<Principal>>) -> Self {
+        Self {
+            used: Used::new(session.used_at),
+            session,
+            principal,
+            renewing: Arc::default(),
+            failing_since: None,
+        }
+    }
 }
 
 /// When a session was last used.
@@ -165,11 +183,7 @@ impl From<Stored> for State {
             .provider_sessions
             .into_iter()
             .map(|session| {
-                let held = HeldProviderSession {
-                    used: Used::new(session.used_at),
-                    principal: None,
-                    session,
-                };
+                let held = HeldProviderSession::new(session, None);
                 (held.session.digest.clone(), held)
             })
             .collect();

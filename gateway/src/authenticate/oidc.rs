@@ -8,7 +8,9 @@
 mod description;
 mod exchange;
 mod flow;
+mod logout;
 mod refusals;
+mod renew;
 mod seal;
 
 use std::sync::Arc;
@@ -18,7 +20,8 @@ use dataos_model::{
     fault::Fault,
     principal::{Authentication, Principal},
 };
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
 use super::{
@@ -33,7 +36,7 @@ use crate::{
 };
 use description::{Description, Kept};
 use exchange::Granted;
-pub(crate) use flow::LOG_IN_S_MAX;
+pub(crate) use flow::PASSAGE_S_MAX;
 use flow::{Begun, Flows};
 pub(crate) use refusals::LogInFault;
 use refusals::{
@@ -73,6 +76,23 @@ struct Provider {
 pub(crate) struct Sent {
     pub(crate) location: String,
     pub(crate) cookie: String,
+}
+
+/// What is kept of a provider's tokens, sealed.
+#[derive(Serialize, Deserialize)]
+struct KeptTokens {
+    /// Tells the provider whose session it is when that ends.
+    id_token: String,
+    refresh_token: Option<String>,
+    nonce: String,
+}
+
+impl KeptTokens {
+    fn sealed(&self, seal: &Seal, digest: &str) -> Result<Vec<u8>, Fault> {
+        let text = serde_json::to_vec(self)
+            .map_err(|error| Fault::internal(format!("tokens cannot be encoded: {error}")))?;
+        seal.seal(digest, &text)
+    }
 }
 
 /// Somebody who is logged in.
@@ -145,7 +165,7 @@ impl Providers {
         let description = provider.described(now).await?;
         Ok(Sent {
             location: provider.authorization(&description, &begun)?,
-            cookie: self.flows.seal(&begun)?,
+            cookie: self.flows.sealed(&begun)?,
         })
     }
 
@@ -174,11 +194,20 @@ impl Providers {
         let granted = provider.tokens(&description, &grant).await?;
         let id_token = granted.id_token.as_deref().ok_or(ID_TOKEN_MISSING)?;
         let (id, issued_s) = provider.id_token(id_token, now).await?;
-        check_ties(&id, &begun.nonce, code, &granted.access_token)?;
+        let (nonce, token) = (Some(begun.nonce.as_str()), &granted.access_token);
+        check_ties(&id, nonce, Some(code), token)?;
         provider.check_strength(&id, now)?;
-        let claims = provider.claims(&description, &granted, &id).await?;
-        let session = self.session(provider, &id, issued_s, claims, &granted, now);
-        let (cookie, session, principal) = session?;
+        let subject = id.text("sub").unwrap_or_default();
+        let claims = provider.claims(&description, &granted, subject, Some(&id), Map::new());
+        let claims = claims.await?;
+        let kept = KeptTokens {
+            id_token: id_token.to_owned(),
+            refresh_token: granted.refresh_token.clone(),
+            nonce: begun.nonce,
+        };
+        let session = self.session(provider, (&id, issued_s), claims, &kept, now);
+        let (cookie, mut session, principal) = session?;
+        session.refresh_at = renew::refresh_at(&granted, kept.refresh_token.is_some(), now);
         let user = principal.uid.id.clone();
         let opened = self.accounts.open_provider_session(session, principal, now);
         opened.await?;
@@ -194,10 +223,9 @@ impl Providers {
     fn session(
         &self,
         provider: &Provider,
-        id: &Claims,
-        issued_s: i64,
+        (id, issued_s): (&Claims, i64),
         claims: Map<String, Value>,
-        granted: &Granted,
+        kept: &KeptTokens,
         now: Timestamp,
     ) -> Result<(String, ProviderSession, Arc<Principal>), LogInFault> {
         let config = &provider.issuer.config;
@@ -207,10 +235,9 @@ impl Providers {
         if self.accounts.is_reserved(&principal.uid.id) {
             return Err(TokenFault::NamesLocalUser.into());
         }
-        let tokens = json!({"id_token": granted.id_token}).to_string();
         let owned = |name: &str| id.text(name).map(str::to_owned);
         let session = ProviderSession {
-            tokens: self.seal.seal(&digest, tokens.as_bytes())?,
+            tokens: kept.sealed(&self.seal, &digest)?,
             digest,
             issuer: config.issuer.clone(),
             subject: owned("sub").ok_or(TokenFault::Subject)?,
@@ -221,6 +248,7 @@ impl Providers {
             expires_at: self.life.end(now),
             idle_ms: self.life.idle_ms(),
             used_at: now.0,
+            refresh_at: None,
         };
         Ok((cookie, session, principal))
     }
@@ -325,37 +353,45 @@ impl Provider {
         Ok(())
     }
 
-    /// What the principal is made of: claims of the ID token, then those that only `UserInfo` has.
+    /// What the principal is made of: claims of the ID token, or where that is left out those of before;
+    /// then those that only `UserInfo` has.
     async fn claims(
         &self,
         description: &Description,
         granted: &Granted,
-        id: &Claims,
+        subject: &str,
+        id: Option<&Claims>,
+        before: Map<String, Value>,
     ) -> Result<Map<String, Value>, LogInFault> {
         let names = &self.issuer.config.claims;
-        let mut claims = identity::mapped(names, id.map());
+        let own = id.map(|id| identity::mapped(names, id.map()));
+        let mut claims = own.clone().unwrap_or(before);
         if self.login.userinfo {
-            let subject = id.text("sub").ok_or(TokenFault::Subject)?;
             let token = &granted.access_token;
             let told = self.userinfo(description, token, subject).await?;
-            for (name, value) in identity::mapped(names, &told) {
-                claims.entry(name).or_insert(value);
-            }
+            let own = own.unwrap_or_default();
+            let more = identity::mapped(names, &told).into_iter();
+            claims.extend(more.filter(|(name, _)| !own.contains_key(name)));
         }
         Ok(claims)
     }
 }
 
 /// An ID token is tied to the log-in, the code and the access token that it came with.
-fn check_ties(id: &Claims, nonce: &str, code: &str, access_token: &str) -> Result<(), LogInFault> {
-    if id.text("nonce") != Some(nonce) {
+fn check_ties(
+    id: &Claims,
+    nonce: Option<&str>,
+    code: Option<&str>,
+    access_token: &str,
+) -> Result<(), LogInFault> {
+    if id.text("nonce") != nonce {
         return Err(NONCE_WRONG.into());
     }
     for (claim, text, refusal) in [
         ("c_hash", code, C_HASH_WRONG),
-        ("at_hash", access_token, AT_HASH_WRONG),
+        ("at_hash", Some(access_token), AT_HASH_WRONG),
     ] {
-        if id.get(claim).is_some() && !id.ties(claim, text) {
+        if id.get(claim).is_some() && !text.is_some_and(|text| id.ties(claim, text)) {
             return Err(refusal.into());
         }
     }

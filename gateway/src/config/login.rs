@@ -41,11 +41,16 @@ pub struct LoginConfig {
 
 impl LoginConfig {
     /// `https://HOST[:PORT]` of the redirect address.
-    pub fn origin(&self) -> &str {
+    fn origin(&self) -> &str {
         let path = self.callback_path();
         self.redirect_url
             .strip_suffix(path.as_str())
             .unwrap_or(&self.redirect_url)
+    }
+
+    /// Where the provider sends browsers that left it.
+    pub fn logout_url(&self) -> String {
+        format!("{}/login/{}/ended", self.origin(), self.name)
     }
 
     fn callback_path(&self) -> String {

@@ -168,7 +168,8 @@ fn providers_that_people_cannot_be_sent_to_safely_are_refused() {
         (read.title.as_str(), &read.scopes[..]),
         ("corp", &["openid".to_owned()][..])
     );
-    assert_eq!(read.origin(), "https://data.example:8443");
+    let ended = "https://data.example:8443/login/corp/ended";
+    assert_eq!(read.logout_url(), ended);
     let with = |from: &str, to: &str| good.replace(from, to);
     let other = good.replace("https://a", "https://b");
     for (text, expected) in [

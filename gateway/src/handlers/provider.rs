@@ -1,4 +1,4 @@
-//! Log-in through a provider: to it, and back from it.
+//! Log-in and log-out through a provider: to it, and back from it.
 
 use std::sync::Arc;
 
@@ -9,12 +9,14 @@ use serde_json::{Value, json};
 
 use super::session::{Attempt, cookie};
 use crate::{
-    authenticate::oidc::{LOG_IN_S_MAX, LogInFault},
+    authenticate::oidc::{LogInFault, PASSAGE_S_MAX},
     limits::{LOGIN_COOKIE, SESSION_COOKIE},
     respond::Answer,
     serve::{Call, Gateway},
 };
 
+/// Where people go who are out.
+const AFTER: &str = "/console/";
 /// Providers come back by a link of theirs, which must bring the cookie along.
 const SAME_SITE: &str = "Lax";
 
@@ -42,7 +44,7 @@ async fn begun(gateway: &Gateway, call: &Call) -> Result<Answer, Fault> {
         .begin(name, call.head.query.get("return"), now)
         .await
         .map_err(LogInFault::shown)?;
-    let seconds = LOG_IN_S_MAX.unsigned_abs();
+    let seconds = PASSAGE_S_MAX.unsigned_abs();
     let set = cookie(LOGIN_COOKIE, &sent.cookie, SAME_SITE, seconds)?;
     Ok(redirect(&sent.location)?.with_header(header::SET_COOKIE, set))
 }
@@ -74,6 +76,58 @@ pub(crate) async fn callback(gateway: &Gateway, call: &Call) -> Attempt {
         facts: vec![("issuer", logged_in.issuer.clone())],
         user: logged_in.user.clone(),
         ..attempt(answer())
+    }
+}
+
+/// Sends a browser that logged out here to its provider.
+pub(crate) async fn leave(gateway: &Gateway, call: &Call) -> Attempt {
+    let leaving = async {
+        let name = call.parameters.get("provider")?;
+        let (now, cookie) = (gateway.seams.clock.now(), call.head.login_cookie.as_deref());
+        let left = gateway.providers.leave(name, cookie, now).await;
+        redirect(&left.map_err(LogInFault::shown)?)
+    };
+    out(leaving.await)
+}
+
+/// Takes it back.
+pub(crate) fn left(gateway: &Gateway, call: &Call) -> Attempt {
+    let came_back = || {
+        let name = call.parameters.get("provider")?;
+        let (now, head) = (gateway.seams.clock.now(), &call.head);
+        let (state, cookie) = (head.query.get("state"), head.login_cookie.as_deref());
+        let left = gateway.providers.left(name, state, cookie, now);
+        left.map_err(LogInFault::shown)?;
+        let gone = super::session::cookie(LOGIN_COOKIE, "", SAME_SITE, 0)?;
+        Ok(redirect(AFTER)?.with_header(header::SET_COOKIE, gone))
+    };
+    out(came_back())
+}
+
+/// Ends the sessions of somebody who left the provider.
+pub(crate) async fn end(gateway: &Gateway, call: &Call) -> Attempt {
+    let name = match call.parameters.get("provider") {
+        Ok(name) => name,
+        Err(fault) => return out(Err(fault)),
+    };
+    let now = gateway.seams.clock.now();
+    match gateway.providers.end_by_token(name, &call.body, now).await {
+        Ok(ended) => Attempt {
+            facts: vec![
+                ("issuer", ended.issuer),
+                ("sessions", ended.users.len().to_string()),
+            ],
+            user: ended.users.into_iter().next().unwrap_or_default(),
+            ..out(Ok(Answer::bytes(StatusCode::OK, "", Bytes::new())))
+        },
+        Err(fault) => out(Err(fault.shown())),
+    }
+}
+
+fn out(answer: Result<Answer, Fault>) -> Attempt {
+    Attempt {
+        action: "log_out",
+        ..attempt(answer)
     }
 }
 

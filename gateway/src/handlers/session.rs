@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::{body, wire};
 use crate::{
-    limits::SESSION_COOKIE,
+    authenticate::oidc::PASSAGE_S_MAX,
+    limits::{LOGIN_COOKIE, SESSION_COOKIE},
     record::authentication_name,
     respond::Answer,
     serve::{Call, Gateway},
@@ -111,15 +112,30 @@ pub(crate) async fn who(_gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answe
     })))
 }
 
-/// Ends the session of the cookie; other credentials end by themselves.
+/// Ends the session of the cookie; other credentials end by themselves. Where a provider vouched for it,
+/// the answer says how to leave that as well.
 pub(crate) async fn log_out(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
-    let cookie = call
+    let session = call
         .head
         .session_cookie
         .as_ref()
         .filter(|_| call.head.authorization.is_none())
         .ok_or_else(|| Fault::invalid("this call has no session to end"))?;
-    gateway.accounts.log_out(cookie).await?;
-    let gone = self::cookie(SESSION_COOKIE, "", "Strict", 0)?;
-    Ok(Answer::no_content().with_header(header::SET_COOKIE, gone))
+    let ended = gateway.accounts.log_out(session).await?;
+    let gone = cookie(SESSION_COOKIE, "", "Strict", 0)?;
+    let now = gateway.seams.clock.now();
+    let leaving = match &ended {
+        Some(ended) => gateway.providers.leaving(ended, now).await,
+        None => None,
+    };
+    let answer = match leaving {
+        Some((name, leaving)) => {
+            let seconds = PASSAGE_S_MAX.unsigned_abs();
+            let leaving = cookie(LOGIN_COOKIE, &leaving, "Lax", seconds)?;
+            let shown = json!({"continue": format!("/login/{name}/logout")});
+            Answer::ok(&shown).with_header(header::SET_COOKIE, leaving)
+        }
+        None => Answer::no_content(),
+    };
+    Ok(answer.with_header(header::SET_COOKIE, gone))
 }

@@ -18,6 +18,7 @@ use crate::{
 const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
 const TEXT: &str = "text/plain";
+const FORM: &str = "application/x-www-form-urlencoded";
 
 const fn open(pattern: &'static str, summary: &'static str, handler: Handler) -> Route {
     Route {
@@ -224,6 +225,26 @@ pub(crate) static ROUTES: &[Route] = &[
         "Back from a provider",
     )
     .with_query(&["code", "state", "iss", "error"]),
+    entrance(
+        "/login/{provider}/logout",
+        Entrance::Leave,
+        "To a provider, to log out there too",
+    ),
+    entrance(
+        "/login/{provider}/ended",
+        Entrance::Left,
+        "Back from a provider that was left",
+    )
+    .with_query(&["state"]),
+    Route {
+        verb: Verb::Post,
+        ..entrance(
+            "/login/{provider}/backchannel-logout",
+            Entrance::BackChannel,
+            "A provider says that somebody logged out there",
+        )
+    }
+    .taking(FORM),
     read(
         "/api/v1/session",
         Action::Call,

@@ -48,6 +48,9 @@ fn what_is_not_governed_is_a_fixed_list() {
             ("POST", "/api/v1/session"),
             ("GET", "/login/{provider}"),
             ("GET", "/login/{provider}/callback"),
+            ("GET", "/login/{provider}/logout"),
+            ("GET", "/login/{provider}/ended"),
+            ("POST", "/login/{provider}/backchannel-logout"),
         ]
     );
 }

@@ -26,6 +26,9 @@ impl Gateway {
             Entrance::Password => session::log_in(self, call).await,
             Entrance::Begin => provider::begin(self, call).await,
             Entrance::Callback => provider::callback(self, call).await,
+            Entrance::Leave => provider::leave(self, call).await,
+            Entrance::Left => provider::left(self, call),
+            Entrance::BackChannel => provider::end(self, call).await,
         };
         let outcome = attempt.answer.as_ref().map(|_| attempt.way).map_err(reason);
         let user = EntityType::USER.id(&attempt.user);
@@ -34,9 +37,10 @@ impl Gateway {
         for (name, value) in attempt.facts {
             entry.facts.insert(name.to_owned(), value);
         }
+        // Nobody came in yet, or who went out did so before.
+        let is_passage = matches!(entrance, Entrance::Begin | Entrance::Leave | Entrance::Left);
         match attempt.answer {
-            // Nobody came in yet.
-            Ok(answer) if entrance == Entrance::Begin => Passed::new(answer, route.pattern),
+            Ok(answer) if is_passage => Passed::new(answer, route.pattern),
             Ok(answer) => match self.seams.record.append(entry).await {
                 Ok(receipt) => Passed {
                     receipt: Some(receipt),

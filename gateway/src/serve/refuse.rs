@@ -98,7 +98,7 @@ impl Gateway {
         let answer = match fault {
             AuthenticationFault::Invalid(_) => respond::invalid_token(request_id),
             AuthenticationFault::Unavailable(_) => {
-                let fault = Fault::unavailable("the issuer of the token cannot be reached");
+                let fault = Fault::unavailable("the issuer of the credential cannot be asked");
                 respond::problem(&fault, request_id, None)
             }
             AuthenticationFault::Csrf => {
@@ -243,7 +243,10 @@ pub(super) fn unrecorded(fault: &Fault, request_id: &str) -> Fault {
 pub(super) fn check_shape(route: &Route, head: &Head) -> Result<(), Refusal> {
     // What is open may be linked to with parameters that only the console reads; providers add to
     // their answers what they like (RFC 6749 4.1.2).
-    let takes_any = matches!(route.hold, Hold::Open | Hold::Entrance(Entrance::Callback));
+    let takes_any = matches!(
+        route.hold,
+        Hold::Open | Hold::Entrance(Entrance::Callback | Entrance::Left)
+    );
     if !takes_any && let Some(name) = head.query.unknown(route.query) {
         return Err(Refusal::new(
             StatusCode::BAD_REQUEST,

@@ -146,6 +146,7 @@ async fn sessions_of_providers_are_kept_replaced_and_forgotten_on_both_engines()
         expires_at,
         idle_ms: 600,
         used_at: 7,
+        refresh_at: None,
     };
     for metadata in [Metadata::Embedded, server.metadata()] {
         let file = folder.path().join("sessions.db");
@@ -156,6 +157,7 @@ async fn sessions_of_providers_are_kept_replaced_and_forgotten_on_both_engines()
         }
         let newer = ProviderSession {
             tokens: vec![1],
+            refresh_at: Some(8),
             token_id: Some("id-2".to_owned()),
             claims: [("sub".to_owned(), json!("dave"))].into_iter().collect(),
             ..session("a", 9)

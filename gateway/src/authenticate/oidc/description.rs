@@ -21,6 +21,7 @@ pub(super) struct Description {
     pub(super) authorization: String,
     pub(super) token: String,
     pub(super) userinfo: Option<String>,
+    pub(super) end_session: Option<String>,
     /// Whether its answers to browsers say whose they are (RFC 9207).
     pub(super) names_itself: bool,
     /// Whether it takes a client's secret in the form alone.
@@ -114,6 +115,7 @@ impl Description {
             authorization: needed("authorization_endpoint")?,
             token: needed("token_endpoint")?,
             userinfo: place("userinfo_endpoint")?,
+            end_session: place("end_session_endpoint")?,
             names_itself: metadata.get("authorization_response_iss_parameter_supported")
                 == Some(&Value::Bool(true)),
             takes_secret_in_form: !lists(

@@ -20,6 +20,9 @@ use crate::authenticate::token::fetch::Fetcher;
 pub(super) struct Granted {
     pub(super) access_token: String,
     pub(super) id_token: Option<String>,
+    pub(super) refresh_token: Option<String>,
+    /// How long the access token lives.
+    pub(super) lives_s: Option<i64>,
 }
 
 impl Provider {
@@ -113,6 +116,8 @@ fn granted(answer: &Value) -> Result<Granted, LogInFault> {
     Ok(Granted {
         access_token: text("access_token")?.ok_or(ANSWER_MALFORMED)?,
         id_token: text("id_token")?,
+        refresh_token: text("refresh_token")?,
+        lives_s: answer.get("expires_in").and_then(Value::as_i64),
     })
 }
 

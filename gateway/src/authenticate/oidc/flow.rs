@@ -9,7 +9,7 @@ use std::{
 use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use dataos_model::{clock::Timestamp, fault::Fault, hash::Hash};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     refusals::{
@@ -19,15 +19,15 @@ use super::{
     seal::{Seal, random},
 };
 
-/// How long people may take at the provider.
-pub(crate) const LOG_IN_S_MAX: i64 = 600;
-/// Most answers remembered as taken, each for as long as it could come again.
+/// How long people may take at the provider, coming or going.
+pub(crate) const PASSAGE_S_MAX: i64 = 600;
+/// Most answers and logout tokens remembered as taken, each for as long as it could come again.
 const TAKEN_MAX: usize = 100_000;
 /// Longest path to return to.
 const RETURN_BYTES_MAX: usize = 1024;
 /// Where people go who say nothing.
 const RETURN_DEFAULT: &str = "/console/";
-/// What the cookie is sealed for.
+/// What the cookie of a log-in is sealed for.
 const PLACE: &str = "log-in";
 
 /// What a log-in needs to know when it comes back.
@@ -47,7 +47,7 @@ pub(super) struct Flows {
     /// Of this process: log-ins on their way end with it, and with them the need to remember which
     /// came back.
     seal: Seal,
-    /// Digests of states that came back, with the second in which they end anyway.
+    /// Digests of states that came back and of logout tokens, with the second in which they end anyway.
     taken: Mutex<HashMap<Hash, i64>>,
 }
 
@@ -87,10 +87,22 @@ impl Flows {
     }
 
     /// The value of the cookie that a log-in comes back with.
-    pub(super) fn seal(&self, begun: &Begun) -> Result<String, Fault> {
-        let text = serde_json::to_vec(begun)
-            .map_err(|error| Fault::internal(format!("a log-in cannot be encoded: {error}")))?;
-        Ok(URL_SAFE_NO_PAD.encode(self.seal.seal(PLACE, &text)?))
+    pub(super) fn sealed(&self, begun: &Begun) -> Result<String, Fault> {
+        self.seal(PLACE, begun)
+    }
+
+    /// A value for a cookie, which opens for the same purpose alone.
+    pub(super) fn seal<T: Serialize>(&self, place: &str, value: &T) -> Result<String, Fault> {
+        let text = serde_json::to_vec(value)
+            .map_err(|error| Fault::internal(format!("a cookie cannot be encoded: {error}")))?;
+        Ok(URL_SAFE_NO_PAD.encode(self.seal.seal(place, &text)?))
+    }
+
+    /// What was sealed for this purpose.
+    pub(super) fn open<T: DeserializeOwned>(&self, place: &str, cookie: &str) -> Option<T> {
+        let sealed = URL_SAFE_NO_PAD.decode(cookie).ok()?;
+        let text = self.seal.open(place, &sealed)?;
+        serde_json::from_slice(text.expose()).ok()
     }
 
     /// Takes a log-in back from the cookie, if this is its state, for the first time.
@@ -104,42 +116,39 @@ impl Flows {
         let now_s = now.0 / 1000;
         let state = state.ok_or(STATE_MISSING)?;
         let cookie = cookie.filter(|value| !value.is_empty());
-        let begun = self
-            .opened(cookie.ok_or(COOKIE_MISSING)?)
-            .ok_or(COOKIE_INVALID)?;
+        let begun: Option<Begun> = self.open(PLACE, cookie.ok_or(COOKIE_MISSING)?);
+        let begun = begun.ok_or(COOKIE_INVALID)?;
         if begun.provider != provider {
             return Err(PROVIDER_OTHER.into());
         }
         if verify_slices_are_equal(begun.state.as_bytes(), state.as_bytes()).is_err() {
             return Err(STATE_WRONG.into());
         }
-        if !(0..LOG_IN_S_MAX).contains(&(now_s - begun.begun_s)) {
+        if !(0..PASSAGE_S_MAX).contains(&(now_s - begun.begun_s)) {
             return Err(EXPIRED.into());
         }
-        self.take_once(Hash::of(state), now_s, begun.begun_s + LOG_IN_S_MAX)?;
+        let until_s = begun.begun_s + PASSAGE_S_MAX;
+        if !self.is_first(Hash::of(state), now_s, until_s)? {
+            return Err(STATE_REUSED.into());
+        }
         Ok(begun)
     }
 
-    fn opened(&self, cookie: &str) -> Option<Begun> {
-        let sealed = URL_SAFE_NO_PAD.decode(cookie).ok()?;
-        let text = self.seal.open(PLACE, &sealed)?;
-        serde_json::from_slice(text.expose()).ok()
-    }
-
-    fn take_once(&self, state: Hash, now_s: i64, until_s: i64) -> Result<(), LogInFault> {
+    /// Whether this is seen for the first time; it is remembered until then.
+    pub(super) fn is_first(&self, seen: Hash, now_s: i64, until_s: i64) -> Result<bool, Fault> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.contains_key(&state) {
-            return Err(STATE_REUSED.into());
+        if taken.contains_key(&seen) {
+            return Ok(false);
         }
         if taken.len() >= TAKEN_MAX {
             taken.retain(|_, until_s| *until_s > now_s);
         }
         if taken.len() >= TAKEN_MAX {
-            let fault = Fault::unavailable("too many people logged in within ten minutes");
-            return Err(fault.with_reason("login_busy").into());
+            let fault = Fault::unavailable("too many people came or went within ten minutes");
+            return Err(fault.with_reason("login_busy"));
         }
-        taken.insert(state, until_s);
-        Ok(())
+        taken.insert(seen, until_s);
+        Ok(true)
     }
 }
 
@@ -157,7 +166,7 @@ fn is_own_path(path: &str) -> bool {
 mod tests {
     use dataos_model::clock::Timestamp;
 
-    use super::{Begun, Flows, LOG_IN_S_MAX, LogInFault, is_own_path};
+    use super::{Begun, Flows, LogInFault, PASSAGE_S_MAX, is_own_path};
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -208,13 +217,13 @@ mod tests {
     fn a_log_in_is_taken_back_once_in_time_and_from_its_browser() {
         let flows = Flows::new().unwrap();
         let begun = Begun::new("corp", None, NOW).unwrap();
-        let cookie = flows.seal(&begun).unwrap();
+        let cookie = flows.sealed(&begun).unwrap();
         let state = begun.state.as_str();
         let take = |state, cookie, at| flows.take("corp", state, cookie, at);
         let ours = Some(cookie.as_str());
         assert_eq!(code(take(None, ours, NOW)), "login_state_missing");
         assert_eq!(code(take(Some(state), None, NOW)), "login_cookie_missing");
-        let end = after(LOG_IN_S_MAX);
+        let end = after(PASSAGE_S_MAX);
         assert_eq!(code(take(Some(state), ours, end)), "login_expired");
         assert_eq!(code(take(Some(state), ours, after(-1))), "login_expired");
         let other = Begun::new("corp", None, NOW).unwrap();
@@ -222,10 +231,10 @@ mod tests {
         assert_eq!(other, "login_state_wrong");
         let elsewhere = flows.take("other", Some(state), ours, NOW);
         assert_eq!(code(elsewhere), "login_provider_other");
-        let of_another_process = Flows::new().unwrap().seal(&begun).unwrap();
+        let of_another_process = Flows::new().unwrap().sealed(&begun).unwrap();
         let foreign = take(Some(state), Some(of_another_process.as_str()), NOW);
         assert_eq!(code(foreign), "login_cookie_invalid");
-        let taken = take(Some(state), ours, after(LOG_IN_S_MAX - 1)).unwrap();
+        let taken = take(Some(state), ours, after(PASSAGE_S_MAX - 1)).unwrap();
         assert_eq!(taken.verifier, begun.verifier);
         assert_eq!(code(take(Some(state), ours, NOW)), "login_state_reused");
     }

@@ -120,6 +120,48 @@ pub(super) const USERINFO_SUBJECT: Refusal = refusal(
     "the provider tells about another user",
 );
 
+pub(super) const SUBJECT_OTHER: Refusal = refusal(
+    "refresh_subject_other",
+    "the provider renews the session of another user",
+);
+pub(super) const REFRESH_MISSING: Refusal = refusal(
+    "refresh_token_missing",
+    "there is nothing to renew this session with",
+);
+pub(super) const LEAVING_MISSING: Refusal = refusal(
+    "logout_cookie_missing",
+    "this browser has not logged out here, or too long ago",
+);
+pub(super) const LEAVING_WRONG: Refusal = refusal(
+    "logout_cookie_invalid",
+    "this browser did not log out of this provider, or too long ago",
+);
+pub(super) const LEAVING_STATE: Refusal = refusal(
+    "logout_state_wrong",
+    "the answer belongs to another log-out than the one of this browser",
+);
+pub(super) const LOGOUT_TOKEN_MISSING: Refusal = refusal(
+    "logout_token_missing",
+    "the body is no form with one `logout_token`",
+);
+pub(super) const LOGOUT_EVENT: Refusal = refusal(
+    "logout_event_missing",
+    "the token does not say that somebody logged out",
+);
+pub(super) const LOGOUT_NONCE: Refusal = refusal(
+    "logout_nonce_present",
+    "a token with a nonce logs nobody out",
+);
+pub(super) const LOGOUT_OLD: Refusal =
+    refusal("logout_token_old", "the token was issued too long ago");
+pub(super) const LOGOUT_SUBJECT: Refusal = refusal(
+    "logout_subject_missing",
+    "the token names neither a subject nor a session",
+);
+pub(super) const LOGOUT_ID: Refusal = refusal("logout_id_missing", "the token has no `jti`");
+pub(super) const LOGOUT_REUSED: Refusal =
+    refusal("logout_token_reused", "the token was taken before");
+
 impl From<Refusal> for LogInFault {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)

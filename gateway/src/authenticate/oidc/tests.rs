@@ -3,6 +3,8 @@
 
 mod cases;
 mod descriptions;
+mod logout;
+mod renewal;
 
 use std::time::Duration;
 
@@ -97,6 +99,7 @@ fn description(url: &str) -> Value {
         "authorization_endpoint": format!("{url}/authorize?tenant=7"),
         "token_endpoint": format!("{url}/token"),
         "userinfo_endpoint": format!("{url}/userinfo"),
+        "end_session_endpoint": format!("{url}/end?tenant=7"),
         "authorization_response_iss_parameter_supported": true,
         "code_challenge_methods_supported": ["plain", "S256"],
     })
@@ -191,18 +194,27 @@ impl Bench {
         turn
     }
 
-    async fn come_back(&self, turn: &Turn) -> Response<AnswerBody> {
+    /// A token of the provider.
+    fn signed(&self, header: &Value, claims: &Value) -> String {
+        let part = |value: &Value| B64.encode(value.to_string());
+        let signed = format!("{}.{}", part(header), part(claims));
+        format!("{signed}.{}", B64.encode(self.key.sign(signed.as_bytes())))
+    }
+
+    /// Has the provider's answers at hand.
+    fn answers(&self, turn: &Turn) {
         let mut granted = turn.granted.clone();
         if granted.get("id_token") == Some(&Value::Null) {
-            let part = |value: &Value| B64.encode(value.to_string());
-            let signed = format!("{}.{}", part(&turn.header), part(&turn.claims));
-            let signature = B64.encode(self.key.sign(signed.as_bytes()));
-            granted["id_token"] = json!(format!("{signed}.{signature}"));
+            granted["id_token"] = json!(self.signed(&turn.header, &turn.claims));
         }
         let granted = Answer::Raw(turn.granted_head, granted.to_string());
         self.site.set("/token", granted);
         let userinfo = Answer::Document(turn.userinfo.to_string());
         self.site.set("/userinfo", userinfo);
+    }
+
+    async fn come_back(&self, turn: &Turn) -> Response<AnswerBody> {
+        self.answers(turn);
         let mut path = Url::parse("https://data.example/").unwrap();
         path.set_path(&turn.path);
         path.query_pairs_mut().extend_pairs(&turn.query);

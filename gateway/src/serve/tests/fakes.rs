@@ -524,7 +524,9 @@ fn config(limits: Limits, tokens: &Tokens, accounts: &Arc<Accounts>) -> GatewayC
         limits,
         rates: RateConfig::default(),
         session_life,
-        providers: Providers::open(tokens, Arc::clone(accounts), seal, session_life).unwrap(),
+        providers: Arc::new(
+            Providers::open(tokens, Arc::clone(accounts), seal, session_life).unwrap(),
+        ),
         client_issuer: None,
         authzen: AuthzenConfig {
             context: vec!["purpose".to_owned()],
@@ -604,8 +606,13 @@ async fn scene_of(limits: Limits, issuers: &[IssuerConfig]) -> Scene {
     };
     let tokens = Tokens::open(issuers, Arc::clone(&accounts), clock.now()).unwrap();
     let config = config(limits, &tokens, &accounts);
-    let authenticator =
-        Authenticator::new(Arc::clone(&accounts), tokens, "dataos".to_owned(), clock);
+    let authenticator = Authenticator::new(
+        Arc::clone(&accounts),
+        tokens,
+        Arc::clone(&config.providers),
+        "dataos".to_owned(),
+        clock,
+    );
     let gateway = Gateway::new(seams, accounts, applied, authenticator, config);
     Scene {
         gateway: Arc::new(gateway),
