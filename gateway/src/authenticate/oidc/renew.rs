@@ -17,7 +17,7 @@ use crate::{accounts::ProviderSession, authenticate::AuthenticationFault};
 /// The reason where a provider no longer vouches for a session.
 const ENDED: &str = "session_ended_by_provider";
 /// Shortest and usual time until a provider is asked again.
-const REFRESH_S_MIN: i64 = 30;
+const REFRESH_S_MIN: i64 = 10;
 const REFRESH_S_DEFAULT: i64 = 300;
 
 /// When the provider is asked again, if it can be.

@@ -550,25 +550,26 @@ pub(crate) async fn scene_with_issuers(issuers: &[IssuerConfig]) -> Scene {
     scene_of(limits(), issuers).await
 }
 
-async fn scene_of(limits: Limits, issuers: &[IssuerConfig]) -> Scene {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(
-        &dataos_store::Metadata::Embedded,
-        &folder.path().join("accounts.db"),
-    )
-    .await
-    .unwrap();
+/// Accounts with the one user `admin`.
+async fn accounts(folder: &std::path::Path, sink: Arc<FakeSink>, now: Timestamp) -> Arc<Accounts> {
+    let file = folder.join("accounts.db");
+    let store = Store::open(&dataos_store::Metadata::Embedded, &file).await;
     let pepper = Pepper::new(&Secret::new([7; 32]));
-    let clock: Arc<dyn Clock> = Arc::new(FixedClock);
-    let sink = Arc::new(FakeSink::default());
-    let entities = Arc::clone(&sink) as _;
-    let accounts = Accounts::open(store, entities, pepper, clock.now()).await;
+    let accounts = Accounts::open(store.unwrap(), sink, pepper, now).await;
     let accounts = Arc::new(accounts.unwrap());
     let user = User {
         user: "admin".to_owned(),
         ..User::default()
     };
     accounts.create(user, "correct horse").await.unwrap();
+    accounts
+}
+
+async fn scene_of(limits: Limits, issuers: &[IssuerConfig]) -> Scene {
+    let folder = tempfile::tempdir().unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(FixedClock);
+    let sink = Arc::new(FakeSink::default());
+    let accounts = accounts(folder.path(), Arc::clone(&sink), clock.now()).await;
     let key = Wanted {
         name: "test".to_owned(),
         ..Wanted::default()

@@ -26,109 +26,112 @@ impl Bench {
     }
 }
 
+type Change = fn(&mut Value);
+
+/// Descriptions that lead nobody anywhere.
+const DESCRIPTIONS: &[(&str, Change, &str)] = &[
+    (
+        "another issuer",
+        |d| d["issuer"] = json!("https://evil.example"),
+        "login_description_refused",
+    ),
+    (
+        "no issuer",
+        |d| d["issuer"] = Value::Null,
+        "login_description_refused",
+    ),
+    (
+        "no authorization",
+        |d| {
+            drop(
+                d.as_object_mut()
+                    .unwrap()
+                    .shift_remove("authorization_endpoint"),
+            )
+        },
+        "login_description_refused",
+    ),
+    (
+        "no tokens",
+        |d| drop(d.as_object_mut().unwrap().shift_remove("token_endpoint")),
+        "login_description_refused",
+    ),
+    (
+        "tokens in the clear",
+        |d| d["token_endpoint"] = json!("http://tokens.example/"),
+        "login_description_refused",
+    ),
+    (
+        "tokens at a private address",
+        |d| d["token_endpoint"] = json!("https://169.254.169.254/latest"),
+        "login_description_refused",
+    ),
+    (
+        "tokens at home",
+        |d| d["token_endpoint"] = json!("https://[::1]/token"),
+        "login_description_refused",
+    ),
+    (
+        "tokens in a file",
+        |d| d["token_endpoint"] = json!("file:///etc/passwd"),
+        "login_description_refused",
+    ),
+    (
+        "a user in the address",
+        |d| d["token_endpoint"] = json!("https://a@tokens.example/"),
+        "login_description_refused",
+    ),
+    (
+        "browser to a script",
+        |d| d["authorization_endpoint"] = json!("javascript:alert(1)"),
+        "login_description_refused",
+    ),
+    (
+        "browser in the clear",
+        |d| d["authorization_endpoint"] = json!("http://evil.example/"),
+        "login_description_refused",
+    ),
+    (
+        "userinfo at a private address",
+        |d| d["userinfo_endpoint"] = json!("https://10.0.0.1/"),
+        "login_description_refused",
+    ),
+    (
+        "an address that is a list",
+        |d| d["token_endpoint"] = json!(["https://a"]),
+        "login_description_refused",
+    ),
+    (
+        "plain PKCE alone",
+        |d| d["code_challenge_methods_supported"] = json!(["plain"]),
+        "login_pkce_missing",
+    ),
+    (
+        "no PKCE",
+        |d| d["code_challenge_methods_supported"] = json!([]),
+        "login_pkce_missing",
+    ),
+    (
+        "no word of PKCE",
+        |d| {
+            drop(
+                d.as_object_mut()
+                    .unwrap()
+                    .shift_remove("code_challenge_methods_supported"),
+            )
+        },
+        "login_pkce_missing",
+    ),
+    (
+        "PKCE in a text",
+        |d| d["code_challenge_methods_supported"] = json!("S256"),
+        "login_pkce_missing",
+    ),
+];
+
 #[tokio::test]
 async fn descriptions_that_cannot_be_believed_send_nobody_anywhere() {
-    type Change = fn(&mut Value);
-    let cases: &[(&str, Change, &str)] = &[
-        (
-            "another issuer",
-            |d| d["issuer"] = json!("https://evil.example"),
-            "login_description_refused",
-        ),
-        (
-            "no issuer",
-            |d| d["issuer"] = Value::Null,
-            "login_description_refused",
-        ),
-        (
-            "no authorization",
-            |d| {
-                drop(
-                    d.as_object_mut()
-                        .unwrap()
-                        .shift_remove("authorization_endpoint"),
-                )
-            },
-            "login_description_refused",
-        ),
-        (
-            "no tokens",
-            |d| drop(d.as_object_mut().unwrap().shift_remove("token_endpoint")),
-            "login_description_refused",
-        ),
-        (
-            "tokens in the clear",
-            |d| d["token_endpoint"] = json!("http://tokens.example/"),
-            "login_description_refused",
-        ),
-        (
-            "tokens at a private address",
-            |d| d["token_endpoint"] = json!("https://169.254.169.254/latest"),
-            "login_description_refused",
-        ),
-        (
-            "tokens at home",
-            |d| d["token_endpoint"] = json!("https://[::1]/token"),
-            "login_description_refused",
-        ),
-        (
-            "tokens in a file",
-            |d| d["token_endpoint"] = json!("file:///etc/passwd"),
-            "login_description_refused",
-        ),
-        (
-            "a user in the address",
-            |d| d["token_endpoint"] = json!("https://a@tokens.example/"),
-            "login_description_refused",
-        ),
-        (
-            "browser to a script",
-            |d| d["authorization_endpoint"] = json!("javascript:alert(1)"),
-            "login_description_refused",
-        ),
-        (
-            "browser in the clear",
-            |d| d["authorization_endpoint"] = json!("http://evil.example/"),
-            "login_description_refused",
-        ),
-        (
-            "userinfo at a private address",
-            |d| d["userinfo_endpoint"] = json!("https://10.0.0.1/"),
-            "login_description_refused",
-        ),
-        (
-            "an address that is a list",
-            |d| d["token_endpoint"] = json!(["https://a"]),
-            "login_description_refused",
-        ),
-        (
-            "plain PKCE alone",
-            |d| d["code_challenge_methods_supported"] = json!(["plain"]),
-            "login_pkce_missing",
-        ),
-        (
-            "no PKCE",
-            |d| d["code_challenge_methods_supported"] = json!([]),
-            "login_pkce_missing",
-        ),
-        (
-            "no word of PKCE",
-            |d| {
-                drop(
-                    d.as_object_mut()
-                        .unwrap()
-                        .shift_remove("code_challenge_methods_supported"),
-                )
-            },
-            "login_pkce_missing",
-        ),
-        (
-            "PKCE in a text",
-            |d| d["code_challenge_methods_supported"] = json!("S256"),
-            "login_pkce_missing",
-        ),
-    ];
-    for (case, change, reason) in cases {
+    for (case, change, reason) in DESCRIPTIONS {
         let bench = bench().await;
         let mut document = description(&bench.site.url);
         change(&mut document);

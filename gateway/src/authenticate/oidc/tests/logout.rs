@@ -227,95 +227,98 @@ async fn who_leaves_the_provider_is_out_of_the_sessions_that_it_names() {
     assert_eq!(alive().await, [false, false, false, true]);
 }
 
+type Twist = fn(&mut Value, &mut Value);
+
+/// Changes to header and claims of a logout token.
+const LOGOUT_TOKENS: &[(&str, Twist, &str)] = &[
+    (
+        "no events",
+        |_, c| c["events"] = Value::Null,
+        "logout_event_missing",
+    ),
+    (
+        "other event",
+        |_, c| c["events"] = json!({"http://other": {}}),
+        "logout_event_missing",
+    ),
+    (
+        "event of a kind",
+        |_, c| {
+            c["events"] = json!({"http://schemas.openid.net/event/backchannel-logout": true});
+        },
+        "logout_event_missing",
+    ),
+    (
+        "a nonce",
+        |_, c| c["nonce"] = json!("n"),
+        "logout_nonce_present",
+    ),
+    ("no id", |_, c| c["jti"] = Value::Null, "logout_id_missing"),
+    (
+        "neither sid nor sub",
+        |_, c| {
+            c["sid"] = Value::Null;
+            c["sub"] = Value::Null;
+        },
+        "logout_subject_missing",
+    ),
+    (
+        "old",
+        |_, c| c["iat"] = json!(NOW_S - 630),
+        "logout_token_old",
+    ),
+    (
+        "ended",
+        |_, c| c["exp"] = json!(NOW_S - 31),
+        "token_expired",
+    ),
+    (
+        "no end",
+        |_, c| drop(c.as_object_mut().unwrap().shift_remove("exp")),
+        "token_expiry_missing",
+    ),
+    (
+        "no time of issue",
+        |_, c| drop(c.as_object_mut().unwrap().shift_remove("iat")),
+        "token_time_malformed",
+    ),
+    (
+        "other issuer",
+        |_, c| c["iss"] = json!("https://evil.example"),
+        "token_issuer_unknown",
+    ),
+    (
+        "other client",
+        |_, c| c["aud"] = json!("shop"),
+        "token_audience_wrong",
+    ),
+    (
+        "audience of tokens",
+        |_, c| c["aud"] = json!("dataos"),
+        "token_audience_wrong",
+    ),
+    (
+        "an access token",
+        |h, _| h["typ"] = json!("at+jwt"),
+        "token_type_refused",
+    ),
+    (
+        "unsigned",
+        |h, _| h["alg"] = json!("none"),
+        "token_algorithm_none",
+    ),
+    (
+        "other key",
+        |h, _| h["kid"] = json!("b"),
+        "token_key_unknown",
+    ),
+];
+
 #[tokio::test]
 async fn logout_tokens_that_end_nothing() {
-    type Twist = fn(&mut Value, &mut Value);
     let bench = bench().await;
     let session = bench.session("s1", "carol").await;
-    let cases: &[(&str, Twist, &str)] = &[
-        (
-            "no events",
-            |_, c| c["events"] = Value::Null,
-            "logout_event_missing",
-        ),
-        (
-            "other event",
-            |_, c| c["events"] = json!({"http://other": {}}),
-            "logout_event_missing",
-        ),
-        (
-            "event of a kind",
-            |_, c| {
-                c["events"] = json!({"http://schemas.openid.net/event/backchannel-logout": true});
-            },
-            "logout_event_missing",
-        ),
-        (
-            "a nonce",
-            |_, c| c["nonce"] = json!("n"),
-            "logout_nonce_present",
-        ),
-        ("no id", |_, c| c["jti"] = Value::Null, "logout_id_missing"),
-        (
-            "neither sid nor sub",
-            |_, c| {
-                c["sid"] = Value::Null;
-                c["sub"] = Value::Null;
-            },
-            "logout_subject_missing",
-        ),
-        (
-            "old",
-            |_, c| c["iat"] = json!(NOW_S - 630),
-            "logout_token_old",
-        ),
-        (
-            "ended",
-            |_, c| c["exp"] = json!(NOW_S - 31),
-            "token_expired",
-        ),
-        (
-            "no end",
-            |_, c| drop(c.as_object_mut().unwrap().shift_remove("exp")),
-            "token_expiry_missing",
-        ),
-        (
-            "no time of issue",
-            |_, c| drop(c.as_object_mut().unwrap().shift_remove("iat")),
-            "token_time_malformed",
-        ),
-        (
-            "other issuer",
-            |_, c| c["iss"] = json!("https://evil.example"),
-            "token_issuer_unknown",
-        ),
-        (
-            "other client",
-            |_, c| c["aud"] = json!("shop"),
-            "token_audience_wrong",
-        ),
-        (
-            "audience of tokens",
-            |_, c| c["aud"] = json!("dataos"),
-            "token_audience_wrong",
-        ),
-        (
-            "an access token",
-            |h, _| h["typ"] = json!("at+jwt"),
-            "token_type_refused",
-        ),
-        (
-            "unsigned",
-            |h, _| h["alg"] = json!("none"),
-            "token_algorithm_none",
-        ),
-        (
-            "other key",
-            |h, _| h["kid"] = json!("b"),
-            "token_key_unknown",
-        ),
-    ];
-    for (case, twist, reason) in cases {
+    for (case, twist, reason) in LOGOUT_TOKENS {
         let (mut header, mut claims) = (header(), bench.logout_claims(case));
         twist(&mut header, &mut claims);
         let response = bench.tells(&header, &claims).await;

@@ -88,10 +88,10 @@ async fn a_session_is_renewed_when_due_with_each_token_once_and_as_whom_it_is_no
         "no ID token, no change"
     );
     assert!(
-        !bench.is_due(&cookie, after(149)),
-        "not more often than each 30 seconds"
+        !bench.is_due(&cookie, after(129)),
+        "not more often than every 10 seconds"
     );
-    bench.renews(&cookie, after(150)).await.unwrap();
+    bench.renews(&cookie, after(130)).await.unwrap();
     assert!(
         bench
             .site
