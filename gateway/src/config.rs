@@ -24,7 +24,7 @@ use dataos_store::Metadata;
 pub use crate::rate::{Quota, RateConfig, RedisConfig};
 pub use authzen::AuthzenConfig;
 pub use issuer::{ClaimNames, IssuerConfig, KeySource};
-pub use login::LoginConfig;
+pub use login::{CommandLine, LoginConfig};
 pub use telemetry::TelemetryConfig;
 
 use sources::{METADATA_URL, SETTINGS, Values, default_data_dir};

@@ -16,6 +16,7 @@ mod demo;
 mod filters;
 mod grpc;
 mod journey;
+mod login;
 mod metadata;
 mod own_types;
 mod policy_code;

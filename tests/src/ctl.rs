@@ -3,7 +3,7 @@
 use std::{
     io::{Error, Result},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use serde_json::Value;
@@ -31,14 +31,22 @@ pub struct Ctl {
 }
 
 impl Ctl {
+    /// Knows no server yet.
+    ///
+    /// # Errors
+    /// There is no room for its folder.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            home: tempfile::tempdir()?,
+        })
+    }
+
     /// Logs in to `server`.
     ///
     /// # Errors
     /// The log-in fails.
     pub fn login(server: &Server, user: &str, password: &str) -> Result<Self> {
-        let ctl = Self {
-            home: tempfile::tempdir()?,
-        };
+        let ctl = Self::new()?;
         let ca = server.ca();
         let arguments = [
             "login",
@@ -108,6 +116,20 @@ impl Ctl {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
             code: output.status.code().unwrap_or(-1),
         })
+    }
+
+    /// Starts a command that says on standard error what a person is to do meanwhile.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(&self, arguments: &[&str]) -> Result<Child> {
+        Command::new(binary("dataos-ctl"))
+            .args(arguments)
+            .env("XDG_CONFIG_HOME", self.home.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
     }
 
     /// Runs a command with `--json` and parses what it prints.

@@ -5,6 +5,7 @@
 //! the real server installs from a registry.
 
 pub mod binaries;
+pub mod browser;
 pub mod collector;
 pub mod ctl;
 pub mod peers;

@@ -63,6 +63,34 @@ impl Provider {
         self.line().map(drop)
     }
 
+    /// Tells this address when somebody logs out who logged in at the client `console`.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn tell_log_outs_to(&mut self, url: &str) -> Result<()> {
+        writeln!(self.input, "back-channel {url}")?;
+        self.line().map(drop)
+    }
+
+    /// Takes back all refresh tokens that it gave.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn revoke_refresh_tokens(&mut self) -> Result<()> {
+        writeln!(self.input, "revoke")?;
+        self.line().map(drop)
+    }
+
+    /// How often it gave tokens for this kind of grant.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn grants(&mut self, kind: &str) -> Result<u64> {
+        writeln!(self.input, "grants")?;
+        let counts: Value = serde_json::from_str(&self.line()?)?;
+        Ok(counts.get(kind).and_then(Value::as_u64).unwrap_or(0))
+    }
+
     /// An access token for a client, by its secret: `alg` signs it, `audience` is who it is for.
     ///
     /// # Errors

@@ -43,8 +43,11 @@ pub(crate) enum Format {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Log in with a local account; the API key made for this machine is kept in the context file.
+    /// Log in with a local account (`--user`) or through the server's provider; the API key made for this
+    /// machine, or the provider's token, is kept in the context file.
     Login(Login),
+    /// Log out: end the key or log-in of a context, and forget the context.
+    Logout,
     /// Servers and log-ins known on this machine.
     #[command(subcommand)]
     Context(ContextCommand),
@@ -110,9 +113,15 @@ pub(crate) struct Login {
     /// File with the certificate authority that the server's certificate comes from (PEM).
     #[arg(long, env = "DATAOS_CA_FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// User to log in as. The password is asked for, or read from the variable `DATAOS_PASSWORD`.
+    /// Local user to log in as. The password is asked for, or read from the variable `DATAOS_PASSWORD`.
+    #[arg(long, conflicts_with_all = ["provider", "device"])]
+    pub(crate) user: Option<String>,
+    /// Name of the provider to log in through, where the server has more than one.
     #[arg(long)]
-    pub(crate) user: String,
+    pub(crate) provider: Option<String>,
+    /// Log in with a code that is typed in on another machine, where this one has no browser.
+    #[arg(long)]
+    pub(crate) device: bool,
     /// Name for the context.
     #[arg(long, default_value = "default")]
     pub(crate) name: String,

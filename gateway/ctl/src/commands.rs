@@ -7,6 +7,7 @@ mod certificate;
 mod decision;
 mod entities;
 mod identity;
+mod login;
 mod policy;
 mod query;
 mod resource;
@@ -27,7 +28,8 @@ use crate::{
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<u8, Failure> {
     let context = arguments.global.context.as_deref();
     let answer = match arguments.command {
-        Command::Login(login) => access::login(&login).await?,
+        Command::Login(login) => login::login(&login, output).await?,
+        Command::Logout => login::logout(context).await?,
         Command::Context(command) => access::context(&command)?,
         Command::Audit(crate::arguments::Audit::Verify(verify)) => {
             audit::verify(&verify, &Contexts::load()?, context)?
@@ -36,17 +38,17 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<u8,
             audit::replay(&replay, &Contexts::load()?, context)?
         }
         Command::Audit(crate::arguments::Audit::Tail(tail)) => {
-            let client = Client::new(&Contexts::load()?.choose(context)?)?;
+            let client = login::client(context).await?;
             return audit::tail(&client, &tail, output).await.map(|()| 0);
         }
         Command::Policy(command) => return policy::run(&command, context, output).await,
         Command::Can(can) => {
-            let client = Client::new(&Contexts::load()?.choose(context)?)?;
+            let client = login::client(context).await?;
             let (answer, code) = decision::can(&client, &can).await?;
             return output.answer(&answer).map(|()| code);
         }
         command => {
-            let client = Client::new(&Contexts::load()?.choose(context)?)?;
+            let client = login::client(context).await?;
             call(command, &client, context, output).await?
         }
     };
@@ -79,9 +81,11 @@ async fn call(
         Command::WhoCan(who) => decision::who_can(client, &who).await,
         Command::WhatCan(what) => decision::what_can(client, &what).await,
         Command::Why { id } => decision::why(client, &id).await,
-        Command::Login(_) | Command::Context(_) | Command::Policy(_) | Command::Can(_) => {
-            Err(Failure::failed("this command needs no server"))
-        }
+        Command::Login(_)
+        | Command::Logout
+        | Command::Context(_)
+        | Command::Policy(_)
+        | Command::Can(_) => Err(Failure::failed("this command needs no server")),
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, provider::LogIn};
 
 /// One server and log-in.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -23,9 +23,13 @@ pub(crate) struct Context {
     /// PEM text of the certificate authority.
     pub(crate) ca: Option<String>,
     pub(crate) user: String,
+    /// The credential: an API key, or the access token of a provider's log-in.
     pub(crate) api_key: String,
     /// Verifier key of the audit log, as pinned at log-in.
     pub(crate) log_key: Option<String>,
+    /// The log-in that the access token is of. A table, hence last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) provider: Option<LogIn>,
 }
 
 /// The context file.
@@ -106,6 +110,30 @@ impl Contexts {
         }
     }
 
+    /// The same when no other command is about to change it: what is loaded stays so until the guard goes.
+    pub(crate) fn load_locked() -> Result<(Self, fs::File), Failure> {
+        let path = path()?.with_extension("lock");
+        let failed = |error: std::io::Error| {
+            Failure::failed(format!("cannot lock {}: {error}", path.display()))
+        };
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        file.lock().map_err(failed)?;
+        Ok((Self::load()?, file))
+    }
+
+    /// The name of the context to use, if it is in the file and its credential is not from elsewhere.
+    pub(crate) fn chosen_name(&self, name: Option<&str>) -> Option<String> {
+        let has_other = env::var_os("DATAOS_API_KEY").is_some();
+        let named = name.or(self.current.as_deref()).map(str::to_owned);
+        named.filter(|name| !has_other && self.contexts.contains_key(name))
+    }
+
     /// The context to use: by name, else from the environment, else the current one.
     pub(crate) fn choose(&self, name: Option<&str>) -> Result<Context, Failure> {
         let named = name.or(self.current.as_deref());
@@ -123,13 +151,14 @@ impl Contexts {
         }
         if let Ok(key) = env::var("DATAOS_API_KEY") {
             context.api_key = key;
+            context.provider = None;
         }
         if let Ok(file) = env::var("DATAOS_CA_FILE") {
             context.ca = Some(read_ca(&PathBuf::from(file))?);
         }
         if context.url.is_empty() {
             return Err(Failure::usage(
-                "no server is known; run: dataos-ctl login --url https://HOST:PORT --ca ca.pem --user NAME",
+                "no server is known; run: dataos-ctl login --url https://HOST:PORT --ca ca.pem [--user NAME]",
             ));
         }
         Ok(context)

@@ -14,6 +14,9 @@ pub(crate) enum Failure {
     /// The server answered with a problem document.
     #[error("{}", summary(.0))]
     Problem(Box<Value>),
+    /// A provider does not log in who asked.
+    #[error("{0}")]
+    Denied(String),
     /// No answer, or none that a DataOS server would give.
     #[error("{0}")]
     Unreachable(String),
@@ -38,6 +41,7 @@ impl Failure {
                 Some(502..=504) => 4,
                 _ => 1,
             },
+            Self::Denied(_) => 3,
             Self::Unreachable(_) => 4,
         }
     }

@@ -13,6 +13,7 @@ mod manifest;
 
 mod client;
 mod commands;
+mod provider;
 
 mod output;
 

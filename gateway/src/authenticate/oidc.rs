@@ -141,10 +141,10 @@ impl Providers {
         })
     }
 
-    /// Name and title of each.
-    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, &str)> {
-        let logins = self.list.iter().map(|provider| &provider.login);
-        logins.map(|login| (login.name.as_str(), login.title.as_str()))
+    /// Each issuer with how people log in through it.
+    pub(crate) fn logins(&self) -> impl Iterator<Item = (&str, &LoginConfig)> {
+        let list = self.list.iter();
+        list.map(|provider| (provider.issuer.config.issuer.as_str(), &provider.login))
     }
 
     fn named(&self, name: &str) -> Result<&Provider, LogInFault> {
@@ -280,6 +280,10 @@ impl Provider {
             ("code_challenge", challenge.as_str()),
             ("code_challenge_method", "S256"),
         ];
+        // OpenID Connect Core 11: without it, a provider need not give a refresh token.
+        if login.scopes.iter().any(|scope| scope == "offline_access") {
+            pairs.push(("prompt", "consent"));
+        }
         if let Some(max_age) = &max_age {
             pairs.push(("max_age", max_age));
         }

@@ -37,6 +37,19 @@ pub struct LoginConfig {
     pub userinfo: bool,
     /// Whether a provider that does not say that it takes PKCE is believed to.
     pub assume_pkce: bool,
+    /// What `dataos-ctl` logs in as, if it may.
+    pub command_line: Option<CommandLine>,
+}
+
+/// How `dataos-ctl` logs in at the provider, as a public client of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandLine {
+    /// What the provider knows it as.
+    pub client_id: String,
+    /// What it asks for.
+    pub scopes: Vec<String>,
+    /// What its tokens are for, where the provider wants to be told (RFC 8707).
+    pub resource: Option<String>,
 }
 
 impl LoginConfig {
@@ -75,6 +88,14 @@ pub(super) struct Wire {
     userinfo: bool,
     #[serde(default)]
     assume_pkce: bool,
+    command_line_client: Option<String>,
+    #[serde(default = "default_command_line_scopes")]
+    command_line_scopes: Vec<String>,
+    command_line_resource: Option<String>,
+}
+
+fn default_command_line_scopes() -> Vec<String> {
+    ["openid", "offline_access"].map(str::to_owned).to_vec()
 }
 
 impl Wire {
@@ -106,7 +127,15 @@ impl Wire {
         if !scopes.iter().any(|scope| scope == "openid") {
             scopes.insert(0, "openid".to_owned());
         }
+        let (scopes_of_command_line, resource) =
+            (self.command_line_scopes, self.command_line_resource);
+        let command_line = self.command_line_client.map(|client_id| CommandLine {
+            client_id,
+            scopes: scopes_of_command_line,
+            resource,
+        });
         let login = LoginConfig {
+            command_line,
             title: self.title.unwrap_or_else(|| self.name.clone()),
             name: self.name,
             client_id: self.client_id,
@@ -141,7 +170,12 @@ impl Wire {
         }
         let is_word =
             |text: &String| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
-        if !self.scopes.iter().all(is_word) {
+        if !self
+            .scopes
+            .iter()
+            .chain(&self.command_line_scopes)
+            .all(is_word)
+        {
             return Err(("login.scopes", "a scope is one word".to_owned()));
         }
         if self.acr_values.len() > ACR_VALUES_MAX || !self.acr_values.iter().all(is_word) {

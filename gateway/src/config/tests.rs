@@ -170,6 +170,13 @@ fn providers_that_people_cannot_be_sent_to_safely_are_refused() {
     );
     let ended = "https://data.example:8443/login/corp/ended";
     assert_eq!(read.logout_url(), ended);
+    assert_eq!(read.command_line, None);
+    let lines = "command_line_client = \"ctl\"\ncommand_line_resource = \"urn:a\"\n";
+    let config = load(&format!("{good}{lines}"), &[]).unwrap();
+    let read = config.issuers[0].login.as_ref().unwrap();
+    let command_line = read.command_line.as_ref().unwrap();
+    assert_eq!(command_line.scopes, ["openid", "offline_access"]);
+    assert_eq!(command_line.resource.as_deref(), Some("urn:a"));
     let with = |from: &str, to: &str| good.replace(from, to);
     let other = good.replace("https://a", "https://b");
     for (text, expected) in [

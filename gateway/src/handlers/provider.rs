@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::session::{Attempt, cookie};
 use crate::{
     authenticate::oidc::{LogInFault, PASSAGE_S_MAX},
+    config::LoginConfig,
     limits::{LOGIN_COOKIE, SESSION_COOKIE},
     respond::Answer,
     serve::{Call, Gateway},
@@ -21,14 +22,26 @@ const AFTER: &str = "/console/";
 const SAME_SITE: &str = "Lax";
 
 pub(crate) async fn list(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<Answer, Fault> {
-    let providers: Vec<Value> = gateway
-        .providers
-        .names()
-        .map(
-            |(name, title)| json!({"name": name, "title": title, "path": format!("/login/{name}")}),
-        )
-        .collect();
+    let logins = gateway.providers.logins();
+    let providers: Vec<Value> = logins.map(|(issuer, login)| shown(issuer, login)).collect();
     Ok(Answer::ok(&json!({"providers": providers})))
+}
+
+fn shown(issuer: &str, login: &LoginConfig) -> Value {
+    let command_line = login.command_line.as_ref().map(|own| {
+        json!({
+            "issuer": issuer,
+            "client_id": own.client_id,
+            "scope": own.scopes.join(" "),
+            "resource": own.resource,
+        })
+    });
+    json!({
+        "name": login.name,
+        "title": login.title,
+        "path": format!("/login/{}", login.name),
+        "command_line": command_line,
+    })
 }
 
 /// Sends a browser to a provider.

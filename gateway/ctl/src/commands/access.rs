@@ -1,53 +1,13 @@
-//! Log-in, contexts, who am I, health.
+//! Passwords, contexts, who am I, health.
 
 use std::{env, io::IsTerminal};
 
 use serde_json::{Value, json};
 
-use super::{items, plain, rows, shown};
+use super::{items, plain, rows};
 use crate::{
-    arguments::{ContextCommand, Login},
-    client::Client,
-    context::{Context, Contexts, read_ca},
-    failure::Failure,
-    output::Answer,
+    arguments::ContextCommand, client::Client, context::Contexts, failure::Failure, output::Answer,
 };
-
-/// Password log-in, once: the API key made with it is what is kept. The log's key is pinned too.
-pub(crate) async fn login(login: &Login) -> Result<Answer, Failure> {
-    let password = password("DATAOS_PASSWORD", &format!("Password of {}: ", login.user))?;
-    let mut context = Context {
-        url: login.url.clone(),
-        ca: login.ca.as_deref().map(read_ca).transpose()?,
-        user: login.user.clone(),
-        ..Context::default()
-    };
-    let client = Client::new(&context)?;
-    let session = client.session(&login.user, &password).await?;
-    let body = json!({
-        "name": format!("dataos-ctl context {}", login.name),
-        "expires_in_seconds": u64::from(login.days) * 86_400,
-    });
-    let key = session.post("/api/v1/apikeys", &body).await?;
-    session.end().await?;
-    context.api_key = shown(&key, "key");
-    context.log_key = Some(client.get_text("/log/key").await?.trim().to_owned());
-    let mut contexts = Contexts::load()?;
-    contexts.contexts.insert(login.name.clone(), context);
-    contexts.current = Some(login.name.clone());
-    contexts.save()?;
-    let line = format!(
-        "logged in to {} as {}; context `{}`, key expires {}",
-        login.url,
-        login.user,
-        login.name,
-        shown(&key, "expires_at")
-    );
-    let json = json!({
-        "context": login.name, "url": login.url, "user": login.user, "expires_at": shown(&key, "expires_at"),
-    });
-    Ok(Answer::lines(vec![line], json).hint("dataos-ctl catalog search"))
-}
 
 /// A password from the variable, else asked for on the terminal. Never from an argument.
 pub(crate) fn password(variable: &str, prompt: &str) -> Result<String, Failure> {

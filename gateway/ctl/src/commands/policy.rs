@@ -13,11 +13,10 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{LOCAL_BINARY, items, local_binary, plain, rows, shown};
+use super::{LOCAL_BINARY, items, local_binary, login, plain, rows, shown};
 use crate::{
     arguments::{Format, Policy, PolicyCheck, PolicyLink, PolicyPut, PolicyTest},
     client::{Client, segment},
-    context::Contexts,
     failure::Failure,
     output::{Answer, Output},
 };
@@ -38,7 +37,7 @@ pub(crate) async fn run(
     if let Some(arguments) = local_arguments(command) {
         return run_locally(&arguments, output.format());
     }
-    let client = Client::new(&Contexts::load()?.choose(context)?)?;
+    let client = login::client(context).await?;
     let (answer, has_failed) = match command {
         Policy::Check(arguments) => check(&client, arguments).await?,
         Policy::Test(arguments) => test(&client, arguments).await?,

@@ -88,6 +88,7 @@ fn issuer(url: &str) -> IssuerConfig {
             acr_values: Vec::new(),
             userinfo: false,
             assume_pkce: false,
+            command_line: None,
         }),
     }
 }
