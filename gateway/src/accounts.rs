@@ -14,6 +14,7 @@ mod provider_sessions;
 mod revocations;
 mod rotation;
 mod scopes;
+mod sessions;
 mod state;
 
 use std::sync::{

@@ -19,6 +19,7 @@ pub(crate) mod query;
 pub(crate) mod resources;
 pub(crate) mod revocations;
 pub(crate) mod session;
+pub(crate) mod sessions;
 pub(crate) mod users;
 mod wire;
 

@@ -65,7 +65,7 @@ fn cookie(headers: &str, name: &str) -> String {
         rest.starts_with(name)
             .then(|| rest.split(';').next().unwrap().to_owned())
     });
-    found.unwrap_or_else(|| panic!("no cookie {name}: {headers}"))
+    found.expect("the cookie is set")
 }
 
 impl Scene {
@@ -84,9 +84,10 @@ impl Scene {
         let (status, headers, body) = self.get("/login/corp?return=/console/", "");
         assert_eq!(status, 303, "{body}");
         let away = header(&headers, "location").unwrap();
-        let End::Away(back) = self.at_provider(away, person) else {
-            panic!("the provider sent nobody back");
-        };
+        let back = self
+            .at_provider(away, person)
+            .away()
+            .expect("it sends people back");
         let back = back.strip_prefix(HOME).expect("exactly as registered");
         (back.to_owned(), cookie(&headers, "__Host-dataos-login="))
     }
@@ -158,9 +159,10 @@ fn a_person_logs_in_through_a_certified_provider_and_out_of_both() {
     assert_eq!(status, 303, "{body}");
     let away = header(&headers, "location").unwrap();
     assert!(away.contains("id_token_hint="), "{away}");
-    let End::Away(back) = scene.at_provider(away, "nobody") else {
-        panic!("the provider sent nobody back");
-    };
+    let back = scene
+        .at_provider(away, "nobody")
+        .away()
+        .expect("it sends people back");
     let back = back.strip_prefix(HOME).unwrap();
     let (status, headers, body) = scene.get(back, &pending);
     assert_eq!(
@@ -183,10 +185,23 @@ fn a_session_of_a_provider_outlives_the_process_and_is_decided_as_any_other() {
     let entry = scene.reason(&admin, "view_identity");
     assert_eq!(entry["principal"], "DataOS::User::\"idp-alice\"");
     assert_eq!(entry["facts"]["issuer"], scene.provider.issuer);
+    let listed = admin.json(&["session", "get"]).unwrap();
+    let sessions = listed["sessions"].as_array().unwrap();
+    let hers = sessions
+        .iter()
+        .find(|session| session["user"] == "idp-alice");
+    assert_eq!(hers.unwrap()["id"], entry["facts"]["credential"]);
+    let other = scene.log_in("alice");
+    let (_, _) = scene.who(&other);
+    let newest = admin.json(&["session", "get", "--limit", "1"]).unwrap();
+    let id = newest["sessions"][0]["id"].as_str().unwrap().to_owned();
+    let ended = admin.run(&["session", "end", "-i", &id]).unwrap();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_eq!(scene.who(&other).0, 401);
     let log_in = scene.reason(&admin, "log_in");
     assert_eq!(
         (&log_in["reason"], &log_in["effect"]),
-        (&Value::from("password"), &Value::from("allow"))
+        (&Value::from("provider"), &Value::from("allow"))
     );
     let data_dir = scene.server.keep();
     scene.server.stop().unwrap();
@@ -220,9 +235,10 @@ fn who_leaves_the_provider_is_out_within_a_second() {
     let session = scene.log_in("alice");
     assert_eq!(scene.who(&session).0, 200);
     let out = format!("{}/session/end", scene.provider.issuer);
-    let End::Page(page) = scene.at_provider(&out, "alice") else {
-        panic!("nobody asked to be sent back");
-    };
+    let page = scene
+        .at_provider(&out, "alice")
+        .page()
+        .expect("it has a page for that");
     let left = Instant::now();
     assert!(page.contains("Sign-out Success"), "{page}");
     assert_eq!(scene.who(&session).0, 401);
@@ -301,9 +317,10 @@ fn a_command_line_logs_in_by_the_browser_renews_its_token_and_logs_out() {
     let ctl = Ctl::new().unwrap();
     let mut waiting = Waiting::start(&scene, &ctl, &[]);
     let address = format!("http{}", waiting.address("http"));
-    let End::Away(back) = scene.at_provider(&address, "alice") else {
-        panic!("the provider sent nobody back");
-    };
+    let back = scene
+        .at_provider(&address, "alice")
+        .away()
+        .expect("it sends people back");
     let visit = |url: &str| {
         let output = Command::new("curl")
             .args(["-s", "--max-time", "20", url])
@@ -354,7 +371,7 @@ fn a_command_line_without_a_browser_logs_in_by_a_code_unless_it_is_refused() {
         let address = waiting.address("or open ");
         let home = &scene.provider.issuer;
         let end = scene.browser.follow(home, &address, "bob", answer).unwrap();
-        assert!(matches!(end, End::Page(_)), "{end:?}");
+        assert!(end.page().is_some());
         let (ended, said) = waiting.end();
         assert_eq!(ended, code, "{said}");
         assert_eq!(code == 3, said.contains("refused where the code"), "{said}");

@@ -26,6 +26,24 @@ pub enum End {
     Page(String),
 }
 
+impl End {
+    /// The address of somebody else, if the way led there.
+    pub fn away(self) -> Option<String> {
+        match self {
+            Self::Away(url) => Some(url),
+            Self::Page(_) => None,
+        }
+    }
+
+    /// The page, if the way ended at one.
+    pub fn page(self) -> Option<String> {
+        match self {
+            Self::Page(page) => Some(page),
+            Self::Away(_) => None,
+        }
+    }
+}
+
 impl Browser {
     /// A browser without cookies.
     ///

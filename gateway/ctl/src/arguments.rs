@@ -95,6 +95,9 @@ pub(crate) enum Command {
     /// Manage your own API keys.
     #[command(subcommand)]
     Apikey(Apikey),
+    /// Who is logged in.
+    #[command(subcommand)]
+    Session(Session),
     /// Revoke tokens that other issuers gave out.
     #[command(subcommand)]
     Token(Token),
@@ -695,6 +698,22 @@ pub(crate) enum Apikey {
     /// Delete a key.
     Delete {
         /// Its id.
+        #[arg(short, long)]
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Session {
+    /// List open sessions, those used last first.
+    Get {
+        /// How many at most.
+        #[arg(short, long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// End a session at once.
+    End {
+        /// Its id, which is the credential of its audit records.
         #[arg(short, long)]
         id: String,
     },

@@ -75,6 +75,7 @@ async fn call(
         Command::Entities(command) => entities::run(client, &command).await,
         Command::User(command) => identity::user(client, command).await,
         Command::Apikey(command) => identity::apikey(client, &command, context).await,
+        Command::Session(command) => identity::session(client, &command).await,
         Command::Token(command) => identity::token(client, &command).await,
         Command::Certificate(command) => certificate::run(client, &command).await,
         Command::Health => access::health(client).await,

@@ -138,7 +138,7 @@ impl Accounts {
     }
 
     /// Takes a session out of store and memory; held over it is `changing`.
-    async fn forget_provider_session(&self, digest: &str) -> Result<(), Fault> {
+    pub(super) async fn forget_provider_session(&self, digest: &str) -> Result<(), Fault> {
         // Out of memory first: a session that must end does so though the store fails.
         self.write().provider_sessions.remove(digest);
         self.store.delete_provider_session(digest).await

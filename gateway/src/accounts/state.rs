@@ -90,7 +90,19 @@ impl Used {
     }
 
     /// Uses a session that has not ended by now.
-    pub(super) fn now(
+    pub(super) fn now(&self, ends: (i64, i64), now: Timestamp) -> Result<(), &'static str> {
+        self.check(ends, now)?;
+        self.at.fetch_max(now.0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// When that was, Unix milliseconds.
+    pub(super) fn at(&self) -> i64 {
+        self.at.load(Ordering::Relaxed)
+    }
+
+    /// Whether a session, by its end and how long it may be left unused, has not ended by now.
+    pub(super) fn check(
         &self,
         (expires_at, idle_ms): (i64, i64),
         now: Timestamp,
@@ -101,7 +113,6 @@ impl Used {
         if self.at.load(Ordering::Relaxed).saturating_add(idle_ms) <= now.0 {
             return Err("session_idle");
         }
-        self.at.fetch_max(now.0, Ordering::Relaxed);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use crate::{
     handlers::{
         access, audit, authorize, authzen, catalog, certificates, decisions, entities, overview,
         policies, policy_links, policy_texts, provider, public, query, resources, revocations,
-        session, users,
+        session, sessions, users,
     },
     limits::Verb,
     load::Priority,
@@ -262,6 +262,22 @@ pub(crate) static ROUTES: &[Route] = &[
         |g, c| Box::pin(session::log_out(g, c)),
     )
     .vital(),
+    read(
+        "/api/v1/sessions",
+        Action::ViewIdentity,
+        Subject::ApiPath,
+        "Open sessions",
+        |g, c| Box::pin(sessions::list(g, c)),
+    )
+    .with_query(&["limit"]),
+    change(
+        Verb::Delete,
+        "/api/v1/sessions/{id}",
+        Action::ManageIdentity,
+        Subject::ApiPath,
+        "End a session of anybody",
+        |g, c| Box::pin(sessions::end(g, c)),
+    ),
     read(
         "/api/v1/users",
         Action::ViewIdentity,

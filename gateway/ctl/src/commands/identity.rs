@@ -1,10 +1,10 @@
-//! Users, API keys and revoked tokens.
+//! Users, API keys, sessions and revoked tokens.
 
 use serde_json::{Map, Value, json};
 
 use super::{access::password, items, rows, shown};
 use crate::{
-    arguments::{Apikey, Token, User, UserFields},
+    arguments::{Apikey, Session, Token, User, UserFields},
     client::{Client, segment},
     context::Contexts,
     failure::Failure,
@@ -197,6 +197,25 @@ async fn rotate(
     }
     let line = format!("key `{id}` of the context is now `{}`", shown(&key, "id"));
     Ok(Answer::lines(vec![line], key).hint(hint))
+}
+
+pub(crate) async fn session(client: &Client, command: &Session) -> Result<Answer, Failure> {
+    match command {
+        Session::Get { limit } => {
+            let query = [("limit", limit.to_string())];
+            let answer = client.get("/api/v1/sessions", &query).await?;
+            let fields = ["id", "user", "issuer", "used_at", "expires_at"];
+            let table = rows(items(&answer, "sessions"), &fields);
+            let header = ["ID", "USER", "ISSUER", "USED", "ENDS"];
+            Ok(Answer::table(&header, table, answer))
+        }
+        Session::End { id } => {
+            let path = format!("/api/v1/sessions/{}", segment(id));
+            client.delete(&path).await?;
+            let line = format!("session `{id}` has ended");
+            Ok(Answer::lines(vec![line], json!({"ended": id})))
+        }
+    }
 }
 
 pub(crate) async fn token(client: &Client, command: &Token) -> Result<Answer, Failure> {

@@ -462,6 +462,54 @@ async fn a_revoked_subject_or_token_is_out_at_once_and_in_again_with_a_newer_one
 }
 
 #[tokio::test]
+async fn open_sessions_are_listed_and_ended_by_the_name_that_records_have() {
+    let bench = bench().await;
+    let mut cookies = Vec::new();
+    for subject in ["carol", "dave"] {
+        let mut turn = bench.begin().await;
+        turn.claims["sub"] = json!(subject);
+        cookies.push(bench.logs_in(subject, &turn).await);
+    }
+    let accounts = &bench.scene.gateway.accounts;
+    let life = bench.scene.gateway.session_life;
+    let local = accounts.log_in("admin", "correct horse", Timestamp(NOW_S * 1000), life);
+    local.await.unwrap();
+    let bearer = [("authorization", bench.scene.bearer.as_str())];
+    let call = |method: &str, path: &str| request(method, path, &bearer, "");
+    let listed = send(&bench.scene.gateway, call("GET", "/api/v1/sessions")).await;
+    let listed = json_of(listed).await;
+    let listed = listed["sessions"].as_array().unwrap();
+    let mut users: Vec<&Value> = listed.iter().map(|session| &session["user"]).collect();
+    users.sort_by_key(|user| user.to_string());
+    assert_eq!(users, ["admin", "idp-carol", "idp-dave"]);
+    assert_eq!(bench.who(&cookies[1]).await.0, 200);
+    let credential = bench.entries().pop().unwrap().facts["credential"].clone();
+    let path = format!("/api/v1/sessions/{credential}");
+    for status in [204, 404] {
+        let ended = send(&bench.scene.gateway, call("DELETE", &path)).await;
+        assert_eq!(ended.status(), status);
+    }
+    let actions: Vec<String> = bench
+        .entries()
+        .into_iter()
+        .map(|entry| entry.action)
+        .collect();
+    assert!(actions.contains(&"session_ended".to_owned()), "{actions:?}");
+    assert_eq!(bench.who(&cookies[1]).await.0, 401);
+    assert_eq!(bench.who(&cookies[0]).await.0, 200);
+    let short = send(
+        &bench.scene.gateway,
+        call("GET", "/api/v1/sessions?limit=1"),
+    )
+    .await;
+    let short = json_of(short).await;
+    assert_eq!(short["sessions"][0]["user"], "idp-carol", "used last");
+    assert_eq!(short["sessions"].as_array().unwrap().len(), 1);
+    let later = Timestamp((NOW_S + 3600) * 1000);
+    assert!(accounts.sessions(later, 9).is_empty(), "all have ended");
+}
+
+#[tokio::test]
 async fn nobody_becomes_a_local_user_also_not_later() {
     let bench = bench_with(|issuer, _| issuer.user_prefix = String::new()).await;
     let mut turn = bench.begin().await;
