@@ -497,6 +497,9 @@ async fn open_sessions_are_listed_and_ended_by_the_name_that_records_have() {
     assert!(actions.contains(&"session_ended".to_owned()), "{actions:?}");
     assert_eq!(bench.who(&cookies[1]).await.0, 401);
     assert_eq!(bench.who(&cookies[0]).await.0, 200);
+    let (_, value) = cookies[0].split_once('=').unwrap();
+    let used = accounts.principal_of_session(value, Timestamp(NOW_S * 1000 + 1));
+    used.unwrap();
     let short = send(
         &bench.scene.gateway,
         call("GET", "/api/v1/sessions?limit=1"),
