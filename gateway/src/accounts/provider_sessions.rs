@@ -45,6 +45,31 @@ pub(crate) struct ProviderSession {
     pub(crate) refresh_at: Option<i64>,
 }
 
+/// Log-outs at a provider that are remembered, and for how long: longer than a log-in is on its way.
+const ENDED_MAX: usize = 10_000;
+const ENDED_S: i64 = 600;
+
+/// A log-out at a provider. A log-in that was on its way meanwhile must not outlive it.
+#[derive(Debug)]
+pub(super) struct EndedLately {
+    issuer: String,
+    sid: Option<String>,
+    subject: Option<String>,
+    at_s: i64,
+}
+
+impl EndedLately {
+    fn has(&self, session: &ProviderSession) -> bool {
+        let is_subject = |subject: &String| *subject == session.subject;
+        self.issuer == session.issuer
+            && self.subject.as_ref().is_none_or(is_subject)
+            && match &self.sid {
+                Some(_) => self.sid == session.sid,
+                None => session.issued_s <= self.at_s,
+            }
+    }
+}
+
 /// Which sessions of an issuer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Of<'a> {
@@ -91,6 +116,7 @@ impl Accounts {
     ) -> Result<(), Fault> {
         let _changing = self.changing.lock().await;
         self.check_not_revoked(&session)?;
+        self.check_not_ended(&session)?;
         for digest in self.surplus(&session, now)? {
             self.forget_provider_session(&digest).await?;
         }
@@ -119,6 +145,20 @@ impl Accounts {
         })
     }
 
+    /// So may a log-out at the provider.
+    fn check_not_ended(&self, session: &ProviderSession) -> Result<(), Fault> {
+        let has_ended = self
+            .read()
+            .ended_lately
+            .iter()
+            .any(|ended| ended.has(session));
+        if has_ended {
+            let fault = Fault::invalid("you were logged out at the provider meanwhile");
+            return Err(fault.with_reason("login_ended_meanwhile"));
+        }
+        Ok(())
+    }
+
     /// Sessions of the same subject that must go first: what ended, and the oldest beyond the limit.
     fn surplus(&self, new: &ProviderSession, now: Timestamp) -> Result<Vec<String>, Fault> {
         let state = self.read();
@@ -144,7 +184,7 @@ impl Accounts {
         self.store.delete_provider_session(digest).await
     }
 
-    /// Ends sessions of an issuer; says whose they were.
+    /// Ends sessions of an issuer, also those that are on their way; says whose they were.
     ///
     /// # Errors
     /// The store cannot be written. Until the next start they have ended all the same.
@@ -152,9 +192,31 @@ impl Accounts {
         &self,
         issuer: &str,
         which: Of<'_>,
+        now: Timestamp,
     ) -> Result<Vec<String>, Fault> {
         let _changing = self.changing.lock().await;
+        self.remember_end(issuer, which, now.0 / 1000);
         self.end_under_lock(issuer, which).await
+    }
+
+    fn remember_end(&self, issuer: &str, which: Of<'_>, at_s: i64) {
+        let (sid, subject) = match which {
+            Of::Sid(sid, subject) => (Some(sid), subject),
+            Of::Subject(subject) => (None, Some(subject)),
+            Of::Token(_) => return,
+        };
+        let mut state = self.write();
+        let ended = &mut state.ended_lately;
+        let is_old = |oldest: &EndedLately| oldest.at_s + ENDED_S <= at_s;
+        while ended.len() >= ENDED_MAX || ended.front().is_some_and(is_old) {
+            ended.pop_front();
+        }
+        ended.push_back(EndedLately {
+            issuer: issuer.to_owned(),
+            sid: sid.map(str::to_owned),
+            subject: subject.map(str::to_owned),
+            at_s,
+        });
     }
 
     pub(super) async fn end_revoked(&self, issuer: &str, revoked: &Revoked) -> Result<(), Fault> {

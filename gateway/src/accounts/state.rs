@@ -1,7 +1,7 @@
 //! What is held in memory: accounts, keys and sessions with their principals at hand.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -17,7 +17,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::{
     model::{Account, ApiKey, Session},
-    provider_sessions::ProviderSession,
+    provider_sessions::{EndedLately, ProviderSession},
     revocations::Revocations,
 };
 use crate::store::Stored;
@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) keys: HashMap<String, HeldKey>,
     pub(super) sessions: HashMap<String, HeldSession>,
     pub(super) provider_sessions: HashMap<String, HeldProviderSession>,
+    /// Oldest first.
+    pub(super) ended_lately: VecDeque<EndedLately>,
     pub(super) revocations: Revocations,
 }
 
@@ -207,6 +209,7 @@ impl From<Stored> for State {
             keys,
             sessions,
             provider_sessions,
+            ended_lately: VecDeque::new(),
             revocations,
         }
     }

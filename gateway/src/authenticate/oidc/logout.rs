@@ -158,7 +158,8 @@ impl Providers {
         if !self.flows.is_first(used, now.0 / 1000, until_s)? {
             return Err(LOGOUT_REUSED.into());
         }
-        let users = self.accounts.end_provider_sessions(issuer, which).await?;
+        let ended = self.accounts.end_provider_sessions(issuer, which, now);
+        let users = ended.await?;
         Ok(Ended {
             issuer: issuer.clone(),
             users,

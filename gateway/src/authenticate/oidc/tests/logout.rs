@@ -353,3 +353,27 @@ async fn logout_tokens_that_end_nothing() {
     let response = send(&bench.scene.gateway, call).await;
     assert_eq!(json_of(response).await["reason"], "content_type");
 }
+
+#[tokio::test]
+async fn a_log_in_on_its_way_does_not_outlive_a_log_out_at_the_provider() {
+    let bench = bench().await;
+    let mut turn = bench.begin().await;
+    turn.claims["sid"] = json!("s1");
+    let claims = bench.logout_claims("j1");
+    assert_eq!(bench.tells(&header(), &claims).await.status(), 200);
+    bench
+        .refuses("the session that ended", &turn, "login_ended_meanwhile")
+        .await;
+    bench.session("s2", "carol").await;
+    let mut claims = bench.logout_claims("j2");
+    claims.as_object_mut().unwrap().shift_remove("sid");
+    assert_eq!(bench.tells(&header(), &claims).await.status(), 200);
+    let mut turn = bench.begin().await;
+    bench
+        .refuses("all until then", &turn, "login_ended_meanwhile")
+        .await;
+    turn = bench.begin().await;
+    turn.claims["iat"] = json!(NOW_S + 1);
+    bench.logs_in("later", &turn).await;
+    bench.session("s1", "dave").await;
+}
