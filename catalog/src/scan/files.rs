@@ -8,7 +8,8 @@
 //! | `root/a/x.EXT/` or `root/a/x/` holding parts | `a/x` |
 //!
 //! `EXT` is `parquet`, `csv`, `json`, `ndjson` or `jsonl` in any case. A folder of parts holds files of
-//! one format and nothing else. Names that begin with `.` or `_` are not looked at: engines keep
+//! one format and nothing else; of parts in several generations (`gen-2-x.parquet`, written when rows were
+//! changed) the newest are the dataset. Names that begin with `.` or `_` are not looked at: engines keep
 //! unfinished and helper files under them. Other files are left alone, but for data formats that one
 //! would expect to be read: those are named in the report. Links may not lead out of the folder.
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -88,6 +88,22 @@ pub enum DatasetSource {
     AuditLog,
 }
 
+/// The generation of a part of a folder, by the name of its file: `gen-7-part-x.parquet` is of the
+/// seventh, and a name of another form of none, 0. Of a folder of parts, those of the newest generation
+/// are the dataset: a write that replaces rows adds the next generation, in one file, before it takes
+/// the older parts away.
+pub fn generation(part: &Path) -> u64 {
+    let name = part.file_name().and_then(|name| name.to_str());
+    let number = name
+        .and_then(|name| name.strip_prefix("gen-"))
+        .and_then(|rest| rest.split_once('-'))
+        .map(|(number, _)| number)
+        .filter(|number| number.bytes().all(|digit| digit.is_ascii_digit()));
+    number
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_default()
+}
+
 /// A dataset as catalogued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataset {
@@ -122,4 +138,25 @@ pub struct AssetSnapshot {
     pub depots: BTreeMap<String, Arc<Depot>>,
     /// Datasets by id.
     pub datasets: BTreeMap<DatasetId, Arc<Dataset>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_tell_their_generation() {
+        for (name, expected) in [
+            ("/x/gen-7-part-a.parquet", 7),
+            ("/x/gen-10-part-a.parquet", 10),
+            ("/x/part-a.parquet", 0),
+            ("/x/gen-7.parquet", 0),
+            ("/x/gen--part.parquet", 0),
+            ("/x/gen-+7-part.parquet", 0),
+            ("/x/gen-99999999999999999999-part.parquet", 0),
+            ("/gen-7-x/part.parquet", 0),
+        ] {
+            assert_eq!(generation(Path::new(name)), expected, "{name}");
+        }
+    }
 }

@@ -6,7 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dataos_model::{dataset::DatasetId, depot::FileFormat, fault::Fault};
+use dataos_model::{
+    dataset::DatasetId,
+    depot::{FileFormat, generation},
+    fault::Fault,
+};
 
 use super::Candidate;
 use crate::{entities::MAIN_COLLECTION, names, scan::Unreadable};
@@ -153,6 +157,9 @@ impl Walk {
             format = part;
             paths.push(entry.path);
         }
+        // Older parts were replaced, and are there only until they are taken away.
+        let newest = paths.iter().map(|path| generation(path)).max();
+        paths.retain(|path| Some(generation(path)) == newest);
         if let (Some(format), false) = (format, paths.is_empty()) {
             self.add(collection, stem, format, &folder.path, paths);
         }
