@@ -4,4 +4,5 @@ pub(crate) mod barrier;
 pub(crate) mod failure;
 pub(crate) mod governed;
 mod leakproof;
+pub(crate) mod numbered;
 pub(crate) mod session;

@@ -1,6 +1,6 @@
 //! Runs a governed statement on the embedded engine.
 
-use std::{sync::Arc, time::Duration};
+use std::{iter, sync::Arc, time::Duration};
 
 use datafusion::{
     arrow::datatypes::Schema,
@@ -12,6 +12,7 @@ use dataos_model::{
     access::CellOutcome,
     depot::AssetSnapshot,
     fault::{Fault, FaultKind},
+    predicate::Predicate,
     query::RowFormat,
     seams::Secrets,
     secret::SecretName,
@@ -26,6 +27,7 @@ use crate::{
     engine::{
         failure::{Detail, fault},
         governed::GovernedTable,
+        numbered::NumberedTable,
         session::{Sessions, plan},
     },
     grant::Grant,
@@ -40,18 +42,33 @@ pub(crate) struct Planned {
     pub(crate) detail: Detail,
 }
 
-/// Opens the tables of a bound statement, as granted, and plans it.
+/// What statements are planned over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Planner<'a> {
+    pub(crate) sessions: &'a Sessions,
+    pub(crate) sources: &'a Sources,
+    pub(crate) secrets: &'a dyn Secrets,
+    pub(crate) snapshot: &'a AssetSnapshot,
+    pub(crate) grants: &'a [Grant],
+}
+
+/// Opens the tables of a bound statement, as granted, and plans it. `numbered` is the first table with
+/// the number of each row, for a step of a change.
 ///
 /// # Errors
 /// A source that cannot be opened, or a statement that does not fit the types of its columns.
 pub(crate) async fn planned(
-    sessions: &Sessions,
-    sources: &Sources,
-    secrets: &dyn Secrets,
-    snapshot: &AssetSnapshot,
+    planner: Planner<'_>,
     bound: &Bound,
-    grants: &[Grant],
+    numbered: Option<&Grant>,
 ) -> Result<Planned, Fault> {
+    let Planner {
+        sessions,
+        sources,
+        secrets,
+        snapshot,
+        grants,
+    } = planner;
     let is_transparent = grants.iter().all(Grant::is_transparent);
     let detail = if is_transparent {
         Detail::Shown
@@ -69,14 +86,27 @@ pub(crate) async fn planned(
         let table = GovernedTable::new(Arc::new(grant.clone()), raw, keys.clone());
         opened.push((grant, Arc::new(table)));
     }
-    for table in &bound.tables {
+    for (table, is_first) in bound
+        .tables
+        .iter()
+        .zip(iter::once(true).chain(iter::repeat(false)))
+    {
         let found = opened
             .iter()
             .find(|(grant, _)| grant.dataset.id == table.dataset);
-        let (_, provider) =
+        let (grant, provider) =
             found.ok_or_else(|| Fault::internal(format!("`{}` was not decided", table.dataset)))?;
+        let mut provider = Arc::clone(provider);
+        if let (true, Some(numbered)) = (is_first, numbered) {
+            let raw = sources
+                .open(&context, snapshot, &grant.dataset, &Predicate::ALWAYS)
+                .await?;
+            let raw = Arc::new(NumberedTable::new(raw));
+            let numbered = Arc::new(numbered.clone());
+            provider = Arc::new(GovernedTable::new(numbered, raw, keys.clone()));
+        }
         context
-            .register_table(table.governed_name.as_str(), Arc::clone(provider))
+            .register_table(table.governed_name.as_str(), provider)
             .map_err(|error| fault(&error, detail))?;
     }
     let logical = plan(&context, bound.emit())

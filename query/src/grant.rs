@@ -7,13 +7,14 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use dataos_model::{
     access::{CellOutcome, CellRule, DatasetAccess},
-    dataset::ColumnType,
+    dataset::{Column, ColumnType},
     decision::{Decision, Reason},
     depot::Dataset,
     fault::{Fault, FaultKind},
     mask::Mask,
     predicate::Predicate,
 };
+use dataos_sql::ROW_COLUMN;
 
 /// A column that the caller sees.
 #[derive(Clone, Debug)]
@@ -82,6 +83,40 @@ impl Grant {
         self.access.rows == Predicate::ALWAYS
             && self.columns.len() == self.dataset.schema.columns.len()
             && self.columns.iter().all(|column| column.rules.is_empty())
+    }
+
+    /// The same with the number of each row, by which a change finds it.
+    ///
+    /// # Errors
+    /// The dataset has a column of that name.
+    pub(crate) fn numbered(&self) -> Result<Self, Fault> {
+        let mut dataset = Dataset::clone(&self.dataset);
+        if dataset.schema.column(ROW_COLUMN).is_some() {
+            return Err(Fault::new(
+                FaultKind::Unsupported,
+                format!("`{}` has a column `{ROW_COLUMN}`", dataset.id),
+            )
+            .with_hint("rename the column: changes need the name"));
+        }
+        let column = Column {
+            name: ROW_COLUMN.to_owned(),
+            column_type: ColumnType::Int(64),
+            is_nullable: false,
+        };
+        let mut columns = self.columns.clone();
+        columns.push(VisibleColumn {
+            name: column.name.clone(),
+            raw_type: column.column_type.clone(),
+            shown_type: column.column_type.clone(),
+            is_nullable: column.is_nullable,
+            rules: Vec::new(),
+        });
+        dataset.schema.columns.push(column);
+        Ok(Self {
+            dataset: Arc::new(dataset),
+            access: self.access.clone(),
+            columns,
+        })
     }
 
     /// Raw columns that the row condition and the rules of these visible columns read.

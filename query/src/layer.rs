@@ -21,13 +21,16 @@ use dataos_model::{
     decision::Request,
     depot::AssetSnapshot,
     entity::Entity,
-    fault::Fault,
+    fault::{Fault, FaultKind},
     obligation::Obliged,
     query::{Certificate, QueryAnswer, QueryRequest, ResultColumn},
     record::Entry,
     seams::RunQuery,
 };
-use dataos_sql::{Bound, BoundKind, TableView, ViewColumn, reflect::Question};
+use dataos_sql::{
+    Bound, BoundKind, Kind, Statement, TableView, Tables, Target, Verb, ViewColumn,
+    reflect::Question,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::open::Open;
@@ -37,13 +40,18 @@ use crate::{
     config::{QueryConfig, QuerySeams},
     encode::{Encoded, Encoder},
     engine::session::Sessions,
-    execute::{Planned, overdue, planned},
+    execute::{Planned, Planner, overdue, planned},
     explain,
     grant::{Grant, denied},
     questions::Questions,
     resolve::{SnapshotNames, visible},
     source::Sources,
-    write::{self, Writer},
+    write::{
+        self, Writer,
+        retired::{Retired, Running},
+        rules,
+        turns::{Turn, Turns},
+    },
 };
 
 /// The layer carries out no obligation: a policy that permits under one does not permit here.
@@ -62,6 +70,8 @@ struct Inner {
     sessions: Sessions,
     sources: Sources,
     places: Arc<Semaphore>,
+    turns: Turns,
+    retired: Retired,
 }
 
 /// A statement that may run, and all that is needed to run it.
@@ -73,6 +83,10 @@ struct Prepared {
     action: Action,
     resource: String,
     questions: Questions,
+    /// Held until the write has ended.
+    _turn: Option<Turn>,
+    /// Held while its files may be read.
+    _running: Running,
 }
 
 /// What came of it.
@@ -107,6 +121,8 @@ impl QueryLayer {
             sessions,
             sources,
             places,
+            turns: Turns::default(),
+            retired: Retired::default(),
         };
         Ok(Arc::new(Self {
             inner: Arc::new(inner),
@@ -144,19 +160,64 @@ impl Inner {
         }
     }
 
+    /// The tables that a statement names, in the catalog of now.
+    async fn resolve(
+        &self,
+        request: &QueryRequest,
+        statement: &Statement,
+    ) -> Result<(Arc<AssetSnapshot>, Tables), Refusal> {
+        let snapshot = self.seams.assets.snapshot();
+        let decide = self.seams.decide.as_ref();
+        let names = SnapshotNames::of(&snapshot, statement, request, decide).await;
+        let tables = dataos_sql::tables(statement, &names)?;
+        drop(names);
+        Ok((snapshot, tables))
+    }
+
+    /// The turn to write to the target, if it is there already; the catalog is then looked up again, as
+    /// whoever had the turn before has changed it.
+    async fn turn(
+        &self,
+        request: &QueryRequest,
+        statement: &Statement,
+        resolved: (Arc<AssetSnapshot>, Tables),
+    ) -> Result<(Option<Turn>, Arc<AssetSnapshot>, Tables), Refusal> {
+        let (snapshot, tables) = resolved;
+        let target = tables.target.as_ref();
+        let Some(target) = target.filter(|target| target.schema.is_some()) else {
+            return Ok((None, snapshot, tables));
+        };
+        let dataset = target.dataset.clone();
+        let turn = self
+            .turns
+            .take(&dataset, self.config.queue_time_max)
+            .await?;
+        let (snapshot, tables) = self.resolve(request, statement).await?;
+        let is_same = tables
+            .target
+            .as_ref()
+            .is_some_and(|target| target.dataset == dataset);
+        if is_same {
+            return Ok((Some(turn), snapshot, tables));
+        }
+        let fault = Fault::new(FaultKind::Conflict, "the table's name changed its meaning");
+        Err(fault.with_hint("run the statement again").into())
+    }
+
     /// Everything up to the decision; nothing of the sources is touched.
     async fn prepare(&self, request: &QueryRequest) -> Result<Prepared, Refusal> {
         let statement = dataos_sql::parse(&request.sql)?;
-        let snapshot = self.seams.assets.snapshot();
+        // Before the catalog is looked at: files that it names now stay until the statement ends.
+        let running = self.retired.begin();
+        let resolved = self.resolve(request, &statement).await?;
+        let (turn, snapshot, tables) = self.turn(request, &statement, resolved).await?;
         let decide = self.seams.decide.as_ref();
-        let names = SnapshotNames::of(&snapshot, &statement, request, decide).await;
-        let tables = dataos_sql::tables(&statement, &names)?;
         let mut basis = Basis::default();
         let mut resource = String::new();
         let mut action = Action::Select;
         let mut questions = Questions::default();
         if let Some(target) = &tables.target {
-            let asked = write_request(request, target);
+            let asked = write_request(request, write_action(&statement.kind), target);
             let decision = decide.decide(&asked).await;
             questions.write(&asked, &decision);
             (action, resource, basis) = (
@@ -190,6 +251,13 @@ impl Inner {
         }
         let views: Vec<TableView> = grants.iter().map(view).collect();
         let bound = dataos_sql::bind(&statement, &tables, &views)?;
+        if let BoundKind::Change(change) = &bound.kind {
+            let grant = grants
+                .iter()
+                .find(|grant| grant.dataset.id == change.target.dataset);
+            let grant = grant.ok_or_else(|| Fault::internal("a target that was not decided"))?;
+            rules::check(grant, change)?;
+        }
         if bound.kind == BoundKind::ShowTables {
             action = Action::ViewAsset;
         }
@@ -202,6 +270,8 @@ impl Inner {
             action,
             resource,
             questions,
+            _turn: turn,
+            _running: running,
         })
     }
 
@@ -259,14 +329,12 @@ impl Inner {
             BoundKind::Query => return self.query(request, prepared).await,
             BoundKind::CreateTableAs(_) | BoundKind::Insert(_) => {
                 let planned = self.plan(prepared).await?;
-                let writer = Writer {
-                    assets: self.seams.assets.as_ref(),
-                    snapshot: &prepared.snapshot,
-                    now: self.seams.clock.now(),
-                    owner: &request.principal.uid.id,
-                    time_max: self.config.time_max,
-                };
+                let writer = self.writer(request, prepared);
                 explain::written(writer.write(&prepared.bound, &planned).await?)?
+            }
+            BoundKind::Change(change) => {
+                let (writer, planner) = (self.writer(request, prepared), self.planner(prepared));
+                explain::written(writer.change(&prepared.bound, change, planner).await?)?
             }
             BoundKind::Explain => explain::statement(prepared.bound.emit())?,
             BoundKind::ExplainPolicy => explain::policy(&prepared.grants)?,
@@ -278,23 +346,29 @@ impl Inner {
         self.answered(request, &batch)
     }
 
+    fn writer<'a>(&'a self, request: &'a QueryRequest, prepared: &'a Prepared) -> Writer<'a> {
+        Writer {
+            assets: self.seams.assets.as_ref(),
+            snapshot: &prepared.snapshot,
+            retired: &self.retired,
+            now: self.seams.clock.now(),
+            owner: &request.principal.uid.id,
+            time_max: self.config.time_max,
+        }
+    }
+
+    fn planner<'a>(&'a self, prepared: &'a Prepared) -> Planner<'a> {
+        Planner {
+            sessions: &self.sessions,
+            sources: &self.sources,
+            secrets: self.seams.secrets.as_ref(),
+            snapshot: &prepared.snapshot,
+            grants: &prepared.grants,
+        }
+    }
+
     async fn plan(&self, prepared: &Prepared) -> Result<Planned, Fault> {
-        let secrets = self.seams.secrets.as_ref();
-        let Prepared {
-            snapshot,
-            bound,
-            grants,
-            ..
-        } = prepared;
-        planned(
-            &self.sessions,
-            &self.sources,
-            secrets,
-            snapshot,
-            bound,
-            grants,
-        )
-        .await
+        planned(self.planner(prepared), &prepared.bound, None).await
     }
 
     async fn query(&self, request: &QueryRequest, prepared: &Prepared) -> Result<Performed, Fault> {
@@ -318,7 +392,7 @@ impl Inner {
     ) -> Result<Performed, Fault> {
         let columns = match &prepared.bound.kind {
             BoundKind::Query => prepared.columns(&self.plan(prepared).await?),
-            BoundKind::CreateTableAs(_) | BoundKind::Insert(_) => Vec::new(),
+            BoundKind::CreateTableAs(_) | BoundKind::Insert(_) | BoundKind::Change(_) => Vec::new(),
             // What these answer costs nothing.
             BoundKind::Explain | BoundKind::ExplainPolicy | BoundKind::ShowTables => {
                 self.perform(request, prepared).await?.columns
@@ -458,7 +532,7 @@ impl Prepared {
     fn writes(&self) -> bool {
         matches!(
             self.bound.kind,
-            BoundKind::CreateTableAs(_) | BoundKind::Insert(_)
+            BoundKind::CreateTableAs(_) | BoundKind::Insert(_) | BoundKind::Change(_)
         )
     }
 }
@@ -524,14 +598,29 @@ fn view(grant: &Grant) -> TableView {
     }
 }
 
+/// What a statement does to its target.
+fn write_action(kind: &Kind) -> Action {
+    match kind {
+        Kind::CreateTableAs { .. } => Action::CreateDataset,
+        Kind::Insert { .. } => Action::Insert,
+        Kind::Change(change) => match change.verb {
+            Verb::Update => Action::Update,
+            Verb::Delete => Action::Delete,
+        },
+        Kind::Query(_) | Kind::Explain(_) | Kind::ExplainPolicy(_) | Kind::ShowTables => {
+            Action::Select
+        }
+    }
+}
+
 /// What the PDP is asked about the target of a write.
-fn write_request(request: &QueryRequest, target: &dataos_sql::Target) -> Request {
+fn write_request(request: &QueryRequest, action: Action, target: &Target) -> Request {
     let mut asked = if target.schema.is_some() {
-        Request::new(&request.principal, Action::Insert, target.dataset.uid())
+        Request::new(&request.principal, action, target.dataset.uid())
     } else {
         let collection = target.dataset.collection_uid();
         let entity = Entity::new(collection.clone()).with_parents([target.dataset.depot_uid()]);
-        Request::new(&request.principal, Action::CreateDataset, collection).with_entity(entity)
+        Request::new(&request.principal, action, collection).with_entity(entity)
     };
     asked.context.clone_from(&request.context);
     asked

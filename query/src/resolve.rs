@@ -6,7 +6,7 @@ use dataos_model::{
     action::Action, dataset::DatasetId, decision::Request, depot::AssetSnapshot,
     query::QueryRequest, seams::Decide,
 };
-use dataos_sql::{Kind, Names, Resolution, Statement, TableName, ir::Ident, names_dataset};
+use dataos_sql::{Names, Resolution, Statement, TableName, ir::Ident, names_dataset};
 
 /// Most datasets that one ambiguous name is narrowed among.
 const CANDIDATES_MAX: usize = 100;
@@ -32,11 +32,7 @@ impl<'a> SnapshotNames<'a> {
             hidden: BTreeSet::new(),
         };
         let mut candidates = BTreeSet::new();
-        let written = match &statement.kind {
-            Kind::Insert { target, .. } => Some(target),
-            _ => None,
-        };
-        for TableName { parts, .. } in statement.tables.iter().chain(written) {
+        for TableName { parts, .. } in statement.names() {
             if let Resolution::Ambiguous(several) = all.resolve(parts) {
                 candidates.extend(several);
             }

@@ -1,10 +1,15 @@
-//! CREATE TABLE AS and INSERT .. SELECT into a writable folder depot.
+//! CREATE TABLE AS, INSERT, UPDATE and DELETE in a writable folder depot.
 //!
 //! The catalog knows target and lineage before the first row is read, so a copy is governed from its
 //! first read on. Rows go to a file under a hidden name; flushed and renamed, it is part of the
 //! dataset. What is written is what the caller saw: masked values stay masked in the copy.
 
+mod change;
 mod parquet_file;
+pub(crate) mod retired;
+pub(crate) mod rules;
+mod touched;
+pub(crate) mod turns;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use datafusion::arrow::datatypes::Schema;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use dataos_model::{
     clock::Timestamp,
     dataset::{Column, ColumnType, DatasetSchema},
@@ -22,12 +27,18 @@ use dataos_model::{
     seams::Assets,
 };
 use dataos_sql::{Bound, BoundKind, OutputColumn, Target};
+use futures::StreamExt;
 use uuid::Uuid;
 
-use self::parquet_file::{Part, write_part};
+use self::{
+    change::{files, newest},
+    parquet_file::{OpenPart, Part, placed},
+    retired::Retired,
+};
 use crate::{
     column::{arrow_schema, column_type},
-    execute::Planned,
+    engine::failure::fault,
+    execute::{Planned, overdue},
     grant::next,
 };
 
@@ -41,6 +52,7 @@ const NAME_BYTES_MAX: usize = 63;
 pub(crate) struct Writer<'a> {
     pub(crate) assets: &'a dyn Assets,
     pub(crate) snapshot: &'a AssetSnapshot,
+    pub(crate) retired: &'a Retired,
     pub(crate) now: Timestamp,
     pub(crate) owner: &'a str,
     pub(crate) time_max: Duration,
@@ -58,11 +70,16 @@ impl Writer<'_> {
             .ok_or_else(|| Fault::internal("a write without lineage"))?;
         let (target, folder) = match &bound.kind {
             BoundKind::CreateTableAs(target) => self.created(target, bound, planned)?,
-            BoundKind::Insert(target) => self.extended(target, bound)?,
+            BoundKind::Insert(target) => {
+                let (dataset, folder) = self.stored(target)?;
+                check_values(&dataset, bound)?;
+                self.clear_leftovers(&folder, files(&dataset)).await?;
+                (dataset, folder)
+            }
             _ => return Err(Fault::internal("a statement that writes nothing")),
         };
         let is_new = matches!(bound.kind, BoundKind::CreateTableAs(_));
-        let path = folder.join(format!("part-{}.parquet", Uuid::new_v4()));
+        let path = folder.join(part_name(newest(files(&target))));
         let mut staged = target.clone();
         add_path(&mut staged, path.clone());
         let places = places(&target, &bound.columns)?;
@@ -72,7 +89,11 @@ impl Writer<'_> {
         let written = match made {
             Ok(()) => {
                 let schema = arrow_schema(&target.schema);
-                write_part(planned, &path, schema, places, self.time_max).await
+                let part = OpenPart::begin(&path, schema.clone());
+                let feeding = feed(planned, &schema, &places, &part);
+                let fed = tokio::time::timeout(self.time_max, feeding).await;
+                part.end(fed.unwrap_or_else(|_| Err(overdue(self.time_max))))
+                    .await
             }
             Err(fault) => Err(fault),
         };
@@ -146,8 +167,8 @@ impl Writer<'_> {
         Ok((dataset, parent.join(format!("{}.parquet", id.name))))
     }
 
-    /// The dataset to add to, and its folder.
-    fn extended(&self, target: &Target, bound: &Bound) -> Result<(Dataset, PathBuf), Fault> {
+    /// A dataset that is stored here, and its folder.
+    fn stored(&self, target: &Target) -> Result<(Dataset, PathBuf), Fault> {
         let id = &target.dataset;
         self.root(&id.depot)?;
         let dataset = self
@@ -160,7 +181,7 @@ impl Writer<'_> {
                 FaultKind::Unsupported,
                 format!("`{id}` is not a folder of Parquet files"),
             )
-            .with_hint("INSERT writes to tables made by CREATE TABLE AS")
+            .with_hint("tables made by CREATE TABLE AS are written to")
         };
         let DatasetSource::Files {
             format: FileFormat::Parquet,
@@ -179,19 +200,6 @@ impl Writer<'_> {
         };
         if !folder.file_name().is_some_and(is_folder) {
             return Err(unwritable());
-        }
-        let is_missing = |column: &&Column| {
-            !column.is_nullable
-                && !bound
-                    .columns
-                    .iter()
-                    .any(|written| written.name == column.name)
-        };
-        if let Some(column) = dataset.schema.columns.iter().find(is_missing) {
-            return Err(Fault::invalid(format!(
-                "column `{}` of `{id}` needs a value",
-                column.name
-            )));
         }
         Ok(((**dataset).clone(), folder.to_owned()))
     }
@@ -216,6 +224,48 @@ impl Writer<'_> {
             )
             .with_hint("write into a folder depot that is declared writable")),
         }
+    }
+}
+
+/// The rows of a query into a file.
+async fn feed(
+    planned: &Planned,
+    schema: &SchemaRef,
+    places: &[Option<usize>],
+    part: &OpenPart,
+) -> Result<(), Fault> {
+    let mut batches = planned.start()?;
+    while let Some(batch) = batches.next().await {
+        let batch = batch.map_err(|error| fault(&error, planned.detail))?;
+        if !part.add(placed(&batch, schema, places)?).await {
+            // The file has failed and says why.
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The name of a new part of a generation.
+fn part_name(generation: u64) -> String {
+    let part = format!("part-{}.parquet", Uuid::new_v4());
+    match generation {
+        0 => part,
+        generation => format!("gen-{generation}-{part}"),
+    }
+}
+
+/// Refuses new rows without a column that must have a value.
+fn check_values(dataset: &Dataset, bound: &Bound) -> Result<(), Fault> {
+    let is_missing = |column: &&Column| {
+        let mut written = bound.columns.iter();
+        !column.is_nullable && !written.any(|written| written.name == column.name)
+    };
+    match dataset.schema.columns.iter().find(is_missing) {
+        None => Ok(()),
+        Some(column) => Err(Fault::invalid(format!(
+            "column `{}` of `{}` needs a value",
+            column.name, dataset.id
+        ))),
     }
 }
 

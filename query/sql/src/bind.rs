@@ -23,6 +23,7 @@ use crate::{
     recheck,
 };
 
+mod change;
 mod column;
 mod expr;
 mod from;
@@ -35,6 +36,7 @@ mod scope;
 mod star;
 mod write;
 
+pub use change::{BoundChange, BoundStep, ROW_COLUMN, StepKind};
 use scope::{CteEntry, Output, Scope};
 
 /// A dataset as the caller may see it.
@@ -66,6 +68,8 @@ pub enum BoundKind {
     CreateTableAs(Target),
     /// Adds rows to a table, whose columns are those of [`Bound::columns`], by their names.
     Insert(Target),
+    /// Changes rows of a table.
+    Change(Box<BoundChange>),
     /// Answers the plan.
     Explain,
     /// Answers what would be enforced.
@@ -114,7 +118,7 @@ pub struct Bound {
 
 impl Bound {
     /// The query for the engine, checked; no word of it is the caller's. For writes and EXPLAIN
-    /// this is the query inside; empty for SHOW TABLES.
+    /// this is the query inside, for a change those of its steps; empty for SHOW TABLES.
     pub fn emit(&self) -> &str {
         &self.text
     }
@@ -152,6 +156,9 @@ fn bind_here(
     tables: &Tables,
     views: &[TableView],
 ) -> Result<Bound, SqlError> {
+    if let Kind::Change(change) = &statement.kind {
+        return change::bind(change, tables, views);
+    }
     let Some(query) = statement.kind.query() else {
         return Ok(Bound {
             kind: BoundKind::ShowTables,
@@ -189,7 +196,7 @@ fn bind_here(
         }
         (Kind::Explain(_), _) => (BoundKind::Explain, None),
         (Kind::ExplainPolicy(_), _) => (BoundKind::ExplainPolicy, None),
-        (Kind::Query(_) | Kind::ShowTables, _) => (BoundKind::Query, None),
+        (Kind::Query(_) | Kind::Change(_) | Kind::ShowTables, _) => (BoundKind::Query, None),
     };
     let tables = binder.bound_tables();
     Ok(Bound {

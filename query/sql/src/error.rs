@@ -19,6 +19,8 @@ pub enum SqlErrorKind {
     Unknown,
     /// A name with more than one meaning.
     Ambiguous,
+    /// A write that the caller's view of the table does not allow.
+    Denied,
     /// A sound reference at an impossible place, or a wrong number of columns.
     Invalid,
     /// The emitted text does not say what was bound: a bug, caught before anything ran.
@@ -93,6 +95,7 @@ impl From<SqlError> for Fault {
             SqlErrorKind::Unknown => (FaultKind::NotFound, "sql_unknown_name"),
             SqlErrorKind::Ambiguous => (FaultKind::Invalid, "sql_ambiguous_name"),
             SqlErrorKind::Invalid => (FaultKind::Invalid, "sql_invalid"),
+            SqlErrorKind::Denied => (FaultKind::Denied, "masked_write"),
             SqlErrorKind::Recheck => (FaultKind::Internal, "sql_recheck"),
         };
         let mut fault = Self::new(kind, error.message).with_reason(reason);

@@ -41,6 +41,7 @@
 pub mod error;
 pub mod limits;
 
+pub mod change;
 pub mod functions;
 pub mod ir;
 mod lower;
@@ -59,7 +60,11 @@ mod recheck;
 
 pub mod tpch;
 
-pub use bind::{Bound, BoundKind, BoundTable, OutputColumn, TableView, ViewColumn, bind};
+pub use bind::{
+    Bound, BoundChange, BoundKind, BoundStep, BoundTable, OutputColumn, ROW_COLUMN, StepKind,
+    TableView, ViewColumn, bind,
+};
+pub use change::{Change, Step, StepAction, Verb};
 pub use error::{SqlError, SqlErrorKind};
 pub use names::{Datasets, Names, Occurrence, Resolution, Tables, Target, names_dataset, tables};
 pub use parse::{Kind, Statement, TableName, parse};

@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod call;
+mod change;
 mod expr;
 mod group;
 mod literal;

@@ -108,13 +108,16 @@ pub struct Tables {
     pub occurrences: Vec<Occurrence>,
     /// The table written.
     pub target: Option<Target>,
+    /// Tables of each step of a change.
+    pub steps: Vec<Tables>,
 }
 
 impl Tables {
     /// The datasets read, each once, in order of first occurrence.
     pub fn datasets(&self) -> Vec<DatasetId> {
         let mut datasets: Vec<DatasetId> = Vec::new();
-        for occurrence in &self.occurrences {
+        let of_steps = self.steps.iter().flat_map(|step| &step.occurrences);
+        for occurrence in self.occurrences.iter().chain(of_steps) {
             if !datasets.contains(&occurrence.dataset) {
                 datasets.push(occurrence.dataset.clone());
             }
@@ -139,19 +142,38 @@ pub fn tables(statement: &Statement, names: &dyn Names) -> Result<Tables, SqlErr
     let occurrences = occurrences.collect::<Result<_, SqlError>>()?;
     let target = match &statement.kind {
         Kind::CreateTableAs { target, .. } => Some(created(target)?),
-        Kind::Insert { target, .. } => {
-            let (dataset, schema) = found(target, names)?;
-            Some(Target {
-                dataset,
-                schema: Some(schema),
-                position: target.position,
-            })
-        }
+        Kind::Insert { target, .. } => Some(known(target, names)?),
+        Kind::Change(change) => Some(known(&change.target, names)?),
         Kind::Query(_) | Kind::Explain(_) | Kind::ExplainPolicy(_) | Kind::ShowTables => None,
+    };
+    let steps = match &statement.kind {
+        Kind::Change(change) => {
+            let steps = change.steps.iter();
+            steps
+                .map(|step| tables(&step.rows, names))
+                .collect::<Result<_, SqlError>>()?
+        }
+        Kind::Query(_)
+        | Kind::CreateTableAs { .. }
+        | Kind::Insert { .. }
+        | Kind::Explain(_)
+        | Kind::ExplainPolicy(_)
+        | Kind::ShowTables => Vec::new(),
     };
     Ok(Tables {
         occurrences,
         target,
+        steps,
+    })
+}
+
+/// A target that is there already.
+fn known(name: &TableName, names: &dyn Names) -> Result<Target, SqlError> {
+    let (dataset, schema) = found(name, names)?;
+    Ok(Target {
+        dataset,
+        schema: Some(schema),
+        position: name.position,
     })
 }
 

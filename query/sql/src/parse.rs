@@ -9,6 +9,7 @@ use sqlparser::{
 };
 
 use crate::{
+    change::Change,
     error::{SqlError, SqlErrorKind},
     ir::{Ident, Position, Query},
     limits::{self, PARSER_DEPTH_MAX, STATEMENT_BYTES_MAX},
@@ -46,6 +47,8 @@ pub enum Kind {
         /// The rows.
         query: Query,
     },
+    /// UPDATE or DELETE.
+    Change(Change),
     /// EXPLAIN: the plan.
     Explain(Query),
     /// EXPLAIN POLICY: what would be enforced.
@@ -55,7 +58,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The query inside, if there is one.
+    /// The one query inside, if there is one.
     pub fn query(&self) -> Option<&Query> {
         match self {
             Self::Query(query)
@@ -63,8 +66,27 @@ impl Kind {
             | Self::Insert { query, .. }
             | Self::Explain(query)
             | Self::ExplainPolicy(query) => Some(query),
-            Self::ShowTables => None,
+            Self::Change(_) | Self::ShowTables => None,
         }
+    }
+}
+
+impl Statement {
+    /// All names of tables in it, those of the steps of a change and of the target included.
+    pub fn names(&self) -> Vec<&TableName> {
+        let mut names: Vec<&TableName> = self.tables.iter().collect();
+        match &self.kind {
+            Kind::Insert { target, .. } => names.push(target),
+            Kind::Change(change) => {
+                names.extend(change.steps.iter().flat_map(|step| step.rows.names()));
+            }
+            Kind::Query(_)
+            | Kind::CreateTableAs { .. }
+            | Kind::Explain(_)
+            | Kind::ExplainPolicy(_)
+            | Kind::ShowTables => {}
+        }
+        names
     }
 }
 

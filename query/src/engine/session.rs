@@ -6,7 +6,8 @@ use datafusion::{
     catalog::TableProvider,
     common::{Result, TableReference},
     execution::{
-        SessionStateBuilder, SessionStateDefaults, context::SQLOptions, runtime_env::RuntimeEnv,
+        SessionStateBuilder, SessionStateDefaults, context::SQLOptions, memory_pool::MemoryPool,
+        runtime_env::RuntimeEnv,
     },
     logical_expr::LogicalPlan,
     prelude::{SessionConfig, SessionContext},
@@ -26,6 +27,19 @@ impl Sessions {
             runtime,
             partitions,
         }
+    }
+
+    /// The same in one partition: rows keep the order in which their sources give them.
+    pub(crate) fn in_order(&self) -> Self {
+        Self {
+            partitions: 1,
+            ..self.clone()
+        }
+    }
+
+    /// Where memory is accounted for.
+    pub(crate) fn memory(&self) -> &Arc<dyn MemoryPool> {
+        &self.runtime.memory_pool
     }
 
     /// A session that knows these tables. No table functions, no file formats, no factories: SQL has

@@ -4,23 +4,16 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use datafusion::arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array},
     compute::{CastOptions, cast_with_options},
-    datatypes::SchemaRef,
+    datatypes::{Field, SchemaRef},
 };
 use dataos_model::fault::{Fault, FaultKind};
-use futures::StreamExt;
 use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
-use tokio::sync::mpsc;
-
-use crate::{
-    engine::failure::fault,
-    execute::{Planned, overdue},
-};
+use tokio::{sync::mpsc, task::JoinHandle};
 
 /// Batches in flight between query and disk.
 const BATCHES_MAX: usize = 2;
@@ -32,58 +25,49 @@ pub(crate) struct Part {
     pub(crate) size_bytes: u64,
 }
 
-/// Runs the query and writes its rows to `path` with `schema`; `places` gives for each column its
-/// place in the result.
-///
-/// # Errors
-/// A failure of query or disk; then there is no file at `path`.
-pub(crate) async fn write_part(
-    planned: &Planned,
-    path: &Path,
-    schema: SchemaRef,
-    places: Vec<Option<usize>>,
-    time_max: Duration,
-) -> Result<Part, Fault> {
-    let (sender, receiver) = mpsc::channel(BATCHES_MAX);
-    let file = Unfinished {
-        hidden: hidden(path),
-        path: path.to_owned(),
-    };
-    let written = {
-        let schema = Arc::clone(&schema);
-        tokio::task::spawn_blocking(move || file.write(schema, receiver))
-    };
-    let fed = tokio::time::timeout(time_max, feed(planned, &schema, &places, &sender)).await;
-    let fed = fed.unwrap_or_else(|_| Err(overdue(time_max)));
-    if fed.is_ok() {
-        // Without this word the file is thrown away: a query that fails half-way ends the channel too.
-        let _told = sender.send(Message::End).await;
-    }
-    drop(sender);
-    let written = written
-        .await
-        .map_err(|_| Fault::internal("the writer of a file ended early"))?;
-    fed.and(written)
+/// A file that is being written beside the query that gives its rows.
+#[derive(Debug)]
+pub(crate) struct OpenPart {
+    sender: mpsc::Sender<Message>,
+    written: JoinHandle<Result<Part, Fault>>,
 }
 
-async fn feed(
-    planned: &Planned,
-    schema: &SchemaRef,
-    places: &[Option<usize>],
-    sender: &mpsc::Sender<Message>,
-) -> Result<(), Fault> {
-    let mut batches = planned.start()?;
-    while let Some(batch) = batches.next().await {
-        let batch = batch.map_err(|error| fault(&error, planned.detail))?;
-        let batch = placed(&batch, schema, places)?;
-        if sender.send(Message::Rows(batch)).await.is_err() {
-            // The writer has failed and says why.
-            break;
+impl OpenPart {
+    /// Begins a file of `schema`, which is at `path` once it is whole.
+    pub(crate) fn begin(path: &Path, schema: SchemaRef) -> Self {
+        let (sender, receiver) = mpsc::channel(BATCHES_MAX);
+        let file = Unfinished {
+            hidden: hidden(path),
+            path: path.to_owned(),
+        };
+        let written = tokio::task::spawn_blocking(move || file.write(schema, receiver));
+        Self { sender, written }
+    }
+
+    /// Adds rows. False if the file has failed, which [`OpenPart::end`] tells.
+    pub(crate) async fn add(&self, rows: RecordBatch) -> bool {
+        self.sender.send(Message::Rows(rows)).await.is_ok()
+    }
+
+    /// Ends the file, if all its rows were `fed`.
+    ///
+    /// # Errors
+    /// A failure of whoever fed it, or of the disk; then there is no file.
+    pub(crate) async fn end(self, fed: Result<(), Fault>) -> Result<Part, Fault> {
+        let Self { sender, written } = self;
+        if fed.is_ok() {
+            // Without this word the file is thrown away: a query that fails half-way ends the channel too.
+            let _told = sender.send(Message::End).await;
         }
+        drop(sender);
+        let written = written
+            .await
+            .map_err(|_| Fault::internal("the writer of a file ended early"))?;
+        fed.and(written)
     }
-    Ok(())
 }
 
+#[derive(Debug)]
 enum Message {
     Rows(RecordBatch),
     End,
@@ -157,38 +141,61 @@ fn hidden(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.tmp"))
 }
 
-fn placed(
+/// Rows of a query as rows of `schema`; `places` gives for each column its place in the query, and a
+/// column without one is NULL.
+///
+/// # Errors
+/// A value that does not fit its column.
+pub(crate) fn placed(
     batch: &RecordBatch,
     schema: &SchemaRef,
     places: &[Option<usize>],
 ) -> Result<RecordBatch, Fault> {
-    let options = CastOptions {
-        safe: false,
-        ..CastOptions::default()
-    };
     let columns: Vec<ArrayRef> = schema
         .fields()
         .iter()
         .zip(places)
         .map(
             |(field, place)| match place.and_then(|place| batch.columns().get(place)) {
-                Some(column) => cast_with_options(column, field.data_type(), &options)
-                    .map_err(|_| unfit(field.name())),
+                Some(column) => fitted(column, field),
                 None => Ok(new_null_array(field.data_type(), batch.num_rows())),
             },
         )
         .collect::<Result<_, _>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    rows(schema, columns, batch.num_rows())
+}
+
+/// Rows of the target.
+///
+/// # Errors
+/// A NULL where there must be none.
+pub(crate) fn rows(
+    schema: &SchemaRef,
+    columns: Vec<ArrayRef>,
+    row_count: usize,
+) -> Result<RecordBatch, Fault> {
+    let options = RecordBatchOptions::new().with_row_count(Some(row_count));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
         .map_err(|_| Fault::invalid("a NULL goes into a column that must have a value"))
 }
 
-fn unfit(column: &str) -> Fault {
-    Fault::invalid(format!(
-        "a value does not fit column `{column}` of the target"
-    ))
-    .with_reason("conversion")
-    .with_hint("cast it in the SELECT")
+/// Values as those of a column of the target.
+///
+/// # Errors
+/// A value that does not fit.
+pub(crate) fn fitted(values: &ArrayRef, column: &Field) -> Result<ArrayRef, Fault> {
+    let options = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    cast_with_options(values, column.data_type(), &options).map_err(|_| {
+        Fault::invalid(format!(
+            "a value does not fit column `{}` of the target",
+            column.name()
+        ))
+        .with_reason("conversion")
+        .with_hint("cast it where it is computed")
+    })
 }
 
 fn disk_full() -> Fault {

@@ -14,6 +14,7 @@ mod world;
 
 mod attacks;
 mod audit_table;
+mod changes;
 mod explain;
 mod formats;
 mod forms;

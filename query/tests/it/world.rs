@@ -11,7 +11,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use datafusion::arrow::{array::ArrayRef, record_batch::RecordBatch};
+use datafusion::arrow::{
+    array::ArrayRef,
+    record_batch::RecordBatch,
+    util::display::{ArrayFormatter, FormatOptions},
+};
 use dataos_model::{
     access::{AccessRequest, CellOutcome, CellRule, ColumnAccess, DatasetAccess},
     action::Action,
@@ -34,7 +38,7 @@ use dataos_model::{
     value::Value,
 };
 use dataos_query::{MASK_KEY, QueryConfig, QueryLayer, QuerySeams};
-use parquet::arrow::ArrowWriter;
+use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
 use tempfile::TempDir;
 
 /// Everything that a test needs.
@@ -131,6 +135,50 @@ impl World {
             &RecordBatch::try_from_iter_with_nullable(named.map(|(n, a)| (n, a, true))).unwrap(),
         );
         self.files(name, FileFormat::Parquet, &[path], columns)
+    }
+
+    /// Writes a table as it is stored here, a folder with one part, and catalogues it.
+    pub(crate) fn stored(
+        &self,
+        name: &str,
+        columns: &[(&str, &str)],
+        arrays: Vec<ArrayRef>,
+    ) -> DatasetId {
+        let folder = self.path(&format!("{name}.parquet"));
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("part-1.parquet");
+        let named = columns.iter().map(|(name, _)| *name).zip(arrays);
+        write_parquet(
+            &path,
+            &RecordBatch::try_from_iter_with_nullable(named.map(|(n, a)| (n, a, true))).unwrap(),
+        );
+        self.files(name, FileFormat::Parquet, &[path], columns)
+    }
+
+    /// All rows that a table has, whoever may see them, each as text.
+    pub(crate) fn raw(&self, id: &DatasetId) -> Vec<String> {
+        let dataset = self.catalog.dataset(id).unwrap();
+        let DatasetSource::Files { paths, .. } = &dataset.source else {
+            panic!("{id} is not in files")
+        };
+        let mut rows = Vec::new();
+        for path in paths {
+            let file = File::open(path).unwrap();
+            let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+            for batch in reader.build().unwrap() {
+                let batch = batch.unwrap();
+                let columns = batch.columns().iter();
+                let texts: Vec<_> = columns
+                    .map(|column| ArrayFormatter::try_new(column, &FormatOptions::default()))
+                    .collect::<Result<_, _>>()
+                    .unwrap();
+                rows.extend((0..batch.num_rows()).map(|row| {
+                    let cells = texts.iter().map(|text| text.value(row).to_string());
+                    cells.collect::<Vec<_>>().join("|")
+                }));
+            }
+        }
+        rows
     }
 
     /// Writes a CSV file and catalogues it.
@@ -430,6 +478,7 @@ pub(crate) struct Shelf {
     calls: Mutex<Vec<String>>,
     lineage: Mutex<Vec<WriteLineage>>,
     refuses_settling: AtomicBool,
+    changes_at_stage: AtomicBool,
 }
 
 impl Shelf {
@@ -496,6 +545,11 @@ impl Shelf {
         self.refuses_settling.store(true, Ordering::SeqCst);
     }
 
+    /// With the next stage, what is known of the target changes, as a scan would change it.
+    pub(crate) fn change_at_stage(&self) {
+        self.changes_at_stage.store(true, Ordering::SeqCst);
+    }
+
     fn note(&self, call: String) {
         self.calls.lock().unwrap().push(call);
     }
@@ -526,8 +580,16 @@ impl Assets for Shelf {
     async fn stage_write(&self, target: Dataset, lineage: WriteLineage) -> Result<u64, Fault> {
         self.note(format!("stage {}", target.id));
         self.lineage.lock().unwrap().push(lineage);
-        if self.dataset(&target.id).is_none() {
-            self.put(target);
+        match self.dataset(&target.id) {
+            None => self.put(target),
+            Some(known) if self.changes_at_stage.swap(false, Ordering::SeqCst) => {
+                let mut dataset = Dataset::clone(&known);
+                if let DatasetSource::Files { paths, .. } = &mut dataset.source {
+                    paths.extend(paths.clone());
+                }
+                self.put(dataset);
+            }
+            Some(_) => {}
         }
         Ok(7)
     }

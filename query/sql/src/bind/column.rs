@@ -179,7 +179,7 @@ fn qualified_spelling(scope: &Scope, meaning: Meaning) -> Option<String> {
 }
 
 /// One error for a column that does not exist and for one that is not visible.
-fn unknown(parts: &[Ident], mut candidates: Vec<String>) -> SqlError {
+pub(super) fn unknown(parts: &[Ident], mut candidates: Vec<String>) -> SqlError {
     candidates.dedup();
     let error = SqlError::new(
         SqlErrorKind::Unknown,

@@ -311,6 +311,14 @@ pub(super) fn has_aggregate(expr: &Expr) -> bool {
     })
 }
 
+/// Whether an expression computes over several rows, those of its queries apart.
+pub(super) fn computes_over_rows(expr: &Expr) -> bool {
+    holds(&mut expr.clone(), &|part| {
+        matches!(part, Expr::Call(call)
+            if call.function.kind != FunctionKind::Scalar || call.over.is_some())
+    })
+}
+
 /// Whether some part of an expression, queries apart, passes a test.
 fn holds(expr: &mut Expr, test: &dyn Fn(&Expr) -> bool) -> bool {
     if test(expr) {

@@ -57,7 +57,7 @@ impl Binder<'_> {
         self.edges(bound, columns, target.position)
     }
 
-    fn edges(
+    pub(super) fn edges(
         &self,
         bound: &BoundQuery,
         columns: &[OutputColumn],
@@ -86,7 +86,12 @@ impl Binder<'_> {
         Ok(edges.into_iter().collect())
     }
 
-    fn edge(&self, source: Source, target: &str, how: Transformation) -> Option<ColumnEdge> {
+    pub(super) fn edge(
+        &self,
+        source: Source,
+        target: &str,
+        how: Transformation,
+    ) -> Option<ColumnEdge> {
         let view = self.views.get(source.occurrence)?;
         let column = view.columns.get(source.column)?;
         Some(ColumnEdge {

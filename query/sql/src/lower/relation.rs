@@ -167,7 +167,7 @@ impl Lowering {
         clippy::too_many_lines,
         reason = "an arm for each variant of the parser's tree"
     )]
-    fn table_factor(&mut self, factor: &ast::TableFactor) -> Result<Relation, SqlError> {
+    pub(super) fn table_factor(&mut self, factor: &ast::TableFactor) -> Result<Relation, SqlError> {
         match factor {
             ast::TableFactor::Table {
                 name,

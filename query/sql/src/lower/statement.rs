@@ -25,6 +25,8 @@ impl Lowering {
             ast::Statement::Query(query) => Ok(Kind::Query(self.query(query)?)),
             ast::Statement::Insert(insert) => self.insert(insert),
             ast::Statement::CreateTable(create) => self.create_table(create),
+            ast::Statement::Update(update) => self.update(update),
+            ast::Statement::Delete(delete) => self.delete(delete),
             ast::Statement::Explain {
                 describe_alias,
                 analyze,
@@ -332,6 +334,7 @@ impl Lowering {
             Kind::Query(query) => Ok(query),
             Kind::CreateTableAs { .. }
             | Kind::Insert { .. }
+            | Kind::Change(_)
             | Kind::Explain(_)
             | Kind::ExplainPolicy(_)
             | Kind::ShowTables => Err(self.refuse(

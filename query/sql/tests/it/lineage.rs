@@ -206,6 +206,54 @@ fn inserts_name_the_columns_of_the_target() {
 }
 
 #[test]
+fn changes() {
+    assert_eq!(
+        edges("update purchases set amount = amount + 1, status = 'x' where id = '7'"),
+        [
+            "purchases.amount -> amount f",
+            "purchases.id -> amount ?",
+            "purchases.id -> status ?",
+        ]
+    );
+    assert_eq!(
+        edges("update purchases p set status = (select region from customers c where c.id = p.id)"),
+        [
+            "customers.id -> status ?",
+            "customers.region -> status f",
+            "purchases.id -> status ?",
+        ]
+    );
+    // What decides which rows go decides over every column, visible or not.
+    assert_eq!(
+        edges("delete from hr.main.people where salary = '1'"),
+        [
+            "people.salary -> boss_id ?",
+            "people.salary -> hired_on ?",
+            "people.salary -> id ?",
+            "people.salary -> name ?",
+            "people.salary -> salary ?",
+        ]
+    );
+    assert!(edges("delete from purchases").is_empty());
+    let bound = run("update Purchases as P set Status = 'shut', \"amount\" = id where p.id = 'a'");
+    let bound = bound.unwrap();
+    let BoundKind::Change(change) = &bound.kind else {
+        panic!("{bound:?}")
+    };
+    let rows = &change.steps[0].rows;
+    let names: Vec<&str> = rows.columns.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(names, ["status", "amount"]);
+    assert_eq!(
+        rows.emit(),
+        r#"SELECT "p"."__row" AS "__row", 'shut' AS "value1", "p"."id" AS "value2" FROM "__t0" AS "p" WHERE "p"."id" = 'a'"#
+    );
+    assert_eq!(
+        bound.lineage().unwrap().statement,
+        r#"UPDATE sales:main/purchases: SELECT "p"."__row" AS "__row", ? AS "value1", "p"."id" AS "value2" FROM "sales"."main"."purchases" AS "p" WHERE "p"."id" = ?"#
+    );
+}
+
+#[test]
 fn a_new_table_is_named_as_written() {
     let bound = run("create table Lake.main.\"Copy\" as select id from purchases").unwrap();
     let lineage = bound.lineage().unwrap();

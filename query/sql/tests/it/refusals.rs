@@ -30,12 +30,108 @@ fn mistake(sql: &str, expected: &str) -> Option<String> {
 
 const STATEMENTS: &[Case] = &[
     (
-        "update people set name = 'x'",
-        "the statement UPDATE is not supported",
+        "update main.people set (name, boss_id) = ('x', 'y')",
+        "SET of several columns at once is not supported",
     ),
     (
-        "delete from hr.main.people",
-        "the statement DELETE is not supported",
+        "update main.people set name = default",
+        "DEFAULT is not supported",
+    ),
+    (
+        "update main.people set people.name = 'x'",
+        "a dotted name here is not supported",
+    ),
+    (
+        "update main.people join customers on true set name = 'x'",
+        "a join as the table to change is not supported",
+    ),
+    (
+        "update (select * from main.people) as p set name = 'x'",
+        "a query as the table to change is not supported",
+    ),
+    (
+        "update main.people as p (a, b) set name = 'x'",
+        "column aliases of the table to change is not supported",
+    ),
+    (
+        "update main.people from customers set name = 'x'",
+        "is not supported",
+    ),
+    (
+        "update main.people set name = 'x' order by id",
+        "ORDER BY or LIMIT of UPDATE is not supported",
+    ),
+    (
+        "update main.people set name = 'x' limit 1",
+        "ORDER BY or LIMIT of UPDATE is not supported",
+    ),
+    (
+        "update or ignore main.people set name = 'x'",
+        "UPDATE OR .. is not supported",
+    ),
+    (
+        "update main.people set name = max(name)",
+        "an aggregate or window function of a change is not supported",
+    ),
+    (
+        "update main.people set name = 'x' where row_number() over (order by id) = 1",
+        "an aggregate or window function of a change is not supported",
+    ),
+    (
+        "update main.people set name = 'x', name = 'y'",
+        "column `name` is named twice",
+    ),
+    (
+        "update main.people set nope = 'x'",
+        "column `nope` does not exist or is not visible",
+    ),
+    (
+        "update purchases set margin = '1'",
+        "column `margin` does not exist or is not visible",
+    ),
+    (
+        "update purchases set status = margin",
+        "column `margin` does not exist or is not visible",
+    ),
+    (
+        "update customers set email = 'x'",
+        "column `email` is masked for you, so you may not change it",
+    ),
+    (
+        "update customers set name = email",
+        "column `name` would take a value that is masked for you from the same table",
+    ),
+    (
+        "update customers set name = (select max(x) from (select ssn as x from customers) s)",
+        "column `name` would take a value that is masked for you",
+    ),
+    (
+        "update customers set name = case when email = 'a' then 'x' end",
+        "column `name` would take a value that is masked for you",
+    ),
+    (
+        "update customers set name = __row",
+        "column `__row` does not exist or is not visible",
+    ),
+    (
+        "delete from customers where __row = 1",
+        "column `__row` does not exist or is not visible",
+    ),
+    (
+        "delete main.people where id = 1",
+        "DELETE without FROM is not supported",
+    ),
+    (
+        "delete from main.people, customers",
+        "DELETE from several tables is not supported",
+    ),
+    (
+        "delete from main.people limit 1",
+        "ORDER BY or LIMIT of DELETE is not supported",
+    ),
+    (
+        "with c as (select 1) delete from main.people",
+        "a write inside a query is not supported",
     ),
     (
         "merge into a using b on a.x = b.x when matched then delete",

@@ -1,0 +1,197 @@
+//! UPDATE and DELETE: each becomes a SELECT of the rows that it touches.
+
+use sqlparser::{
+    ast::{self, Spanned},
+    tokenizer::Span,
+};
+
+use super::Lowering;
+use crate::{
+    change::{Change, Step, StepAction, Verb},
+    error::SqlError,
+    ir::{Body, Distinct, Expr, GroupBy, Ident, Position, Query, Relation, Select, SelectItem},
+    parse::{Kind, Statement},
+};
+
+/// SET: the columns, and the value of each.
+type Assigned = (Vec<Ident>, Vec<Expr>);
+
+impl Lowering {
+    pub(super) fn update(&mut self, update: &ast::Update) -> Result<Kind, SqlError> {
+        let ast::Update {
+            update_token,
+            optimizer_hints,
+            table,
+            assignments,
+            from,
+            selection,
+            returning,
+            output,
+            or,
+            order_by,
+            limit,
+        } = update;
+        let position = self.at(update_token.0.span);
+        self.absent(!optimizer_hints.is_empty(), "an optimizer hint")?;
+        self.absent(or.is_some(), "UPDATE OR ..")?;
+        self.absent(from.is_some(), "UPDATE .. FROM")?;
+        self.absent(returning.is_some() || output.is_some(), "RETURNING")?;
+        self.absent(
+            !order_by.is_empty() || limit.is_some(),
+            "ORDER BY or LIMIT of UPDATE",
+        )?;
+        let target = self.changed_table(table)?;
+        let (columns, values) = self.assigned(assignments)?;
+        let filter = self.optional(selection.as_ref(), Self::expr)?;
+        let step = self.step(
+            StepAction::Update(columns),
+            values,
+            vec![target],
+            filter,
+            position,
+        );
+        self.changed(Verb::Update, vec![step])
+    }
+
+    pub(super) fn delete(&mut self, delete: &ast::Delete) -> Result<Kind, SqlError> {
+        let ast::Delete {
+            delete_token,
+            optimizer_hints,
+            tables,
+            from,
+            using,
+            selection,
+            returning,
+            output,
+            order_by,
+            limit,
+        } = delete;
+        let position = self.at(delete_token.0.span);
+        self.absent(!optimizer_hints.is_empty(), "an optimizer hint")?;
+        self.absent(!tables.is_empty(), "DELETE of several tables")?;
+        self.absent(using.is_some(), "DELETE .. USING")?;
+        self.absent(returning.is_some() || output.is_some(), "RETURNING")?;
+        self.absent(
+            !order_by.is_empty() || limit.is_some(),
+            "ORDER BY or LIMIT of DELETE",
+        )?;
+        let from = match from {
+            ast::FromTable::WithFromKeyword(from) => from,
+            ast::FromTable::WithoutKeyword(_) => {
+                return Err(self.refuse("DELETE without FROM", Span::empty()));
+            }
+        };
+        let [table] = from.as_slice() else {
+            return Err(self.refuse("DELETE from several tables", Span::empty()));
+        };
+        let target = self.changed_table(table)?;
+        let filter = self.optional(selection.as_ref(), Self::expr)?;
+        let step = self.step(
+            StepAction::Delete,
+            Vec::new(),
+            vec![target],
+            filter,
+            position,
+        );
+        self.changed(Verb::Delete, vec![step])
+    }
+
+    /// The table that a statement changes: a table, perhaps with an alias.
+    fn changed_table(&mut self, table: &ast::TableWithJoins) -> Result<Relation, SqlError> {
+        let ast::TableWithJoins { relation, joins } = table;
+        self.absent(!joins.is_empty(), "a join as the table to change")?;
+        match self.table_factor(relation)? {
+            Relation::Table {
+                name,
+                occurrence,
+                alias,
+            } => {
+                let has_columns = alias
+                    .as_ref()
+                    .is_some_and(|alias| !alias.columns.is_empty());
+                self.absent(has_columns, "column aliases of the table to change")?;
+                Ok(Relation::Table {
+                    name,
+                    occurrence,
+                    alias,
+                })
+            }
+            Relation::Cte { .. } | Relation::Derived { .. } | Relation::Join(_) => {
+                Err(self.refuse("a query as the table to change", relation.span()))
+            }
+        }
+    }
+
+    fn assigned(&mut self, assignments: &[ast::Assignment]) -> Result<Assigned, SqlError> {
+        let pairs = self.list(assignments, |this, assignment| {
+            let ast::Assignment { target, value } = assignment;
+            let column = match target {
+                ast::AssignmentTarget::ColumnName(name) => this.single(name)?,
+                ast::AssignmentTarget::Tuple(_) => {
+                    return Err(this.refuse("SET of several columns at once", value.span()));
+                }
+            };
+            let is_default = matches!(value, ast::Expr::Identifier(ident)
+                if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default"));
+            this.absent(is_default, "DEFAULT")?;
+            Ok((column, this.expr(value)?))
+        })?;
+        Ok(pairs.into_iter().unzip())
+    }
+
+    /// A step over the tables met since the last one.
+    fn step(
+        &mut self,
+        action: StepAction,
+        values: Vec<Expr>,
+        from: Vec<Relation>,
+        filter: Option<Expr>,
+        position: Position,
+    ) -> Step {
+        // Names of our own, which no column of the tables can take from the row's number.
+        let items = values.into_iter().zip(1..).map(|(expr, number)| {
+            let alias = Some(Ident::quoted(format!("value{number}")));
+            SelectItem::Expr { expr, alias }
+        });
+        let items = items.collect();
+        let select = Select {
+            distinct: Distinct::No,
+            items,
+            from,
+            filter,
+            group_by: GroupBy::Items(Vec::new()),
+            having: None,
+            qualify: None,
+        };
+        let query = Query {
+            is_recursive: false,
+            ctes: Vec::new(),
+            body: Body::Select(Box::new(select)),
+            order_by: Vec::new(),
+            limit: None,
+            offset: None,
+            position,
+        };
+        let rows = Statement {
+            kind: Kind::Query(query),
+            tables: std::mem::take(&mut self.tables),
+        };
+        Step {
+            action,
+            rows,
+            position,
+        }
+    }
+
+    fn changed(&mut self, verb: Verb, steps: Vec<Step>) -> Result<Kind, SqlError> {
+        let target = steps.first().and_then(|step| step.rows.tables.first());
+        let Some(target) = target.cloned() else {
+            return Err(self.refuse("a change of nothing", Span::empty()));
+        };
+        Ok(Kind::Change(Change {
+            verb,
+            target,
+            steps,
+        }))
+    }
+}
