@@ -298,8 +298,8 @@ fn decide(state: &State, asked: &str, write: &str, access: &str) -> Result<Outco
             denied = why(decision);
         }
     };
-    if !write.is_empty() {
-        let decision = state.decide(&asked::read(write).map_err(malformed)?);
+    for line in write.lines() {
+        let decision = state.decide(&asked::read(line).map_err(malformed)?);
         answer(&decision, decision.effect.name().to_owned());
     }
     if !access.is_empty() {

@@ -52,15 +52,25 @@ pub(crate) struct Planner<'a> {
     pub(crate) grants: &'a [Grant],
 }
 
-/// Opens the tables of a bound statement, as granted, and plans it. `numbered` is the first table with
-/// the number of each row, for a step of a change.
+/// What the first table of a statement stands for.
+#[derive(Clone, Debug)]
+pub(crate) enum First<'a> {
+    /// For the dataset, as every other.
+    Dataset,
+    /// For the dataset with the number of each row, as this grant shows it.
+    Numbered(&'a Grant),
+    /// For these raw rows of the dataset.
+    Rows(Arc<dyn TableProvider>),
+}
+
+/// Opens the tables of a bound statement, as granted, and plans it.
 ///
 /// # Errors
 /// A source that cannot be opened, or a statement that does not fit the types of its columns.
 pub(crate) async fn planned(
     planner: Planner<'_>,
     bound: &Bound,
-    numbered: Option<&Grant>,
+    first: First<'_>,
 ) -> Result<Planned, Fault> {
     let Planner {
         sessions,
@@ -96,15 +106,21 @@ pub(crate) async fn planned(
             .find(|(grant, _)| grant.dataset.id == table.dataset);
         let (grant, provider) =
             found.ok_or_else(|| Fault::internal(format!("`{}` was not decided", table.dataset)))?;
-        let mut provider = Arc::clone(provider);
-        if let (true, Some(numbered)) = (is_first, numbered) {
-            let raw = sources
-                .open(&context, snapshot, &grant.dataset, &Predicate::ALWAYS)
-                .await?;
-            let raw = Arc::new(NumberedTable::new(raw));
-            let numbered = Arc::new(numbered.clone());
-            provider = Arc::new(GovernedTable::new(numbered, raw, keys.clone()));
-        }
+        let provider = match &first {
+            First::Numbered(numbered) if is_first => {
+                let raw = sources
+                    .open(&context, snapshot, &grant.dataset, &Predicate::ALWAYS)
+                    .await?;
+                let raw = Arc::new(NumberedTable::new(raw));
+                let numbered = Arc::new(Grant::clone(numbered));
+                Arc::new(GovernedTable::new(numbered, raw, keys.clone()))
+            }
+            First::Rows(raw) if is_first => {
+                let (grant, raw) = (Arc::new(Grant::clone(grant)), Arc::clone(raw));
+                Arc::new(GovernedTable::new(grant, raw, keys.clone()))
+            }
+            First::Dataset | First::Numbered(_) | First::Rows(_) => Arc::clone(provider),
+        };
         context
             .register_table(table.governed_name.as_str(), provider)
             .map_err(|error| fault(&error, detail))?;

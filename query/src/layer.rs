@@ -3,7 +3,7 @@
 mod open;
 mod reflect;
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use datafusion::{
@@ -18,6 +18,7 @@ use dataos_model::{
     access::AccessRequest,
     action::Action,
     annotation::Call,
+    dataset::DatasetId,
     decision::Request,
     depot::AssetSnapshot,
     entity::Entity,
@@ -28,8 +29,7 @@ use dataos_model::{
     seams::RunQuery,
 };
 use dataos_sql::{
-    Bound, BoundKind, Kind, Statement, TableView, Tables, Target, Verb, ViewColumn,
-    reflect::Question,
+    Bound, BoundKind, Kind, Statement, StepAction, TableView, Tables, ViewColumn, reflect::Question,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -40,15 +40,16 @@ use crate::{
     config::{QueryConfig, QuerySeams},
     encode::{Encoded, Encoder},
     engine::session::Sessions,
-    execute::{Planned, Planner, overdue, planned},
+    execute::{First, Planned, Planner, overdue, planned},
     explain,
     grant::{Grant, denied},
     questions::Questions,
     resolve::{SnapshotNames, visible},
     source::Sources,
     write::{
-        self, Writer,
+        self, Writer, Written,
         retired::{Retired, Running},
+        returned::{Returning, Wanted},
         rules,
         turns::{Turn, Turns},
     },
@@ -94,6 +95,8 @@ struct Performed {
     encoded: Encoded,
     columns: Vec<ResultColumn>,
     is_truncated: bool,
+    /// Rows that a write added, changed or removed.
+    rows_written: Option<u64>,
 }
 
 impl QueryLayer {
@@ -216,9 +219,9 @@ impl Inner {
         let mut resource = String::new();
         let mut action = Action::Select;
         let mut questions = Questions::default();
-        if let Some(target) = &tables.target {
-            let asked = write_request(request, write_action(&statement.kind), target);
-            let decision = decide.decide(&asked).await;
+        let writes = write_requests(request, &statement.kind, &tables);
+        let decisions = decide.decide_all(&writes).await;
+        for (asked, decision) in writes.into_iter().zip(decisions) {
             questions.write(&asked, &decision);
             (action, resource, basis) = (
                 asked.action,
@@ -237,7 +240,13 @@ impl Inner {
             }
         }
         let grants = self
-            .granted(request, &snapshot, &tables, &mut questions)
+            .granted(
+                request,
+                &snapshot,
+                &tables,
+                added_to(&statement, &tables),
+                &mut questions,
+            )
             .await?;
         if let Some(grant) = grants.first() {
             basis = Basis::of(&grant.access.decision);
@@ -280,20 +289,23 @@ impl Inner {
         &self,
         request: &QueryRequest,
         snapshot: &AssetSnapshot,
-        tables: &dataos_sql::Tables,
+        tables: &Tables,
+        added_to: Option<&DatasetId>,
         questions: &mut Questions,
     ) -> Result<Vec<Grant>, Refusal> {
-        let datasets = tables.datasets();
+        let mut datasets = tables.datasets();
+        let added_to = added_to.filter(|target| !datasets.contains(target));
+        datasets.extend(added_to.cloned());
         if datasets.is_empty() {
             return Ok(Vec::new());
         }
-        let asked = AccessRequest {
+        let mut asked = AccessRequest {
             principal: request.principal.clone(),
             action: Action::Select,
             datasets,
             context: request.context.clone(),
         };
-        let (answers, datasets) = (self.seams.decide.access(&asked).await, &asked.datasets);
+        let (mut answers, datasets) = (self.seams.decide.access(&asked).await, &asked.datasets);
         if answers.len() != datasets.len()
             || answers
                 .iter()
@@ -301,6 +313,15 @@ impl Inner {
                 .any(|(answer, id)| answer.dataset != *id)
         {
             return Err(Fault::internal("the PDP answered about other datasets").into());
+        }
+        // Who reads nothing of a table adds to it under that permit alone.
+        if added_to.is_some()
+            && answers
+                .last()
+                .is_some_and(|last| !last.decision.is_allowed())
+        {
+            answers.pop();
+            asked.datasets.pop();
         }
         questions.read(&asked, &answers);
         if let Some(access) = answers.iter().find(|access| !access.decision.is_allowed()) {
@@ -330,11 +351,14 @@ impl Inner {
             BoundKind::CreateTableAs(_) | BoundKind::Insert(_) => {
                 let planned = self.plan(prepared).await?;
                 let writer = self.writer(request, prepared);
-                explain::written(writer.write(&prepared.bound, &planned).await?)?
+                let planner = self.planner(prepared);
+                let written = writer.write(&prepared.bound, &planned, planner).await?;
+                return self.written(request, prepared, written);
             }
             BoundKind::Change(change) => {
                 let (writer, planner) = (self.writer(request, prepared), self.planner(prepared));
-                explain::written(writer.change(&prepared.bound, change, planner).await?)?
+                let written = writer.change(&prepared.bound, change, planner).await?;
+                return self.written(request, prepared, written);
             }
             BoundKind::Explain => explain::statement(prepared.bound.emit())?,
             BoundKind::ExplainPolicy => explain::policy(&prepared.grants)?,
@@ -346,6 +370,28 @@ impl Inner {
         self.answered(request, &batch)
     }
 
+    /// The answer of a write: its rows, if it returns some, else their number.
+    fn written(
+        &self,
+        request: &QueryRequest,
+        prepared: &Prepared,
+        written: Written,
+    ) -> Result<Performed, Fault> {
+        let performed = match (written.returned, prepared.bound.returning()) {
+            (Some(returned), Some(bound)) => Performed {
+                encoded: returned.encoded,
+                columns: columns_of(bound, &returned.schema),
+                is_truncated: false,
+                rows_written: None,
+            },
+            _ => self.answered(request, &explain::written(written.row_count)?)?,
+        };
+        Ok(Performed {
+            rows_written: Some(written.row_count),
+            ..performed
+        })
+    }
+
     fn writer<'a>(&'a self, request: &'a QueryRequest, prepared: &'a Prepared) -> Writer<'a> {
         Writer {
             assets: self.seams.assets.as_ref(),
@@ -354,6 +400,11 @@ impl Inner {
             now: self.seams.clock.now(),
             owner: &request.principal.uid.id,
             time_max: self.config.time_max,
+            wanted: Wanted {
+                format: request.format,
+                rows_max: self.rows_max(request),
+                bytes_max: self.config.result_bytes_max,
+            },
         }
     }
 
@@ -368,7 +419,7 @@ impl Inner {
     }
 
     async fn plan(&self, prepared: &Prepared) -> Result<Planned, Fault> {
-        planned(self.planner(prepared), &prepared.bound, None).await
+        planned(self.planner(prepared), &prepared.bound, First::Dataset).await
     }
 
     async fn query(&self, request: &QueryRequest, prepared: &Prepared) -> Result<Performed, Fault> {
@@ -379,8 +430,9 @@ impl Inner {
             .await?;
         Ok(Performed {
             encoded,
-            columns: prepared.columns(&planned),
+            columns: columns_of(&prepared.bound, &planned.schema()),
             is_truncated,
+            rows_written: None,
         })
     }
 
@@ -391,8 +443,10 @@ impl Inner {
         prepared: &Prepared,
     ) -> Result<Performed, Fault> {
         let columns = match &prepared.bound.kind {
-            BoundKind::Query => prepared.columns(&self.plan(prepared).await?),
-            BoundKind::CreateTableAs(_) | BoundKind::Insert(_) | BoundKind::Change(_) => Vec::new(),
+            BoundKind::Query => columns_of(&prepared.bound, &self.plan(prepared).await?.schema()),
+            BoundKind::CreateTableAs(_) | BoundKind::Insert(_) | BoundKind::Change(_) => {
+                self.returned_columns(prepared).await?
+            }
             // What these answer costs nothing.
             BoundKind::Explain | BoundKind::ExplainPolicy | BoundKind::ShowTables => {
                 self.perform(request, prepared).await?.columns
@@ -402,7 +456,23 @@ impl Inner {
             encoded: Encoded::default(),
             columns,
             is_truncated: false,
+            rows_written: None,
         })
+    }
+
+    /// The columns that RETURNING of a write answers.
+    async fn returned_columns(&self, prepared: &Prepared) -> Result<Vec<ResultColumn>, Fault> {
+        let (bound, mut grants) = (prepared.bound.returning(), prepared.grants.iter());
+        let target = |bound: &Bound| bound.tables.first().map(|table| table.dataset.clone());
+        let (Some(bound), target) = (bound, bound.and_then(target)) else {
+            return Ok(Vec::new());
+        };
+        let grant = grants.find(|grant| Some(&grant.dataset.id) == target.as_ref());
+        let grant = grant.ok_or_else(|| Fault::internal("rows to return were not decided"))?;
+        let planned = Returning::new(bound, grant, self.planner(prepared))
+            .planned()
+            .await?;
+        Ok(columns_of(bound, &planned.schema()))
     }
 
     fn rows_max(&self, request: &QueryRequest) -> u64 {
@@ -423,6 +493,7 @@ impl Inner {
             encoded: encoder.finish()?,
             columns: columns(&schema),
             is_truncated,
+            rows_written: None,
         })
     }
 
@@ -516,19 +587,6 @@ impl Inner {
 }
 
 impl Prepared {
-    /// The columns of a query, as they come out of its plan.
-    fn columns(&self, planned: &Planned) -> Vec<ResultColumn> {
-        let schema = planned.schema();
-        let columns = self.bound.columns.iter().zip(schema.fields());
-        columns
-            .map(|(column, field)| ResultColumn {
-                name: column.name.clone(),
-                column_type: column_type(field.data_type()),
-                is_masked: column.is_masked,
-            })
-            .collect()
-    }
-
     fn writes(&self) -> bool {
         matches!(
             self.bound.kind,
@@ -598,32 +656,62 @@ fn view(grant: &Grant) -> TableView {
     }
 }
 
-/// What a statement does to its target.
-fn write_action(kind: &Kind) -> Action {
+/// What the PDP is asked about the target of a write: all at once, so that one policy set answers.
+fn write_requests(request: &QueryRequest, kind: &Kind, tables: &Tables) -> Vec<Request> {
+    let Some(target) = &tables.target else {
+        return Vec::new();
+    };
+    let actions = write_actions(kind).into_iter();
+    let asked = actions.map(|action| {
+        let mut asked = if target.schema.is_some() {
+            Request::new(&request.principal, action, target.dataset.uid())
+        } else {
+            let collection = target.dataset.collection_uid();
+            let entity = Entity::new(collection.clone()).with_parents([target.dataset.depot_uid()]);
+            Request::new(&request.principal, action, collection).with_entity(entity)
+        };
+        asked.context.clone_from(&request.context);
+        asked
+    });
+    asked.collect()
+}
+
+/// What a statement does to its target; MERGE what its branches do.
+fn write_actions(kind: &Kind) -> BTreeSet<Action> {
     match kind {
-        Kind::CreateTableAs { .. } => Action::CreateDataset,
-        Kind::Insert { .. } => Action::Insert,
-        Kind::Change(change) => match change.verb {
-            Verb::Update => Action::Update,
-            Verb::Delete => Action::Delete,
-        },
+        Kind::CreateTableAs { .. } => BTreeSet::from([Action::CreateDataset]),
+        Kind::Insert { .. } => BTreeSet::from([Action::Insert]),
+        Kind::Change(change) => {
+            let steps = change.steps.iter();
+            let actions = steps.map(|step| match step.action {
+                StepAction::Update(_) => Action::Update,
+                StepAction::Delete => Action::Delete,
+                StepAction::Insert(_) => Action::Insert,
+            });
+            actions.collect()
+        }
         Kind::Query(_) | Kind::Explain(_) | Kind::ExplainPolicy(_) | Kind::ShowTables => {
-            Action::Select
+            BTreeSet::new()
         }
     }
 }
 
-/// What the PDP is asked about the target of a write.
-fn write_request(request: &QueryRequest, action: Action, target: &Target) -> Request {
-    let mut asked = if target.schema.is_some() {
-        Request::new(&request.principal, action, target.dataset.uid())
-    } else {
-        let collection = target.dataset.collection_uid();
-        let entity = Entity::new(collection.clone()).with_parents([target.dataset.depot_uid()]);
-        Request::new(&request.principal, action, collection).with_entity(entity)
-    };
-    asked.context.clone_from(&request.context);
-    asked
+/// The table that INSERT adds rows to: what the caller sees of it binds the rows.
+fn added_to<'a>(statement: &Statement, tables: &'a Tables) -> Option<&'a DatasetId> {
+    let target = tables.target.as_ref().map(|target| &target.dataset);
+    target.filter(|_| matches!(statement.kind, Kind::Insert { .. }))
+}
+
+/// The columns of a query, as they come out of its plan.
+fn columns_of(bound: &Bound, schema: &Schema) -> Vec<ResultColumn> {
+    let columns = bound.columns.iter().zip(schema.fields());
+    columns
+        .map(|(column, field)| ResultColumn {
+            name: column.name.clone(),
+            column_type: column_type(field.data_type()),
+            is_masked: column.is_masked,
+        })
+        .collect()
 }
 
 fn columns(schema: &Schema) -> Vec<ResultColumn> {

@@ -22,7 +22,15 @@ impl Questions {
     /// The question about what is written.
     pub(crate) fn write(&mut self, request: &Request, decision: &Decision) {
         self.basis = Some((decision.policy_set, decision.entities));
-        self.facts.push((ASKED_WRITE, asked::write(request)));
+        let text = asked::write(request);
+        match self.facts.iter_mut().find(|(name, _)| *name == ASKED_WRITE) {
+            // A line for each: MERGE asks for what each of its branches does.
+            Some((_, lines)) => {
+                lines.push('\n');
+                lines.push_str(&text);
+            }
+            None => self.facts.push((ASKED_WRITE, text)),
+        }
         self.answers.push(decision.effect.name().to_owned());
     }
 

@@ -1,4 +1,4 @@
-//! CREATE TABLE AS, INSERT, UPDATE and DELETE in a writable folder depot.
+//! CREATE TABLE AS, INSERT, UPDATE, DELETE and MERGE in a writable folder depot.
 //!
 //! The catalog knows target and lineage before the first row is read, so a copy is governed from its
 //! first read on. Rows go to a file under a hidden name; flushed and renamed, it is part of the
@@ -7,6 +7,7 @@
 mod change;
 mod parquet_file;
 pub(crate) mod retired;
+pub(crate) mod returned;
 pub(crate) mod rules;
 mod touched;
 pub(crate) mod turns;
@@ -14,6 +15,7 @@ pub(crate) mod turns;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -31,15 +33,16 @@ use futures::StreamExt;
 use uuid::Uuid;
 
 use self::{
-    change::{files, newest},
+    change::{answered, check_rows, files, newest},
     parquet_file::{OpenPart, Part, placed},
     retired::Retired,
+    returned::{Returned, Returning, Wanted},
 };
 use crate::{
     column::{arrow_schema, column_type},
     engine::failure::fault,
-    execute::{Planned, overdue},
-    grant::next,
+    execute::{Planned, Planner, overdue},
+    grant::{Grant, next},
 };
 
 /// Collection of the files at the top of a folder depot.
@@ -56,14 +59,30 @@ pub(crate) struct Writer<'a> {
     pub(crate) now: Timestamp,
     pub(crate) owner: &'a str,
     pub(crate) time_max: Duration,
+    /// How rows are returned.
+    pub(crate) wanted: Wanted,
+}
+
+/// What came of a write.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// Rows that were added, changed or removed.
+    pub(crate) row_count: u64,
+    /// What RETURNING answers.
+    pub(crate) returned: Option<Returned>,
 }
 
 impl Writer<'_> {
-    /// Writes the rows of `planned`; the number of rows.
+    /// Writes the rows of `planned`.
     ///
     /// # Errors
     /// A target that cannot be written, a failure of the query or of the disk; nothing stays behind.
-    pub(crate) async fn write(&self, bound: &Bound, planned: &Planned) -> Result<u64, Fault> {
+    pub(crate) async fn write(
+        &self,
+        bound: &Bound,
+        planned: &Planned,
+        planner: Planner<'_>,
+    ) -> Result<Written, Fault> {
         let lineage = bound
             .lineage()
             .cloned()
@@ -82,15 +101,30 @@ impl Writer<'_> {
         let path = folder.join(part_name(newest(files(&target))));
         let mut staged = target.clone();
         add_path(&mut staged, path.clone());
-        let places = places(&target, &bound.columns)?;
+        let rows = NewRows {
+            planned,
+            schema: arrow_schema(&target.schema),
+            places: places(&target, &bound.columns)?,
+            grant: planner
+                .grants
+                .iter()
+                .find(|grant| grant.dataset.id == target.id),
+        };
+        let mut returning = match (bound.returning(), rows.grant) {
+            (Some(bound), Some(grant)) => Some(Returning::new(bound, grant, planner)),
+            (Some(_), None) => return Err(Fault::internal("rows to return were not decided")),
+            (None, _) => None,
+        };
         let stage = self.assets.stage_write(staged.clone(), lineage).await?;
-        let made = make_folder(&folder, is_new).await;
+        let made = match is_new {
+            true => make_folder(&folder).await,
+            false => self.check_unchanged(&target),
+        };
         let is_made = is_new && made.is_ok();
         let written = match made {
             Ok(()) => {
-                let schema = arrow_schema(&target.schema);
-                let part = OpenPart::begin(&path, schema.clone());
-                let feeding = feed(planned, &schema, &places, &part);
+                let part = OpenPart::begin(&path, Arc::clone(&rows.schema));
+                let feeding = rows.feed(&part, &mut returning, self.wanted);
                 let fed = tokio::time::timeout(self.time_max, feeding).await;
                 part.end(fed.unwrap_or_else(|_| Err(overdue(self.time_max))))
                     .await
@@ -98,10 +132,14 @@ impl Writer<'_> {
             Err(fault) => Err(fault),
         };
         match written {
-            Ok(part) => {
+            Ok((part, returned)) => {
                 settle_counts(&mut staged, &part, is_new);
+                let row_count = part.row_count;
                 match self.assets.settle_write(stage, staged).await {
-                    Ok(()) => Ok(part.row_count),
+                    Ok(()) => Ok(Written {
+                        row_count,
+                        returned,
+                    }),
                     Err(fault) => {
                         self.undo(stage, &path, is_made.then_some(&folder)).await;
                         Err(fault)
@@ -227,22 +265,40 @@ impl Writer<'_> {
     }
 }
 
-/// The rows of a query into a file.
-async fn feed(
-    planned: &Planned,
-    schema: &SchemaRef,
-    places: &[Option<usize>],
-    part: &OpenPart,
-) -> Result<(), Fault> {
-    let mut batches = planned.start()?;
-    while let Some(batch) = batches.next().await {
-        let batch = batch.map_err(|error| fault(&error, planned.detail))?;
-        if !part.add(placed(&batch, schema, places)?).await {
-            // The file has failed and says why.
-            break;
+/// Rows of a query on their way into a table.
+struct NewRows<'a> {
+    planned: &'a Planned,
+    schema: SchemaRef,
+    /// For each column of the table, its place in the query.
+    places: Vec<Option<usize>>,
+    /// What the caller sees of the table, if he may read it.
+    grant: Option<&'a Grant>,
+}
+
+impl NewRows<'_> {
+    async fn feed(
+        &self,
+        part: &OpenPart,
+        returning: &mut Option<Returning<'_>>,
+        wanted: Wanted,
+    ) -> Result<Option<Returned>, Fault> {
+        let mut batches = self.planned.start()?;
+        while let Some(batch) = batches.next().await {
+            let batch = batch.map_err(|error| fault(&error, self.planned.detail))?;
+            let batch = placed(&batch, &self.schema, &self.places)?;
+            if let Some(grant) = self.grant {
+                check_rows(grant, &batch)?;
+            }
+            if let Some(returning) = returning.as_mut() {
+                returning.add(batch.clone())?;
+            }
+            if !part.add(batch).await {
+                // The file has failed and says why.
+                return Ok(None);
+            }
         }
+        answered(returning.as_ref(), wanted).await
     }
-    Ok(())
 }
 
 /// The name of a new part of a generation.
@@ -389,10 +445,7 @@ fn settle_counts(dataset: &mut Dataset, part: &Part, is_new: bool) {
 }
 
 /// A new dataset's folder must not exist yet: that is how two writers of one name are told apart.
-async fn make_folder(folder: &Path, is_new: bool) -> Result<(), Fault> {
-    if !is_new {
-        return Ok(());
-    }
+async fn make_folder(folder: &Path) -> Result<(), Fault> {
     let failed = |error: &std::io::Error| {
         if error.kind() == std::io::ErrorKind::AlreadyExists {
             Fault::new(

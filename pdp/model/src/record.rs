@@ -83,10 +83,10 @@ pub const ASKED: &str = "asked";
 /// [`asked::write_access`] writes it.
 pub const ASKED_ACCESS: &str = "asked_access";
 
-/// The fact that holds the question about what a statement writes.
+/// The fact that holds the questions about what a statement writes, each on a line of its own.
 pub const ASKED_WRITE: &str = "asked_write";
 
-/// The fact with the answers to both in short: that about the writing, then one for each dataset, with a
+/// The fact with the answers to both in short: those about the writing, then one for each dataset, with a
 /// space between.
 pub const ANSWERS: &str = "answers";
 

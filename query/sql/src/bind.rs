@@ -114,6 +114,7 @@ pub struct Bound {
     text: String,
     fingerprint: String,
     lineage: Option<WriteLineage>,
+    returning: Option<Box<Bound>>,
 }
 
 impl Bound {
@@ -126,6 +127,11 @@ impl Bound {
     /// The query with dataset names for governed names and `?` for each literal.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// RETURNING: a query whose one table stands for the rows written or removed.
+    pub fn returning(&self) -> Option<&Bound> {
+        self.returning.as_deref()
     }
 
     /// What a write takes from where.
@@ -157,7 +163,9 @@ fn bind_here(
     views: &[TableView],
 ) -> Result<Bound, SqlError> {
     if let Kind::Change(change) = &statement.kind {
-        return change::bind(change, tables, views);
+        let bound = change::bind(change, tables, views)?;
+        let returning = change::returning(statement, tables, views)?;
+        return Ok(Bound { returning, ..bound });
     }
     let Some(query) = statement.kind.query() else {
         return Ok(Bound {
@@ -167,6 +175,7 @@ fn bind_here(
             text: String::new(),
             fingerprint: "SHOW TABLES".to_owned(),
             lineage: None,
+            returning: None,
         });
     };
     let mut binder = Binder::new(tables, views)?;
@@ -198,7 +207,7 @@ fn bind_here(
         (Kind::ExplainPolicy(_), _) => (BoundKind::ExplainPolicy, None),
         (Kind::Query(_) | Kind::Change(_) | Kind::ShowTables, _) => (BoundKind::Query, None),
     };
-    let tables = binder.bound_tables();
+    let (all, tables) = (tables, binder.bound_tables());
     Ok(Bound {
         kind,
         columns,
@@ -206,6 +215,7 @@ fn bind_here(
         text,
         fingerprint,
         lineage,
+        returning: change::returning(statement, all, views)?,
     })
 }
 

@@ -16,8 +16,10 @@ pub struct Change {
     pub verb: Verb,
     /// The table, as named first.
     pub target: TableName,
-    /// What happens, in order; UPDATE and DELETE have one step.
+    /// What happens, each to rows of its own; UPDATE and DELETE have one step, MERGE one for each WHEN.
     pub steps: Vec<Step>,
+    /// RETURNING: a SELECT from the target, which stands for the rows written or removed.
+    pub returning: Option<Box<Statement>>,
 }
 
 /// The word that a change starts with.
@@ -27,6 +29,8 @@ pub enum Verb {
     Update,
     /// DELETE.
     Delete,
+    /// MERGE.
+    Merge,
 }
 
 impl Verb {
@@ -35,6 +39,7 @@ impl Verb {
         match self {
             Self::Update => "UPDATE",
             Self::Delete => "DELETE",
+            Self::Merge => "MERGE",
         }
     }
 }
@@ -44,7 +49,8 @@ impl Verb {
 pub struct Step {
     /// What.
     pub action: StepAction,
-    /// The query. The table that is changed is its first occurrence and its first relation.
+    /// The query. Unless rows are added, the table that is changed is its first occurrence and its first
+    /// relation.
     pub rows: Statement,
     /// Where the step is.
     pub position: Position,
@@ -57,4 +63,6 @@ pub enum StepAction {
     Update(Vec<Ident>),
     /// It goes.
     Delete,
+    /// It is added to the table, with these columns; all, if empty.
+    Insert(Vec<Ident>),
 }

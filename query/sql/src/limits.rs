@@ -37,6 +37,8 @@ pub const SET_OPERATIONS_MAX: usize = 64;
 pub const RELATIONS_MAX: usize = 128;
 /// Base tables after each WITH reference is replaced by its query, as the engine does.
 pub const EXPANDED_RELATIONS_MAX: usize = 512;
+/// WHENs of one MERGE: each is a query over both sides.
+pub const MERGE_CLAUSES_MAX: usize = 16;
 /// Uses of windows by name in one statement: each is written out.
 pub const NAMED_WINDOW_USES_MAX: usize = 100;
 /// Sets of keys of one ROLLUP, CUBE or GROUPING SETS, after CUBE is written out.

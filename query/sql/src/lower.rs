@@ -20,6 +20,7 @@ mod change;
 mod expr;
 mod group;
 mod literal;
+mod merge;
 mod operator;
 mod predicate;
 mod query;
@@ -44,6 +45,8 @@ pub(crate) struct Lowering {
     windows: Vec<window::NamedWindow>,
     /// Uses of such names so far.
     window_uses: usize,
+    /// Whether some function so far changes its answer.
+    is_volatile: bool,
     /// Levels of the expression at hand.
     depth: usize,
     /// The last place seen, for parts to which the parser gives none.

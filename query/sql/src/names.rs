@@ -110,13 +110,16 @@ pub struct Tables {
     pub target: Option<Target>,
     /// Tables of each step of a change.
     pub steps: Vec<Tables>,
+    /// Those of RETURNING: the target alone.
+    pub returning: Option<Box<Tables>>,
 }
 
 impl Tables {
     /// The datasets read, each once, in order of first occurrence.
     pub fn datasets(&self) -> Vec<DatasetId> {
         let mut datasets: Vec<DatasetId> = Vec::new();
-        let of_steps = self.steps.iter().flat_map(|step| &step.occurrences);
+        let inner = self.steps.iter().chain(self.returning.as_deref());
+        let of_steps = inner.flat_map(|step| &step.occurrences);
         for occurrence in self.occurrences.iter().chain(of_steps) {
             if !datasets.contains(&occurrence.dataset) {
                 datasets.push(occurrence.dataset.clone());
@@ -160,10 +163,13 @@ pub fn tables(statement: &Statement, names: &dyn Names) -> Result<Tables, SqlErr
         | Kind::ExplainPolicy(_)
         | Kind::ShowTables => Vec::new(),
     };
+    let returning = statement.returning();
+    let returning = returning.map(|of| tables(of, names).map(Box::new));
     Ok(Tables {
         occurrences,
         target,
         steps,
+        returning: returning.transpose()?,
     })
 }
 

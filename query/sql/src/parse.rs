@@ -46,6 +46,8 @@ pub enum Kind {
         columns: Vec<Ident>,
         /// The rows.
         query: Query,
+        /// RETURNING: a SELECT from the target, which stands for the rows written.
+        returning: Option<Box<Statement>>,
     },
     /// UPDATE or DELETE.
     Change(Change),
@@ -72,12 +74,27 @@ impl Kind {
 }
 
 impl Statement {
-    /// All names of tables in it, those of the steps of a change and of the target included.
+    /// RETURNING, if there is one.
+    pub fn returning(&self) -> Option<&Statement> {
+        match &self.kind {
+            Kind::Insert { returning, .. } => returning.as_deref(),
+            Kind::Change(change) => change.returning.as_deref(),
+            Kind::Query(_)
+            | Kind::CreateTableAs { .. }
+            | Kind::Explain(_)
+            | Kind::ExplainPolicy(_)
+            | Kind::ShowTables => None,
+        }
+    }
+
+    /// All names of tables in it, those of the steps of a change and of the target included; that of
+    /// RETURNING is the target's.
     pub fn names(&self) -> Vec<&TableName> {
         let mut names: Vec<&TableName> = self.tables.iter().collect();
         match &self.kind {
             Kind::Insert { target, .. } => names.push(target),
             Kind::Change(change) => {
+                names.push(&change.target);
                 names.extend(change.steps.iter().flat_map(|step| step.rows.names()));
             }
             Kind::Query(_)

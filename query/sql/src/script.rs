@@ -3,13 +3,16 @@
 //! A parameter never becomes text of the caller's making: it is printed as one literal, and the result
 //! is read again to see that it is exactly that literal.
 
-use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use sqlparser::{
+    keywords::Keyword,
+    tokenizer::{Token, TokenWithSpan, Tokenizer},
+};
 
 use crate::{
     error::{SqlError, SqlErrorKind},
     ir::Position,
     limits,
-    parse::tokens,
+    parse::{is_keyword, tokens},
 };
 
 /// Statements in one text.
@@ -30,6 +33,8 @@ pub struct Piece {
     pub words: Vec<Word>,
     /// The greatest number of a parameter `$1`, `$2`, ..
     pub parameters: usize,
+    /// Whether it has the word RETURNING outside parentheses: a write then answers rows.
+    pub has_returning: bool,
 }
 
 /// A sign at the front of a statement.
@@ -99,6 +104,8 @@ struct Open {
     character: usize,
     words: Vec<Word>,
     parameters: usize,
+    parentheses: usize,
+    has_returning: bool,
 }
 
 impl Open {
@@ -108,12 +115,21 @@ impl Open {
             character,
             words: Vec::new(),
             parameters: 0,
+            parentheses: 0,
+            has_returning: false,
         }
     }
 
     fn add(&mut self, sign: &Token, at: Position) -> Result<(), SqlError> {
         if let Token::Placeholder(name) = sign {
             self.parameters = self.parameters.max(number(name, at)?);
+        }
+        match sign {
+            Token::LParen => self.parentheses += 1,
+            Token::RParen => self.parentheses = self.parentheses.saturating_sub(1),
+            sign => {
+                self.has_returning |= self.parentheses == 0 && is_keyword(sign, Keyword::RETURNING);
+            }
         }
         if self.words.len() < WORDS_MAX {
             self.words.push(match sign {
@@ -136,6 +152,7 @@ impl Open {
             start: self.character,
             words: self.words,
             parameters: self.parameters,
+            has_returning: self.has_returning,
         }
     }
 }

@@ -69,12 +69,18 @@ impl<'a> Open<'a> {
     pub(super) fn end(mut self, performed: Result<Performed, Fault>) -> Result<Performed, Fault> {
         self.is_ended = true;
         let entry = match &performed {
-            Ok(performed) => self
-                .outcome()
-                .with_fact("status", "ok")
-                .with_fact("rows", performed.encoded.row_count)
-                .with_fact("bytes", performed.encoded.byte_count)
-                .with_fact("truncated", performed.is_truncated),
+            Ok(performed) => {
+                let entry = self
+                    .outcome()
+                    .with_fact("status", "ok")
+                    .with_fact("rows", performed.encoded.row_count)
+                    .with_fact("bytes", performed.encoded.byte_count)
+                    .with_fact("truncated", performed.is_truncated);
+                match performed.rows_written {
+                    Some(count) => entry.with_fact("rows_written", count),
+                    None => entry,
+                }
+            }
             Err(fault) => {
                 let reason = certificate::reason(fault);
                 let mut entry = self.outcome().with_fact("status", "failed");

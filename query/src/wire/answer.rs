@@ -96,7 +96,7 @@ impl Held {
     ///
     /// # Errors
     /// There is none.
-    pub(super) fn count(&mut self) -> Result<i64, Fault> {
+    pub(super) fn count(&mut self) -> Result<u64, Fault> {
         self.has_row()?;
         let column = self
             .batch
@@ -105,7 +105,7 @@ impl Held {
         let numbers = column.and_then(|column| column.as_primitive_opt::<Int64Type>());
         let numbers = numbers.filter(|numbers| !numbers.is_empty());
         numbers
-            .map(|numbers| numbers.value(0))
+            .and_then(|numbers| u64::try_from(numbers.value(0)).ok())
             .ok_or_else(|| Fault::internal("a write that counted no rows"))
     }
 

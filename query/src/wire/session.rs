@@ -118,7 +118,15 @@ impl Prepared {
 
     /// Whether it takes effect.
     fn writes(&self) -> bool {
-        matches!(self.word(), "insert" | "create")
+        matches!(
+            self.word(),
+            "insert" | "create" | "update" | "delete" | "merge"
+        )
+    }
+
+    /// Whether rows come back.
+    fn answers_rows(&self) -> bool {
+        !self.writes() || self.piece.as_ref().is_some_and(|piece| piece.has_returning)
     }
 
     fn place(&self) -> Place<'_> {

@@ -1,4 +1,4 @@
-//! UPDATE and DELETE on a table that is stored here.
+//! UPDATE, DELETE and MERGE on a table that is stored here.
 //!
 //! The rows are found by governed queries, which see what the caller sees. Then the table is read as it
 //! is stored and written anew with these rows changed, into one file of the next generation, so that the
@@ -21,26 +21,27 @@ use dataos_model::{
     fault::{Fault, FaultKind},
     predicate::Predicate,
 };
-use dataos_sql::{Bound, BoundChange, BoundStep};
+use dataos_sql::{Bound, BoundChange, BoundStep, StepKind};
 use futures::StreamExt;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
 use super::{
-    Writer,
+    Writer, Written,
     parquet_file::{OpenPart, Part},
     part_name,
+    returned::{Returned, Returning, Wanted},
     touched::Touched,
 };
 use crate::{
     column::{arrow_schema, reads_as},
     engine::failure::{Detail, fault},
-    execute::{Planner, overdue, planned},
+    execute::{First, Planner, overdue, planned},
     grant::Grant,
     predicate::{RawColumns, compile},
 };
 
 impl Writer<'_> {
-    /// Carries out a change; the number of rows that it touched.
+    /// Carries out a change.
     ///
     /// # Errors
     /// A target that cannot be changed, a row that the row policy does not let through, a failure of a
@@ -50,7 +51,7 @@ impl Writer<'_> {
         bound: &Bound,
         change: &BoundChange,
         planner: Planner<'_>,
-    ) -> Result<u64, Fault> {
+    ) -> Result<Written, Fault> {
         let (dataset, folder) = self.stored(&change.target)?;
         check_files(&dataset).await?;
         let grant = planner
@@ -67,15 +68,23 @@ impl Writer<'_> {
             planner,
             grant,
             dataset: &dataset,
+            wanted: self.wanted,
         };
+        let returning = bound.returning();
+        let mut returning = returning.map(|bound| Returning::new(bound, grant, planner));
         let finding = changing.find(&change.steps);
         let touched = tokio::time::timeout(self.time_max, finding).await;
         let touched = touched.unwrap_or_else(|_| Err(overdue(self.time_max)))?;
-        if touched.count() == 0 {
-            return Ok(0);
-        }
-        self.replace(bound, &changing, &touched, &folder).await?;
-        Ok(touched.count())
+        let returned = if touched.count() == 0 {
+            answered(returning.as_ref(), self.wanted).await?
+        } else {
+            self.replace(bound, &changing, &touched, &folder, &mut returning)
+                .await?
+        };
+        Ok(Written {
+            row_count: touched.count(),
+            returned,
+        })
     }
 
     /// Puts one file with the changed rows in the place of all files of the dataset.
@@ -85,7 +94,8 @@ impl Writer<'_> {
         changing: &Changing<'_>,
         touched: &Touched,
         folder: &Path,
-    ) -> Result<(), Fault> {
+        returning: &mut Option<Returning<'_>>,
+    ) -> Result<Option<Returned>, Fault> {
         let dataset = changing.dataset;
         let lineage = bound
             .lineage()
@@ -101,27 +111,29 @@ impl Writer<'_> {
         let part = match self.check_unchanged(dataset) {
             Ok(()) => {
                 let part = OpenPart::begin(&path, arrow_schema(&dataset.schema));
-                let writing = tokio::time::timeout(self.time_max, changing.write(touched, &part));
-                let written = writing.await;
+                let writing = changing.write(touched, &part, returning);
+                let written = tokio::time::timeout(self.time_max, writing).await;
                 part.end(written.unwrap_or_else(|_| Err(overdue(self.time_max))))
                     .await
             }
             Err(fault) => Err(fault),
         };
         let settled = match part {
-            Ok(Part {
-                row_count,
-                size_bytes,
-            }) => {
+            Ok((part, returned)) => {
+                let Part {
+                    row_count,
+                    size_bytes,
+                } = part;
                 (staged.row_count, staged.size_bytes) = (Some(row_count), Some(size_bytes));
-                self.assets.settle_write(stage, staged).await
+                let settled = self.assets.settle_write(stage, staged).await;
+                settled.map(|()| returned)
             }
             Err(fault) => Err(fault),
         };
         match settled {
-            Ok(()) => {
+            Ok(returned) => {
                 self.retired.retire(old);
-                Ok(())
+                Ok(returned)
             }
             Err(fault) => {
                 self.undo(stage, &path, None).await;
@@ -131,7 +143,7 @@ impl Writer<'_> {
     }
 
     /// Refuses a table whose files are not those that the change was made from.
-    fn check_unchanged(&self, dataset: &Dataset) -> Result<(), Fault> {
+    pub(super) fn check_unchanged(&self, dataset: &Dataset) -> Result<(), Fault> {
         let now = self.assets.snapshot();
         let is_same = now
             .datasets
@@ -186,6 +198,7 @@ struct Changing<'a> {
     planner: Planner<'a>,
     grant: &'a Grant,
     dataset: &'a Dataset,
+    wanted: Wanted,
 }
 
 impl Changing<'_> {
@@ -195,7 +208,11 @@ impl Changing<'_> {
         let mut touched = Touched::new(schema, self.planner.sessions.memory());
         let numbered = self.grant.numbered()?;
         for step in steps {
-            let planned = planned(self.planner, &step.rows, Some(&numbered)).await?;
+            let first = match step.kind {
+                StepKind::Update | StepKind::Delete => First::Numbered(&numbered),
+                StepKind::Insert => First::Dataset,
+            };
+            let planned = planned(self.planner, &step.rows, first).await?;
             touched.find(step, &planned).await?;
         }
         Ok(touched)
@@ -223,7 +240,12 @@ impl Changing<'_> {
     }
 
     /// Writes the table anew.
-    async fn write(&self, touched: &Touched, part: &OpenPart) -> Result<(), Fault> {
+    async fn write(
+        &self,
+        touched: &Touched,
+        part: &OpenPart,
+        returning: &mut Option<Returning<'_>>,
+    ) -> Result<Option<Returned>, Fault> {
         let engine = |error| fault(&error, Detail::Hidden);
         let (context, scan) = self.stored().await?;
         let mut batches = execute_stream(scan, context.task_ctx()).map_err(engine)?;
@@ -233,12 +255,36 @@ impl Changing<'_> {
             let applied = touched.apply(&batch, first)?;
             first += i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
             check_rows(self.grant, &applied.updated)?;
+            if let Some(returning) = returning.as_mut() {
+                returning.add(applied.updated)?;
+                returning.add(applied.removed)?;
+            }
             if applied.kept.num_rows() > 0 && !part.add(applied.kept).await {
                 // The file has failed and says why.
-                break;
+                return Ok(None);
             }
         }
-        Ok(())
+        for added in &touched.added {
+            check_rows(self.grant, added)?;
+            if let Some(returning) = returning.as_mut() {
+                returning.add(added.clone())?;
+            }
+            if !part.add(added.clone()).await {
+                return Ok(None);
+            }
+        }
+        answered(returning.as_ref(), self.wanted).await
+    }
+}
+
+/// What RETURNING answers, if there is one.
+pub(super) async fn answered(
+    returning: Option<&Returning<'_>>,
+    wanted: Wanted,
+) -> Result<Option<Returned>, Fault> {
+    match returning {
+        Some(returning) => returning.answer(wanted).await.map(Some),
+        None => Ok(None),
     }
 }
 

@@ -49,11 +49,11 @@ impl OpenPart {
         self.sender.send(Message::Rows(rows)).await.is_ok()
     }
 
-    /// Ends the file, if all its rows were `fed`.
+    /// Ends the file, if all its rows were `fed`; what was made of them on the way passes through.
     ///
     /// # Errors
     /// A failure of whoever fed it, or of the disk; then there is no file.
-    pub(crate) async fn end(self, fed: Result<(), Fault>) -> Result<Part, Fault> {
+    pub(crate) async fn end<T>(self, fed: Result<T, Fault>) -> Result<(Part, T), Fault> {
         let Self { sender, written } = self;
         if fed.is_ok() {
             // Without this word the file is thrown away: a query that fails half-way ends the channel too.
@@ -63,7 +63,8 @@ impl OpenPart {
         let written = written
             .await
             .map_err(|_| Fault::internal("the writer of a file ended early"))?;
-        fed.and(written)
+        let fed = fed?;
+        Ok((written?, fed))
     }
 }
 

@@ -14,7 +14,7 @@ use dataos_model::fault::Fault;
 use dataos_sql::{BoundStep, StepKind};
 use futures::StreamExt;
 
-use super::parquet_file::{fitted, rows};
+use super::parquet_file::{fitted, placed, rows};
 use crate::{engine::failure::fault, execute::Planned};
 
 /// Bytes that the number of a row takes here, about.
@@ -26,6 +26,8 @@ pub(crate) struct Touched {
     schema: SchemaRef,
     places: HashMap<i64, Place>,
     steps: Vec<Values>,
+    /// Rows that are added.
+    pub(crate) added: Vec<RecordBatch>,
     reservation: MemoryReservation,
 }
 
@@ -51,6 +53,8 @@ pub(crate) struct Applied {
     pub(crate) kept: RecordBatch,
     /// Those of them that were changed.
     pub(crate) updated: RecordBatch,
+    /// The rows that go, as they were.
+    pub(crate) removed: RecordBatch,
 }
 
 impl Touched {
@@ -60,13 +64,15 @@ impl Touched {
             schema,
             places: HashMap::new(),
             steps: Vec::new(),
+            added: Vec::new(),
             reservation: MemoryConsumer::new("rows of a change").register(memory),
         }
     }
 
     /// How many rows.
     pub(crate) fn count(&self) -> u64 {
-        self.places.len() as u64
+        let added = self.added.iter().map(RecordBatch::num_rows).sum::<usize>();
+        (self.places.len() + added) as u64
     }
 
     /// Runs a step and takes up the rows that it finds.
@@ -85,6 +91,18 @@ impl Touched {
         let mut found = vec![Vec::new(); written.len()];
         let mut at = 0;
         let mut batches = planned.start()?;
+        if step.kind == StepKind::Insert {
+            let places = (0..self.schema.fields().len())
+                .map(|column| written.iter().position(|written| *written == column));
+            let places: Vec<Option<usize>> = places.collect();
+            while let Some(batch) = batches.next().await {
+                let batch = batch.map_err(|error| fault(&error, planned.detail))?;
+                let batch = placed(&batch, &self.schema, &places)?;
+                self.grow(batch.get_array_memory_size(), planned)?;
+                self.added.push(batch);
+            }
+            return Ok(());
+        }
         while let Some(batch) = batches.next().await {
             let batch = batch.map_err(|error| fault(&error, planned.detail))?;
             self.number(&batch, &mut at)?;
@@ -148,10 +166,9 @@ impl Touched {
             let number = i64::try_from(row).ok()?.checked_add(first)?;
             self.places.get(&number)
         };
-        let kept: Vec<(usize, Option<Place>)> = (0..raw.num_rows())
+        let (removed, kept): (Vec<_>, Vec<_>) = (0..raw.num_rows())
             .map(|row| (row, place(row).copied()))
-            .filter(|(_, place)| !self.removes(*place))
-            .collect();
+            .partition(|(_, place)| self.removes(*place));
         let columns: Vec<ArrayRef> = (0..self.schema.fields().len())
             .map(|column| self.column(raw, column, &kept))
             .collect::<Result<_, _>>()?;
@@ -160,9 +177,14 @@ impl Touched {
             .filter(|(_, (_, place))| place.is_some())
             .map(|(at, _)| Some(at))
             .collect();
+        let removed: UInt64Array = removed.iter().map(|(row, _)| Some(*row as u64)).collect();
         let kept = rows(&self.schema, columns, kept.len())?;
-        let updated = take_record_batch(&kept, &updated).map_err(|_| too_many())?;
-        Ok(Applied { kept, updated })
+        let taken = |rows: &RecordBatch, at| take_record_batch(rows, at).map_err(|_| too_many());
+        Ok(Applied {
+            updated: taken(&kept, &updated)?,
+            removed: taken(raw, &removed)?,
+            kept,
+        })
     }
 
     fn removes(&self, place: Option<Place>) -> bool {

@@ -28,4 +28,5 @@ mod rows;
 mod samples;
 mod tpcds;
 mod tpch;
+mod write_attacks;
 mod writes;

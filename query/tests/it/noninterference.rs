@@ -59,14 +59,14 @@ async fn random_statements_do_not_tell_two_worlds_apart() {
 
 /// Columns that a place can name, by type.
 #[derive(Clone, Default)]
-struct Names {
+pub(crate) struct Names {
     numbers: Vec<String>,
     texts: Vec<String>,
     dates: Vec<String>,
 }
 
 impl Names {
-    fn of(relation: &str, alias: &str) -> Self {
+    pub(crate) fn of(relation: &str, alias: &str) -> Self {
         let named = |columns: &[&str]| columns.iter().map(|c| format!("{alias}.{c}")).collect();
         match relation {
             "t" => Self {
@@ -87,7 +87,7 @@ impl Names {
         }
     }
 
-    fn and(&self, other: &Self) -> Self {
+    pub(crate) fn and(&self, other: &Self) -> Self {
         let mut all = self.clone();
         all.numbers.extend(other.numbers.iter().cloned());
         all.texts.extend(other.texts.iter().cloned());
@@ -97,20 +97,20 @@ impl Names {
 }
 
 /// A source of choices: splitmix64.
-struct Draw {
+pub(crate) struct Draw {
     state: u64,
     aliases: u32,
 }
 
 impl Draw {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15),
             aliases: 0,
         }
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -118,11 +118,11 @@ impl Draw {
         (mixed ^ (mixed >> 31)) % bound
     }
 
-    fn one_in(&mut self, odds: u64) -> bool {
+    pub(crate) fn one_in(&mut self, odds: u64) -> bool {
         self.below(odds) == 0
     }
 
-    fn of<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
+    pub(crate) fn of<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
         choices[usize::try_from(self.below(choices.len() as u64)).unwrap()]
     }
 
@@ -334,7 +334,7 @@ impl Draw {
         )
     }
 
-    fn value(&mut self, names: &Names, depth: u32) -> String {
+    pub(crate) fn value(&mut self, names: &Names, depth: u32) -> String {
         match self.below(5) {
             0 | 1 => self.number(names, depth),
             2 | 3 => self.text(names, depth),
@@ -342,7 +342,7 @@ impl Draw {
         }
     }
 
-    fn number(&mut self, names: &Names, depth: u32) -> String {
+    pub(crate) fn number(&mut self, names: &Names, depth: u32) -> String {
         if depth == 0 || self.one_in(3) {
             return match self.below(5) {
                 0 => self.of(&["0", "1", "7", "777", "1003", "877"]).to_owned(),
@@ -376,7 +376,7 @@ impl Draw {
         }
     }
 
-    fn text(&mut self, names: &Names, depth: u32) -> String {
+    pub(crate) fn text(&mut self, names: &Names, depth: u32) -> String {
         if depth == 0 || self.one_in(2) {
             return match self.below(5) {
                 0 => self
@@ -398,7 +398,7 @@ impl Draw {
         }
     }
 
-    fn condition(&mut self, names: &Names, depth: u32) -> String {
+    pub(crate) fn condition(&mut self, names: &Names, depth: u32) -> String {
         let inner = depth.saturating_sub(1);
         match self.below(if depth == 0 { 5 } else { 14 }) {
             0 => format!("{} IS NOT NULL", self.value(names, inner)),

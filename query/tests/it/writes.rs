@@ -220,7 +220,7 @@ async fn targets_that_cannot_be_written_are_refused() {
             FaultKind::Invalid,
         ),
         (
-            "INSERT INTO lake.main.people SELECT * FROM people",
+            "INSERT INTO lake.main.people (id) SELECT id FROM people",
             FaultKind::Unsupported,
         ),
     ] {

@@ -15,7 +15,7 @@ use crate::{
     ir::{Body, Expr, Ident, Query, Relation, SelectItem},
     limits::{self, LINEAGE_EDGES_MAX},
     names::{Tables, Target},
-    parse::Kind,
+    parse::{Kind, Statement},
     recheck,
 };
 
@@ -39,7 +39,7 @@ pub struct BoundChange {
 pub struct BoundStep {
     /// What happens to each row found.
     pub kind: StepKind,
-    /// The query: [`ROW_COLUMN`], then the values of the columns in [`Bound::columns`], which go by
+    /// The query: [`ROW_COLUMN`] unless rows are added, then the values of the columns in [`Bound::columns`], which go by
     /// the names of the target's columns.
     pub rows: Bound,
 }
@@ -51,6 +51,8 @@ pub enum StepKind {
     Update,
     /// It goes.
     Delete,
+    /// It is added to the table.
+    Insert,
 }
 
 /// Binds a change.
@@ -95,6 +97,7 @@ pub(super) fn bind(
         tables: Vec::new(),
         fingerprint,
         lineage: Some(lineage),
+        returning: None,
     })
 }
 
@@ -107,7 +110,7 @@ impl Binder<'_> {
         let Kind::Query(query) = &step.rows.kind else {
             return Err(mismatch("a step of a change is no query"));
         };
-        check_values(query)?;
+        check_values(query, "a change")?;
         let mut bound = self.query(query)?;
         let mut columns: Vec<OutputColumn> = bound
             .outputs
@@ -121,8 +124,14 @@ impl Binder<'_> {
                 (StepKind::Update, edges)
             }
             StepAction::Delete => (StepKind::Delete, self.thinned(&bound, target)),
+            StepAction::Insert(named) => {
+                let edges = self.inserted(&bound, named, target, &mut columns)?;
+                (StepKind::Insert, edges)
+            }
         };
-        number_rows(&mut bound.query)?;
+        if kind != StepKind::Insert {
+            number_rows(&mut bound.query)?;
+        }
         let text = emit::governed(&bound.query);
         let occurrences = &self.tables.occurrences;
         recheck::recheck(&text, &bound.query, occurrences.len())?;
@@ -133,6 +142,7 @@ impl Binder<'_> {
             text,
             fingerprint: emit::fingerprint(&bound.query, occurrences),
             lineage: None,
+            returning: None,
         };
         Ok((BoundStep { kind, rows }, edges))
     }
@@ -216,8 +226,23 @@ impl Binder<'_> {
     }
 }
 
+/// Binds RETURNING of a write.
+pub(super) fn returning(
+    write: &Statement,
+    tables: &Tables,
+    views: &[TableView],
+) -> Result<Option<Box<Bound>>, SqlError> {
+    let (Some(returning), Some(of)) = (write.returning(), &tables.returning) else {
+        return Ok(None);
+    };
+    if let Some(query) = returning.kind.query() {
+        check_values(query, "RETURNING")?;
+    }
+    Ok(Some(Box::new(super::bind_here(returning, of, views)?)))
+}
+
 /// A value or condition of a change is about one row.
-fn check_values(query: &Query) -> Result<(), SqlError> {
+fn check_values(query: &Query, place: &str) -> Result<(), SqlError> {
     let Body::Select(select) = &query.body else {
         return Err(mismatch("a step of a change is no SELECT"));
     };
@@ -226,7 +251,7 @@ fn check_values(query: &Query) -> Result<(), SqlError> {
         SelectItem::Star(..) | SelectItem::QualifiedStar(..) => None,
     });
     if values.chain(&select.filter).any(computes_over_rows) {
-        let what = "an aggregate or window function of a change";
+        let what = format!("an aggregate or window function of {place}");
         return Err(SqlError::unsupported(what, query.position)
             .with_hint("compute it in a subquery, such as SET x = (SELECT max(y) FROM t)"));
     }

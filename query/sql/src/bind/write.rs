@@ -51,7 +51,12 @@ impl Binder<'_> {
                 target.position,
             ));
         }
-        for (column, name) in columns.iter_mut().zip(into) {
+        for ((column, output), name) in columns.iter_mut().zip(&bound.outputs).zip(into) {
+            let place = Ident {
+                position: target.position,
+                ..Ident::quoted(&name)
+            };
+            self.refuse_masked(output, target, &place)?;
             column.name = name;
         }
         self.edges(bound, columns, target.position)

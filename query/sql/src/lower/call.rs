@@ -25,6 +25,7 @@ impl Lowering {
             within_group,
         } = call;
         let (function, position) = self.function(name)?;
+        self.is_volatile |= function.is_volatile;
         self.absent(*uses_odbc_syntax, "the {fn ..} form of a call")?;
         let has_parameters = !matches!(parameters, ast::FunctionArguments::None);
         self.absent(has_parameters, "a second list of arguments")?;

@@ -1,4 +1,4 @@
-//! UPDATE and DELETE: each becomes a SELECT of the rows that it touches.
+//! UPDATE, DELETE and MERGE: each step becomes a SELECT of the rows that it touches.
 
 use sqlparser::{
     ast::{self, Spanned},
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// SET: the columns, and the value of each.
-type Assigned = (Vec<Ident>, Vec<Expr>);
+pub(super) type Assigned = (Vec<Ident>, Vec<Expr>);
 
 impl Lowering {
     pub(super) fn update(&mut self, update: &ast::Update) -> Result<Kind, SqlError> {
@@ -34,23 +34,35 @@ impl Lowering {
         let position = self.at(update_token.0.span);
         self.absent(!optimizer_hints.is_empty(), "an optimizer hint")?;
         self.absent(or.is_some(), "UPDATE OR ..")?;
-        self.absent(from.is_some(), "UPDATE .. FROM")?;
-        self.absent(returning.is_some() || output.is_some(), "RETURNING")?;
+        self.absent(output.is_some(), "OUTPUT")?;
         self.absent(
             !order_by.is_empty() || limit.is_some(),
             "ORDER BY or LIMIT of UPDATE",
         )?;
-        let target = self.changed_table(table)?;
+        let mut relations = vec![self.changed_table(table)?];
+        match from {
+            None => {}
+            Some(ast::UpdateTableFromKind::AfterSet(tables)) => {
+                relations.extend(self.list(tables, Self::table_with_joins)?);
+            }
+            Some(ast::UpdateTableFromKind::BeforeSet(_)) => {
+                return Err(self.refuse("FROM before SET", Span::empty()));
+            }
+        }
         let (columns, values) = self.assigned(assignments)?;
         let filter = self.optional(selection.as_ref(), Self::expr)?;
         let step = self.step(
             StepAction::Update(columns),
             values,
-            vec![target],
+            relations,
             filter,
             position,
         );
-        self.changed(Verb::Update, vec![step])
+        let returning = self.optional(returning.as_ref(), |this, items| {
+            let target = this.changed_table(table)?;
+            this.returning(items, target)
+        })?;
+        self.changed(Verb::Update, vec![step], returning)
     }
 
     pub(super) fn delete(&mut self, delete: &ast::Delete) -> Result<Kind, SqlError> {
@@ -69,8 +81,7 @@ impl Lowering {
         let position = self.at(delete_token.0.span);
         self.absent(!optimizer_hints.is_empty(), "an optimizer hint")?;
         self.absent(!tables.is_empty(), "DELETE of several tables")?;
-        self.absent(using.is_some(), "DELETE .. USING")?;
-        self.absent(returning.is_some() || output.is_some(), "RETURNING")?;
+        self.absent(output.is_some(), "OUTPUT")?;
         self.absent(
             !order_by.is_empty() || limit.is_some(),
             "ORDER BY or LIMIT of DELETE",
@@ -84,22 +95,30 @@ impl Lowering {
         let [table] = from.as_slice() else {
             return Err(self.refuse("DELETE from several tables", Span::empty()));
         };
-        let target = self.changed_table(table)?;
+        let mut relations = vec![self.changed_table(table)?];
+        if let Some(tables) = using {
+            relations.extend(self.list(tables, Self::table_with_joins)?);
+        }
         let filter = self.optional(selection.as_ref(), Self::expr)?;
-        let step = self.step(
-            StepAction::Delete,
-            Vec::new(),
-            vec![target],
-            filter,
-            position,
-        );
-        self.changed(Verb::Delete, vec![step])
+        let step = self.step(StepAction::Delete, Vec::new(), relations, filter, position);
+        let returning = self.optional(returning.as_ref(), |this, items| {
+            let target = this.changed_table(table)?;
+            this.returning(items, target)
+        })?;
+        self.changed(Verb::Delete, vec![step], returning)
     }
 
     /// The table that a statement changes: a table, perhaps with an alias.
     fn changed_table(&mut self, table: &ast::TableWithJoins) -> Result<Relation, SqlError> {
         let ast::TableWithJoins { relation, joins } = table;
         self.absent(!joins.is_empty(), "a join as the table to change")?;
+        self.changed_factor(relation)
+    }
+
+    pub(super) fn changed_factor(
+        &mut self,
+        relation: &ast::TableFactor,
+    ) -> Result<Relation, SqlError> {
         match self.table_factor(relation)? {
             Relation::Table {
                 name,
@@ -122,7 +141,10 @@ impl Lowering {
         }
     }
 
-    fn assigned(&mut self, assignments: &[ast::Assignment]) -> Result<Assigned, SqlError> {
+    pub(super) fn assigned(
+        &mut self,
+        assignments: &[ast::Assignment],
+    ) -> Result<Assigned, SqlError> {
         let pairs = self.list(assignments, |this, assignment| {
             let ast::Assignment { target, value } = assignment;
             let column = match target {
@@ -139,8 +161,20 @@ impl Lowering {
         Ok(pairs.into_iter().unzip())
     }
 
+    /// RETURNING as a SELECT from the target alone.
+    pub(super) fn returning(
+        &mut self,
+        items: &[ast::SelectItem],
+        target: Relation,
+    ) -> Result<Box<Statement>, SqlError> {
+        let items = self.list(items, Self::select_item)?;
+        let returning = self.selection(items, vec![target], None, self.here);
+        self.absent(returning.tables.len() > 1, "a query in RETURNING")?;
+        Ok(Box::new(returning))
+    }
+
     /// A step over the tables met since the last one.
-    fn step(
+    pub(super) fn step(
         &mut self,
         action: StepAction,
         values: Vec<Expr>,
@@ -153,7 +187,21 @@ impl Lowering {
             let alias = Some(Ident::quoted(format!("value{number}")));
             SelectItem::Expr { expr, alias }
         });
-        let items = items.collect();
+        Step {
+            action,
+            rows: self.selection(items.collect(), from, filter, position),
+            position,
+        }
+    }
+
+    /// A SELECT over the tables met since the last one.
+    fn selection(
+        &mut self,
+        items: Vec<SelectItem>,
+        from: Vec<Relation>,
+        filter: Option<Expr>,
+        position: Position,
+    ) -> Statement {
         let select = Select {
             distinct: Distinct::No,
             items,
@@ -172,18 +220,18 @@ impl Lowering {
             offset: None,
             position,
         };
-        let rows = Statement {
+        Statement {
             kind: Kind::Query(query),
             tables: std::mem::take(&mut self.tables),
-        };
-        Step {
-            action,
-            rows,
-            position,
         }
     }
 
-    fn changed(&mut self, verb: Verb, steps: Vec<Step>) -> Result<Kind, SqlError> {
+    fn changed(
+        &mut self,
+        verb: Verb,
+        steps: Vec<Step>,
+        returning: Option<Box<Statement>>,
+    ) -> Result<Kind, SqlError> {
         let target = steps.first().and_then(|step| step.rows.tables.first());
         let Some(target) = target.cloned() else {
             return Err(self.refuse("a change of nothing", Span::empty()));
@@ -192,6 +240,7 @@ impl Lowering {
             verb,
             target,
             steps,
+            returning,
         }))
     }
 }

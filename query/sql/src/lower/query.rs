@@ -277,7 +277,7 @@ impl Lowering {
         }
     }
 
-    fn select_item(&mut self, item: &ast::SelectItem) -> Result<SelectItem, SqlError> {
+    pub(super) fn select_item(&mut self, item: &ast::SelectItem) -> Result<SelectItem, SqlError> {
         match item {
             ast::SelectItem::UnnamedExpr(expr) => Ok(SelectItem::Expr {
                 expr: self.expr(expr)?,

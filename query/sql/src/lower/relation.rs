@@ -242,7 +242,11 @@ impl Lowering {
     }
 
     /// A name in FROM: a query of WITH if one is in scope, else a base table.
-    fn named(&mut self, name: Vec<Ident>, alias: Option<Alias>) -> Result<Relation, SqlError> {
+    pub(super) fn named(
+        &mut self,
+        name: Vec<Ident>,
+        alias: Option<Alias>,
+    ) -> Result<Relation, SqlError> {
         let position = name.first().map_or(self.here, |part| part.position);
         self.relations += 1;
         if self.relations > RELATIONS_MAX {

@@ -11,7 +11,7 @@ use super::Lowering;
 use crate::{
     error::{SqlError, SqlErrorKind},
     ir::{Ident, Query},
-    parse::{Kind, TableName},
+    parse::{Kind, Statement, TableName},
 };
 
 impl Lowering {
@@ -27,6 +27,7 @@ impl Lowering {
             ast::Statement::CreateTable(create) => self.create_table(create),
             ast::Statement::Update(update) => self.update(update),
             ast::Statement::Delete(delete) => self.delete(delete),
+            ast::Statement::Merge(merge) => self.merge(merge),
             ast::Statement::Explain {
                 describe_alias,
                 analyze,
@@ -143,8 +144,9 @@ impl Lowering {
             "PARTITION",
         )?;
         self.absent(*has_table_keyword, "INSERT INTO TABLE")?;
+        // Tables here have no keys that rows could conflict in.
         self.absent(on.is_some(), "ON CONFLICT")?;
-        self.absent(returning.is_some() || output.is_some(), "RETURNING")?;
+        self.absent(output.is_some(), "OUTPUT")?;
         self.absent(*replace_into, "REPLACE INTO")?;
         self.absent(priority.is_some(), "a priority of INSERT")?;
         self.absent(insert_alias.is_some(), "an alias of the inserted row")?;
@@ -152,21 +154,38 @@ impl Lowering {
             settings.is_some() || format_clause.is_some(),
             "SETTINGS or FORMAT",
         )?;
-        let is_multi_table = multi_table_insert_type.is_some()
-            || !multi_table_into_clauses.is_empty()
-            || !multi_table_when_clauses.is_empty()
-            || multi_table_else_clause.is_some();
-        self.absent(is_multi_table, "INSERT into several tables")?;
+        let has_clauses =
+            !multi_table_into_clauses.is_empty() || !multi_table_when_clauses.is_empty();
+        let is_multi_table = multi_table_insert_type.is_some() || multi_table_else_clause.is_some();
+        self.absent(has_clauses || is_multi_table, "INSERT into several tables")?;
         let target = self.insert_target(table)?;
         let columns = self.list(columns, |this, name| this.single(name))?;
         let Some(source) = source else {
             return Err(self.refuse("INSERT without a query or VALUES", Span::empty()));
         };
+        let query = self.query(source)?;
+        let returning = self.optional(returning.as_ref(), |this, items| {
+            this.inserted(items, &target)
+        })?;
         Ok(Kind::Insert {
             target,
             columns,
-            query: self.query(source)?,
+            query,
+            returning,
         })
+    }
+
+    /// RETURNING of INSERT, whose tables are not among those that the rows come from.
+    fn inserted(
+        &mut self,
+        items: &[ast::SelectItem],
+        target: &TableName,
+    ) -> Result<Box<Statement>, SqlError> {
+        let read = std::mem::take(&mut self.tables);
+        let written = self.named(target.parts.clone(), None)?;
+        let returning = self.returning(items, written);
+        self.tables = read;
+        returning
     }
 
     fn insert_target(&mut self, table: &ast::TableObject) -> Result<TableName, SqlError> {

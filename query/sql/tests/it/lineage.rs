@@ -235,6 +235,35 @@ fn changes() {
         ]
     );
     assert!(edges("delete from purchases").is_empty());
+    assert_eq!(
+        edges("update purchases p set status = c.name from customers c where c.id = p.customer_id"),
+        [
+            "customers.id -> status ?",
+            "customers.name -> status =",
+            "purchases.customer_id -> status ?",
+        ]
+    );
+    assert_eq!(
+        edges(
+            "merge into archive.people p using customers c on p.id = c.id and p.id > '1' \
+             when matched and c.region = 'x' then update set name = c.name \
+             when matched then delete \
+             when not matched then insert (id, left_on) values (c.id, 'now')"
+        ),
+        [
+            "people.id -> id ?",
+            "people.id -> left_on ?",
+            "people.id -> name ?",
+            "customers.id -> id =",
+            "customers.id -> id ?",
+            "customers.id -> left_on ?",
+            "customers.id -> name ?",
+            "customers.name -> name =",
+            "customers.region -> id ?",
+            "customers.region -> left_on ?",
+            "customers.region -> name ?",
+        ]
+    );
     let bound = run("update Purchases as P set Status = 'shut', \"amount\" = id where p.id = 'a'");
     let bound = bound.unwrap();
     let BoundKind::Change(change) = &bound.kind else {

@@ -134,8 +134,60 @@ const STATEMENTS: &[Case] = &[
         "a write inside a query is not supported",
     ),
     (
-        "merge into a using b on a.x = b.x when matched then delete",
-        "the statement MERGE is not supported",
+        "merge into main.people a using b on a.x = b.x when not matched by source then delete",
+        "WHEN NOT MATCHED BY SOURCE is not supported",
+    ),
+    (
+        "merge into main.people p using customers c on p.id = c.id when matched then delete when matched then update set name = 'x'",
+        "a WHEN behind one without AND is never reached",
+    ),
+    (
+        "merge into main.people p using customers c on p.id = c.id when not matched then delete",
+        "DELETE is not allowed in a NOT MATCHED merge clause",
+    ),
+    (
+        "merge into main.people p using customers c on p.id = c.id when not matched then insert (id) values ('1'), ('2')",
+        "several rows of VALUES in MERGE is not supported",
+    ),
+    (
+        "merge into main.people p using customers c on p.id = c.id when not matched then insert (id, name) values (c.id)",
+        "1 values for 2 columns",
+    ),
+    (
+        "merge into main.people p using (select uuid() as id) c on p.id = c.id when matched then delete",
+        "a function in MERGE that changes its answer is not supported",
+    ),
+    (
+        "merge into customers a using customers b on a.id = b.id when matched then update set name = b.email",
+        "column `name` would take a value that is masked for you",
+    ),
+    (
+        "merge into customers a using customers b on a.id = b.id when not matched then insert (name) values (b.ssn)",
+        "column `name` would take a value that is masked for you",
+    ),
+    (
+        "merge into main.people p using customers c on p.id = c.id when matched then delete output id",
+        "OUTPUT is not supported",
+    ),
+    (
+        "merge main.people p using customers c on p.id = c.id when matched then delete",
+        "MERGE without INTO is not supported",
+    ),
+    (
+        "delete from main.people returning (select max(id) from customers)",
+        "a query in RETURNING is not supported",
+    ),
+    (
+        "delete from main.people returning count(*)",
+        "an aggregate or window function of RETURNING is not supported",
+    ),
+    (
+        "delete from main.people p using customers c where c.id = p.id returning c.name",
+        "column `c.name` does not exist or is not visible",
+    ),
+    (
+        "insert into sales.main.customers (name) select email from customers",
+        "would take a value that is masked for you from the same table",
     ),
     (
         "create view v as select 1",
@@ -288,11 +340,15 @@ const STATEMENTS: &[Case] = &[
         "does not exist or is not visible",
     ),
     (
-        "insert into hr.main.people (id) values (1) returning id",
-        "RETURNING is not supported",
+        "insert into hr.main.people (id) values (1) returning nope",
+        "column `nope` does not exist or is not visible",
     ),
     (
         "insert into hr.main.people (id) values (1) on conflict do nothing",
+        "ON CONFLICT is not supported",
+    ),
+    (
+        "insert into hr.main.people (id) values (1) on conflict (id) do update set name = excluded.name",
         "ON CONFLICT is not supported",
     ),
     (

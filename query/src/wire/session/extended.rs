@@ -69,6 +69,7 @@ where
                 start: 0,
                 words: Vec::new(),
                 parameters: 0,
+                has_returning: false,
             };
             let whole = Prepared {
                 piece: Some(piece),
@@ -153,7 +154,11 @@ where
         if let Some(command) = &statement.command {
             return Ok(command_fields(command));
         }
-        let Some(piece) = statement.piece.as_ref().filter(|_| !statement.writes()) else {
+        let Some(piece) = statement
+            .piece
+            .as_ref()
+            .filter(|_| statement.answers_rows())
+        else {
             return Ok(None);
         };
         let samples = (1..).zip(&statement.types);
@@ -175,9 +180,12 @@ where
             }
             return Ok(Ok(()));
         }
-        if statement.piece.is_none() || statement.writes() {
+        if statement.piece.is_none() || !statement.answers_rows() {
             self.output.sign(b'n');
             return Ok(Ok(()));
+        }
+        if statement.writes() {
+            return self.describe_write(name, &statement).await;
         }
         // Whoever describes a portal executes it next: one run serves both.
         if let Err(failure) = self.run_portal(name).await? {
@@ -187,6 +195,23 @@ where
             && let Answer::Held(held) = &portal.answer
         {
             self.output.fields(&held.fields, &portal.formats);
+        }
+        Ok(Ok(()))
+    }
+
+    /// The columns of a write that returns rows. It takes effect when it is executed, not before.
+    async fn describe_write(&mut self, name: &str, statement: &Arc<Prepared>) -> Done {
+        let Some(portal) = self.portals.get(name) else {
+            return Ok(Ok(()));
+        };
+        let (sql, formats) = (portal.sql.clone(), portal.formats.clone());
+        let failed = |failed| (failed, Arc::clone(statement));
+        if let Err(refused) = self.check(statement) {
+            return Ok(Err(failed(refused)));
+        }
+        match self.described(&sql).await {
+            Ok(fields) => self.output.fields(&fields, &formats),
+            Err(refused) => return Ok(Err(failed(refused))),
         }
         Ok(Ok(()))
     }
@@ -216,7 +241,7 @@ where
             self.output.complete("SELECT 0");
             return Ok(Ok(()));
         };
-        if !statement.writes() {
+        if statement.answers_rows() {
             let most = (rows_max > 0).then_some(rows_max);
             match held.send(&mut self.output, &formats, most).await? {
                 Ok(true) => {

@@ -85,9 +85,18 @@ where
         statement: &Prepared,
         held: &mut Held,
     ) -> Result<(), Failed> {
+        let mut count = || {
+            if statement.answers_rows() {
+                return Ok(held.sent);
+            }
+            held.count().map_err(own)
+        };
         let tag = match statement.word() {
-            "insert" => format!("INSERT 0 {}", held.count().map_err(own)?),
-            "create" => format!("SELECT {}", held.count().map_err(own)?),
+            "insert" => format!("INSERT 0 {}", count()?),
+            "update" => format!("UPDATE {}", count()?),
+            "delete" => format!("DELETE {}", count()?),
+            "merge" => format!("MERGE {}", count()?),
+            "create" => format!("SELECT {}", count()?),
             "explain" => "EXPLAIN".to_owned(),
             "show" => "SHOW".to_owned(),
             _ => format!("SELECT {}", held.sent),

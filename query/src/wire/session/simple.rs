@@ -61,7 +61,7 @@ where
             Ok(held) => held,
             Err(failed) => return Ok(Err(failed)),
         };
-        if !statement.writes() {
+        if statement.answers_rows() {
             self.output.fields(&held.fields, &[Format::Text]);
             let sent = held.send(&mut self.output, &[Format::Text], None).await?;
             if let Err(fault) = sent {
