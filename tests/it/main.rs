@@ -27,3 +27,4 @@ mod restart;
 mod secrets;
 mod telemetry;
 mod workspace;
+mod writes;
