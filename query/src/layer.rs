@@ -2,8 +2,9 @@
 
 mod open;
 mod reflect;
+mod writes;
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use datafusion::{
@@ -18,19 +19,14 @@ use dataos_model::{
     access::AccessRequest,
     action::Action,
     annotation::Call,
-    dataset::DatasetId,
-    decision::Request,
     depot::AssetSnapshot,
-    entity::Entity,
     fault::{Fault, FaultKind},
     obligation::Obliged,
     query::{Certificate, QueryAnswer, QueryRequest, ResultColumn},
     record::Entry,
     seams::RunQuery,
 };
-use dataos_sql::{
-    Bound, BoundKind, Kind, Statement, StepAction, TableView, Tables, ViewColumn, reflect::Question,
-};
+use dataos_sql::{Bound, BoundKind, Statement, TableView, Tables, ViewColumn, reflect::Question};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::open::Open;
@@ -47,9 +43,7 @@ use crate::{
     resolve::{SnapshotNames, visible},
     source::Sources,
     write::{
-        self, Writer, Written,
         retired::{Retired, Running},
-        returned::{Returning, Wanted},
         rules,
         turns::{Turn, Turns},
     },
@@ -214,39 +208,12 @@ impl Inner {
         let running = self.retired.begin();
         let resolved = self.resolve(request, &statement).await?;
         let (turn, snapshot, tables) = self.turn(request, &statement, resolved).await?;
-        let decide = self.seams.decide.as_ref();
-        let mut basis = Basis::default();
-        let mut resource = String::new();
-        let mut action = Action::Select;
         let mut questions = Questions::default();
-        let writes = write_requests(request, &statement.kind, &tables);
-        let decisions = decide.decide_all(&writes).await;
-        for (asked, decision) in writes.into_iter().zip(decisions) {
-            questions.write(&asked, &decision);
-            (action, resource, basis) = (
-                asked.action,
-                asked.resource.to_string(),
-                Basis::of(&decision),
-            );
-            if !decision.is_allowed() {
-                let fault = write::denied(&asked, &decision);
-                let decision = Some((asked.resource, Box::new(decision)));
-                return Err(Refusal {
-                    fault,
-                    action,
-                    decision,
-                    questions,
-                });
-            }
-        }
+        let (mut action, mut resource, mut basis) = self
+            .decide_write(request, &statement.kind, &tables, &mut questions)
+            .await?;
         let grants = self
-            .granted(
-                request,
-                &snapshot,
-                &tables,
-                added_to(&statement, &tables),
-                &mut questions,
-            )
+            .granted(request, &snapshot, (&statement, &tables), &mut questions)
             .await?;
         if let Some(grant) = grants.first() {
             basis = Basis::of(&grant.access.decision);
@@ -261,9 +228,8 @@ impl Inner {
         let views: Vec<TableView> = grants.iter().map(view).collect();
         let bound = dataos_sql::bind(&statement, &tables, &views)?;
         if let BoundKind::Change(change) = &bound.kind {
-            let grant = grants
-                .iter()
-                .find(|grant| grant.dataset.id == change.target.dataset);
+            let mut grants = grants.iter();
+            let grant = grants.find(|grant| grant.dataset.id == change.target.dataset);
             let grant = grant.ok_or_else(|| Fault::internal("a target that was not decided"))?;
             rules::check(grant, change)?;
         }
@@ -289,11 +255,11 @@ impl Inner {
         &self,
         request: &QueryRequest,
         snapshot: &AssetSnapshot,
-        tables: &Tables,
-        added_to: Option<&DatasetId>,
+        (statement, tables): (&Statement, &Tables),
         questions: &mut Questions,
     ) -> Result<Vec<Grant>, Refusal> {
         let mut datasets = tables.datasets();
+        let added_to = writes::added_to(statement, tables);
         let added_to = added_to.filter(|target| !datasets.contains(target));
         datasets.extend(added_to.cloned());
         if datasets.is_empty() {
@@ -370,44 +336,6 @@ impl Inner {
         self.answered(request, &batch)
     }
 
-    /// The answer of a write: its rows, if it returns some, else their number.
-    fn written(
-        &self,
-        request: &QueryRequest,
-        prepared: &Prepared,
-        written: Written,
-    ) -> Result<Performed, Fault> {
-        let performed = match (written.returned, prepared.bound.returning()) {
-            (Some(returned), Some(bound)) => Performed {
-                encoded: returned.encoded,
-                columns: columns_of(bound, &returned.schema),
-                is_truncated: false,
-                rows_written: None,
-            },
-            _ => self.answered(request, &explain::written(written.row_count)?)?,
-        };
-        Ok(Performed {
-            rows_written: Some(written.row_count),
-            ..performed
-        })
-    }
-
-    fn writer<'a>(&'a self, request: &'a QueryRequest, prepared: &'a Prepared) -> Writer<'a> {
-        Writer {
-            assets: self.seams.assets.as_ref(),
-            snapshot: &prepared.snapshot,
-            retired: &self.retired,
-            now: self.seams.clock.now(),
-            owner: &request.principal.uid.id,
-            time_max: self.config.time_max,
-            wanted: Wanted {
-                format: request.format,
-                rows_max: self.rows_max(request),
-                bytes_max: self.config.result_bytes_max,
-            },
-        }
-    }
-
     fn planner<'a>(&'a self, prepared: &'a Prepared) -> Planner<'a> {
         Planner {
             sessions: &self.sessions,
@@ -458,21 +386,6 @@ impl Inner {
             is_truncated: false,
             rows_written: None,
         })
-    }
-
-    /// The columns that RETURNING of a write answers.
-    async fn returned_columns(&self, prepared: &Prepared) -> Result<Vec<ResultColumn>, Fault> {
-        let (bound, mut grants) = (prepared.bound.returning(), prepared.grants.iter());
-        let target = |bound: &Bound| bound.tables.first().map(|table| table.dataset.clone());
-        let (Some(bound), target) = (bound, bound.and_then(target)) else {
-            return Ok(Vec::new());
-        };
-        let grant = grants.find(|grant| Some(&grant.dataset.id) == target.as_ref());
-        let grant = grant.ok_or_else(|| Fault::internal("rows to return were not decided"))?;
-        let planned = Returning::new(bound, grant, self.planner(prepared))
-            .planned()
-            .await?;
-        Ok(columns_of(bound, &planned.schema()))
     }
 
     fn rows_max(&self, request: &QueryRequest) -> u64 {
@@ -654,52 +567,6 @@ fn view(grant: &Grant) -> TableView {
         dataset: grant.dataset.id.clone(),
         columns: columns.collect(),
     }
-}
-
-/// What the PDP is asked about the target of a write: all at once, so that one policy set answers.
-fn write_requests(request: &QueryRequest, kind: &Kind, tables: &Tables) -> Vec<Request> {
-    let Some(target) = &tables.target else {
-        return Vec::new();
-    };
-    let actions = write_actions(kind).into_iter();
-    let asked = actions.map(|action| {
-        let mut asked = if target.schema.is_some() {
-            Request::new(&request.principal, action, target.dataset.uid())
-        } else {
-            let collection = target.dataset.collection_uid();
-            let entity = Entity::new(collection.clone()).with_parents([target.dataset.depot_uid()]);
-            Request::new(&request.principal, action, collection).with_entity(entity)
-        };
-        asked.context.clone_from(&request.context);
-        asked
-    });
-    asked.collect()
-}
-
-/// What a statement does to its target; MERGE what its branches do.
-fn write_actions(kind: &Kind) -> BTreeSet<Action> {
-    match kind {
-        Kind::CreateTableAs { .. } => BTreeSet::from([Action::CreateDataset]),
-        Kind::Insert { .. } => BTreeSet::from([Action::Insert]),
-        Kind::Change(change) => {
-            let steps = change.steps.iter();
-            let actions = steps.map(|step| match step.action {
-                StepAction::Update(_) => Action::Update,
-                StepAction::Delete => Action::Delete,
-                StepAction::Insert(_) => Action::Insert,
-            });
-            actions.collect()
-        }
-        Kind::Query(_) | Kind::Explain(_) | Kind::ExplainPolicy(_) | Kind::ShowTables => {
-            BTreeSet::new()
-        }
-    }
-}
-
-/// The table that INSERT adds rows to: what the caller sees of it binds the rows.
-fn added_to<'a>(statement: &Statement, tables: &'a Tables) -> Option<&'a DatasetId> {
-    let target = tables.target.as_ref().map(|target| &target.dataset);
-    target.filter(|_| matches!(statement.kind, Kind::Insert { .. }))
 }
 
 /// The columns of a query, as they come out of its plan.

@@ -115,72 +115,72 @@ async fn visible_rows_change_and_hidden_ones_stay() {
     assert_eq!(dataset.row_count, Some(3));
 }
 
+/// Refusals of values and rows: kind and reason.
+const UNWRITTEN: &[(&str, FaultKind, &str)] = &[
+    (
+        "UPDATE t SET email = 'x'",
+        FaultKind::Denied,
+        "masked_write",
+    ),
+    (
+        "UPDATE t SET region = email",
+        FaultKind::Denied,
+        "masked_write",
+    ),
+    (
+        "UPDATE t SET amount = (SELECT count(DISTINCT b.email) FROM t b)",
+        FaultKind::Denied,
+        "masked_write",
+    ),
+    (
+        "UPDATE t SET ssn = 'x'",
+        FaultKind::NotFound,
+        "sql_unknown_name",
+    ),
+    (
+        "UPDATE t SET nope = 'x'",
+        FaultKind::NotFound,
+        "sql_unknown_name",
+    ),
+    (
+        "UPDATE t SET region = ssn",
+        FaultKind::NotFound,
+        "sql_unknown_name",
+    ),
+    (
+        "UPDATE t SET region = 'AMER' WHERE id = 3",
+        FaultKind::Denied,
+        "row_policy",
+    ),
+    (
+        "UPDATE t SET region = NULL",
+        FaultKind::Denied,
+        "row_policy",
+    ),
+    (
+        "UPDATE t SET amount = 1 / (id - 3)",
+        FaultKind::Invalid,
+        "division_by_zero",
+    ),
+    (
+        "UPDATE t SET amount = 'x'",
+        FaultKind::Invalid,
+        "conversion",
+    ),
+    (
+        "DELETE FROM t WHERE 1 / (id - 6) > 0",
+        FaultKind::Invalid,
+        "division_by_zero",
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_hidden_or_masked_is_not_written() {
     let (world, id) = world();
-    for (sql, kind, reason) in [
-        (
-            "UPDATE t SET email = 'x'",
-            FaultKind::Denied,
-            "masked_write",
-        ),
-        (
-            "UPDATE t SET region = email",
-            FaultKind::Denied,
-            "masked_write",
-        ),
-        (
-            "UPDATE t SET amount = (SELECT count(DISTINCT b.email) FROM t b)",
-            FaultKind::Denied,
-            "masked_write",
-        ),
-        (
-            "UPDATE t SET ssn = 'x'",
-            FaultKind::NotFound,
-            "sql_unknown_name",
-        ),
-        (
-            "UPDATE t SET nope = 'x'",
-            FaultKind::NotFound,
-            "sql_unknown_name",
-        ),
-        (
-            "UPDATE t SET region = ssn",
-            FaultKind::NotFound,
-            "sql_unknown_name",
-        ),
-        (
-            "UPDATE t SET region = 'AMER' WHERE id = 3",
-            FaultKind::Denied,
-            "row_policy",
-        ),
-        (
-            "UPDATE t SET region = NULL",
-            FaultKind::Denied,
-            "row_policy",
-        ),
-        (
-            "UPDATE t SET amount = 1 / (id - 3)",
-            FaultKind::Invalid,
-            "division_by_zero",
-        ),
-        (
-            "UPDATE t SET amount = 'x'",
-            FaultKind::Invalid,
-            "conversion",
-        ),
-        (
-            "DELETE FROM t WHERE 1 / (id - 6) > 0",
-            FaultKind::Invalid,
-            "division_by_zero",
-        ),
-    ] {
+    for (sql, kind, reason) in UNWRITTEN {
         let fault = world.refused(sql).await;
-        assert_eq!(
-            (fault.kind, fault.reason.as_str()),
-            (kind, reason),
-            "{sql}: {fault:?}"
-        );
+        let found = (fault.kind, fault.reason.as_str());
+        assert_eq!(found, (*kind, *reason), "{sql}: {fault:?}");
     }
     // What fails on hidden rows only does not fail.
     world
@@ -603,12 +603,22 @@ async fn other_tables_decide_over_rows() {
             "[[3,8],[9,null]]",
         )
         .await;
-    world.desk.deny(Action::Delete, "lake:main/t");
-    let fault = world
-        .refused(
-            "MERGE INTO t USING s ON true WHEN MATCHED AND false THEN DELETE \
-                  WHEN MATCHED THEN UPDATE SET amount = 1",
-        )
-        .await;
-    assert_eq!(fault.kind, FaultKind::Denied, "{fault:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn merge_needs_a_permit_for_each_of_its_branches() {
+    for action in [Action::Insert, Action::Update, Action::Delete] {
+        let (world, id) = world();
+        world.desk.deny(action, "lake:main/t");
+        let fault = world
+            .refused(
+                "MERGE INTO t USING (SELECT 1 AS key) AS s ON t.id = s.key \
+                 WHEN MATCHED AND false THEN DELETE WHEN MATCHED THEN UPDATE SET amount = 1 \
+                 WHEN NOT MATCHED THEN INSERT (id, region) VALUES (s.key, 'EMEA')",
+            )
+            .await;
+        assert_eq!(fault.kind, FaultKind::Denied, "{fault:?}");
+        assert_eq!(world.log.entries()[0].action, action.name());
+        assert_eq!(world.raw(&id), BEFORE);
+    }
 }

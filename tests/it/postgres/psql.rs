@@ -303,4 +303,61 @@ fn writes_answer_their_count() {
         refused.stderr
     );
     assert_eq!(write("SELECT count(*) FROM lake.main.copied").stdout, "5\n");
+    for (command, printed) in [
+        (
+            "UPDATE lake.main.copied SET region = 'LATAM' WHERE id > 3",
+            "UPDATE 2\n",
+        ),
+        (
+            "UPDATE lake.main.copied SET region = 'X' WHERE id > 30",
+            "UPDATE 0\n",
+        ),
+        (
+            "DELETE FROM lake.main.copied WHERE id = 5 RETURNING id, region",
+            "5|LATAM\nDELETE 1\n",
+        ),
+        (
+            "INSERT INTO lake.main.copied VALUES (6, 'APAC') RETURNING region",
+            "APAC\nINSERT 0 1\n",
+        ),
+        (
+            "MERGE INTO lake.main.copied AS c USING (VALUES (4), (9)) AS s (id) ON c.id = s.id \
+             WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (id) VALUES (s.id)",
+            "MERGE 2\n",
+        ),
+        (
+            "SELECT id, region FROM lake.main.copied WHERE id > 3 ORDER BY id",
+            "6|APAC\n9|\n",
+        ),
+    ] {
+        let done = write(command);
+        assert_eq!(done.stdout, printed, "{command}: {}", done.stderr);
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/it/postgres/writes.py");
+    let seen = std::process::Command::new("python3")
+        .arg(script)
+        .env("PYTHONPATH", super::drivers())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("DOOR_PORT", house.port.to_string())
+        .env("DOOR_CA", house.server.ca())
+        .env("DOOR_PASSWORD", &password)
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&seen.stdout),
+        "['id', 'region'] [(6, 'EMEA')] UPDATE 1\nNone DELETE 1 1\nNone INSERT 0 1\n",
+        "{}",
+        String::from_utf8_lossy(&seen.stderr)
+    );
+    for word in [
+        "UPDATE lake.main.copied SET id = 1",
+        "DELETE FROM lake.main.copied",
+    ] {
+        let refused = write(&format!("BEGIN; {word}; COMMIT"));
+        assert!(
+            refused.stderr.contains("cannot be part of a transaction"),
+            "{word}: {}",
+            refused.stderr
+        );
+    }
 }

@@ -264,6 +264,10 @@ fn changes() {
             "customers.region -> name ?",
         ]
     );
+}
+
+#[test]
+fn a_change_is_a_query_that_numbers_rows() {
     let bound = run("update Purchases as P set Status = 'shut', \"amount\" = id where p.id = 'a'");
     let bound = bound.unwrap();
     let BoundKind::Change(change) = &bound.kind else {
