@@ -9,24 +9,38 @@ use datafusion::arrow::{
 use dataos_model::{
     access::{CellOutcome, CellRule, ColumnAccess},
     dataset::DatasetId,
-    decision::SharedPolicyRef,
+    decision::{Decision, Request, SharedPolicyRef},
     fault::Fault,
     predicate::Predicate,
 };
 
 use crate::grant::Grant;
 
-/// What is enforced for each table: its rows, then each column of the catalog.
-pub(crate) fn policy(grants: &[Grant]) -> Result<RecordBatch, Fault> {
-    let mut rows = Vec::new();
+/// What is enforced: for a write what permits it, then for each table its rows and each column of the
+/// catalog.
+pub(crate) fn policy(
+    permits: &[(Request, Decision)],
+    grants: &[Grant],
+) -> Result<RecordBatch, Fault> {
+    let policies = |of: &[SharedPolicyRef]| {
+        of.iter()
+            .map(|policy| policy.id.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let permits = permits.iter().map(|(asked, decision)| {
+        [
+            asked.resource.id.clone(),
+            "*".to_owned(),
+            asked.action.name().to_owned(),
+            policies(&decision.policies),
+            condition(&Predicate::ALWAYS),
+            described(&decision.policies).unwrap_or_else(|| "permitted".to_owned()),
+        ]
+    });
+    let mut rows: Vec<[String; 6]> = permits.collect();
     for grant in grants {
         let access = &grant.access;
-        let policies = |of: &[SharedPolicyRef]| {
-            of.iter()
-                .map(|policy| policy.id.as_str())
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
         rows.push([
             grant.dataset.id.to_string(),
             "*".to_owned(),

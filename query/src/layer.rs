@@ -19,6 +19,7 @@ use dataos_model::{
     access::AccessRequest,
     action::Action,
     annotation::Call,
+    decision::{Decision, Request},
     depot::AssetSnapshot,
     fault::{Fault, FaultKind},
     obligation::Obliged,
@@ -26,7 +27,9 @@ use dataos_model::{
     record::Entry,
     seams::RunQuery,
 };
-use dataos_sql::{Bound, BoundKind, Statement, TableView, Tables, ViewColumn, reflect::Question};
+use dataos_sql::{
+    Bound, BoundKind, Kind, Statement, TableView, Tables, ViewColumn, reflect::Question,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::open::Open;
@@ -78,6 +81,8 @@ struct Prepared {
     action: Action,
     resource: String,
     questions: Questions,
+    /// What permits a write.
+    permits: Vec<(Request, Decision)>,
     /// Held until the write has ended.
     _turn: Option<Turn>,
     /// Held while its files may be read.
@@ -181,7 +186,8 @@ impl Inner {
     ) -> Result<(Option<Turn>, Arc<AssetSnapshot>, Tables), Refusal> {
         let (snapshot, tables) = resolved;
         let target = tables.target.as_ref();
-        let Some(target) = target.filter(|target| target.schema.is_some()) else {
+        let is_explained = matches!(statement.kind, Kind::ExplainWrite(_));
+        let Some(target) = target.filter(|target| target.schema.is_some() && !is_explained) else {
             return Ok((None, snapshot, tables));
         };
         let dataset = target.dataset.clone();
@@ -209,7 +215,7 @@ impl Inner {
         let resolved = self.resolve(request, &statement).await?;
         let (turn, snapshot, tables) = self.turn(request, &statement, resolved).await?;
         let mut questions = Questions::default();
-        let (mut action, mut resource, mut basis) = self
+        let (mut action, mut resource, mut basis, permits) = self
             .decide_write(request, &statement.kind, &tables, &mut questions)
             .await?;
         let grants = self
@@ -227,7 +233,14 @@ impl Inner {
         }
         let views: Vec<TableView> = grants.iter().map(view).collect();
         let bound = dataos_sql::bind(&statement, &tables, &views)?;
-        if let BoundKind::Change(change) = &bound.kind {
+        let kind = match &bound.kind {
+            BoundKind::ExplainWrite(kind) => {
+                action = Action::Select;
+                kind
+            }
+            kind => kind,
+        };
+        if let BoundKind::Change(change) = kind {
             let mut grants = grants.iter();
             let grant = grants.find(|grant| grant.dataset.id == change.target.dataset);
             let grant = grant.ok_or_else(|| Fault::internal("a target that was not decided"))?;
@@ -245,6 +258,7 @@ impl Inner {
             action,
             resource,
             questions,
+            permits,
             _turn: turn,
             _running: running,
         })
@@ -327,7 +341,9 @@ impl Inner {
                 return self.written(request, prepared, written);
             }
             BoundKind::Explain => explain::statement(prepared.bound.emit())?,
-            BoundKind::ExplainPolicy => explain::policy(&prepared.grants)?,
+            BoundKind::ExplainPolicy | BoundKind::ExplainWrite(_) => {
+                explain::policy(&prepared.permits, &prepared.grants)?
+            }
             BoundKind::ShowTables => {
                 let all: Vec<_> = prepared.snapshot.datasets.keys().cloned().collect();
                 explain::tables(&visible(&all, request, self.seams.decide.as_ref()).await)?
@@ -376,9 +392,10 @@ impl Inner {
                 self.returned_columns(prepared).await?
             }
             // What these answer costs nothing.
-            BoundKind::Explain | BoundKind::ExplainPolicy | BoundKind::ShowTables => {
-                self.perform(request, prepared).await?.columns
-            }
+            BoundKind::Explain
+            | BoundKind::ExplainPolicy
+            | BoundKind::ExplainWrite(_)
+            | BoundKind::ShowTables => self.perform(request, prepared).await?.columns,
         };
         Ok(Performed {
             encoded: Encoded::default(),

@@ -338,3 +338,31 @@ pub(crate) async fn depots_are_checked_moved_and_removed() {
     let house = house.reopen().await;
     assert!(house.catalog.snapshot().depots.is_empty());
 }
+
+#[tokio::test]
+async fn of_parts_in_generations_the_newest_are_the_dataset() {
+    let house = House::with_lake().await;
+    house.write("t.parquet/part-1.parquet", parquet_bytes(2));
+    house.write("t.parquet/gen-9-part-1.parquet", parquet_bytes(3));
+    house.write("t.parquet/.gen-11-part-1.parquet.tmp", "half");
+    house.catalog.scan("lake").await.unwrap();
+    let found = |name: &str| {
+        let snapshot = house.catalog.snapshot();
+        let dataset = snapshot.datasets[&main_id("t")].clone();
+        let DatasetSource::Files { paths, .. } = &dataset.source else {
+            panic!("{dataset:?}")
+        };
+        let names: Vec<_> = paths.iter().map(|path| path.file_name().unwrap()).collect();
+        assert_eq!(names, [name]);
+        dataset.row_count
+    };
+    assert_eq!(found("gen-9-part-1.parquet"), Some(3));
+    // A change that renamed its part and was cut off before it was settled.
+    house.write("t.parquet/gen-10-part-1.parquet", parquet_bytes(4));
+    let report = house.catalog.scan("lake").await.unwrap();
+    assert_eq!(
+        (report.changed, report.unreadable),
+        (vec![main_id("t")], Vec::new())
+    );
+    assert_eq!(found("gen-10-part-1.parquet"), Some(4));
+}

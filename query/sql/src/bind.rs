@@ -74,6 +74,8 @@ pub enum BoundKind {
     Explain,
     /// Answers what would be enforced.
     ExplainPolicy,
+    /// Answers what would be enforced for a write, which is not done.
+    ExplainWrite(Box<BoundKind>),
     /// Answers the tables that the caller may name; there is nothing to emit.
     ShowTables,
 }
@@ -162,6 +164,14 @@ fn bind_here(
     tables: &Tables,
     views: &[TableView],
 ) -> Result<Bound, SqlError> {
+    if let Kind::ExplainWrite(write) = &statement.kind {
+        let bound = bind_here(write, tables, views)?;
+        return Ok(Bound {
+            kind: BoundKind::ExplainWrite(Box::new(bound.kind)),
+            lineage: None,
+            ..bound
+        });
+    }
     if let Kind::Change(change) = &statement.kind {
         let bound = change::bind(change, tables, views)?;
         let returning = change::returning(statement, tables, views)?;
@@ -205,7 +215,9 @@ fn bind_here(
         }
         (Kind::Explain(_), _) => (BoundKind::Explain, None),
         (Kind::ExplainPolicy(_), _) => (BoundKind::ExplainPolicy, None),
-        (Kind::Query(_) | Kind::Change(_) | Kind::ShowTables, _) => (BoundKind::Query, None),
+        (Kind::Query(_) | Kind::Change(_) | Kind::ExplainWrite(_) | Kind::ShowTables, _) => {
+            (BoundKind::Query, None)
+        }
     };
     let (all, tables) = (tables, binder.bound_tables());
     Ok(Bound {

@@ -134,6 +134,9 @@ impl Tables {
 /// # Errors
 /// A name that means no dataset of the caller's, or several.
 pub fn tables(statement: &Statement, names: &dyn Names) -> Result<Tables, SqlError> {
+    if let Kind::ExplainWrite(write) = &statement.kind {
+        return tables(write, names);
+    }
     let occurrences = statement.tables.iter().map(|name| {
         let (dataset, schema) = found(name, names)?;
         Ok(Occurrence {
@@ -147,7 +150,11 @@ pub fn tables(statement: &Statement, names: &dyn Names) -> Result<Tables, SqlErr
         Kind::CreateTableAs { target, .. } => Some(created(target)?),
         Kind::Insert { target, .. } => Some(known(target, names)?),
         Kind::Change(change) => Some(known(&change.target, names)?),
-        Kind::Query(_) | Kind::Explain(_) | Kind::ExplainPolicy(_) | Kind::ShowTables => None,
+        Kind::Query(_)
+        | Kind::Explain(_)
+        | Kind::ExplainPolicy(_)
+        | Kind::ExplainWrite(_)
+        | Kind::ShowTables => None,
     };
     let steps = match &statement.kind {
         Kind::Change(change) => {
@@ -161,6 +168,7 @@ pub fn tables(statement: &Statement, names: &dyn Names) -> Result<Tables, SqlErr
         | Kind::Insert { .. }
         | Kind::Explain(_)
         | Kind::ExplainPolicy(_)
+        | Kind::ExplainWrite(_)
         | Kind::ShowTables => Vec::new(),
     };
     let returning = statement.returning();

@@ -55,6 +55,8 @@ pub enum Kind {
     Explain(Query),
     /// EXPLAIN POLICY: what would be enforced.
     ExplainPolicy(Query),
+    /// EXPLAIN POLICY of a write.
+    ExplainWrite(Box<Statement>),
     /// SHOW TABLES.
     ShowTables,
 }
@@ -68,7 +70,7 @@ impl Kind {
             | Self::Insert { query, .. }
             | Self::Explain(query)
             | Self::ExplainPolicy(query) => Some(query),
-            Self::Change(_) | Self::ShowTables => None,
+            Self::Change(_) | Self::ExplainWrite(_) | Self::ShowTables => None,
         }
     }
 }
@@ -83,6 +85,7 @@ impl Statement {
             | Kind::CreateTableAs { .. }
             | Kind::Explain(_)
             | Kind::ExplainPolicy(_)
+            | Kind::ExplainWrite(_)
             | Kind::ShowTables => None,
         }
     }
@@ -97,6 +100,7 @@ impl Statement {
                 names.push(&change.target);
                 names.extend(change.steps.iter().flat_map(|step| step.rows.names()));
             }
+            Kind::ExplainWrite(write) => names.extend(write.names()),
             Kind::Query(_)
             | Kind::CreateTableAs { .. }
             | Kind::Explain(_)
@@ -152,7 +156,7 @@ pub(crate) fn lowered(
 ) -> Result<Statement, SqlError> {
     let mut lowering = Lowering::new(start);
     let kind = if explains_policy {
-        Kind::ExplainPolicy(lowering.explained(statement)?)
+        lowering.explained(statement)?
     } else {
         lowering.statement(statement)?
     };

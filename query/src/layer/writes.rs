@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use dataos_model::{
     action::Action,
     dataset::DatasetId,
-    decision::Request,
+    decision::{Decision, Request},
     entity::Entity,
     fault::Fault,
     query::{QueryRequest, ResultColumn},
@@ -23,16 +23,21 @@ use crate::{
     },
 };
 
+/// What was decided about a write.
+type Decided = (Action, String, Basis, Vec<(Request, Decision)>);
+
 impl Inner {
-    /// Asks about the target of a write; the action and resource of the record, and under which policies.
+    /// Asks about the target of a write; the action and resource of the record, under which policies, and
+    /// what was answered.
     pub(super) async fn decide_write(
         &self,
         request: &QueryRequest,
         kind: &Kind,
         tables: &Tables,
         questions: &mut Questions,
-    ) -> Result<(Action, String, Basis), Refusal> {
+    ) -> Result<Decided, Refusal> {
         let mut decided = (Action::Select, String::new(), Basis::default());
+        let mut permits = Vec::new();
         let writes = write_requests(request, kind, tables);
         let decisions = self.seams.decide.decide_all(&writes).await;
         for (asked, decision) in writes.into_iter().zip(decisions) {
@@ -47,8 +52,10 @@ impl Inner {
                     questions: std::mem::take(questions),
                 });
             }
+            permits.push((asked, decision));
         }
-        Ok(decided)
+        let (action, resource, basis) = decided;
+        Ok((action, resource, basis, permits))
     }
 
     /// The answer of a write: its rows, if it returns some, else their number.
@@ -146,6 +153,7 @@ fn write_actions(kind: &Kind) -> BTreeSet<Action> {
             });
             actions.collect()
         }
+        Kind::ExplainWrite(write) => write_actions(&write.kind),
         Kind::Query(_) | Kind::Explain(_) | Kind::ExplainPolicy(_) | Kind::ShowTables => {
             BTreeSet::new()
         }
@@ -155,5 +163,9 @@ fn write_actions(kind: &Kind) -> BTreeSet<Action> {
 /// The table that INSERT adds rows to: what the caller sees of it binds the rows.
 pub(super) fn added_to<'a>(statement: &Statement, tables: &'a Tables) -> Option<&'a DatasetId> {
     let target = tables.target.as_ref().map(|target| &target.dataset);
-    target.filter(|_| matches!(statement.kind, Kind::Insert { .. }))
+    let kind = match &statement.kind {
+        Kind::ExplainWrite(write) => &write.kind,
+        kind => kind,
+    };
+    target.filter(|_| matches!(kind, Kind::Insert { .. }))
 }

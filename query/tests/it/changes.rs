@@ -622,3 +622,53 @@ async fn merge_needs_a_permit_for_each_of_its_branches() {
         assert_eq!(world.raw(&id), BEFORE);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_policy_tells_of_a_write_and_does_nothing() {
+    let (world, id) = world();
+    let sql = "UPDATE t SET amount = 1 WHERE id = 1 RETURNING *";
+    let rows = world.rows(&format!("EXPLAIN POLICY {sql}")).await;
+    let row = r#"["lake:main/t","*","update","desk","always","what desk is for"]"#;
+    assert!(rows.starts_with(&format!("[{row}")), "{rows}");
+    assert!(
+        rows.contains(r#"["lake:main/t","email","partial("#),
+        "{rows}"
+    );
+    assert_eq!(world.rows(&format!("EXPLAIN POLICY {sql}")).await, rows);
+    let rows = world
+        .rows("EXPLAIN POLICY MERGE INTO t USING (SELECT 1 AS id) AS s ON t.id = s.id WHEN MATCHED THEN DELETE")
+        .await;
+    assert!(
+        rows.contains(r#""*","delete","desk""#) && !rows.contains(r#""update""#),
+        "{rows}"
+    );
+    let rows = world
+        .rows("EXPLAIN POLICY INSERT INTO lake.main.t (id) VALUES (1)")
+        .await;
+    assert!(
+        rows.contains(r#""*","insert","desk""#) && rows.contains(r#""*","rows""#),
+        "{rows}"
+    );
+    let rows = world
+        .rows("EXPLAIN POLICY CREATE TABLE lake.main.new AS SELECT id FROM t")
+        .await;
+    assert!(
+        rows.contains(r#"["lake:main","*","create_dataset","desk""#),
+        "{rows}"
+    );
+    // What would be refused is refused here too, with the same words.
+    for sql in ["UPDATE t SET email = 'x'", "DELETE FROM t RETURNING ssn"] {
+        let (told, done) = (
+            world.refused(&format!("EXPLAIN POLICY {sql}")).await,
+            world.refused(sql).await,
+        );
+        assert_eq!(
+            (told.reason, told.message),
+            (done.reason, done.message),
+            "{sql}"
+        );
+    }
+    assert_eq!(world.log.entries()[0].action, "select");
+    assert!(world.catalog.calls().is_empty());
+    assert_eq!(world.raw(&id), BEFORE);
+}

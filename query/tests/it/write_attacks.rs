@@ -135,6 +135,8 @@ const AS_WRITTEN: &[&str] = &[
     "DELETE t FROM t JOIN u ON t.id = u.id",
     "TRUNCATE TABLE t",
     "EXPLAIN UPDATE t SET memo = ssn",
+    "EXPLAIN POLICY UPDATE t SET memo = email WHERE 1 / (amount - 777) < 5",
+    "EXPLAIN POLICY DELETE FROM t WHERE 1 / (amount - 777) < 5 RETURNING note",
     "EXPLAIN ANALYZE DELETE FROM t",
     // Where nothing is hidden, the order and the number of rows stay visible.
     "UPDATE t SET memo = memo || '!' WHERE amount IS NULL RETURNING id, memo, salary, email, note, born",

@@ -10,7 +10,7 @@ use sqlparser::{
 use super::Lowering;
 use crate::{
     error::{SqlError, SqlErrorKind},
-    ir::{Ident, Query},
+    ir::Ident,
     parse::{Kind, Statement, TableName},
 };
 
@@ -347,15 +347,17 @@ impl Lowering {
         }
     }
 
-    /// A query, alone in its statement.
-    pub(crate) fn explained(&mut self, statement: &ast::Statement) -> Result<Query, SqlError> {
+    /// A query or a write whose policies are explained.
+    pub(crate) fn explained(&mut self, statement: &ast::Statement) -> Result<Kind, SqlError> {
         match self.statement(statement)? {
-            Kind::Query(query) => Ok(query),
-            Kind::CreateTableAs { .. }
-            | Kind::Insert { .. }
-            | Kind::Change(_)
-            | Kind::Explain(_)
+            Kind::Query(query) => Ok(Kind::ExplainPolicy(query)),
+            kind @ (Kind::CreateTableAs { .. } | Kind::Insert { .. } | Kind::Change(_)) => {
+                let tables = std::mem::take(&mut self.tables);
+                Ok(Kind::ExplainWrite(Box::new(Statement { kind, tables })))
+            }
+            Kind::Explain(_)
             | Kind::ExplainPolicy(_)
+            | Kind::ExplainWrite(_)
             | Kind::ShowTables => Err(self.refuse(
                 format!("EXPLAIN POLICY {}", word(statement)),
                 statement.span(),

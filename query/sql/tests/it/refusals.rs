@@ -264,8 +264,8 @@ const STATEMENTS: &[Case] = &[
         "EXPLAIN DELETE is not supported",
     ),
     (
-        "explain policy delete from people",
-        "DELETE is not supported",
+        "explain policy explain select 1",
+        "EXPLAIN POLICY EXPLAIN is not supported",
     ),
     (
         "explain policy show tables",
