@@ -176,8 +176,8 @@ impl Inner {
         Ok((snapshot, tables))
     }
 
-    /// The turn to write to the target, if it is there already; the catalog is then looked up again, as
-    /// whoever had the turn before has changed it.
+    /// The turn to write to the target; the catalog is then looked up again, as whoever had the turn before
+    /// has changed it.
     async fn turn(
         &self,
         request: &QueryRequest,
@@ -185,9 +185,8 @@ impl Inner {
         resolved: (Arc<AssetSnapshot>, Tables),
     ) -> Result<(Option<Turn>, Arc<AssetSnapshot>, Tables), Refusal> {
         let (snapshot, tables) = resolved;
-        let target = tables.target.as_ref();
         let is_explained = matches!(statement.kind, Kind::ExplainWrite(_));
-        let Some(target) = target.filter(|target| target.schema.is_some() && !is_explained) else {
+        let Some(target) = tables.target.as_ref().filter(|_| !is_explained) else {
             return Ok((None, snapshot, tables));
         };
         let dataset = target.dataset.clone();

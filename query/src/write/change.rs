@@ -160,8 +160,9 @@ impl Writer<'_> {
         .with_hint("run the statement again"))
     }
 
-    /// Removes what writes that were cut off left in a folder: parts that were never settled and would
-    /// take the place of the table's at a scan, parts that were replaced, and unfinished files.
+    /// Clears a folder of what writes that were cut off left: parts that were replaced and unfinished files
+    /// go. A part of a newer generation, which was never settled and would take the table's place at a
+    /// scan, is put aside under a hidden name: should the catalog be older than the folder, it is not lost.
     pub(super) async fn clear_leftovers(
         &self,
         folder: &Path,
@@ -180,12 +181,14 @@ impl Writer<'_> {
             let is_unfinished = name.starts_with(".gen-") || name.starts_with(".part-");
             // Only files named as ours are: what a user puts there stays.
             let is_ours = name.starts_with("gen-") || name.starts_with("part-");
-            let is_of_another = is_ours
-                && name.ends_with(".parquet")
-                && !known.contains(&path)
-                && (generation(&path) > current
-                    || (generation(&path) < current && !self.retired.holds(&path)));
-            if is_of_another || (is_unfinished && name.ends_with(".parquet.tmp")) {
+            let is_part = is_ours && name.ends_with(".parquet") && !known.contains(&path);
+            let generation = generation(&path);
+            if is_part && generation > current {
+                let aside = folder.join(format!(".{name}.aside"));
+                tokio::fs::rename(&path, aside).await.map_err(unreadable)?;
+            } else if (is_part && generation < current && !self.retired.holds(&path))
+                || (is_unfinished && name.ends_with(".parquet.tmp"))
+            {
                 tokio::fs::remove_file(&path).await.map_err(unreadable)?;
             }
         }
