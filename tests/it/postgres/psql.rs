@@ -303,6 +303,12 @@ fn writes_answer_their_count() {
         refused.stderr
     );
     assert_eq!(write("SELECT count(*) FROM lake.main.copied").stdout, "5\n");
+    changes_answer_their_tags(&house, &password);
+}
+
+/// Over the table that the test before this made.
+fn changes_answer_their_tags(house: &House, password: &str) {
+    let write = |command: &str| house.psql_as("admin", password, "verify-full", &[command]);
     for (command, printed) in [
         (
             "UPDATE lake.main.copied SET region = 'LATAM' WHERE id > 3",
@@ -340,7 +346,7 @@ fn writes_answer_their_count() {
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("DOOR_PORT", house.port.to_string())
         .env("DOOR_CA", house.server.ca())
-        .env("DOOR_PASSWORD", &password)
+        .env("DOOR_PASSWORD", password)
         .output()
         .unwrap();
     assert_eq!(
