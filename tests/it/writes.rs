@@ -2,7 +2,7 @@
 //! tables and statements; who may touch which row, what is answered, what the table holds afterwards.
 //! PDP, catalog and query layer are the real ones, over a folder.
 //!
-//! `DATAOS_WRITES=100000` sets how many statements instead of 2 400, `DATAOS_SEED=7` where to start.
+//! `DATAOS_WRITES=100000` sets how many statements instead of 1 200, `DATAOS_SEED=7` where to start.
 
 mod oracle;
 mod statement;
@@ -15,7 +15,7 @@ use self::{
 };
 
 /// Statements without another wish.
-const STATEMENTS: u64 = 2_400;
+const STATEMENTS: u64 = 1_200;
 /// Statements under one set of policies, on one table.
 const STATEMENTS_PER_ROUND: u64 = 40;
 
