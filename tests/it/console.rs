@@ -15,6 +15,13 @@ fn every_page_works_in_chromium() {
     fs::write(folder.join("orders.csv"), "id,customer\n1,ana\n2,bo\n").unwrap();
     let options = Options {
         data: Some(folder),
+        // It is asked for its name alone, so it need not be there.
+        config: Some(
+            "[[issuers]]\nissuer = \"https://127.0.0.1:9\"\naudience = \"dataos\"\nuser_prefix = \"corp-\"\n\
+             discovery = true\n[issuers.login]\nname = \"corp\"\ntitle = \"Example Corp\"\nclient_id = \"console\"\n\
+             redirect_url = \"https://127.0.0.1:8443/login/corp/callback\"\n"
+                .to_owned(),
+        ),
         ..Options::default()
     };
     let server = Server::start(&options).unwrap();
@@ -37,6 +44,7 @@ fn every_page_works_in_chromium() {
             "admin",
         ])
         .args(["--must", "overview,audit,query,proof"])
+        .args(["--provider", "Example Corp"])
         .args(["--sql", "SELECT * FROM local.main.orders"])
         .args(["--password", &password, "--shots"])
         .arg(screenshots.path())

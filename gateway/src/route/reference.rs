@@ -83,15 +83,16 @@ fn article(page: &mut String, route: &Route) {
     page.push_str("</dl></article>");
 }
 
-/// What routes are listed under: the segment behind the version, else the first.
+/// What routes are listed under: of the API the segment behind the version, the log, else the platform.
 fn group(pattern: &str) -> &str {
     let mut segments = pattern.trim_start_matches('/').split('/');
-    let first = segments.next().unwrap_or_default();
-    let group = match first {
-        "api" => segments.nth(1).unwrap_or(first),
-        _ => first,
-    };
-    if group.is_empty() { "root" } else { group }
+    match segments.next() {
+        Some("api") => segments.nth(1).unwrap_or("api"),
+        Some("log") => "log",
+        Some("login") => "login",
+        Some("access" | "heimdall") => "access",
+        _ => "platform",
+    }
 }
 
 fn add(page: &mut String, text: std::fmt::Arguments<'_>) {

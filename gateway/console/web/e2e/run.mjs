@@ -1,7 +1,8 @@
 // Drives the console of a running server in a real browser, as one user, through every page:
 //
 //   npm run e2e -- --url https://127.0.0.1:8443 --user auditor --password P [--shots FOLDER]
-//       [--must overview,audit,query,proof] [--sql "SELECT .."] [--browser /usr/bin/chromium]
+//       [--must overview,audit,query,proof] [--sql "SELECT .."] [--provider TITLE]
+//       [--browser /usr/bin/chromium]
 //
 // A page that the user may not see must say why; `--must` names those that must be shown. Fails on a
 // violation of the Content-Security-Policy, an error on the browser's console, a request to another
@@ -20,6 +21,7 @@ const { values: options } = parseArgs({
     shots: { type: "string" },
     must: { type: "string", default: "" },
     sql: { type: "string" },
+    provider: { type: "string" },
     browser: { type: "string", default: "/usr/bin/chromium" },
   },
 });
@@ -96,6 +98,11 @@ async function signIn(page) {
   begin("sign-in");
   await page.goto(`${console_}/query`);
   await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  if (options.provider) {
+    const begin = page.getByRole("link", { name: `Sign in with ${options.provider}` });
+    const path = await begin.getAttribute("href");
+    if (!path.endsWith(`?return=${encodeURIComponent("/console/query")}`)) throw new Error(`the provider is at ${path}`);
+  }
   await look(page, "sign-in");
   await page.getByLabel("User").fill(options.user);
   await page.getByLabel("Password").fill(`${options.password}-wrong`);

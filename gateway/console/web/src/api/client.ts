@@ -53,8 +53,10 @@ export async function postJson<T>(path: string, options: CallOptions = {}): Prom
   return json<T>("POST", path, options);
 }
 
-export async function deleteCall(path: string): Promise<void> {
-  await send("DELETE", path, {});
+/** Null where the server has nothing to say. */
+export async function deleteCall<T>(path: string): Promise<T | null> {
+  const response = await send("DELETE", path, {});
+  return response.status === 204 ? null : ((await response.json()) as T);
 }
 
 export async function getText(path: string, options: CallOptions = {}): Promise<Answer<string>> {

@@ -16,6 +16,13 @@ export interface SignedIn {
   expires_at: string;
 }
 
+/** Somebody else who says who people are. */
+export interface Provider {
+  name: string;
+  title: string;
+  path: string;
+}
+
 export interface AuditEntry {
   index: number;
   time: string;

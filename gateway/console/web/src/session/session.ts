@@ -1,7 +1,8 @@
 // Who is signed in. The session itself is a cookie that no script can read; this is what the server
 // says about it.
 import { deleteCall, getJson, postJson, Problem, whenRefused } from "../api/client.ts";
-import type { Session, SignedIn } from "../api/types.ts";
+import type { Provider, Session, SignedIn } from "../api/types.ts";
+import { BASE, go, here } from "../router.tsx";
 import { useSyncExternalStore } from "react";
 
 export type State =
@@ -11,6 +12,7 @@ export type State =
   | { is: "failed"; problem: Problem };
 
 const ENDS_AT = "dataos.session.ends_at";
+const BACK = "dataos.session.back";
 const PATH = "/api/v1/session";
 
 let state: State = { is: "asking" };
@@ -30,7 +32,9 @@ export function useSession(): State {
 export async function ask(): Promise<void> {
   try {
     const { value } = await getJson<Session>(PATH);
-    set(isNobody(value) ? { is: "out", why: whyOut() } : { is: "in", who: value });
+    if (isNobody(value)) return set({ is: "out", why: whyOut() });
+    comeBack();
+    set({ is: "in", who: value });
   } catch (error) {
     const problem = error as Problem;
     const isRefused = problem.status === 401 || problem.status === 403;
@@ -45,10 +49,43 @@ export async function signIn(user: string, password: string): Promise<void> {
   await ask();
 }
 
+/** Whom people can sign in with instead; nobody if the server does not say. */
+export async function providers(): Promise<Provider[]> {
+  const asked = getJson<{ providers: Provider[] }>("/api/v1/login/providers");
+  return asked.then(({ value }) => value.providers).catch(() => []);
+}
+
+/** Where signing in with a provider begins; it leads back to this place, whose fragment stays here. */
+export function beginning(provider: Provider, back: string): string {
+  return `${provider.path}?return=${encodeURIComponent(BASE + withoutFragment(back))}`;
+}
+
+/** Remembers the place while the browser is elsewhere. */
+export function leave(back: string): void {
+  sessionStorage.setItem(BACK, back);
+}
+
+function comeBack(): void {
+  const back = sessionStorage.getItem(BACK);
+  sessionStorage.removeItem(BACK);
+  if (back !== null && withoutFragment(back) === withoutFragment(here())) go(back, "replace");
+}
+
+function withoutFragment(place: string): string {
+  return place.split("#", 1)[0] ?? "";
+}
+
 export async function signOut(): Promise<void> {
-  await deleteCall(PATH);
+  const answer = await deleteCall<{ continue: string }>(PATH);
   sessionStorage.removeItem(ENDS_AT);
   set({ is: "out", why: "left" });
+  // Whoever signed in with a provider leaves it too.
+  if (answer !== null && isOwnPath(answer.continue)) location.assign(answer.continue);
+}
+
+/** A path of this server, so that nothing crafted leads elsewhere. */
+export function isOwnPath(path: string): boolean {
+  return path.startsWith("/") && !path.startsWith("//");
 }
 
 /** When the session ends, in milliseconds since 1970; null if it was begun in another tab. */

@@ -1,27 +1,31 @@
-// Signing in with a local account, and back to where one was. That place stands in the fragment: it
+// Signing in with a local account or a provider, and back to where one was. That place stands in the fragment: it
 // may hold a statement, and a fragment is not sent.
 import { useEffect, useRef, useState, type FormEvent } from "react";
 import { Problem } from "../../api/client.ts";
+import type { Provider } from "../../api/types.ts";
 import { go, usePlace } from "../../router.tsx";
 import { SIGN_IN } from "../../routes.ts";
-import { signIn, useSession } from "../../session/session.ts";
+import { beginning, isOwnPath, leave, providers, signIn, useSession } from "../../session/session.ts";
 
 export default function SignIn() {
   const session = useSession();
-  const back = usePlace().hash.get("return") ?? "/";
+  const asked = usePlace().hash.get("return") ?? "/";
+  const back = isOwnPath(asked) && !asked.startsWith(SIGN_IN) ? asked : "/";
   const [user, setUser] = useState("");
   const [password, setPassword] = useState("");
   const [isBusy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);
+  const [others, setOthers] = useState<Provider[]>([]);
   const first = useRef<HTMLInputElement>(null);
   const secret = useRef<HTMLInputElement>(null);
   useEffect(() => {
     document.title = "Sign in · DataOS";
     first.current?.focus();
+    void providers().then(setOthers);
   }, []);
   const isIn = session.is === "in";
   useEffect(() => {
-    if (isIn) go(isOwnPath(back) ? back : "/", "replace");
+    if (isIn) go(back, "replace");
   }, [isIn, back]);
 
   const submit = async (event: FormEvent) => {
@@ -83,6 +87,11 @@ export default function SignIn() {
         <button type="submit" className="primary" disabled={isBusy}>
           {isBusy ? "Signing in…" : "Sign in"}
         </button>
+        {others.map((provider) => (
+          <a key={provider.name} className="button" href={beginning(provider, back)} onClick={() => leave(back)}>
+            Sign in with {provider.title}
+          </a>
+        ))}
       </form>
     </main>
   );
@@ -91,9 +100,4 @@ export default function SignIn() {
 function words(problem: Problem): string {
   if (problem.status === 401) return "User and password do not match an account.";
   return [problem.title, problem.message, problem.body.hint].filter(Boolean).join(": ");
-}
-
-/** A path of this console, so that a crafted link cannot lead elsewhere. */
-function isOwnPath(path: string): boolean {
-  return path.startsWith("/") && !path.startsWith("//") && !path.startsWith(SIGN_IN);
 }
