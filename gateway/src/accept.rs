@@ -16,7 +16,6 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
-use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -25,6 +24,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
     authenticate::certificate::PeerCertificate,
+    certificates::tls::Tls,
     config::Limits,
     limits::{
         Peer,
@@ -51,7 +51,7 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     listener: TcpListener,
-    tls: Arc<ServerConfig>,
+    tls: Arc<Tls>,
     gateway: Arc<Gateway>,
     limits: Limits,
 }
@@ -59,7 +59,7 @@ pub(crate) struct Acceptor {
 impl Acceptor {
     pub(crate) fn new(
         listener: TcpListener,
-        tls: Arc<ServerConfig>,
+        tls: Arc<Tls>,
         gateway: Arc<Gateway>,
         limits: Limits,
     ) -> Self {
@@ -76,7 +76,6 @@ impl Acceptor {
         let permits = Arc::new(Semaphore::new(self.limits.connections_max));
         let peers = Arc::new(Peers::default());
         let graceful = GracefulShutdown::new();
-        let acceptor = TlsAcceptor::from(Arc::clone(&self.tls));
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -104,7 +103,7 @@ impl Acceptor {
             self.gateway.figures.set_connections_open(open);
             let connection = Connection {
                 gateway: Arc::clone(&self.gateway),
-                acceptor: acceptor.clone(),
+                tls: Arc::clone(&self.tls),
                 limits: self.limits.clone(),
                 watcher: graceful.watcher(),
                 _permit: permit,
@@ -123,7 +122,7 @@ impl Acceptor {
 
 struct Connection {
     gateway: Arc<Gateway>,
-    acceptor: TlsAcceptor,
+    tls: Arc<Tls>,
     limits: Limits,
     watcher: hyper_util::server::graceful::Watcher,
     /// Given back when the connection ends.
@@ -133,7 +132,8 @@ struct Connection {
 
 impl Connection {
     async fn run(self, stream: TcpStream, address: SocketAddr) {
-        let handshake = self.acceptor.accept(prepared(stream));
+        let acceptor = TlsAcceptor::from(self.tls.config());
+        let handshake = acceptor.accept(prepared(stream));
         let stream = match tokio::time::timeout(self.limits.handshake_timeout, handshake).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
@@ -155,7 +155,7 @@ impl Connection {
         let peer = Peer {
             address,
             server_name: session.server_name().map(str::to_owned),
-            certificate: leaf.map(|leaf| Arc::new(PeerCertificate::read(leaf))),
+            certificate: leaf.map(|leaf| Arc::new(PeerCertificate::read(leaf, self.tls.revoked()))),
         };
         let is_http2 = session.alpn_protocol() == Some(HTTP2);
         self.serve(stream, is_http2, peer).await;

@@ -162,7 +162,7 @@ impl App {
         let rooms = Rooms::open(&config, directory.path(), clock).await?;
         directory.note_metadata(&config.metadata)?;
         let certificates = open_certificates(&config, directory.path(), &rooms, address).await?;
-        let tls = certificates.server_config(&config.client_certificates)?;
+        let tls = certificates.tls();
         let record = calls(Arc::clone(&rooms.log) as _);
         let gateway = Arc::new(rooms.gateway(&config, &certificates, record).await?);
         attach::system(rooms.catalog.as_ref()).await?;
@@ -179,7 +179,7 @@ impl App {
         let (open, opened) = watch::channel(false);
         let postgres = match (postgres, &config.postgres) {
             (Some(listener), Some(config)) => {
-                let (tls, gateway) = (tls.clone(), Arc::clone(&gateway));
+                let (tls, gateway) = (Arc::clone(&tls), Arc::clone(&gateway));
                 let address = local_address(&listener)?;
                 let door = PostgresAcceptor::new(listener, tls, gateway, config.clone());
                 let running = door.run(stopped.clone());
@@ -187,7 +187,7 @@ impl App {
             }
             _ => None,
         };
-        let acceptor = Acceptor::new(listener, Arc::new(tls), gateway, config.limits.clone());
+        let acceptor = Acceptor::new(listener, tls, gateway, config.limits.clone());
         let acceptor = tokio::spawn(when_open(opened, acceptor.run(stopped)));
         let app = RunningApp {
             address,
@@ -537,11 +537,13 @@ async fn open_certificates(
     rooms: &Rooms,
     address: SocketAddr,
 ) -> Result<Arc<Certificates>, Fault> {
+    let clients = &config.client_certificates;
     let certificates = match &config.certificate {
-        Some(files) => Certificates::from_files(files)?,
+        Some(files) => Certificates::from_files(files, clients)?,
         None => {
             let names = certificates::names(&config.host_names, address.ip());
-            Certificates::built_in(folder, &rooms.secrets, names, rooms.clock.as_ref()).await?
+            Certificates::built_in(folder, &rooms.secrets, names, clients, rooms.clock.as_ref())
+                .await?
         }
     };
     Ok(Arc::new(certificates))

@@ -3,6 +3,8 @@
 //! The CA's key lies in the sealed secrets; the leaf's key is only ever in memory. The CA
 //! certificate is written to `ca.pem` in the data directory for clients to trust.
 
+pub(crate) mod tls;
+
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
@@ -18,13 +20,13 @@ use rcgen::{
     Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 use rustls::{
-    RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
 use time::OffsetDateTime;
+use tls::{Tls, Watched};
 
 use crate::{
     authenticate::certificate::identity,
@@ -39,8 +41,8 @@ const CA_DAYS: i64 = 3650;
 const LEAF_DAYS: i64 = 90;
 /// How long before its end a leaf is replaced.
 const RENEW_DAYS: i64 = 30;
-/// How often the leaf's age is looked at.
-const RENEW_CHECK: Duration = Duration::from_secs(3600);
+/// How often the leaf's age, and files, are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Clocks of clients may be behind ours by this much.
 const BACKDATE: time::Duration = time::Duration::hours(1);
 
@@ -53,6 +55,9 @@ pub(crate) struct Certificates {
     served: Arc<Served>,
     /// PEM that clients must trust; empty if the certificate is not ours.
     ca_pem: String,
+    clients: ClientCertificates,
+    files: Option<CertificateFiles>,
+    tls: Arc<Tls>,
     renewal: Option<Renewal>,
 }
 
@@ -96,6 +101,7 @@ impl Certificates {
         folder: &Path,
         secrets: &SealedSecrets,
         names: Vec<String>,
+        clients: &ClientCertificates,
         clock: &dyn Clock,
     ) -> Result<Self, Fault> {
         let (ca_pem, ca_key) = open_ca(secrets, clock.now()).await?;
@@ -112,36 +118,37 @@ impl Certificates {
             names,
             expires_at,
         };
-        Ok(Self {
-            served: Arc::new(Served(ArcSwap::from_pointee(leaf))),
-            ca_pem,
-            renewal: Some(renewal),
-        })
+        Self::serving(leaf, ca_pem, clients, None, Some(renewal))
     }
 
     /// Serves a chain and key from PEM files.
     ///
     /// # Errors
     /// Files that cannot be read, or a key that is not that of the certificate.
-    pub(crate) fn from_files(files: &CertificateFiles) -> Result<Self, Fault> {
-        let wrong = |path: &Path, problem: String| {
-            Fault::invalid(format!("{}: {problem}", path.display()))
-                .with_hint("see tls.certificate_file and tls.key_file in `dataos config explain`")
-        };
-        let chain = CertificateDer::pem_file_iter(&files.certificate)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| wrong(&files.certificate, error.to_string()))?;
-        if chain.is_empty() {
-            return Err(wrong(&files.certificate, "holds no certificate".to_owned()));
-        }
-        let key = PrivateKeyDer::from_pem_file(&files.key)
-            .map_err(|error| wrong(&files.key, error.to_string()))?;
-        let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
-            .map_err(|error| wrong(&files.key, error.to_string()))?;
+    pub(crate) fn from_files(
+        files: &CertificateFiles,
+        clients: &ClientCertificates,
+    ) -> Result<Self, Fault> {
+        let leaf = certified(files)?;
+        Self::serving(leaf, String::new(), clients, Some(files), None)
+    }
+
+    fn serving(
+        leaf: CertifiedKey,
+        ca_pem: String,
+        clients: &ClientCertificates,
+        files: Option<&CertificateFiles>,
+        renewal: Option<Renewal>,
+    ) -> Result<Self, Fault> {
+        let served = Arc::new(Served(ArcSwap::from_pointee(leaf)));
+        let parts = tls::parts(Arc::clone(&served) as _, &ca_pem, clients)?;
         Ok(Self {
-            served: Arc::new(Served(ArcSwap::from_pointee(certified))),
-            ca_pem: String::new(),
-            renewal: None,
+            served,
+            ca_pem,
+            clients: clients.clone(),
+            files: files.cloned(),
+            tls: Arc::new(Tls::new(parts)),
+            renewal,
         })
     }
 
@@ -159,85 +166,79 @@ impl Certificates {
         })
     }
 
-    /// The TLS side of the acceptor: TLS 1.3 alone, no early data, HTTP/2 or HTTP/1.1. A client may
-    /// send a certificate; one that is not valid ends the handshake.
-    ///
-    /// # Errors
-    /// If the provider lacks TLS 1.3, or the file of client CAs cannot be read.
-    pub(crate) fn server_config(
-        &self,
-        clients: &ClientCertificates,
-    ) -> Result<ServerConfig, Fault> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|error| Fault::internal(format!("TLS: {error}")))?;
-        let roots = client_roots(&self.ca_pem, clients.ca_file.as_deref())?;
-        let builder = if roots.is_empty() {
-            builder.with_no_client_auth()
-        } else {
-            let verifier: Arc<dyn ClientCertVerifier> =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                    .allow_unauthenticated()
-                    .build()
-                    .map_err(|error| Fault::internal(format!("client certificates: {error}")))?;
-            builder.with_client_cert_verifier(verifier)
-        };
-        let mut config =
-            builder.with_cert_resolver(Arc::clone(&self.served) as Arc<dyn ResolvesServerCert>);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        config.max_early_data_size = 0;
-        Ok(config)
+    /// What the doors serve.
+    pub(crate) fn tls(&self) -> Arc<Tls> {
+        Arc::clone(&self.tls)
     }
 
-    /// Replaces the leaf in good time, for as long as the process runs.
+    /// Replaces the leaf in good time, and takes up files that changed, for as long as the process runs.
     pub(crate) async fn keep_fresh(self: Arc<Self>, clock: Arc<dyn Clock>) {
-        let Some(renewal) = &self.renewal else { return };
+        let clients = [&self.clients.ca_file, &self.clients.crl_file];
+        let own = self
+            .files
+            .iter()
+            .flat_map(|files| [&files.certificate, &files.key]);
+        let files = own.chain(clients.into_iter().flatten());
+        let mut watched = Watched::new(files.cloned());
         loop {
-            tokio::time::sleep(RENEW_CHECK).await;
-            let now = clock.now();
-            if renewal.expires_at.load().0 - now.0 > RENEW_DAYS * 86_400_000 {
-                continue;
-            }
-            match issue(&renewal.ca_pem, &renewal.ca_key, &renewal.names, now) {
-                Ok(leaf) => {
-                    self.served.0.store(Arc::new(leaf));
-                    renewal.expires_at.store(Arc::new(end_of(now)));
-                    tracing::info!("issued a new server certificate");
+            tokio::time::sleep(LOOK_EVERY).await;
+            self.renew(clock.now());
+            if watched.has_changed() {
+                match self.take_up() {
+                    Ok(()) => tracing::info!("certificate files were taken up"),
+                    Err(fault) => {
+                        tracing::error!(%fault, "changed certificate files are not taken up");
+                    }
                 }
-                Err(fault) => tracing::error!(%fault, "no new server certificate"),
             }
         }
     }
+
+    /// Replaces the leaf of the built-in CA when its end is near.
+    fn renew(&self, now: Timestamp) {
+        let Some(renewal) = &self.renewal else { return };
+        if renewal.expires_at.load().0 - now.0 > RENEW_DAYS * 86_400_000 {
+            return;
+        }
+        match issue(&renewal.ca_pem, &renewal.ca_key, &renewal.names, now) {
+            Ok(leaf) => {
+                self.served.0.store(Arc::new(leaf));
+                renewal.expires_at.store(Arc::new(end_of(now)));
+                tracing::info!("issued a new server certificate");
+            }
+            Err(fault) => tracing::error!(%fault, "no new server certificate"),
+        }
+    }
+
+    /// Reads all files again; what is in force stays if any of them is of no use.
+    fn take_up(&self) -> Result<(), Fault> {
+        let leaf = self.files.as_ref().map(certified).transpose()?;
+        let served = Arc::clone(&self.served) as Arc<dyn ResolvesServerCert>;
+        let parts = tls::parts(served, &self.ca_pem, &self.clients)?;
+        if let Some(leaf) = leaf {
+            self.served.0.store(Arc::new(leaf));
+        }
+        self.tls.replace(parts);
+        Ok(())
+    }
 }
 
-/// CAs whose client certificates are taken.
-fn client_roots(built_in: &str, file: Option<&Path>) -> Result<RootCertStore, Fault> {
-    let mut roots = RootCertStore::empty();
-    let mut add = |certificate: CertificateDer<'static>| {
-        let added = roots.add(certificate);
-        added.map_err(|error| error.to_string())
-    };
-    for certificate in CertificateDer::pem_slice_iter(built_in.as_bytes()) {
-        let added = certificate
-            .map_err(|error| error.to_string())
-            .and_then(&mut add);
-        added
-            .map_err(|problem| Fault::new(FaultKind::Damaged, format!("built-in CA: {problem}")))?;
-    }
-    let Some(path) = file else { return Ok(roots) };
-    let wrong = |problem: String| {
+/// The chain and key in PEM files.
+fn certified(files: &CertificateFiles) -> Result<CertifiedKey, Fault> {
+    let wrong = |path: &Path, problem: String| {
         Fault::invalid(format!("{}: {problem}", path.display()))
-            .with_hint("see tls.client_ca_file in `dataos config explain`")
+            .with_hint("see tls.certificate_file and tls.key_file in `dataos config explain`")
     };
-    let certificates = CertificateDer::pem_file_iter(path)
+    let chain = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| wrong(error.to_string()))?;
-    if certificates.is_empty() {
-        return Err(wrong("holds no certificate".to_owned()));
+        .map_err(|error| wrong(&files.certificate, error.to_string()))?;
+    if chain.is_empty() {
+        return Err(wrong(&files.certificate, "holds no certificate".to_owned()));
     }
-    certificates.into_iter().try_for_each(add).map_err(wrong)?;
-    Ok(roots)
+    let key = PrivateKeyDer::from_pem_file(&files.key)
+        .map_err(|error| wrong(&files.key, error.to_string()))?;
+    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
+        .map_err(|error| wrong(&files.key, error.to_string()))
 }
 
 /// Issues client certificates by the built-in CA.

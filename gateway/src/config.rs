@@ -84,6 +84,8 @@ pub struct CertificateFiles {
 pub struct ClientCertificates {
     /// PEM of CAs beside the built-in one.
     pub ca_file: Option<PathBuf>,
+    /// PEM of their revocation lists.
+    pub crl_file: Option<PathBuf>,
     /// The domain in the identities `spiffe://DOMAIN/service/NAME`.
     pub trust_domain: String,
 }

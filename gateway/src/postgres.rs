@@ -9,7 +9,6 @@ mod door;
 use std::{net::SocketAddr, sync::Arc};
 
 use dataos_query::wire::{self, Cancels, Negotiated, WireLimits};
-use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -19,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     accept::{ACCEPT_PAUSE, Peers, Place, prepared},
+    certificates::tls::Tls,
     config::PostgresConfig,
     serve::Gateway,
 };
@@ -30,7 +30,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// Accepts connections until told to stop, then lets running statements finish for a while.
 pub(crate) struct PostgresAcceptor {
     listener: TcpListener,
-    tls: TlsAcceptor,
+    tls: Arc<Tls>,
     gateway: Arc<Gateway>,
     config: PostgresConfig,
     cancels: Arc<Cancels>,
@@ -38,7 +38,7 @@ pub(crate) struct PostgresAcceptor {
 
 /// One connection's share of the acceptor.
 struct Connection {
-    tls: TlsAcceptor,
+    tls: Arc<Tls>,
     gateway: Arc<Gateway>,
     limits: WireLimits,
     cancels: Arc<Cancels>,
@@ -52,14 +52,13 @@ impl PostgresAcceptor {
     /// Over the certificate of the HTTPS door; client certificates are not asked for.
     pub(crate) fn new(
         listener: TcpListener,
-        mut tls: ServerConfig,
+        tls: Arc<Tls>,
         gateway: Arc<Gateway>,
         config: PostgresConfig,
     ) -> Self {
-        tls.alpn_protocols = vec![wire::ALPN.to_vec()];
         Self {
             listener,
-            tls: TlsAcceptor::from(Arc::new(tls)),
+            tls,
             gateway,
             config,
             cancels: Arc::default(),
@@ -95,7 +94,7 @@ impl PostgresAcceptor {
                 continue;
             };
             let connection = Connection {
-                tls: self.tls.clone(),
+                tls: Arc::clone(&self.tls),
                 gateway: Arc::clone(&self.gateway),
                 limits: WireLimits {
                     startup_timeout: limits.handshake_timeout,
@@ -158,7 +157,9 @@ impl Connection {
                 }
             }
         }
-        match self.tls.accept(stream).await {
+        let mut config = (*self.tls.config()).clone();
+        config.alpn_protocols = vec![wire::ALPN.to_vec()];
+        match TlsAcceptor::from(Arc::new(config)).accept(stream).await {
             // Without the name of the protocol, a request meant for another server might be answered.
             Ok(stream) if is_direct && stream.get_ref().1.alpn_protocol() != Some(wire::ALPN) => {
                 self.gateway.note_refused("alpn", address);

@@ -8,6 +8,7 @@
 
 mod audit;
 mod authzen;
+mod certificates;
 mod console;
 mod crash;
 mod credentials;

@@ -14,6 +14,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use super::Acceptor;
 use crate::{
+    certificates::tls::Tls,
     config::Limits,
     serve::tests::fakes::{Scene, scene_with},
 };
@@ -51,7 +52,7 @@ async fn front(limits: Limits) -> Front {
         .with_no_client_auth();
     let (stop, stopped) = watch::channel(false);
     let gateway = Arc::clone(&scene.gateway);
-    tokio::spawn(Acceptor::new(listener, Arc::new(tls), gateway, limits).run(stopped));
+    tokio::spawn(Acceptor::new(listener, Tls::fixed(tls), gateway, limits).run(stopped));
     Front {
         scene,
         address,

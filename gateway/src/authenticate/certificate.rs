@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use dataos_model::{
     clock::Timestamp,
     entity::EntityType,
@@ -13,7 +14,10 @@ use dataos_model::{
 };
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, parse_x509_certificate};
 
-use crate::accounts::is_platform_name;
+use crate::{
+    accounts::is_platform_name,
+    certificates::tls::{Revoked, key_of},
+};
 
 /// Longest name of a service.
 pub(crate) const NAME_BYTES_MAX: usize = 63;
@@ -26,11 +30,14 @@ pub(crate) struct PeerCertificate {
     not_before: Timestamp,
     not_after: Timestamp,
     digest: Hash,
+    /// Issuer and serial number.
+    key: Option<(Vec<u8>, Vec<u8>)>,
+    revoked: Arc<ArcSwap<Revoked>>,
 }
 
 impl PeerCertificate {
-    /// Reads the leaf of a chain.
-    pub(crate) fn read(der: &[u8]) -> Self {
+    /// Reads the leaf of a chain. What is revoked is looked at again on every call.
+    pub(crate) fn read(der: &[u8], revoked: Arc<ArcSwap<Revoked>>) -> Self {
         let parsed = parse_x509_certificate(der).ok();
         let parsed = parsed.map(|(_, certificate)| certificate);
         let validity = parsed.as_ref().map(|certificate| certificate.validity());
@@ -43,6 +50,8 @@ impl PeerCertificate {
             not_before: time(validity.map_or(i64::MAX, |v| v.not_before.timestamp())),
             not_after: time(validity.map_or(0, |v| v.not_after.timestamp())),
             digest: Hash::of(der),
+            key: parsed.as_ref().map(key_of),
+            revoked,
         }
     }
 
@@ -78,6 +87,13 @@ impl PeerCertificate {
         }
         if now.0 >= self.not_after.0 {
             return Err("certificate_expired");
+        }
+        if self
+            .key
+            .as_ref()
+            .is_some_and(|key| self.revoked.load().has(key))
+        {
+            return Err("certificate_revoked");
         }
         Ok(())
     }
@@ -115,6 +131,8 @@ fn uri_of(certificate: &X509Certificate<'_>) -> Result<String, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use dataos_model::clock::Timestamp;
     use rcgen::{CertificateParams, KeyPair, SanType};
 
@@ -127,7 +145,7 @@ mod tests {
         params.not_before = time::OffsetDateTime::from_unix_timestamp(1_000).unwrap();
         params.not_after = time::OffsetDateTime::from_unix_timestamp(2_000).unwrap();
         let key = KeyPair::generate().unwrap();
-        PeerCertificate::read(params.self_signed(&key).unwrap().der())
+        PeerCertificate::read(params.self_signed(&key).unwrap().der(), Arc::default())
     }
 
     #[test]
@@ -157,7 +175,7 @@ mod tests {
         ] {
             assert_eq!(named(wrong), Err("certificate_identity"), "{wrong:?}");
         }
-        let garbage = PeerCertificate::read(b"no certificate");
+        let garbage = PeerCertificate::read(b"no certificate", Arc::default());
         assert!(garbage.principal("dataos", Timestamp(1_500_000)).is_err());
     }
 

@@ -79,6 +79,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "PEM of CAs whose client certificates are taken, beside the built-in one",
     ),
     setting(
+        "tls.client_crl_file",
+        "",
+        "PEM of revocation lists (CRLs) of those CAs",
+    ),
+    setting(
         "tls.trust_domain",
         "dataos",
         "domain of the identities spiffe://DOMAIN/service/NAME in client certificates",

@@ -232,9 +232,13 @@ pub(super) fn client_certificates(values: &Values) -> Result<ClientCertificates,
     {
         return Err(wrong(values, DOMAIN, "1 to 255 of a-z, 0-9, `.`, `_`, `-`"));
     }
-    let ca_file = text(values, "tls.client_ca_file");
+    let file = |key| {
+        let file = text(values, key);
+        (!file.is_empty()).then(|| file.into())
+    };
     Ok(ClientCertificates {
-        ca_file: (!ca_file.is_empty()).then(|| ca_file.into()),
+        ca_file: file("tls.client_ca_file"),
+        crl_file: file("tls.client_crl_file"),
         trust_domain,
     })
 }
