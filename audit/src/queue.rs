@@ -30,7 +30,7 @@ const BEHIND_MAX: Duration = Duration::from_millis(20);
 /// signature and two system calls, batches of whatever came meanwhile would be of two or three, and
 /// their cost that of their entries.
 const REST_MAX: Duration = Duration::from_micros(300);
-const REST_ENTRIES: usize = 64;
+const REST_ENTRIES: usize = 16;
 
 /// What an entry may still use of a disk that is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
