@@ -18,6 +18,7 @@ mod store;
 mod accept;
 mod limits;
 mod load;
+mod outbound;
 mod rate;
 
 mod accounts;

@@ -218,28 +218,28 @@ impl Gateway {
         let (parts, mut body) = request.into_parts();
         let request_id = limits::request_id(&parts.headers);
         let echoed = limits::echoed(&parts.headers);
-        let mut span: Option<Arc<Span>> = None;
-        let passed = match limits::check(&parts, &peer) {
-            Ok(mut head) => {
-                head.span = self.spans.begin(head.trace.as_ref());
-                span.clone_from(&head.span);
-                match rpc::deadline(&parts) {
-                    Ok(None) => self.pass(head, &mut body, &peer, &request_id).await,
-                    Ok(Some(deadline)) => {
-                        let passed = self.pass(head, &mut body, &peer, &request_id);
-                        let passed = tokio::time::timeout(deadline, passed).await;
-                        passed.unwrap_or_else(|_| too_late(&request_id))
-                    }
-                    Err(refusal) => self.refuse(&refusal, Some(&head), &peer, &request_id),
+        let checked = limits::check(&parts, &peer).map(|head| Head {
+            span: self.spans.begin(head.trace.as_ref()),
+            ..head
+        });
+        let span = checked.as_ref().ok().and_then(|head| head.span.clone());
+        let passed = match checked {
+            Ok(head) => match rpc::deadline(&parts) {
+                Ok(None) => self.pass(head, &mut body, &peer, &request_id).await,
+                Ok(Some(deadline)) => {
+                    let passed = self.pass(head, &mut body, &peer, &request_id);
+                    let passed = tokio::time::timeout(deadline, passed).await;
+                    passed.unwrap_or_else(|_| too_late(&request_id))
                 }
-            }
+                Err(refusal) => self.refuse(&refusal, Some(&head), &peer, &request_id),
+            },
             Err(refusal) => self.refuse(&refusal, None, &peer, &request_id),
         };
         if !parts.headers.contains_key(header::EXPECT) {
             limits::discard(body).await;
         }
         let took = started.elapsed();
-        let figures = CallFigures {
+        let call = CallFigures {
             route: passed.route,
             method: parts.method.as_str(),
             status: passed.answer.status,
@@ -249,13 +249,7 @@ impl Gateway {
             bytes: passed.answer.body.len_bytes(),
             took,
         };
-        self.figures.note(&figures);
-        if let Some(span) = span {
-            span.end(
-                &figures,
-                passed.receipt.as_ref().map(|receipt| receipt.index),
-            );
-        }
+        self.note(&call, span.as_deref(), passed.receipt.as_ref());
         let answer = if rpc::is_call(&parts) {
             rpc::answered(passed.answer)
         } else {
@@ -269,6 +263,19 @@ impl Gateway {
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// Counts a call that ended, writes its line in the log, and ends its span.
+    pub(crate) fn note(
+        &self,
+        call: &CallFigures<'_>,
+        span: Option<&Span>,
+        receipt: Option<&Receipt>,
+    ) {
+        self.figures.note(call);
+        if let Some(span) = span {
+            span.end(call, receipt.map(|receipt| receipt.index));
+        }
     }
 
     async fn pass<B>(self: &Arc<Self>, head: Head, body: B, peer: &Peer, request_id: &str) -> Passed

@@ -359,7 +359,7 @@ impl Open<'_> {
     }
 
     fn note(&self, answer: &Answer) {
-        let figures = CallFigures {
+        let call = CallFigures {
             route: self.route.pattern,
             method: self.call.head.verb.name(),
             status: answer.status,
@@ -369,10 +369,8 @@ impl Open<'_> {
             bytes: answer.body.len_bytes(),
             took: self.started.elapsed(),
         };
-        self.gateway.figures.note(&figures);
-        if let Some(span) = &self.call.head.span {
-            span.end(&figures, Some(self.receipt.index));
-        }
+        let span = self.call.head.span.as_deref();
+        self.gateway.note(&call, span, Some(&self.receipt));
     }
 }
 

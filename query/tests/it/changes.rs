@@ -65,12 +65,7 @@ const BEFORE: [&str; 6] = [
 ];
 
 fn parts(world: &World) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(world.path("t.parquet"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
+    world.names_in("t.parquet")
 }
 
 #[tokio::test(flavor = "multi_thread")]

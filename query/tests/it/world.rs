@@ -104,6 +104,16 @@ impl World {
         self.folder.path().join(name)
     }
 
+    /// Names of the files in a folder, in order.
+    pub(crate) fn names_in(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.path(folder)).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
     /// Catalogues files of the folder as `lake:main/NAME`, permitted whole.
     pub(crate) fn files(
         &self,

@@ -19,15 +19,6 @@ fn world() -> World {
     world
 }
 
-fn files(world: &World, folder: &str) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(world.path(folder))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_holds_what_the_caller_saw() {
     let world = world();
@@ -44,7 +35,7 @@ async fn a_copy_holds_what_the_caller_saw() {
         world.catalog.calls(),
         ["stage lake:main/copy", "settle 7 lake:main/copy"]
     );
-    let names = files(&world, "copy.parquet");
+    let names = world.names_in("copy.parquet");
     assert_eq!(names.len(), 1);
     assert!(
         names[0].starts_with("part-") && names[0].ends_with(".parquet"),
@@ -119,7 +110,7 @@ async fn insert_adds_a_part() {
             r#"[[1,"a**"],[2,"b***"],[100,null],[200,null]]"#,
         )
         .await;
-    assert_eq!(files(&world, "sales/copy.parquet").len(), 2);
+    assert_eq!(world.names_in("sales/copy.parquet").len(), 2);
     let id = DatasetId::new("lake", "sales", "copy");
     let copy = world.catalog.dataset(&id).unwrap();
     assert_eq!(copy.row_count, Some(4));

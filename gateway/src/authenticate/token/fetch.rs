@@ -2,7 +2,6 @@
 //! where the configuration points to.
 
 use std::{
-    error::Error,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -23,6 +22,7 @@ use serde_json::Value;
 use crate::{
     authenticate::jwks::{JWKS_BYTES_MAX, KeySet},
     config::IssuerConfig,
+    outbound::{self, told},
 };
 
 /// Time for one document.
@@ -47,8 +47,11 @@ pub(in crate::authenticate) struct Fetcher {
 impl Fetcher {
     pub(super) fn open(config: &IssuerConfig) -> Result<Self, Fault> {
         let wrong = |problem: &str| Fault::invalid(format!("issuer {}: {problem}", config.issuer));
-        let trusting = client(config).map_err(|problem| wrong(&problem))?;
-        let wary = client(config).map_err(|problem| wrong(&problem))?;
+        let client = || {
+            let client = outbound::client(FETCH_TIMEOUT, config.ca_file.as_deref());
+            client.map_err(|problem| wrong(&problem))
+        };
+        let (trusting, wary) = (client()?, client()?);
         let built = |client: ClientBuilder| client.build().map_err(|error| wrong(&told(&error)));
         Ok(Self {
             issuer: config.issuer.clone(),
@@ -190,20 +193,6 @@ async fn keys(client: &Client, url: &str) -> Result<KeySet, String> {
     KeySet::parse(&document).map_err(|problem| format!("{url}: {problem}"))
 }
 
-fn client(config: &IssuerConfig) -> Result<ClientBuilder, String> {
-    let builder = Client::builder()
-        .timeout(FETCH_TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy();
-    let Some(path) = &config.ca_file else {
-        return Ok(builder);
-    };
-    let problem = |error: &dyn Error| format!("CA file {}: {error}", path.display());
-    let pem = std::fs::read(path).map_err(|error| problem(&error))?;
-    let certificate = reqwest::Certificate::from_pem(&pem).map_err(|error| problem(&error))?;
-    Ok(builder.tls_certs_only([certificate]))
-}
-
 /// One document of at most so many bytes.
 async fn get(client: &Client, url: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
     let (status, document) = answer(client.get(url), url, bytes_max).await?;
@@ -249,17 +238,6 @@ async fn answer(
         document.extend_from_slice(&chunk);
     }
     Ok((status, document))
-}
-
-/// An error with what is behind it; the library's own text stops before the reason.
-fn told(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// Resolves names, and gives none of which any address is private: asked at each connection, so

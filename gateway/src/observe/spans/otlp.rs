@@ -1,9 +1,6 @@
 //! OTLP over HTTP, traces in the JSON form (OpenTelemetry protocol 1.x): `POST /v1/traces`.
 
-use std::{
-    error::Error,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::{
     Client, StatusCode,
@@ -12,7 +9,10 @@ use reqwest::{
 use serde::Serialize;
 
 use super::{Finished, Value};
-use crate::config::TelemetryConfig;
+use crate::{
+    config::TelemetryConfig,
+    outbound::{self, told},
+};
 
 /// Time for one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,22 +46,13 @@ enum Failure {
 
 impl Collector {
     pub(super) fn new(config: &TelemetryConfig) -> Result<Self, String> {
-        let mut builder = Client::builder()
-            .timeout(TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy();
-        if let Some(path) = &config.ca_file {
-            let problem = |error: &dyn Error| format!("CA file {}: {error}", path.display());
-            let pem = std::fs::read(path).map_err(|error| problem(&error))?;
-            let ca = reqwest::Certificate::from_pem(&pem).map_err(|error| problem(&error))?;
-            builder = builder.tls_certs_only([ca]);
-        }
+        let mut builder = outbound::client(TIMEOUT, config.ca_file.as_deref())?;
         if let Some(path) = &config.headers_file {
             let problem = |why: String| format!("headers file {}: {why}", path.display());
             let text = std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
             builder = builder.default_headers(headers(&text).map_err(problem)?);
         }
-        let client = builder.build().map_err(|error| error.to_string())?;
+        let client = builder.build().map_err(|error| told(&error))?;
         let url = format!("{}/v1/traces", config.otlp.trim_end_matches('/'));
         Ok(Self { client, url })
     }
@@ -90,7 +81,7 @@ impl Collector {
         let request = self.client.post(&self.url);
         let request = request.header(CONTENT_TYPE, "application/json").body(body);
         let failed =
-            |error: reqwest::Error| Failure::Later(format!("{}: {error:?}", self.url), None);
+            |error: reqwest::Error| Failure::Later(format!("{}: {}", self.url, told(&error)), None);
         let mut response = request.send().await.map_err(failed)?;
         let status = response.status();
         if status == StatusCode::OK {
