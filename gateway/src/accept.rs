@@ -1,30 +1,34 @@
 //! Connections: TCP, TLS 1.3, HTTP/1.1 or 2, each step with its own deadline and all with a cap.
 
+mod ending;
 mod guard;
 mod peers;
 mod wire;
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use http::Request;
+use http::{HeaderValue, Request, header::CONNECTION};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
     authenticate::certificate::PeerCertificate,
-    certificates::tls::Tls,
+    certificates::tls::{CheckedChain, Tls},
     config::Limits,
     limits::{
         Peer,
@@ -32,6 +36,7 @@ use crate::{
     },
     serve::Gateway,
 };
+use ending::{Ending, until_ended};
 use guard::{Guarded, Tell};
 pub(crate) use peers::{Peers, Place, peer_of};
 use wire::Wire;
@@ -75,7 +80,8 @@ impl Acceptor {
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
         let permits = Arc::new(Semaphore::new(self.limits.connections_max));
         let peers = Arc::new(Peers::default());
-        let graceful = GracefulShutdown::new();
+        // Nothing is sent: it is closed when the last connection is gone.
+        let (alive, mut ended) = mpsc::channel::<Infallible>(1);
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -105,15 +111,16 @@ impl Acceptor {
                 gateway: Arc::clone(&self.gateway),
                 tls: Arc::clone(&self.tls),
                 limits: self.limits.clone(),
-                watcher: graceful.watcher(),
+                stop: stop.clone(),
+                _alive: alive.clone(),
                 _permit: permit,
                 _place: place,
             };
             // Bounded by the permits.
             tokio::spawn(connection.run(stream, address));
         }
-        drop(self.listener);
-        let drained = tokio::time::timeout(self.limits.drain_timeout, graceful.shutdown()).await;
+        drop((self.listener, alive));
+        let drained = tokio::time::timeout(self.limits.drain_timeout, ended.recv()).await;
         if drained.is_err() {
             tracing::warn!("some calls did not finish in time and were cut off");
         }
@@ -124,7 +131,8 @@ struct Connection {
     gateway: Arc<Gateway>,
     tls: Arc<Tls>,
     limits: Limits,
-    watcher: hyper_util::server::graceful::Watcher,
+    stop: watch::Receiver<bool>,
+    _alive: mpsc::Sender<Infallible>,
     /// Given back when the connection ends.
     _permit: OwnedSemaphorePermit,
     _place: Place,
@@ -132,7 +140,10 @@ struct Connection {
 
 impl Connection {
     async fn run(self, stream: TcpStream, address: SocketAddr) {
-        let acceptor = TlsAcceptor::from(self.tls.config());
+        // Before the handshake: a certificate that is served from here on is another one.
+        let ending = Ending::new(&self.tls, self.stop.clone(), address, &self.limits);
+        let parts = self.tls.parts();
+        let acceptor = TlsAcceptor::from(parts.config());
         let handshake = acceptor.accept(prepared(stream));
         let stream = match tokio::time::timeout(self.limits.handshake_timeout, handshake).await {
             Ok(Ok(stream)) => stream,
@@ -151,18 +162,22 @@ impl Connection {
             }
         };
         let session = stream.get_ref().1;
-        let leaf = session.peer_certificates().and_then(<[_]>::first);
+        let certificate = session.peer_certificates().and_then(|chain| {
+            let checked = CheckedChain::new(chain, Arc::clone(&self.tls), parts);
+            let leaf = chain.first()?;
+            Some(Arc::new(PeerCertificate::read(leaf, checked)))
+        });
         let peer = Peer {
             address,
             server_name: session.server_name().map(str::to_owned),
-            certificate: leaf.map(|leaf| Arc::new(PeerCertificate::read(leaf, self.tls.revoked()))),
+            certificate,
         };
         let is_http2 = session.alpn_protocol() == Some(HTTP2);
-        self.serve(stream, is_http2, peer).await;
+        self.serve(stream, is_http2, peer, ending).await;
     }
 
     /// Serves calls until either side ends the connection.
-    async fn serve(self, stream: TlsStream<TcpStream>, is_http2: bool, peer: Peer) {
+    async fn serve(self, stream: TlsStream<TcpStream>, is_http2: bool, peer: Peer, ending: Ending) {
         let address = peer.address;
         let wire = Arc::new(Wire::new());
         let gateway = Arc::clone(&self.gateway);
@@ -171,23 +186,29 @@ impl Connection {
         let stream = Guarded::new(stream, is_http2, Arc::clone(&wire), limits, tell);
         let stream = TokioIo::new(stream);
         let gateway = Arc::clone(&self.gateway);
+        let is_last = ending.is_last();
         let service = service_fn(move |request: Request<Incoming>| {
             let (gateway, peer) = (Arc::clone(&gateway), peer.clone());
             let (call, refusal) = wire.begin();
+            let is_last = Arc::clone(&is_last);
             async move {
-                let response = match refusal {
+                let mut response = match refusal {
                     Some(refusal) => gateway.answer_malformed(&refusal, &peer),
                     None => gateway.answer(request, peer).await,
                 };
+                if !is_http2 && is_last.load(Ordering::Relaxed) {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
+                }
                 Ok::<_, Infallible>(response.map(|body| call.answered(body)))
             }
         });
         let ended = if is_http2 {
             let connection = http2().serve_connection(stream, service);
-            self.watcher.watch(connection).await
+            until_ended(connection, ending.of_http2(), |it| it.graceful_shutdown()).await
         } else {
             let connection = http1().serve_connection(stream, service);
-            self.watcher.watch(connection).await
+            until_ended(connection, ending.of_http1(), |it| it.graceful_shutdown()).await
         };
         if let Err(error) = ended {
             tracing::debug!(%address, %error, "connection ended early");

@@ -173,7 +173,7 @@ impl App {
         let mut background = rooms.start_background(&config, &gateway, &certificates)?;
         let whole = history.keep_whole(Arc::clone(&rooms.pdp));
         background.push(tokio::spawn(whole).abort_handle());
-        let ca_pem = certificates.ca_pem().to_owned();
+        let ca_pem = certificates.ca_pem();
         // Last of all that can fail: its password is shown once, and only by a start that succeeds.
         let first_login = first::administrator(&rooms.accounts).await?;
         let (open, opened) = watch::channel(false);
@@ -365,7 +365,7 @@ impl Rooms {
     async fn gateway(
         &self,
         config: &Config,
-        certificates: &Certificates,
+        certificates: &Arc<Certificates>,
         record: Arc<dyn Record>,
     ) -> Result<Gateway, Fault> {
         let accounts = Arc::clone(&self.accounts);
@@ -409,7 +409,7 @@ impl Rooms {
                 rates: config.rates.clone(),
                 session_life,
                 providers,
-                client_issuer: certificates.client_issuer(trust_domain),
+                certificates: Some(Arc::clone(certificates)),
                 authzen: config.authzen.clone(),
                 authzen_keys: AuthzenKeys::new(
                     &self.secrets.get_or_create(METADATA_KEY).await?,
@@ -542,8 +542,8 @@ async fn open_certificates(
         Some(files) => Certificates::from_files(files, clients)?,
         None => {
             let names = certificates::names(&config.host_names, address.ip());
-            Certificates::built_in(folder, &rooms.secrets, names, clients, rooms.clock.as_ref())
-                .await?
+            let secrets = Arc::clone(&rooms.secrets);
+            Certificates::built_in(folder, secrets, names, clients, rooms.clock.as_ref()).await?
         }
     };
     Ok(Arc::new(certificates))

@@ -32,7 +32,7 @@ use crate::{
     applied::Applied,
     authenticate::{AuthenticationFault, Authenticator, Caller, oidc::Providers},
     authzen_keys::AuthzenKeys,
-    certificates::ClientIssuer,
+    certificates::Certificates,
     config::{AuthzenConfig, Limits, RateConfig},
     decide,
     limits::{self, Head, Peer, Refusal},
@@ -101,8 +101,8 @@ pub(crate) struct Gateway {
     pub(crate) providers: Arc<Providers>,
     pub(crate) authzen: AuthzenConfig,
     pub(crate) authzen_keys: AuthzenKeys,
-    /// Issues client certificates, where the CA is the built-in one.
-    pub(crate) client_issuer: Option<ClientIssuer>,
+    /// None in tests alone.
+    certificates: Option<Arc<Certificates>>,
 }
 
 /// An authenticated call on a known route.
@@ -168,11 +168,20 @@ pub(crate) struct GatewayConfig {
     pub(crate) providers: Arc<Providers>,
     pub(crate) authzen: AuthzenConfig,
     pub(crate) authzen_keys: AuthzenKeys,
-    pub(crate) client_issuer: Option<ClientIssuer>,
+    pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) spans: Spans,
 }
 
 impl Gateway {
+    /// Certificates of the doors, and the CA behind them.
+    ///
+    /// # Errors
+    /// There are none, as in tests.
+    pub(crate) fn certificates(&self) -> Result<&Certificates, Fault> {
+        let certificates = self.certificates.as_deref();
+        certificates.ok_or_else(|| Fault::internal("the doors have no certificates"))
+    }
+
     pub(crate) fn new(
         seams: Seams,
         accounts: Arc<Accounts>,
@@ -200,7 +209,7 @@ impl Gateway {
             providers: config.providers,
             authzen: config.authzen,
             authzen_keys: config.authzen_keys,
-            client_issuer: config.client_issuer,
+            certificates: config.certificates,
         }
     }
 

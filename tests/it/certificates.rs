@@ -9,6 +9,7 @@ use std::{
 
 use dataos_tests::{
     binaries::{binary, free_port},
+    ctl::Ctl,
     server::{Options, Server},
 };
 use rcgen::{
@@ -206,12 +207,14 @@ async fn client_cas_are_taken_up_and_dropped() {
         call(server, &client(server, &new)).await == Some(200)
     })
     .await;
-    assert_eq!(call(server, &client(server, &old)).await, Some(200));
+    let open = client(server, &old);
+    assert_eq!(call(server, &open).await, Some(200));
     house.put("ca", &after.pem);
     soon("the old CA counts no more", async || {
         call(server, &client(server, &old)).await.is_none()
     })
     .await;
+    assert_eq!(call(server, &open).await, Some(401));
     assert_eq!(call(server, &client(server, &new)).await, Some(200));
 }
 
@@ -279,4 +282,140 @@ fn a_server_certificate_in_files_is_taken_up() {
     fs::write(path("leaf.pem"), &second.0).unwrap();
     until("the second certificate", &|| is_served("second"));
     assert!(!is_served("first"));
+}
+
+/// A client that trusts these CAs, whose connections stay open.
+fn trusting(pem: &str, identity: Option<&str>) -> reqwest::Client {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let trusted = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).unwrap();
+    let builder = reqwest::Client::builder()
+        .tls_certs_only(trusted)
+        .tls_info(true);
+    let identity = identity.map(|pem| reqwest::Identity::from_pem(pem.as_bytes()).unwrap());
+    let builder = identity
+        .into_iter()
+        .fold(builder, reqwest::ClientBuilder::identity);
+    builder.build().unwrap()
+}
+
+/// Status of a call, and the certificate that the server showed on its connection.
+async fn shown(server: &Server, client: &reqwest::Client) -> Option<(u16, Vec<u8>)> {
+    let answer = client.get(format!("{}/api/v1/session", server.url)).send();
+    let answer = answer.await.ok()?;
+    let told = answer.extensions().get::<reqwest::tls::TlsInfo>()?;
+    Some((answer.status().as_u16(), told.peer_certificate()?.to_vec()))
+}
+
+/// The built-in CA while it is rolled over, with what clients hold of it.
+struct RollOver {
+    server: Server,
+    admin: Ctl,
+    folder: tempfile::TempDir,
+}
+
+impl RollOver {
+    fn new() -> Self {
+        let server = Server::start(&Options {
+            config: Some("[limits]\ndrain_timeout = \"1s\"\n".to_owned()),
+            ..Options::default()
+        });
+        let server = server.unwrap();
+        let admin = Ctl::login(&server, "admin", &server.first_password().unwrap());
+        Self {
+            server,
+            admin: admin.unwrap(),
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn ca(&self) -> String {
+        fs::read_to_string(self.server.ca()).unwrap()
+    }
+
+    fn step(&self, step: &str) -> serde_json::Value {
+        let rolled = self.admin.json(&["certificate", "roll-over", step]);
+        rolled.unwrap()
+    }
+
+    fn issue(&self, name: &str) -> String {
+        let out = self.folder.path().to_string_lossy();
+        let issue = ["certificate", "create", "--name", name, "--out", &out];
+        assert_eq!(self.admin.run(&issue).unwrap().code, 0);
+        let file = |end: &str| fs::read_to_string(self.folder.path().join(format!("{name}.{end}")));
+        file("pem").unwrap() + &file("key").unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_built_in_ca_is_rolled_over() {
+    let house = RollOver::new();
+    let server = &house.server;
+    let old_ca = house.ca();
+    let old = house.issue("old");
+    let early = house
+        .admin
+        .run(&["certificate", "roll-over", "issue"])
+        .unwrap();
+    assert_eq!(
+        (early.code, early.stderr.contains("`announce` begins one")),
+        (1, true),
+        "{early:?}"
+    );
+
+    assert_eq!(house.step("announce")["phase"], "announced");
+    let both = house.ca();
+    let new_ca = both.strip_prefix(&old_ca).unwrap().to_owned();
+    assert!(shown(server, &trusting(&old_ca, None)).await.is_some());
+    assert!(shown(server, &trusting(&new_ca, None)).await.is_none());
+    let open = trusting(&both, Some(&old));
+    let (status, before) = shown(server, &open).await.unwrap();
+    assert_eq!(status, 200);
+
+    assert_eq!(house.step("issue")["phase"], "issuing");
+    // At once: the step has not ended before.
+    assert!(shown(server, &trusting(&new_ca, None)).await.is_some());
+    assert!(shown(server, &trusting(&old_ca, None)).await.is_none());
+    // The open connection ends in order, and the next one shows the new certificate; nothing fails meanwhile.
+    soon("the old connection is drained", async || {
+        let (status, now) = shown(server, &open).await.unwrap();
+        assert_eq!(status, 200);
+        now != before
+    })
+    .await;
+    let new = house.issue("new");
+    for identity in [&old, &new] {
+        let (status, _) = shown(server, &trusting(&new_ca, Some(identity)))
+            .await
+            .unwrap();
+        assert_eq!(status, 200);
+    }
+
+    assert_eq!(house.step("finish")["phase"], "steady");
+    assert_eq!(house.ca(), new_ca);
+    // Not by the connection that is open, nor by another one.
+    assert_eq!(shown(server, &open).await.unwrap().0, 401);
+    assert!(
+        shown(server, &trusting(&new_ca, Some(&old)))
+            .await
+            .is_none()
+    );
+    assert_eq!(
+        shown(server, &trusting(&new_ca, Some(&new)))
+            .await
+            .unwrap()
+            .0,
+        200
+    );
+    // The administrator's own trust went along.
+    let told = house.admin.json(&["certificate", "authority"]).unwrap();
+    assert_eq!(
+        (
+            told["ca"].as_str(),
+            told["authorities"].as_array().unwrap().len()
+        ),
+        (Some(&*new_ca), 1)
+    );
+    let rolled = "/api/v1/audit/entries?kind=identity_change&action=certificate_authority_rolled";
+    let (_, found) = server.get(&house.admin.key().unwrap(), rolled).unwrap();
+    assert_eq!(found["entries"].as_array().unwrap().len(), 3, "{found:#}");
 }

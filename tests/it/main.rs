@@ -17,6 +17,7 @@ mod demo;
 mod filters;
 mod grpc;
 mod journey;
+mod load;
 mod login;
 mod metadata;
 mod own_types;

@@ -754,6 +754,27 @@ pub(crate) enum Certificate {
         #[arg(long, value_name = "FOLDER", default_value = ".")]
         out: PathBuf,
     },
+    /// Show the built-in CA. The context in use trusts what is shown from now on.
+    Authority,
+    /// Replace the built-in CA, step by step: `announce`, then `issue`, then `finish`.
+    RollOver {
+        #[arg(value_enum)]
+        step: RollOverStep,
+    },
+    /// Replace the server's own certificate and key; the CA stays.
+    Renew,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RollOverStep {
+    /// Make the next CA; it is trusted from now on.
+    Announce,
+    /// Drop the next CA again.
+    Cancel,
+    /// Issue by the next CA from now on; the old one is still trusted.
+    Issue,
+    /// Trust the old CA no more.
+    Finish,
 }
 
 #[cfg(test)]

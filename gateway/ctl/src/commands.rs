@@ -77,7 +77,7 @@ async fn call(
         Command::Apikey(command) => identity::apikey(client, &command, context).await,
         Command::Session(command) => identity::session(client, &command).await,
         Command::Token(command) => identity::token(client, &command).await,
-        Command::Certificate(command) => certificate::run(client, &command).await,
+        Command::Certificate(command) => certificate::run(client, &command, context).await,
         Command::Health => access::health(client).await,
         Command::WhoCan(who) => decision::who_can(client, &who).await,
         Command::WhatCan(what) => decision::what_can(client, &what).await,

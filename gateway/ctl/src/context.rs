@@ -110,6 +110,18 @@ impl Contexts {
         }
     }
 
+    /// Puts other CAs into a context that trusts CAs of its own; says whether anything changed.
+    pub(crate) fn replace_ca(&mut self, name: &str, pem: &str) -> bool {
+        let trusted = self.contexts.get_mut(name).and_then(|it| it.ca.as_mut());
+        match trusted {
+            Some(trusted) if trusted != pem && !pem.is_empty() => {
+                pem.clone_into(trusted);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// The same when no other command is about to change it: what is loaded stays so until the guard goes.
     pub(crate) fn load_locked() -> Result<(Self, fs::File), Failure> {
         let path = path()?.with_extension("lock");

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use dataos_model::{
     clock::Timestamp,
     entity::EntityType,
@@ -14,10 +13,7 @@ use dataos_model::{
 };
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, parse_x509_certificate};
 
-use crate::{
-    accounts::is_platform_name,
-    certificates::tls::{Revoked, key_of},
-};
+use crate::{accounts::is_platform_name, certificates::tls::CheckedChain};
 
 /// Longest name of a service.
 pub(crate) const NAME_BYTES_MAX: usize = 63;
@@ -30,15 +26,13 @@ pub(crate) struct PeerCertificate {
     not_before: Timestamp,
     not_after: Timestamp,
     digest: Hash,
-    /// Issuer and serial number.
-    key: Option<(Vec<u8>, Vec<u8>)>,
-    revoked: Arc<ArcSwap<Revoked>>,
+    chain: CheckedChain,
 }
 
 impl PeerCertificate {
-    /// Reads the leaf of a chain. What is revoked is looked at again on every call.
-    pub(crate) fn read(der: &[u8], revoked: Arc<ArcSwap<Revoked>>) -> Self {
-        let parsed = parse_x509_certificate(der).ok();
+    /// Reads the leaf of a chain that a handshake took.
+    pub(crate) fn read(leaf: &[u8], chain: CheckedChain) -> Self {
+        let parsed = parse_x509_certificate(leaf).ok();
         let parsed = parsed.map(|(_, certificate)| certificate);
         let validity = parsed.as_ref().map(|certificate| certificate.validity());
         let time = |seconds: i64| Timestamp(seconds.saturating_mul(1000));
@@ -49,14 +43,13 @@ impl PeerCertificate {
                 .and_then(uri_of),
             not_before: time(validity.map_or(i64::MAX, |v| v.not_before.timestamp())),
             not_after: time(validity.map_or(0, |v| v.not_after.timestamp())),
-            digest: Hash::of(der),
-            key: parsed.as_ref().map(key_of),
-            revoked,
+            digest: Hash::of(leaf),
+            chain,
         }
     }
 
-    /// The service that it stands for. Its life is looked at again on every call: a connection, and
-    /// a resumed session more so, can outlive it.
+    /// The service that it stands for. Its life, and whether its chain would still be taken, are looked at
+    /// again on every call: a connection, and a resumed session more so, can outlive both.
     pub(crate) fn principal(
         &self,
         trust_domain: &str,
@@ -88,14 +81,7 @@ impl PeerCertificate {
         if now.0 >= self.not_after.0 {
             return Err("certificate_expired");
         }
-        if self
-            .key
-            .as_ref()
-            .is_some_and(|key| self.revoked.load().has(key))
-        {
-            return Err("certificate_revoked");
-        }
-        Ok(())
+        self.chain.check()
     }
 }
 
@@ -131,12 +117,11 @@ fn uri_of(certificate: &X509Certificate<'_>) -> Result<String, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use dataos_model::clock::Timestamp;
     use rcgen::{CertificateParams, KeyPair, SanType};
 
     use super::PeerCertificate;
+    use crate::certificates::tls::CheckedChain;
 
     fn certificate(uris: &[&str]) -> PeerCertificate {
         let mut params = CertificateParams::new(vec!["example.org".to_owned()]).unwrap();
@@ -145,7 +130,10 @@ mod tests {
         params.not_before = time::OffsetDateTime::from_unix_timestamp(1_000).unwrap();
         params.not_after = time::OffsetDateTime::from_unix_timestamp(2_000).unwrap();
         let key = KeyPair::generate().unwrap();
-        PeerCertificate::read(params.self_signed(&key).unwrap().der(), Arc::default())
+        PeerCertificate::read(
+            params.self_signed(&key).unwrap().der(),
+            CheckedChain::of_tests(),
+        )
     }
 
     #[test]
@@ -175,7 +163,7 @@ mod tests {
         ] {
             assert_eq!(named(wrong), Err("certificate_identity"), "{wrong:?}");
         }
-        let garbage = PeerCertificate::read(b"no certificate", Arc::default());
+        let garbage = PeerCertificate::read(b"no certificate", CheckedChain::of_tests());
         assert!(garbage.principal("dataos", Timestamp(1_500_000)).is_err());
     }
 

@@ -1,23 +1,22 @@
-//! The TLS side of the doors, made anew when a file that it is made of changes: new connections get the
-//! new one at once, open ones go on, but for those whose client certificate is revoked by now.
+//! The TLS side of the doors, made anew when what it is made of changes: new connections get the new one at
+//! once; open ones go on, but for those whose client certificate would not be taken any more.
 
 use std::{
-    collections::HashSet,
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
 
 use arc_swap::ArcSwap;
 use dataos_model::fault::{Fault, FaultKind};
 use rustls::{
-    RootCertStore, ServerConfig,
+    CertificateError, RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
-    pki_types::{CertificateDer, CertificateRevocationListDer, pem::PemObject},
+    pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime, pem::PemObject},
     server::{ResolvesServerCert, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
-use x509_parser::{certificate::X509Certificate, parse_x509_crl};
+use tokio::sync::watch;
 
 use crate::config::ClientCertificates;
 
@@ -26,8 +25,9 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// What the doors serve.
 pub(crate) struct Tls {
-    config: ArcSwap<ServerConfig>,
-    revoked: Arc<ArcSwap<Revoked>>,
+    parts: ArcSwap<Parts>,
+    /// Counts the certificates served.
+    served: watch::Sender<u64>,
 }
 
 impl fmt::Debug for Tls {
@@ -36,59 +36,115 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// Client certificates that are revoked, by issuer and serial number.
-#[derive(Debug, Default)]
-pub(crate) struct Revoked(HashSet<(Vec<u8>, Vec<u8>)>);
-
 /// What the TLS side is made of.
-pub(super) struct Parts {
-    config: ServerConfig,
-    revoked: Revoked,
+pub(crate) struct Parts {
+    config: Arc<ServerConfig>,
+    /// Without one, clients are not asked for certificates.
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 impl Tls {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
-            config: ArcSwap::from_pointee(parts.config),
-            revoked: Arc::new(ArcSwap::from_pointee(parts.revoked)),
+            parts: ArcSwap::from_pointee(parts),
+            served: watch::Sender::new(0),
         }
     }
 
     /// The same for tests, with a configuration that nothing replaces.
     #[cfg(test)]
     pub(crate) fn fixed(config: ServerConfig) -> Arc<Self> {
-        let revoked = Revoked::default();
-        Arc::new(Self::new(Parts { config, revoked }))
+        let config = Arc::new(config);
+        let verifier = None;
+        Arc::new(Self::new(Parts { config, verifier }))
     }
 
     pub(super) fn replace(&self, parts: Parts) {
-        // Sessions are resumed within a configuration, so none outlives the lists that it was checked by.
-        self.config.store(Arc::new(parts.config));
-        self.revoked.store(Arc::new(parts.revoked));
+        // Sessions are resumed within a configuration, so none outlives what it was checked by.
+        self.parts.store(Arc::new(parts));
+    }
+
+    /// Another certificate is served from now on.
+    pub(super) fn note_served(&self) {
+        self.served.send_modify(|count| *count += 1);
     }
 
     /// For the next connection.
+    pub(crate) fn parts(&self) -> Arc<Parts> {
+        self.parts.load_full()
+    }
+
+    /// Tells an open connection that another certificate is served than the one that it began with.
+    pub(crate) fn served(&self) -> watch::Receiver<u64> {
+        self.served.subscribe()
+    }
+}
+
+/// The chain that a client proved to hold, checked again whenever that by which chains are checked changes.
+pub(crate) struct CheckedChain {
+    chain: Vec<CertificateDer<'static>>,
+    tls: Arc<Tls>,
+    last: Mutex<(Arc<Parts>, Result<(), &'static str>)>,
+}
+
+impl fmt::Debug for CheckedChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CheckedChain").finish_non_exhaustive()
+    }
+}
+
+impl CheckedChain {
+    /// A chain, leaf first, that a handshake by `parts` has just taken.
+    pub(crate) fn new(chain: &[CertificateDer<'_>], tls: Arc<Tls>, parts: Arc<Parts>) -> Self {
+        let chain = chain.iter().cloned().map(CertificateDer::into_owned);
+        Self {
+            chain: chain.collect(),
+            tls,
+            last: Mutex::new((parts, Ok(()))),
+        }
+    }
+
+    /// One that nothing checks again.
+    #[cfg(test)]
+    pub(crate) fn of_tests() -> Self {
+        let served = Arc::new(rustls::server::ResolvesServerCertUsingSni::new());
+        let clients = ClientCertificates {
+            trust_domain: "dataos".to_owned(),
+            ca_file: None,
+            crl_file: None,
+        };
+        let parts = parts(served, "", &clients).unwrap();
+        let tls = Tls::fixed((*parts.config).clone());
+        let parts = tls.parts();
+        Self::new(&[], tls, parts)
+    }
+
+    /// Whether a handshake would take it now, but for its times; else why not.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let parts = self.tls.parts.load();
+        if !Arc::ptr_eq(&parts, &last.0) {
+            *last = (Arc::clone(&parts), parts.check(&self.chain));
+        }
+        last.1
+    }
+}
+
+impl Parts {
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        self.config.load_full()
+        Arc::clone(&self.config)
     }
 
-    /// For open connections.
-    pub(crate) fn revoked(&self) -> Arc<ArcSwap<Revoked>> {
-        Arc::clone(&self.revoked)
+    fn check(&self, chain: &[CertificateDer<'_>]) -> Result<(), &'static str> {
+        let (Some(verifier), Some((leaf, rest))) = (&self.verifier, chain.split_first()) else {
+            return Err("certificate_untrusted");
+        };
+        let checked = verifier.verify_client_cert(leaf, rest, UnixTime::now());
+        checked.map(drop).map_err(|error| match error {
+            rustls::Error::InvalidCertificate(CertificateError::Revoked) => "certificate_revoked",
+            _ => "certificate_untrusted",
+        })
     }
-}
-
-impl Revoked {
-    /// Whether a certificate is.
-    pub(crate) fn has(&self, key: &(Vec<u8>, Vec<u8>)) -> bool {
-        self.0.contains(key)
-    }
-}
-
-/// What tells a certificate from all others.
-pub(crate) fn key_of(certificate: &X509Certificate<'_>) -> (Vec<u8>, Vec<u8>) {
-    let issuer = certificate.issuer().as_raw().to_vec();
-    (issuer, certificate.raw_serial().to_vec())
 }
 
 /// TLS 1.3 alone, no early data, HTTP/2 or HTTP/1.1. A client may send a certificate; one that is not
@@ -106,12 +162,12 @@ pub(super) fn parts(
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| Fault::internal(format!("TLS: {error}")))?;
     let roots = client_roots(built_in, clients.ca_file.as_deref())?;
-    let (lists, revoked) = match &clients.crl_file {
+    let lists = match &clients.crl_file {
         Some(path) => revocation_lists(path)?,
-        None => Default::default(),
+        None => Vec::new(),
     };
-    let builder = if roots.is_empty() {
-        builder.with_no_client_auth()
+    let verifier = if roots.is_empty() {
+        None
     } else {
         let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
             .allow_unauthenticated();
@@ -125,12 +181,17 @@ pub(super) fn parts(
         let verifier: Arc<dyn ClientCertVerifier> = verifier
             .build()
             .map_err(|error| Fault::invalid(format!("client certificates: {error}")))?;
-        builder.with_client_cert_verifier(verifier)
+        Some(verifier)
+    };
+    let builder = match &verifier {
+        Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+        None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(served);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.max_early_data_size = 0;
-    Ok(Parts { config, revoked })
+    let config = Arc::new(config);
+    Ok(Parts { config, verifier })
 }
 
 /// CAs whose client certificates are taken.
@@ -159,11 +220,9 @@ fn client_roots(built_in: &str, file: Option<&Path>) -> Result<RootCertStore, Fa
     Ok(roots)
 }
 
-/// The lists of a file, and what they revoke. Whether they are signed by who they say is found in the
-/// handshake of a client of that issuer.
-fn revocation_lists(
-    path: &Path,
-) -> Result<(Vec<CertificateRevocationListDer<'static>>, Revoked), Fault> {
+/// The lists of a file. Whether they are signed by who they say is found when a certificate of that issuer is
+/// checked.
+fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Fault> {
     let wrong = |problem: String| wrong(path, "tls.client_crl_file", &problem);
     let text = text(path).map_err(wrong)?;
     let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&text).collect();
@@ -172,15 +231,7 @@ fn revocation_lists(
     if lists.is_empty() {
         return Err(wrong("holds no revocation list".to_owned()));
     }
-    let mut revoked = HashSet::new();
-    for list in &lists {
-        let parsed = parse_x509_crl(list);
-        let (_, parsed) = parsed.map_err(|error| wrong(error.to_string()))?;
-        let issuer = parsed.issuer().as_raw();
-        let serials = parsed.iter_revoked_certificates();
-        revoked.extend(serials.map(|one| (issuer.to_vec(), one.raw_serial().to_vec())));
-    }
-    Ok((lists, Revoked(revoked)))
+    Ok(lists)
 }
 
 fn text(path: &Path) -> Result<Vec<u8>, String> {

@@ -1,9 +1,9 @@
-//! Client certificates of services.
+//! Client certificates of services, and the built-in CA that issues them.
 
 use std::sync::Arc;
 
 use dataos_model::{
-    fault::{Fault, FaultKind, Location},
+    fault::{Fault, Location},
     record::{Entry, EntryKind},
 };
 use http::StatusCode;
@@ -13,6 +13,7 @@ use serde_json::json;
 use super::{body, wire};
 use crate::{
     authenticate::certificate::{NAME_BYTES_MAX, is_service_name},
+    certificates::authority::{Authority, Step},
     respond::Answer,
     serve::{Call, Gateway},
 };
@@ -21,6 +22,12 @@ use crate::{
 const LIFE_S_DEFAULT: i64 = 30 * 86_400;
 /// Longest life: there is no revocation list, so a lost key works until its certificate ends.
 const LIFE_S_MAX: i64 = 398 * 86_400;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RollOverBody {
+    step: Step,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,14 +55,10 @@ pub(crate) async fn create(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Ans
         let problem = format!("expires_in_seconds is not from 1 to {LIFE_S_MAX}");
         return Err(Fault::invalid(problem));
     }
-    let issuer = gateway.client_issuer.as_ref().ok_or_else(|| {
-        Fault::new(
-            FaultKind::Conflict,
-            "there is no built-in CA, because the server has a certificate of its own",
-        )
-        .with_hint("issue client certificates by the CA of `tls.client_ca_file`")
-    })?;
-    let issued = issuer.issue(&wire.service, life_s, gateway.seams.clock.now())?;
+    let now = gateway.seams.clock.now();
+    let issued = gateway
+        .certificates()?
+        .issue_client(&wire.service, life_s, now)?;
     let mut entry = Entry::new(EntryKind::IdentityChange, &call.request_id)
         .with_fact("identity", &issued.identity)
         .with_fact("fingerprint", issued.fingerprint);
@@ -74,6 +77,50 @@ pub(crate) async fn create(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Ans
             "certificate": issued.certificate_pem,
             "key": issued.key_pem,
             "ca": issued.ca_pem,
+        }),
+    ))
+}
+
+/// The built-in CA: what clients must trust, and where its roll-over stands.
+pub(crate) async fn authority(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<Answer, Fault> {
+    told(gateway.certificates()?.authority()?)
+}
+
+/// Takes a step of the CA's roll-over.
+pub(crate) async fn roll_over(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
+    let wire: RollOverBody = body(&call)?;
+    let certificates = gateway.certificates()?;
+    let phase = certificates
+        .roll_over(wire.step, gateway.seams.clock.now())
+        .await?;
+    let mut entry = Entry::new(EntryKind::IdentityChange, &call.request_id);
+    for ca in certificates.authority()?.told()? {
+        entry = entry.with_fact(ca.role, ca.fingerprint);
+    }
+    entry.action = "certificate_authority_rolled".to_owned();
+    entry.principal = call.principal.uid.to_string();
+    phase.name().clone_into(&mut entry.resource);
+    entry.request_digest = call.digest;
+    gateway.seams.record.append(entry).await?;
+    told(certificates.authority()?)
+}
+
+fn told(authority: &Authority) -> Result<Answer, Fault> {
+    let authorities = authority.told()?;
+    let authorities = authorities.iter().map(|ca| {
+        json!({
+            "role": ca.role,
+            "subject": ca.subject,
+            "fingerprint": ca.fingerprint.to_string(),
+            "expires_at": wire::time(ca.expires_at),
+        })
+    });
+    Ok(Answer::json(
+        StatusCode::OK,
+        &json!({
+            "phase": authority.phase().name(),
+            "authorities": authorities.collect::<Vec<_>>(),
+            "ca": authority.bundle(),
         }),
     ))
 }

@@ -376,6 +376,22 @@ pub(crate) static ROUTES: &[Route] = &[
     )
     .secret()
     .taking(JSON),
+    read(
+        "/api/v1/certificate-authority",
+        Action::Call,
+        Subject::ApiPath,
+        "The built-in certificate authority, and what clients must trust",
+        |g, c| Box::pin(certificates::authority(g, c)),
+    ),
+    change(
+        Verb::Post,
+        "/api/v1/certificate-authority/steps",
+        Action::ManageIdentity,
+        Subject::ApiPath,
+        "Take a step of its roll-over, or renew the server's certificate",
+        |g, c| Box::pin(certificates::roll_over(g, c)),
+    )
+    .taking(JSON),
     change(
         Verb::Post,
         "/api/v1/query",

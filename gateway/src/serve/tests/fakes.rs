@@ -527,7 +527,7 @@ fn config(limits: Limits, tokens: &Tokens, accounts: &Arc<Accounts>) -> GatewayC
         providers: Arc::new(
             Providers::open(tokens, Arc::clone(accounts), seal, session_life).unwrap(),
         ),
-        client_issuer: None,
+        certificates: None,
         authzen: AuthzenConfig {
             context: vec!["purpose".to_owned()],
             ..AuthzenConfig::default()
