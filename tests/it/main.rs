@@ -27,6 +27,7 @@ mod refusals;
 mod replay;
 mod restart;
 mod secrets;
+mod soak;
 mod telemetry;
 mod workspace;
 mod writes;
