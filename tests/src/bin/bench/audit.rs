@@ -10,7 +10,7 @@ use std::{io::Result, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 
-pub(crate) use append::SystemClock;
+pub(crate) use append::{SystemClock, paced_probe};
 
 use crate::report::Figure;
 

@@ -1,35 +1,38 @@
-//! The full path over TLS against nginx as a bare TLS proxy, in turn, with wrk as the client.
+//! The full path over TLS in turn with other proxies: what a request costs, how long it takes at 30 % load, and
+//! what an idle connection holds.
 //!
-//! One request to `dataos` is: TLS 1.3, strict front, API key, route, Cedar decision, audit record
-//! durable before the answer. One request to nginx is: TLS 1.3, proxy to a local plain HTTP server
-//! that answers a body of the same size. CPU is user + system time of the server's processes.
+//! One request to `dataos` is: TLS 1.3, strict front, a token that was seen before, route, quotas, Cedar
+//! decision over 1 000 policies and 10 000 entities beside the shipped ones, metrics, access log, audit record
+//! durable before the answer. One request to a proxy is what its name says, before a plain HTTP server that
+//! answers a body of the same size. CPU is user + system time of the server's processes.
 
+mod idle;
+mod latency;
+mod ours;
+mod peers;
 pub(crate) mod unrecorded;
 
-use std::{
-    fs,
-    io::{Error, Result},
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::io::Result;
 
-use clap::Args;
-use dataos_tests::{
-    binaries::free_port,
-    ctl::Ctl,
-    peers::succeed,
-    server::{Options as ServerOptions, Server},
-};
+use clap::{Args, ValueEnum};
+use dataos_tests::server::Server;
 
 use crate::{
-    load::{Load, Sample, require, resident_mib},
+    load::{Load, Sample, require},
     report::{Figure, Goal, quantile},
 };
+use ours::Issuer;
+use peers::{Guard, Proxy, Site};
+
+/// The path of ours.
+const PATH: &str = "/api/v1/session";
 
 /// How long and how wide.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
+    /// All of them unless one is named.
+    #[arg(value_enum)]
+    case: Option<Case>,
     /// Rounds; each measures every contender once.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
@@ -39,209 +42,173 @@ pub(crate) struct Options {
     /// Connections of the client.
     #[arg(long, default_value_t = 32)]
     connections: u32,
+    /// Idle connections.
+    #[arg(long, default_value_t = 1_000)]
+    idle: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Case {
+    /// Requests and CPU at full load.
+    Path,
+    /// Latency at 30 % load.
+    Latency,
+    /// Memory of idle connections.
+    Idle,
 }
 
 pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
     require(&[
         ("wrk", "wrk"),
         ("nginx", "nginx-light"),
+        ("haproxy", "haproxy"),
         ("openssl", "openssl"),
+        ("python3", "python3-venv"),
     ])?;
-    let (server, key) = start(ServerOptions::default())?;
-    let (unrecorded, unrecorded_key) = start(ServerOptions {
-        program: Some((std::env::current_exe()?, Some("unrecorded".to_owned()))),
-        ..ServerOptions::default()
-    })?;
-    let nginx = Nginx::start()?;
-    let load = |key| Load {
-        connections: options.connections,
-        seconds: options.seconds,
-        headers: key,
-        script: None,
+    let issuer = Issuer::new()?;
+    let site = Site::start()?;
+    let contenders = Contenders {
+        ours: ours::start(&issuer, None)?,
+        unrecorded: ours::start(&issuer, Some(std::env::current_exe()?))?,
+        nginx: site.nginx(true)?,
     };
-    let (keys, unrecorded_keys) = ([key.as_str()], [unrecorded_key.as_str()]);
-    let url = |server: &Server| format!("{}/api/v1/session", server.url);
-    let nginx_url = format!("https://127.0.0.1:{}/", nginx.port);
-    let mut samples = [const { Vec::new() }; 3];
+    let wanted = |case| options.case.is_none_or(|chosen| chosen == case);
+    let mut figures = Vec::new();
+    if wanted(Case::Idle) {
+        figures.extend(idle::measure(&contenders.ours, &issuer, options.idle)?);
+    }
+    if wanted(Case::Path) {
+        figures.extend(path(options, &issuer, &site, &contenders)?);
+    }
+    if wanted(Case::Latency) {
+        figures.extend(latency::measure(options, &issuer, &site, &contenders)?);
+    }
+    Ok(figures)
+}
+
+/// Those that every case needs.
+struct Contenders {
+    ours: Server,
+    unrecorded: Server,
+    nginx: Proxy,
+}
+
+/// One who is measured: its name, where it answers, whose CPU counts.
+struct Contender<'a> {
+    name: &'static str,
+    url: String,
+    pids: Vec<u32>,
+    headers: &'a [&'a str],
+}
+
+impl<'a> Contender<'a> {
+    fn server(name: &'static str, server: &Server, headers: &'a [&'a str]) -> Self {
+        Self {
+            name,
+            url: format!("{}{PATH}", server.url),
+            pids: vec![server.pid()],
+            headers,
+        }
+    }
+
+    fn proxy(name: &'static str, proxy: &Proxy, headers: &'a [&'a str]) -> Result<Self> {
+        Ok(Self {
+            name,
+            url: format!("https://127.0.0.1:{}/", proxy.port),
+            pids: proxy.pids()?,
+            headers,
+        })
+    }
+}
+
+const OURS: &str = "dataos, full path";
+const UNRECORDED: &str = "dataos, calls unrecorded";
+const NGINX: &str = "nginx, log on";
+const ENVOY_RULE: &str = "Envoy, token and rule";
+const ENVOY_EXTERNAL: &str = "Envoy, token and external authorization";
+
+fn path(options: &Options, issuer: &Issuer, site: &Site, both: &Contenders) -> Result<Vec<Figure>> {
+    let headers = [issuer.authorization.as_str()];
+    let envoy = |guard| site.envoy(guard, issuer);
+    let proxies = [
+        ("nginx, no log", site.nginx(false)?),
+        ("haproxy, no log", site.haproxy()?),
+        ("Caddy, log on", site.caddy()?),
+        ("Envoy, log on", envoy(Guard::None)?),
+        (ENVOY_RULE, envoy(Guard::TokenAndRule)?),
+        (ENVOY_EXTERNAL, envoy(Guard::External)?),
+    ];
+    let mut contenders = vec![
+        Contender::server(OURS, &both.ours, &headers),
+        Contender::server(UNRECORDED, &both.unrecorded, &headers),
+        Contender::proxy(NGINX, &both.nginx, &headers)?,
+    ];
+    for (name, proxy) in &proxies {
+        contenders.push(Contender::proxy(name, proxy, &headers)?);
+    }
+    let mut samples = vec![Vec::new(); contenders.len()];
     // Forth and back: drift of the machine falls on all alike.
     for round in 0..options.rounds {
-        let mut order = [0, 1, 2];
+        let mut order: Vec<_> = contenders.iter().zip(&mut samples).collect();
         if round % 2 == 1 {
             order.reverse();
         }
-        for contender in order {
-            let sample = match contender {
-                0 => load(&keys).measure(&url(&server), &[server.pid()]),
-                1 => load(&unrecorded_keys).measure(&url(&unrecorded), &[unrecorded.pid()]),
-                _ => load(&keys).measure(&nginx_url, &nginx.workers()?),
+        for (contender, samples) in order {
+            let load = Load {
+                connections: options.connections,
+                seconds: options.seconds,
+                headers: contender.headers,
+                script: None,
             };
-            if let Some(samples) = samples.get_mut(contender) {
-                samples.push(sample?);
-            }
+            samples.push(load.measure(&contender.url, &contender.pids)?);
         }
     }
-    Ok(figures(&samples, resident_mib(server.pid())?))
+    let names = contenders.iter().map(|contender| contender.name);
+    Ok(table(&names.zip(samples).collect::<Vec<_>>()))
 }
 
-/// A server, and the header with a key of its administrator.
-fn start(options: ServerOptions) -> Result<(Server, String)> {
-    let server = Server::start(&options)?;
-    let admin = Ctl::login(&server, "admin", &server.first_password()?)?;
-    let key = format!("Authorization: Bearer {}", admin.key()?);
-    Ok((server, key))
-}
-
-fn figures([ours, unrecorded, theirs]: &[Vec<Sample>; 3], resident_mib: f64) -> Vec<Figure> {
-    let median = |samples: &[Sample], pick: fn(&Sample) -> f64| {
-        quantile(&mut samples.iter().map(pick).collect::<Vec<_>>(), 0.5)
+fn table(measured: &[(&'static str, Vec<Sample>)]) -> Vec<Figure> {
+    let median = |name: &str, pick: fn(&Sample) -> f64| {
+        let samples = measured.iter().find(|(found, _)| *found == name);
+        let samples = samples.map(|(_, samples)| samples.as_slice());
+        quantile(
+            &mut samples
+                .unwrap_or_default()
+                .iter()
+                .map(pick)
+                .collect::<Vec<_>>(),
+            0.5,
+        )
     };
-    let rate = |samples: &[Sample]| median(samples, |sample| sample.requests_per_second);
-    let cpu = |samples: &[Sample]| median(samples, |sample| sample.cpu_us_per_request);
-    vec![
-        Figure::new("dataos, full path: requests", rate(ours), "1/s"),
-        Figure::new("dataos, full path: CPU per request", cpu(ours), "us"),
-        Figure::new("nginx TLS proxy, log on: requests", rate(theirs), "1/s"),
-        Figure::new(
-            "nginx TLS proxy, log on: CPU per request",
-            cpu(theirs),
+    let rate = |name: &str| median(name, |sample| sample.requests_per_second);
+    let cpu = |name: &str| median(name, |sample| sample.cpu_us_per_request);
+    let mut figures = Vec::new();
+    for (name, _) in measured {
+        figures.push(Figure::new(format!("{name}: requests"), rate(name), "1/s"));
+        figures.push(Figure::new(
+            format!("{name}: CPU per request"),
+            cpu(name),
             "us",
-        ),
-        Figure::new(
-            "dataos, calls unrecorded: requests",
-            rate(unrecorded),
-            "1/s",
-        ),
-        Figure::new(
-            "dataos, calls unrecorded: CPU per request",
-            cpu(unrecorded),
-            "us",
-        ),
+        ));
+    }
+    let to = |peer: &str| {
+        Figure::ratio(
+            format!("CPU per request to {peer}"),
+            cpu(OURS) / cpu(peer),
+            peer,
+        )
+    };
+    figures.extend([
         Figure::ratio(
             "requests to unrecorded",
-            rate(ours) / rate(unrecorded),
-            "dataos, calls unrecorded",
+            rate(OURS) / rate(UNRECORDED),
+            UNRECORDED,
         )
         .with_goal(Goal::AtLeast(0.85)),
-        Figure::ratio("CPU per request to nginx", cpu(ours) / cpu(theirs), "nginx")
-            .with_goal(Goal::AtMost(1.5)),
-        Figure::ratio("requests to nginx", rate(ours) / rate(theirs), "nginx"),
-        Figure::new("dataos resident after the load", resident_mib, "MiB"),
-    ]
-}
-
-/// nginx with one worker as TLS proxy, and a second nginx as the plain server behind it, so that the
-/// CPU of the proxy is counted alone.
-#[derive(Debug)]
-struct Nginx {
-    port: u16,
-    proxy: Child,
-    behind: Child,
-    _folder: tempfile::TempDir,
-}
-
-impl Nginx {
-    fn start() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let (port, port_behind) = (free_port()?, free_port()?);
-        certificate(folder.path())?;
-        let root = folder.path().display();
-        let behind = spawn(
-            folder.path(),
-            "behind",
-            &format!(
-                "server {{ listen 127.0.0.1:{port_behind}; access_log off; keepalive_requests 1000000; \
-                 location / {{ return 200 '{}'; }} }}",
-                "x".repeat(250)
-            ),
-        )?;
-        let proxy = spawn(
-            folder.path(),
-            "proxy",
-            &format!(
-                "access_log {root}/access.log;\n\
-                 upstream behind {{ server 127.0.0.1:{port_behind}; keepalive 64; }}\n\
-                 server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {root}/cert.pem;\n\
-                 ssl_certificate_key {root}/key.pem; ssl_protocols TLSv1.3; keepalive_requests 1000000;\n\
-                 location / {{ proxy_pass http://behind; proxy_http_version 1.1;\n\
-                 proxy_set_header Connection ''; }} }}"
-            ),
-        )?;
-        let nginx = Self {
-            port,
-            proxy,
-            behind,
-            _folder: folder,
-        };
-        for _ in 0..100 {
-            if [port, port_behind]
-                .iter()
-                .all(|port| std::net::TcpStream::connect(("127.0.0.1", *port)).is_ok())
-            {
-                return Ok(nginx);
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Err(Error::other("nginx did not start"))
-    }
-
-    /// The workers of the proxy.
-    fn workers(&self) -> Result<Vec<u32>> {
-        let printed = succeed(Command::new("pgrep").args(["-P", &self.proxy.id().to_string()]))?;
-        Ok(printed
-            .split_whitespace()
-            .filter_map(|pid| pid.parse().ok())
-            .collect())
-    }
-}
-
-fn spawn(folder: &Path, name: &str, servers: &str) -> Result<Child> {
-    let root = folder.display();
-    let text = format!(
-        "daemon off; worker_processes 1; pid {root}/{name}.pid; error_log {root}/{name}.log;\n\
-         events {{ worker_connections 1024; }}\n\
-         http {{ client_body_temp_path {root}/b; proxy_temp_path {root}/p; fastcgi_temp_path {root}/f;\n\
-         uwsgi_temp_path {root}/u; scgi_temp_path {root}/s;\n{servers} }}\n"
-    );
-    let file = folder.join(format!("{name}.conf"));
-    fs::write(&file, text)?;
-    Command::new("nginx")
-        .arg("-c")
-        .arg(&file)
-        .arg("-p")
-        .arg(folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        for process in [&mut self.proxy, &mut self.behind] {
-            let _ = Command::new("kill")
-                .args(["-TERM", &process.id().to_string()])
-                .status();
-            let _ = process.wait();
-        }
-    }
-}
-
-fn certificate(folder: &Path) -> Result<()> {
-    succeed(
-        Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-            ])
-            .args(["-subj", "/CN=localhost", "-days", "1", "-keyout"])
-            .arg(folder.join("key.pem"))
-            .arg("-out")
-            .arg(folder.join("cert.pem")),
-    )
-    .map(|_| ())
+        to(NGINX).with_goal(Goal::AtMost(1.5)),
+        to(ENVOY_RULE).with_goal(Goal::AtMost(0.6)),
+        to(ENVOY_EXTERNAL),
+        Figure::ratio("requests to nginx", rate(OURS) / rate(NGINX), NGINX),
+    ]);
+    figures
 }

@@ -33,7 +33,7 @@ enum Room {
     Pdp(pdp::Options),
     /// Durable appends, with a raw fdatasync probe interleaved.
     Audit(audit::Options),
-    /// Requests on the full path, with nginx as TLS proxy in turn.
+    /// Requests on the full path, with other proxies in turn; latency at 30 % load; idle connections.
     Gateway(gateway::Options),
     /// TPC-H governed by allow-all policies against ungoverned DataFusion.
     Query(query::Options),

@@ -202,7 +202,7 @@ fn paced_appends(log: &Arc<AuditLog>, runtime: &Runtime, span: Duration) -> Resu
     })
 }
 
-fn paced_probe(folder: &Path, span: Duration) -> Result<Vec<f64>> {
+pub(crate) fn paced_probe(folder: &Path, span: Duration) -> Result<Vec<f64>> {
     let file = OpenOptions::new().write(true).open(probe_file(folder)?)?;
     let (sender, receiver) = mpsc::channel::<Instant>();
     let probe = std::thread::spawn(move || {

@@ -11,7 +11,7 @@ use std::{
 use clap::Subcommand;
 use dataos_gateway::{
     app::{App, RunningApp},
-    config::Config,
+    config::{Config, Flags},
     observe,
 };
 use dataos_model::{
@@ -34,6 +34,9 @@ pub(crate) enum Command {
         /// Folder that holds everything.
         #[arg(long)]
         data_dir: PathBuf,
+        /// Configuration file.
+        #[arg(long)]
+        config: Option<PathBuf>,
     },
 }
 
@@ -51,9 +54,19 @@ impl Record for Nowhere {
 }
 
 pub(crate) fn run(command: Command) -> Result<()> {
-    let Command::Serve { listen, data_dir } = command;
+    let Command::Serve {
+        listen,
+        data_dir,
+        config,
+    } = command;
     let failed = |fault: Fault| Error::other(fault.to_string());
-    let config = Config::for_demo(&data_dir, listen).map_err(failed)?;
+    let flags = Flags {
+        config,
+        listen: Some(listen.to_string()),
+        data_dir: Some(data_dir),
+        data: None,
+    };
+    let config = Config::load(&flags, std::iter::empty()).map_err(failed)?;
     let _log = observe::init_log(&config.log_level, config.log_format).map_err(failed)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -16,7 +16,7 @@ use std::{
 };
 
 use dataos_tests::{
-    binaries::free_port,
+    binaries::{cache, free_port},
     ctl::Ctl,
     peers::succeed,
     server::{Options as ServerOptions, Server},
@@ -291,12 +291,7 @@ impl Ours {
 
 /// Installs the package into the cache, once.
 fn cerbos() -> Result<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = cache
-        .or_else(home)
-        .ok_or_else(|| Error::other("neither XDG_CACHE_HOME nor HOME is set"))?
-        .join("dataos/cerbos");
+    let cache = cache()?.join("cerbos");
     let program = cache
         .join("node_modules")
         .join(PACKAGE)

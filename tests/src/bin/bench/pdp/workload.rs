@@ -121,7 +121,7 @@ pub(super) fn principal(user: usize) -> Principal {
 }
 
 /// The text of one policy.
-pub(super) fn policy(kind: Kind, n: usize) -> String {
+pub(crate) fn policy(kind: Kind, n: usize) -> String {
     match kind {
         Kind::Mixed => mixed(n, "action == DataOS::Action::\"select\""),
         Kind::MixedData => mixed(n, "action in DataOS::Action::\"read_data\""),
