@@ -24,11 +24,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use crate::{
     authenticate::certificate::PeerCertificate,
-    certificates::tls::{CheckedChain, Tls},
+    certificates::tls::{CheckedChain, Parts, Tls},
     config::Limits,
     limits::{
         Peer,
@@ -143,8 +143,7 @@ impl Connection {
         // Before the handshake: a certificate that is served from here on is another one.
         let ending = Ending::new(&self.tls, self.stop.clone(), address, &self.limits);
         let parts = self.tls.parts();
-        let acceptor = TlsAcceptor::from(parts.config());
-        let handshake = acceptor.accept(prepared(stream));
+        let handshake = handshake(prepared(stream), &parts);
         let stream = match tokio::time::timeout(self.limits.handshake_timeout, handshake).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
@@ -214,6 +213,13 @@ impl Connection {
             tracing::debug!(%address, %error, "connection ended early");
         }
     }
+}
+
+/// Ends TLS, by what the server name that the client asks for says.
+async fn handshake(stream: TcpStream, parts: &Parts) -> io::Result<TlsStream<TcpStream>> {
+    let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+    let config = parts.config(start.client_hello().server_name());
+    start.into_stream(config).await
 }
 
 /// Whether a handshake failed by the certificate that the client sent.

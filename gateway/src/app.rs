@@ -378,7 +378,7 @@ impl Rooms {
         let providers = Providers::open(&tokens, Arc::clone(&accounts), seal, session_life)?;
         let providers = Arc::new(providers);
         let clock = Arc::clone(&self.clock);
-        let trust_domain = &config.client_certificates.trust_domain;
+        let trust_domain = &config.asked_of_clients.trust_domain;
         let authenticator = Authenticator::new(
             Arc::clone(&accounts),
             tokens,
@@ -537,7 +537,7 @@ async fn open_certificates(
     rooms: &Rooms,
     address: SocketAddr,
 ) -> Result<Arc<Certificates>, Fault> {
-    let clients = &config.client_certificates;
+    let clients = &config.asked_of_clients;
     let certificates = match &config.certificate {
         Some(files) => Certificates::from_files(files, clients)?,
         None => {

@@ -22,7 +22,7 @@ use tls::{Tls, Watched};
 
 use crate::{
     authenticate::certificate::identity,
-    config::{CertificateFiles, ClientCertificates},
+    config::{AskedOfClients, CertificateFiles},
     secrets::SealedSecrets,
 };
 
@@ -38,7 +38,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub(crate) struct Certificates {
     served: Arc<Served>,
     source: Source,
-    clients: ClientCertificates,
+    clients: AskedOfClients,
     tls: Arc<Tls>,
 }
 
@@ -81,7 +81,7 @@ impl Certificates {
         folder: &Path,
         secrets: Arc<SealedSecrets>,
         names: Vec<String>,
-        clients: &ClientCertificates,
+        clients: &AskedOfClients,
         clock: &dyn Clock,
     ) -> Result<Self, Fault> {
         let now = clock.now();
@@ -101,7 +101,7 @@ impl Certificates {
     /// Files that cannot be read, or a key that is not that of the certificate.
     pub(crate) fn from_files(
         files: &CertificateFiles,
-        clients: &ClientCertificates,
+        clients: &AskedOfClients,
     ) -> Result<Self, Fault> {
         let leaf = certified(files)?;
         Self::serving(leaf, Source::Files(files.clone()), clients)
@@ -110,7 +110,7 @@ impl Certificates {
     fn serving(
         leaf: CertifiedKey,
         source: Source,
-        clients: &ClientCertificates,
+        clients: &AskedOfClients,
     ) -> Result<Self, Fault> {
         let served = Arc::new(Served(ArcSwap::from_pointee(leaf)));
         let parts = tls::parts(Arc::clone(&served) as _, &source.ca_pem(), clients)?;

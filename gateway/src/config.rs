@@ -9,6 +9,7 @@ mod issuer;
 mod login;
 mod sources;
 mod telemetry;
+mod tls;
 mod units;
 mod values;
 
@@ -26,11 +27,12 @@ pub use authzen::AuthzenConfig;
 pub use issuer::{ClaimNames, IssuerConfig, KeySource};
 pub use login::{CommandLine, LoginConfig};
 pub use telemetry::TelemetryConfig;
+pub use tls::{AskedOfClients, CertificateFiles, ClientCertificate, TlsVersion};
 
 use sources::{METADATA_URL, SETTINGS, Values, default_data_dir};
 use values::{
-    certificate_files, client_certificates, distinct_issuers, duration, host_names, limits,
-    log_format, metadata, parsed, postgres, rates, text,
+    distinct_issuers, duration, host_names, limits, log_format, metadata, parsed, postgres, rates,
+    text,
 };
 
 /// Where the value of a setting came from.
@@ -68,26 +70,6 @@ pub struct Flags {
     pub data_dir: Option<PathBuf>,
     /// `--data`.
     pub data: Option<PathBuf>,
-}
-
-/// Files that replace the certificate of the built-in CA.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateFiles {
-    /// PEM chain, leaf first.
-    pub certificate: PathBuf,
-    /// PEM private key.
-    pub key: PathBuf,
-}
-
-/// Which client certificates are taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientCertificates {
-    /// PEM of CAs beside the built-in one.
-    pub ca_file: Option<PathBuf>,
-    /// PEM of their revocation lists.
-    pub crl_file: Option<PathBuf>,
-    /// The domain in the identities `spiffe://DOMAIN/service/NAME`.
-    pub trust_domain: String,
 }
 
 /// The form of log lines.
@@ -157,7 +139,7 @@ pub struct Config {
     /// Own certificate, if not the built-in CA's.
     pub certificate: Option<CertificateFiles>,
     /// Client certificates.
-    pub client_certificates: ClientCertificates,
+    pub asked_of_clients: AskedOfClients,
     /// Bounds.
     pub limits: Limits,
     /// How often who may call.
@@ -259,8 +241,8 @@ impl Config {
             data_dir,
             metadata,
             host_names: host_names(&values)?,
-            certificate: certificate_files(&values)?,
-            client_certificates: client_certificates(&values)?,
+            certificate: CertificateFiles::read(&values)?,
+            asked_of_clients: AskedOfClients::read(&values)?,
             limits: limits(&values)?,
             rates: rates(&values)?,
             session_lifetime: duration(&values, "session.lifetime", 60, 7 * 86_400)?,

@@ -157,7 +157,7 @@ impl Connection {
                 }
             }
         }
-        let mut config = (*self.tls.parts().config()).clone();
+        let mut config = (*self.tls.parts().config(None)).clone();
         config.alpn_protocols = vec![wire::ALPN.to_vec()];
         match TlsAcceptor::from(Arc::new(config)).accept(stream).await {
             // Without the name of the protocol, a request meant for another server might be answered.

@@ -419,3 +419,65 @@ async fn the_built_in_ca_is_rolled_over() {
     let (_, found) = server.get(&house.admin.key().unwrap(), rolled).unwrap();
     assert_eq!(found["entries"].as_array().unwrap().len(), 3, "{found:#}");
 }
+
+/// What curl got: the status, or nothing if there was no connection.
+fn curl(server: &Server, host: &str, arguments: &[&str]) -> Option<String> {
+    let port = server.url.rsplit_once(':').unwrap().1;
+    let output = Command::new("curl")
+        .args([
+            "-s",
+            "--max-time",
+            "10",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code} %{ssl_verify_result}",
+        ])
+        .args(["--resolve", &format!("{host}:{port}:127.0.0.1"), "--cacert"])
+        .arg(server.ca())
+        .args(arguments)
+        .arg(format!("https://{host}:{port}/api/v1/session"))
+        .output()
+        .unwrap();
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn the_handshake_asks_what_is_set_for_the_name_that_is_asked_for() {
+    let server = Server::start(&Options {
+        config: Some(
+            "host_names = \"api.test, www.test\"\n[tls]\nminimum_version = \"1.2\"\n\
+             client_certificate_by_name = \"API.test=required, www.test=none\"\n"
+                .to_owned(),
+        ),
+        ..Options::default()
+    });
+    let server = server.unwrap();
+    let admin = Ctl::login(&server, "admin", &server.first_password().unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_string_lossy();
+    let issue = ["certificate", "create", "--name", "shop", "--out", &out];
+    assert_eq!(admin.run(&issue).unwrap().code, 0);
+    let file = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (certificate, key) = (file("shop.pem"), file("shop.key"));
+    let shop = ["--cert", certificate.as_str(), "--key", key.as_str()];
+    let (taken, stranger) = (Some("200 0".to_owned()), Some("401 0".to_owned()));
+    for (host, with, without) in [
+        ("127.0.0.1", &taken, &stranger),
+        ("api.test", &taken, &None),
+        ("www.test", &stranger, &stranger),
+    ] {
+        assert_eq!(curl(&server, host, &shop), *with, "{host}");
+        assert_eq!(curl(&server, host, &[]), *without, "{host}");
+        let older = [&shop[..], &["--tls-max", "1.2"]].concat();
+        assert_eq!(curl(&server, host, &older), *with, "{host}");
+        let older = ["--tls-max", "1.2"];
+        assert_eq!(curl(&server, host, &older), *without, "{host}");
+    }
+    let server = Server::start(&Options::default()).unwrap();
+    assert_eq!(curl(&server, "127.0.0.1", &["--tls-max", "1.2"]), None);
+    assert_eq!(curl(&server, "127.0.0.1", &[]), stranger);
+}

@@ -2,6 +2,7 @@
 //! once; open ones go on, but for those whose client certificate would not be taken any more.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -15,10 +16,11 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime, pem::PemObject},
     server::{ResolvesServerCert, WebPkiClientVerifier, danger::ClientCertVerifier},
+    version,
 };
 use tokio::sync::watch;
 
-use crate::config::ClientCertificates;
+use crate::config::{AskedOfClients, ClientCertificate, TlsVersion};
 
 /// Most bytes of a file of certificates or revocation lists.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -39,7 +41,9 @@ impl fmt::Debug for Tls {
 /// What the TLS side is made of.
 pub(crate) struct Parts {
     config: Arc<ServerConfig>,
-    /// Without one, clients are not asked for certificates.
+    /// By the server name that a client asks for, where it differs.
+    by_name: BTreeMap<String, Arc<ServerConfig>>,
+    /// Without one, there is no CA whose client certificates are taken.
     verifier: Option<Arc<dyn ClientCertVerifier>>,
 }
 
@@ -54,9 +58,11 @@ impl Tls {
     /// The same for tests, with a configuration that nothing replaces.
     #[cfg(test)]
     pub(crate) fn fixed(config: ServerConfig) -> Arc<Self> {
-        let config = Arc::new(config);
-        let verifier = None;
-        Arc::new(Self::new(Parts { config, verifier }))
+        Arc::new(Self::new(Parts {
+            config: Arc::new(config),
+            by_name: BTreeMap::new(),
+            verifier: None,
+        }))
     }
 
     pub(super) fn replace(&self, parts: Parts) {
@@ -108,7 +114,10 @@ impl CheckedChain {
     #[cfg(test)]
     pub(crate) fn of_tests() -> Self {
         let served = Arc::new(rustls::server::ResolvesServerCertUsingSni::new());
-        let clients = ClientCertificates {
+        let clients = AskedOfClients {
+            minimum_version: TlsVersion::V13,
+            certificate: ClientCertificate::None,
+            certificate_by_name: BTreeMap::new(),
             trust_domain: "dataos".to_owned(),
             ca_file: None,
             crl_file: None,
@@ -131,8 +140,12 @@ impl CheckedChain {
 }
 
 impl Parts {
-    pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config)
+    /// For a client that asks for this server name.
+    pub(crate) fn config(&self, server_name: Option<&str>) -> Arc<ServerConfig> {
+        let named = server_name
+            .filter(|_| !self.by_name.is_empty())
+            .and_then(|name| self.by_name.get(&name.to_ascii_lowercase()));
+        Arc::clone(named.unwrap_or(&self.config))
     }
 
     fn check(&self, chain: &[CertificateDer<'_>]) -> Result<(), &'static str> {
@@ -147,51 +160,90 @@ impl Parts {
     }
 }
 
-/// TLS 1.3 alone, no early data, HTTP/2 or HTTP/1.1. A client may send a certificate; one that is not
-/// valid ends the handshake.
+/// No early data, HTTP/2 or HTTP/1.1. A client certificate that is not valid ends the handshake.
 ///
 /// # Errors
-/// If the provider lacks TLS 1.3, or a file cannot be read.
+/// If the provider lacks the versions, a file cannot be read, or a certificate is required that no CA could
+/// have issued.
 pub(super) fn parts(
     served: Arc<dyn ResolvesServerCert>,
     built_in: &str,
-    clients: &ClientCertificates,
+    clients: &AskedOfClients,
 ) -> Result<Parts, Fault> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|error| Fault::internal(format!("TLS: {error}")))?;
-    let roots = client_roots(built_in, clients.ca_file.as_deref())?;
+    let roots = Arc::new(client_roots(built_in, clients.ca_file.as_deref())?);
     let lists = match &clients.crl_file {
         Some(path) => revocation_lists(path)?,
         None => Vec::new(),
     };
-    let verifier = if roots.is_empty() {
-        None
-    } else {
-        let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-            .allow_unauthenticated();
-        if !lists.is_empty() {
-            // Issuers without a list revoke otherwise; a list that is too old says nothing any more.
-            verifier = verifier
-                .with_crls(lists)
-                .allow_unknown_revocation_status()
-                .enforce_revocation_expiration();
-        }
-        let verifier: Arc<dyn ClientCertVerifier> = verifier
-            .build()
-            .map_err(|error| Fault::invalid(format!("client certificates: {error}")))?;
-        Some(verifier)
+    let config = |asked| {
+        let verifier = verifier(asked, &roots, &lists)?;
+        config(Arc::clone(&served), clients.minimum_version, verifier)
     };
-    let builder = match &verifier {
-        Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+    let by_name = clients.certificate_by_name.iter();
+    Ok(Parts {
+        config: config(clients.certificate)?,
+        by_name: by_name
+            .map(|(name, asked)| Ok((name.clone(), config(*asked)?)))
+            .collect::<Result<_, Fault>>()?,
+        verifier: verifier(ClientCertificate::Optional, &roots, &lists)?,
+    })
+}
+
+fn config(
+    served: Arc<dyn ResolvesServerCert>,
+    minimum: TlsVersion,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<Arc<ServerConfig>, Fault> {
+    let versions: &[_] = match minimum {
+        TlsVersion::V13 => &[&version::TLS13],
+        TlsVersion::V12 => &[&version::TLS13, &version::TLS12],
+    };
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .map_err(|error| Fault::internal(format!("TLS: {error}")))?;
+    let builder = match verifier {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(served);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.max_early_data_size = 0;
-    let config = Arc::new(config);
-    Ok(Parts { config, verifier })
+    Ok(Arc::new(config))
+}
+
+/// What checks client certificates, if any are asked for.
+fn verifier(
+    asked: ClientCertificate,
+    roots: &Arc<RootCertStore>,
+    lists: &[CertificateRevocationListDer<'static>],
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, Fault> {
+    match (asked, roots.is_empty()) {
+        (ClientCertificate::None, _) | (ClientCertificate::Optional, true) => return Ok(None),
+        (ClientCertificate::Required, true) => {
+            let told = "client certificates are required, and there is no CA that they could be of";
+            return Err(
+                Fault::invalid(told).with_hint("see tls.client_ca_file in `dataos config explain`")
+            );
+        }
+        (ClientCertificate::Optional | ClientCertificate::Required, false) => {}
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider);
+    if asked == ClientCertificate::Optional {
+        verifier = verifier.allow_unauthenticated();
+    }
+    if !lists.is_empty() {
+        // Issuers without a list revoke otherwise; a list that is too old says nothing any more.
+        verifier = verifier
+            .with_crls(lists.iter().cloned())
+            .allow_unknown_revocation_status()
+            .enforce_revocation_expiration();
+    }
+    let verifier: Arc<dyn ClientCertVerifier> = verifier
+        .build()
+        .map_err(|error| Fault::invalid(format!("client certificates: {error}")))?;
+    Ok(Some(verifier))
 }
 
 /// CAs whose client certificates are taken.

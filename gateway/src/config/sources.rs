@@ -74,6 +74,21 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting("tls.key_file", "", "PEM private key of that chain"),
     setting(
+        "tls.minimum_version",
+        "1.3",
+        "oldest version of TLS that is spoken: 1.3 or 1.2",
+    ),
+    setting(
+        "tls.client_certificate",
+        "optional",
+        "whether clients show a certificate: none, optional or required",
+    ),
+    setting(
+        "tls.client_certificate_by_name",
+        "",
+        "the same by server name, such as `api.example.org=required, www.example.org=none`",
+    ),
+    setting(
         "tls.client_ca_file",
         "",
         "PEM of CAs whose client certificates are taken, beside the built-in one",

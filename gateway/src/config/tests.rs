@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use super::{Config, Flags, KeySource, Origin};
+use super::{ClientCertificate, Config, Flags, KeySource, Origin, TlsVersion};
 
 fn load(toml: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -323,5 +323,31 @@ fn rates_are_calls_in_a_time() {
             problem.contains("rate.principal") && problem.contains(bad),
             "{problem}"
         );
+    }
+}
+
+#[test]
+fn what_tls_asks_of_clients_is_checked() {
+    let config = load(
+        "[tls]\nminimum_version = \"1.2\"\nclient_certificate = \"none\"\n\
+         client_certificate_by_name = \"A.example = required,\"\n",
+        &[],
+    );
+    let asked = config.unwrap().asked_of_clients;
+    assert_eq!(asked.minimum_version, TlsVersion::V12);
+    assert_eq!(asked.certificate, ClientCertificate::None);
+    let named = asked.certificate_by_name.get("a.example");
+    assert_eq!(named, Some(&ClientCertificate::Required));
+    for (setting, bad) in [
+        ("minimum_version", "1.1"),
+        ("client_certificate", "maybe"),
+        ("client_certificate_by_name", "a.example"),
+        ("client_certificate_by_name", "a.example=maybe"),
+        ("client_certificate_by_name", "a_b=none"),
+        ("client_certificate_by_name", "a=none, A=required"),
+    ] {
+        let problem = load(&format!("[tls]\n{setting} = \"{bad}\"\n"), &[]).unwrap_err();
+        let names_both = problem.contains(&format!("tls.{setting}")) && problem.contains(bad);
+        assert!(names_both, "{problem}");
     }
 }

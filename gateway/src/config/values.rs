@@ -9,16 +9,13 @@ use dataos_model::{
 use dataos_store::{Metadata, PostgresUrl};
 
 use super::{
-    CertificateFiles, ClientCertificates, IssuerConfig, Limits, LogFormat, Origin, PostgresConfig,
-    Quota, RateConfig, RedisConfig,
+    IssuerConfig, Limits, LogFormat, Origin, PostgresConfig, Quota, RateConfig, RedisConfig,
     sources::{METADATA_URL, Values},
     units,
 };
 
 /// Most issuers: each costs a key set in memory and a background refresh.
 const ISSUERS_MAX: usize = 32;
-/// Longest trust domain, as SPIFFE says.
-const TRUST_DOMAIN_BYTES_MAX: usize = 255;
 /// Longest file that holds one secret.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
 
@@ -175,6 +172,12 @@ pub(super) fn log_format(values: &Values) -> Result<LogFormat, Fault> {
     }
 }
 
+pub(super) fn is_host_name(name: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(is_plain);
+    name.len() <= 253 && name.split('.').all(is_label)
+}
+
 pub(super) fn host_names(values: &Values) -> Result<Vec<String>, Fault> {
     let mut names = Vec::new();
     for name in text(values, "host_names")
@@ -183,13 +186,7 @@ pub(super) fn host_names(values: &Values) -> Result<Vec<String>, Fault> {
         .filter(|n| !n.is_empty())
     {
         let is_address = name.parse::<std::net::IpAddr>().is_ok();
-        let is_name = name.len() <= 253
-            && name.split('.').all(|label| {
-                (1..=63).contains(&label.len())
-                    && label
-                        .bytes()
-                        .all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            });
+        let is_name = is_host_name(name);
         if !is_address && !is_name {
             let expected = format!("a list of host names and addresses (`{name}` is neither)");
             return Err(wrong(values, "host_names", &expected));
@@ -197,50 +194,6 @@ pub(super) fn host_names(values: &Values) -> Result<Vec<String>, Fault> {
         names.push(name.to_ascii_lowercase());
     }
     Ok(names)
-}
-
-pub(super) fn certificate_files(values: &Values) -> Result<Option<CertificateFiles>, Fault> {
-    let (certificate, key) = (
-        text(values, "tls.certificate_file"),
-        text(values, "tls.key_file"),
-    );
-    match (certificate.is_empty(), key.is_empty()) {
-        (true, true) => Ok(None),
-        (false, false) => Ok(Some(CertificateFiles {
-            certificate: certificate.into(),
-            key: key.into(),
-        })),
-        (true, false) => Err(wrong(
-            values,
-            "tls.certificate_file",
-            "set, but tls.key_file is",
-        )),
-        (false, true) => Err(wrong(
-            values,
-            "tls.key_file",
-            "set, but tls.certificate_file is",
-        )),
-    }
-}
-
-pub(super) fn client_certificates(values: &Values) -> Result<ClientCertificates, Fault> {
-    const DOMAIN: &str = "tls.trust_domain";
-    let trust_domain = text(values, DOMAIN);
-    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
-    if !(1..=TRUST_DOMAIN_BYTES_MAX).contains(&trust_domain.len())
-        || !trust_domain.bytes().all(is_plain)
-    {
-        return Err(wrong(values, DOMAIN, "1 to 255 of a-z, 0-9, `.`, `_`, `-`"));
-    }
-    let file = |key| {
-        let file = text(values, key);
-        (!file.is_empty()).then(|| file.into())
-    };
-    Ok(ClientCertificates {
-        ca_file: file("tls.client_ca_file"),
-        crl_file: file("tls.client_crl_file"),
-        trust_domain,
-    })
 }
 
 /// Where metadata lives. No error repeats the URL, for it may hold a password.
