@@ -72,8 +72,8 @@ pub(crate) struct KeySet {
 }
 
 impl KeySet {
-    /// Parses a JWKS document. Keys that we cannot use (other types, encryption, without id) are left
-    /// out: an issuer may publish them for others. Weak ones are never used, but told by their name.
+    /// Parses a JWKS document. Keys that we cannot use (other types, encryption) are left out: an issuer may
+    /// publish them for others. Weak ones are never used, but told by their name.
     pub(crate) fn parse(document: &[u8]) -> Result<Self, String> {
         if document.len() > JWKS_BYTES_MAX {
             return Err(format!("the key set is above {JWKS_BYTES_MAX} bytes"));
@@ -100,9 +100,13 @@ impl KeySet {
         Ok(set)
     }
 
-    /// The key of this id.
-    pub(crate) fn key(&self, kid: &str) -> Option<&PublicKey> {
-        self.keys.get(kid)
+    /// The key of this id. A token may leave the id out where there is one key (OpenID Connect Core 10.1).
+    pub(crate) fn key(&self, kid: Option<&str>) -> Option<&PublicKey> {
+        match kid {
+            Some(kid) => self.keys.get(kid),
+            None if self.keys.len() + self.weak.len() == 1 => self.keys.values().next(),
+            None => None,
+        }
     }
 
     /// Whether the key of this id is one that anyone could forge signatures of.
@@ -125,7 +129,8 @@ enum Strength<T> {
 /// The id and key of a JWK that is meant for signatures of the kinds that we know.
 fn public_key(jwk: &Value) -> Option<(String, Strength<PublicKey>)> {
     let text = |name: &str| jwk.get(name).and_then(Value::as_str);
-    let kid = text("kid")?.to_owned();
+    // Without an id it serves alone; the empty id is none that a token can have.
+    let kid = jwk.get("kid").map_or(Some(""), Value::as_str)?.to_owned();
     if text("use").is_some_and(|purpose| purpose != "sig") {
         return None;
     }

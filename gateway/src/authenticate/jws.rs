@@ -127,7 +127,7 @@ pub(crate) struct Unverified<'a> {
     /// `typ`, lower case and without `application/`.
     token_type: Option<String>,
     /// `kid`, of an acceptable form.
-    pub(crate) kid: String,
+    kid: Option<String>,
 }
 
 /// Claims whose signature holds.
@@ -183,17 +183,25 @@ impl<'a> Unverified<'a> {
             None => name,
         });
         let kid = match header.get("kid") {
-            None => return Err(TokenFault::KidMissing),
-            Some(kid) => kid.as_str().filter(|kid| is_plain_kid(kid)),
+            None => None,
+            Some(kid) => {
+                let plain = kid.as_str().filter(|kid| is_plain_kid(kid));
+                Some(plain.ok_or(TokenFault::KidMalformed)?.to_owned())
+            }
         };
         Ok(Self {
             signed: token.rsplit_once('.').map_or(token, |(signed, _)| signed),
             signature: decode(signature)?,
             algorithm: algorithm.to_owned(),
             token_type,
-            kid: kid.ok_or(TokenFault::KidMalformed)?.to_owned(),
+            kid,
             claims: claims_of(&decode(payload)?)?,
         })
+    }
+
+    /// The key that it names.
+    pub(crate) fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
     }
 
     /// The issuer that the token claims, only to choose whose keys must verify it.
@@ -238,12 +246,10 @@ impl<'a> Unverified<'a> {
     }
 
     fn proved(self, keys: &KeySet) -> Result<Claims, TokenFault> {
-        let key = keys.key(&self.kid).ok_or_else(|| {
-            if keys.is_weak(&self.kid) {
-                TokenFault::KeyWeak
-            } else {
-                TokenFault::KeyUnknown
-            }
+        let key = keys.key(self.kid()).ok_or_else(|| match self.kid() {
+            None => TokenFault::KidMissing,
+            Some(kid) if keys.is_weak(kid) => TokenFault::KeyWeak,
+            Some(_) => TokenFault::KeyUnknown,
         })?;
         // A key serves one algorithm; the header cannot choose another one for it.
         if !key.serves(&self.algorithm) {

@@ -334,7 +334,7 @@ impl Provider {
         now: Timestamp,
     ) -> Result<Claims, LogInFault> {
         let unverified = Unverified::parse(token)?;
-        let keys = self.issuer.keys_for(&unverified.kid, now).await;
+        let keys = self.issuer.keys_for(unverified.kid(), now).await;
         let keys = keys.ok_or_else(|| LogInFault::Away("its keys cannot be had".to_owned()))?;
         Ok(unverified.verify_as(types, &self.issuer.config, &keys)?)
     }

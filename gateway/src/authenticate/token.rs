@@ -129,7 +129,7 @@ impl Tokens {
         let issuer = self.issuer(unverified.claimed_issuer()?);
         let issuer = issuer.ok_or(TokenFault::Issuer)?;
         let versions = self.versions();
-        let keys = issuer.keys_for(&unverified.kid, now).await;
+        let keys = issuer.keys_for(unverified.kid(), now).await;
         let keys = keys.ok_or(AuthenticationFault::Unavailable("issuer_keys_unavailable"))?;
         let claims = unverified.verify(&issuer.config, &keys)?;
         let terms = claims.check(&issuer.config, now_s)?;

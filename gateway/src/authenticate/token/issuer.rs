@@ -92,7 +92,7 @@ impl Issuer {
     /// that is still believed.
     pub(in crate::authenticate) async fn keys_for(
         self: &Arc<Self>,
-        kid: &str,
+        kid: Option<&str>,
         now: Timestamp,
     ) -> Option<Arc<KeySet>> {
         let age_ms = self.age_ms(now);
