@@ -1,5 +1,7 @@
 //! People who log in through a certified provider, and leave it again, as their browsers do.
 
+mod mocks;
+
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command},

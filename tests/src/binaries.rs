@@ -58,6 +58,34 @@ pub fn from_pypi(package: &str, version: &str) -> Result<PathBuf> {
     Ok(bin)
 }
 
+/// The folder of the modules of an npm package, installed into the cache once.
+///
+/// # Errors
+/// It cannot be installed; npm says why.
+pub fn from_npm(package: &str, version: &str) -> Result<PathBuf> {
+    let cache = cache()?.join(format!("npm/{}-{version}", package.replace('/', "+")));
+    let modules = cache.join("node_modules");
+    let is_whole = || modules.join(package).join("package.json").is_file();
+    if is_whole() {
+        return Ok(modules);
+    }
+    // Beside and renamed, so that neither a broken install nor two at once leave half of it.
+    fs::create_dir_all(&cache)?;
+    let beside = tempfile::tempdir_in(&cache)?;
+    let mut install = Command::new("npm");
+    install.args(["install", "--no-audit", "--no-fund", "--prefix"]);
+    let wanted = format!("{package}@{version}");
+    succeed(install.arg(beside.path()).arg(&wanted)).map_err(|error| {
+        let hint = "it takes npm, and the npm registry once";
+        Error::other(format!("{wanted} cannot be installed ({hint}): {error}"))
+    })?;
+    match fs::rename(beside.path().join("node_modules"), &modules) {
+        // Another one was first.
+        Err(_) if is_whole() => Ok(modules),
+        renamed => renamed.map(|()| modules),
+    }
+}
+
 /// A TCP port of 127.0.0.1 that is free now.
 ///
 /// # Errors

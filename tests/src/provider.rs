@@ -1,15 +1,13 @@
 //! A certified OpenID provider (npm `oidc-provider`) on 127.0.0.1, stopped when dropped.
 
 use std::{
-    fs,
     io::{BufRead, BufReader, Error, Lines, Result, Write},
-    path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
 use serde_json::Value;
 
-use crate::{binaries::cache, peers::succeed};
+use crate::{binaries::from_npm, peers::succeed};
 
 const PACKAGE: &str = "oidc-provider";
 /// What it prints in our script is known for this version.
@@ -32,7 +30,7 @@ impl Provider {
     /// # Errors
     /// npm or node is missing, the package cannot be had, or it does not start; the message says which.
     pub fn start() -> Result<Self> {
-        let modules = installed()?;
+        let modules = from_npm(PACKAGE, VERSION)?;
         let mut process = Command::new("node")
             .arg(SCRIPT)
             .arg(modules)
@@ -129,33 +127,5 @@ impl Drop for Provider {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-    }
-}
-
-/// The folder of its modules in the cache.
-fn installed() -> Result<PathBuf> {
-    let cache = cache()?.join(format!("{PACKAGE}-{VERSION}"));
-    let modules = cache.join("node_modules");
-    if modules.join(PACKAGE).join("package.json").is_file() {
-        return Ok(modules);
-    }
-    // Beside and renamed, so that neither a broken install nor two at once leave half of it.
-    fs::create_dir_all(&cache)?;
-    let beside = tempfile::tempdir_in(&cache)?;
-    let package = format!("{PACKAGE}@{VERSION}");
-    succeed(
-        Command::new("npm")
-            .args(["install", "--no-audit", "--no-fund", "--prefix"])
-            .arg(beside.path())
-            .arg(&package),
-    )
-    .map_err(|error| {
-        let hint = "tests of tokens need npm, and the npm registry once";
-        Error::other(format!("{package} cannot be installed ({hint}): {error}"))
-    })?;
-    match fs::rename(beside.path().join("node_modules"), &modules) {
-        // Another test was first.
-        Err(_) if modules.join(PACKAGE).join("package.json").is_file() => Ok(modules),
-        renamed => renamed.map(|()| modules),
     }
 }

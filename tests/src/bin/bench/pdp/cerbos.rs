@@ -9,14 +9,14 @@
 use std::{
     fs,
     io::{Error, Result},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use dataos_tests::{
-    binaries::{cache, free_port},
+    binaries::{free_port, from_npm},
     ctl::Ctl,
     peers::succeed,
     server::{Options as ServerOptions, Server},
@@ -49,7 +49,9 @@ const SCHEMA: &str = "namespace Peer {
 
 pub(super) fn run() -> Result<Vec<Figure>> {
     require(&[("wrk", "wrk"), ("npm", "npm"), ("curl", "curl")])?;
-    let program = cerbos()?;
+    let program = from_npm(PACKAGE, VERSION)?
+        .join(PACKAGE)
+        .join("cerbos-linux-x64");
     let mut figures = Vec::new();
     for size in SIZES {
         figures.extend(compare(&program, size)?);
@@ -287,27 +289,6 @@ impl Ours {
         let key = admin.key()?;
         Ok(Self { server, key })
     }
-}
-
-/// Installs the package into the cache, once.
-fn cerbos() -> Result<PathBuf> {
-    let cache = cache()?.join("cerbos");
-    let program = cache
-        .join("node_modules")
-        .join(PACKAGE)
-        .join("cerbos-linux-x64");
-    if !program.is_file() {
-        fs::create_dir_all(&cache)?;
-        println!("installing {PACKAGE} {VERSION} into the cache");
-        let package = format!("{PACKAGE}@{VERSION}");
-        succeed(
-            Command::new("npm")
-                .args(["install", "--no-audit", "--no-fund", "--prefix"])
-                .arg(&cache)
-                .arg(package),
-        )?;
-    }
-    Ok(program)
 }
 
 struct Cerbos {
