@@ -155,6 +155,17 @@ impl Certificates {
         Arc::clone(&self.tls)
     }
 
+    /// When the certificates end that the doors stand on, by what each is.
+    pub(crate) fn expiries(&self) -> Vec<(&'static str, Timestamp)> {
+        let served = self.served.0.load();
+        let server = served.cert.first().and_then(|leaf| authority::end_of(leaf));
+        let authority = self.authority().and_then(Authority::expires_at).ok();
+        [("server", server), ("authority", authority)]
+            .into_iter()
+            .filter_map(|(which, end)| Some((which, end?)))
+            .collect()
+    }
+
     /// Takes a step; when it returns, new connections are as it says.
     ///
     /// # Errors

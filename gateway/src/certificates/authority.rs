@@ -202,6 +202,16 @@ impl Authority {
             .collect()
     }
 
+    /// When the CA that issues ends.
+    ///
+    /// # Errors
+    /// A certificate that cannot be read.
+    pub(crate) fn expires_at(&self) -> Result<Timestamp, Fault> {
+        let held = self.held.load();
+        let der = CertificateDer::from_pem_slice(held.issuing.certificate.as_bytes());
+        der.ok().and_then(|der| end_of(&der)).ok_or_else(damaged)
+    }
+
     /// Takes a step, durably.
     ///
     /// # Errors
@@ -363,6 +373,12 @@ impl Ca {
             key: key.serialize_pem(),
         })
     }
+}
+
+/// When a certificate ends, if it is one.
+pub(super) fn end_of(der: &[u8]) -> Option<Timestamp> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(der).ok()?;
+    Some(Timestamp(parsed.validity().not_after.timestamp() * 1000))
 }
 
 async fn get(secrets: &SealedSecrets, name: &str) -> Result<Option<Secret>, Fault> {

@@ -137,11 +137,25 @@ fn degraded(gateway: &Gateway) -> String {
     format!("# TYPE {name} gauge\n{lines}")
 }
 
+/// When certificates end, as Prometheus writes times.
+fn expiries(gateway: &Gateway) -> String {
+    let Ok(certificates) = gateway.certificates() else {
+        return String::new();
+    };
+    let name = "dataos_certificate_expiry_timestamp_seconds";
+    let lines = certificates.expiries().into_iter().map(|(which, end)| {
+        let end_s = end.0 / 1000;
+        format!("{name}{{certificate=\"{which}\"}} {end_s}\n")
+    });
+    format!("# TYPE {name} gauge\n{}", lines.collect::<String>())
+}
+
 pub(crate) async fn metrics(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<Answer, Fault> {
     let mut text = gateway.figures.prometheus()
         + &gateway.rates.prometheus()
         + &gateway.spans.prometheus()
-        + &degraded(&gateway);
+        + &degraded(&gateway)
+        + &expiries(&gateway);
     let log = gateway.seams.records.status();
     let info = gateway.seams.policies.info();
     for (name, value) in [
