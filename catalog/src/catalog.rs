@@ -332,7 +332,22 @@ fn is_same_place(a: &DepotSource, b: &DepotSource) -> bool {
                 database: database_b,
                 ..
             },
+        )
+        | (
+            DepotSource::MySql {
+                host,
+                port,
+                database,
+                ..
+            },
+            DepotSource::MySql {
+                host: host_b,
+                port: port_b,
+                database: database_b,
+                ..
+            },
         ) => (host, port, database) == (host_b, port_b, database_b),
+        (DepotSource::Sqlite { path: a }, DepotSource::Sqlite { path: b }) => a == b,
         (DepotSource::System, DepotSource::System) => true,
         _ => false,
     }
@@ -371,6 +386,12 @@ fn check_depot(depot: &Depot, own: &std::path::Path) -> Result<(), Fault> {
             database,
             user,
             ..
+        }
+        | DepotSource::MySql {
+            host,
+            database,
+            user,
+            ..
         } => {
             if [host, database, user]
                 .iter()
@@ -379,6 +400,21 @@ fn check_depot(depot: &Depot, own: &std::path::Path) -> Result<(), Fault> {
                 return refuse(
                     "host, database or user is empty or malformed".to_owned(),
                     "give all three",
+                );
+            }
+        }
+        DepotSource::Sqlite { path } => {
+            if !path.is_absolute() || path.to_str().is_none() {
+                return refuse(
+                    format!("file {} is not an absolute path in UTF-8", path.display()),
+                    "write the whole path",
+                );
+            }
+            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+            if real.starts_with(own.canonicalize().unwrap_or_else(|_| own.to_owned())) {
+                return refuse(
+                    format!("file {} is one of the catalog's own", path.display()),
+                    "name a file that holds data only",
                 );
             }
         }

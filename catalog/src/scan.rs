@@ -67,6 +67,8 @@ pub(crate) async fn survey(
     match &depot.source {
         DepotSource::Files { root, .. } => files::survey(&depot.name, root, known, now).await,
         DepotSource::Postgres { .. } => store::postgres::survey(depot, secrets, now).await,
+        DepotSource::MySql { .. } => store::mysql::survey(depot, secrets, now).await,
+        DepotSource::Sqlite { path } => store::sqlite::survey(&depot.name, path, now).await,
         DepotSource::System => Ok(system(now)),
     }
 }

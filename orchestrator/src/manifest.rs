@@ -14,7 +14,7 @@ use dataos_model::{
 
 pub(crate) use self::{
     blank::BLANK,
-    depot::{Credentials, DepotBody, DepotTarget, own_secret},
+    depot::{Credentials, DepotBody, DepotTarget, Server, own_secret},
     retry::RetryStrategy,
     secret::secret_name,
     workflow::{Job, SecretUse, Work, Workflow},

@@ -17,7 +17,9 @@ use dataos_model::{
 use crate::{
     core::{Core, entity},
     govern::{Permission, Question},
-    manifest::{Body, Credentials, DepotBody, DepotTarget, Document, own_secret, secret_name},
+    manifest::{
+        Body, Credentials, DepotBody, DepotTarget, Document, Server, own_secret, secret_name,
+    },
     store::{ResourceRow, Status},
 };
 
@@ -175,10 +177,8 @@ impl Core {
         document: &Document,
         depot: &DepotBody,
     ) -> Result<(), Fault> {
-        if let DepotTarget::Postgres {
-            credentials: Credentials::Secret { workspace, name },
-            ..
-        } = &depot.target
+        if let DepotTarget::Postgres(server) | DepotTarget::MySql(server, _) = &depot.target
+            && let Credentials::Secret { workspace, name } = &server.credentials
         {
             self.permit_secret(principal, request_id, workspace, name, &document.id)
                 .await?;
@@ -232,30 +232,26 @@ impl Core {
                 root: root.clone(),
                 is_writable: *is_writable,
             },
-            DepotTarget::Postgres {
-                host,
-                port,
-                database,
-                user,
-                credentials,
-            } => {
-                let key = |key: &str| match credentials {
-                    Credentials::None => None,
-                    Credentials::Own => Some(own_secret(name, key)),
-                    Credentials::Secret { workspace, name } => {
-                        Some(secret_name(workspace, name, key))
-                    }
-                };
-                let user = match user {
-                    Some(user) => user.clone(),
-                    None => self.login(key("username")).await?,
-                };
+            DepotTarget::Sqlite { path } => DepotSource::Sqlite { path: path.clone() },
+            DepotTarget::Postgres(server) => {
+                let (user, password) = self.credentials(name, server).await?;
                 DepotSource::Postgres {
-                    host: host.clone(),
-                    port: *port,
-                    database: database.clone(),
+                    host: server.host.clone(),
+                    port: server.port,
+                    database: server.database.clone(),
                     user,
-                    password: self.existing(key("password")).await?,
+                    password,
+                }
+            }
+            DepotTarget::MySql(server, tls) => {
+                let (user, password) = self.credentials(name, server).await?;
+                DepotSource::MySql {
+                    host: server.host.clone(),
+                    port: server.port,
+                    database: server.database.clone(),
+                    user,
+                    password,
+                    tls: tls.clone(),
                 }
             }
         };
@@ -273,6 +269,24 @@ impl Core {
             source,
         };
         self.assets.register_depot(depot).await
+    }
+
+    /// Who logs in, and where the password is.
+    async fn credentials(
+        &self,
+        depot: &str,
+        server: &Server,
+    ) -> Result<(String, Option<SecretName>), Fault> {
+        let key = |key: &str| match &server.credentials {
+            Credentials::None => None,
+            Credentials::Own => Some(own_secret(depot, key)),
+            Credentials::Secret { workspace, name } => Some(secret_name(workspace, name, key)),
+        };
+        let user = match &server.user {
+            Some(user) => user.clone(),
+            None => self.login(key("username")).await?,
+        };
+        Ok((user, self.existing(key("password")).await?))
     }
 
     async fn login(&self, name: Option<SecretName>) -> Result<String, Fault> {

@@ -1,36 +1,55 @@
-//! Where rows come from: files, and tables of a database.
+//! Where rows come from: files, tables of databases, the audit log.
 //!
 //! A source gives every column of the catalog, raw, in the catalog's order and in the Arrow types of
 //! `column`. It is never handed to a session: only a governed table reads it.
 
 mod audit;
 mod files;
-mod postgres;
 
-use std::{sync::Arc, time::Duration};
+mod batch;
+mod condition;
+mod decimal;
+mod permits;
+mod table;
+
+mod mysql;
+mod postgres;
+mod sqlite;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use datafusion::{catalog::TableProvider, prelude::SessionContext};
 use dataos_model::{
-    depot::{AssetSnapshot, Dataset, DatasetSource, DepotSource},
+    depot::{AssetSnapshot, Dataset, DatasetSource, Depot, DepotSource},
     fault::Fault,
     predicate::Predicate,
     seams::{Records, Secrets},
+    secret::{Secret, SecretName},
 };
-use tokio::sync::Semaphore;
 
-pub(crate) use self::postgres::Server;
+use self::{permits::Permits, table::Database};
+
+/// Most depots whose connections are kept for a while.
+const POOLS_MAX: usize = 1_000;
 
 /// What opening a source needs besides the dataset.
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
     secrets: Arc<dyn Secrets>,
     records: Option<Arc<dyn Records>>,
-    connections: Arc<Semaphore>,
+    permits: Permits,
     time_max: Duration,
+    /// By name of the depot.
+    pools: Arc<Mutex<HashMap<String, Arc<mysql::Pool>>>>,
 }
 
 impl Sources {
-    /// At most `connections_max` connections to databases at a time, none longer than `time_max`.
+    /// At most `connections_max` connections to databases at a time, none read from longer than
+    /// `time_max`.
     pub(crate) fn new(
         secrets: Arc<dyn Secrets>,
         records: Option<Arc<dyn Records>>,
@@ -40,8 +59,9 @@ impl Sources {
         Self {
             secrets,
             records,
-            connections: Arc::new(Semaphore::new(connections_max)),
+            permits: Permits::new(connections_max),
             time_max,
+            pools: Arc::default(),
         }
     }
 
@@ -65,11 +85,8 @@ impl Sources {
                 let depot = snapshot.depots.get(&dataset.id.depot).ok_or_else(|| {
                     Fault::not_found(format!("depot `{}` is not registered", dataset.id.depot))
                 })?;
-                let DepotSource::Postgres { .. } = &depot.source else {
-                    return Err(Fault::internal(format!("`{}` is no database", depot.name)));
-                };
-                let server = self.server(depot).await?;
-                Ok(postgres::open(server, dataset, schema, table, rows))
+                let database = self.database(depot).await?;
+                Ok(table::open(database, dataset, (schema, table), rows))
             }
             DatasetSource::AuditLog => {
                 let records = self.records.as_ref().ok_or_else(|| {
@@ -80,36 +97,84 @@ impl Sources {
         }
     }
 
-    async fn server(&self, depot: &dataos_model::depot::Depot) -> Result<Server, Fault> {
-        let DepotSource::Postgres {
-            host,
-            port,
-            database,
-            user,
-            password,
-        } = &depot.source
-        else {
-            return Err(Fault::internal(format!("`{}` is no database", depot.name)));
-        };
-        let password = match password {
-            Some(name) => Some(Arc::new(self.secrets.get(name).await.map_err(|_| {
-                Fault::unavailable(format!(
-                    "the password of depot `{}` cannot be read",
-                    depot.name
-                ))
-                .with_hint(format!("store the secret `{name}`"))
-            })?)),
-            None => None,
-        };
-        Ok(Server {
-            depot: depot.name.clone(),
-            host: host.clone(),
-            port: *port,
-            database: database.clone(),
-            user: user.clone(),
-            password,
-            connections: Arc::clone(&self.connections),
-            time_max: self.time_max,
+    async fn database(&self, depot: &Depot) -> Result<Arc<dyn Database>, Fault> {
+        Ok(match &depot.source {
+            DepotSource::Postgres {
+                host,
+                port,
+                database,
+                user,
+                password,
+            } => Arc::new(postgres::Server {
+                depot: depot.name.clone(),
+                host: host.clone(),
+                port: *port,
+                database: database.clone(),
+                user: user.clone(),
+                password: self.password(depot, password.as_ref()).await?.map(Arc::new),
+                permits: self.permits.clone(),
+                time_max: self.time_max,
+            }),
+            DepotSource::MySql {
+                host,
+                port,
+                database,
+                user,
+                password,
+                tls,
+            } => Arc::new(mysql::Server(self.pool(mysql::Address {
+                depot: depot.name.clone(),
+                host: host.clone(),
+                port: *port,
+                database: database.clone(),
+                user: user.clone(),
+                password: self.password(depot, password.as_ref()).await?,
+                tls: tls.clone(),
+            }))),
+            DepotSource::Sqlite { path } => Arc::new(sqlite::File {
+                depot: depot.name.clone(),
+                path: path.clone(),
+                permits: self.permits.clone(),
+                time_max: self.time_max,
+            }),
+            DepotSource::Files { .. } | DepotSource::System => {
+                return Err(Fault::internal(format!("`{}` is no database", depot.name)));
+            }
         })
+    }
+
+    async fn password(
+        &self,
+        depot: &Depot,
+        name: Option<&SecretName>,
+    ) -> Result<Option<Secret>, Fault> {
+        let Some(name) = name else { return Ok(None) };
+        let found = self.secrets.get(name).await.map_err(|_| {
+            Fault::unavailable(format!(
+                "the password of depot `{}` cannot be read",
+                depot.name
+            ))
+            .with_hint(format!("store the secret `{name}`"))
+        })?;
+        Ok(Some(found))
+    }
+
+    /// The connections to an address. Those of the depot's former address, or under its former
+    /// password, are not used again.
+    fn pool(&self, address: mysql::Address) -> Arc<mysql::Pool> {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = pools.get(&address.depot)
+            && pool.is_to(&address)
+        {
+            return Arc::clone(pool);
+        }
+        if pools.len() >= POOLS_MAX {
+            pools.clear();
+        }
+        let depot = address.depot.clone();
+        let pool = mysql::Pool::new(address, self.permits.clone(), self.time_max);
+        let pool = Arc::new(pool);
+        pools.insert(depot, Arc::clone(&pool));
+        pool
     }
 }

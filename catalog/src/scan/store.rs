@@ -1,3 +1,5 @@
 //! Readers of databases. Only the modules below name SQL.
 
+pub(super) mod mysql;
 pub(super) mod postgres;
+pub(super) mod sqlite;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 use dataos_model::{
     clock::Timestamp,
     dataset::{Column, DatasetId, DatasetSchema},
-    depot::{DatasetSource, Depot, DepotSource, FileFormat},
+    depot::{DatasetSource, Depot, DepotSource, FileFormat, Tls},
     lineage::Transformation,
     secret::SecretName,
 };
@@ -41,7 +41,26 @@ enum DepotSourceBody {
         /// The name of the secret; its value is never here.
         password: Option<String>,
     },
+    MySql {
+        host: String,
+        port: u16,
+        database: String,
+        user: String,
+        /// The name of the secret; its value is never here.
+        password: Option<String>,
+        tls: TlsBody,
+    },
+    Sqlite {
+        path: PathBuf,
+    },
     System,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum TlsBody {
+    Off,
+    Verified { authorities: Option<String> },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -108,7 +127,17 @@ impl IdBody {
 
 /// The body of a depot.
 pub(crate) fn depot_body(depot: &Depot) -> Result<String, serde_json::Error> {
-    let source = match &depot.source {
+    serde_json::to_string(&DepotBody {
+        name: depot.name.clone(),
+        description: depot.description.clone(),
+        owner: depot.owner.clone(),
+        tags: depot.tags.clone(),
+        source: source_body(&depot.source),
+    })
+}
+
+fn source_body(source: &DepotSource) -> DepotSourceBody {
+    match source {
         DepotSource::Files { root, is_writable } => DepotSourceBody::Files {
             root: root.clone(),
             is_writable: *is_writable,
@@ -126,21 +155,46 @@ pub(crate) fn depot_body(depot: &Depot) -> Result<String, serde_json::Error> {
             user: user.clone(),
             password: password.as_ref().map(|name| name.0.clone()),
         },
+        DepotSource::MySql {
+            host,
+            port,
+            database,
+            user,
+            password,
+            tls,
+        } => DepotSourceBody::MySql {
+            host: host.clone(),
+            port: *port,
+            database: database.clone(),
+            user: user.clone(),
+            password: password.as_ref().map(|name| name.0.clone()),
+            tls: match tls {
+                Tls::Off => TlsBody::Off,
+                Tls::Verified { authorities } => TlsBody::Verified {
+                    authorities: authorities.clone(),
+                },
+            },
+        },
+        DepotSource::Sqlite { path } => DepotSourceBody::Sqlite { path: path.clone() },
         DepotSource::System => DepotSourceBody::System,
-    };
-    serde_json::to_string(&DepotBody {
-        name: depot.name.clone(),
-        description: depot.description.clone(),
-        owner: depot.owner.clone(),
-        tags: depot.tags.clone(),
-        source,
-    })
+    }
 }
 
 /// The inverse of [`depot_body`].
 pub(super) fn depot(body: &str) -> Result<Arc<Depot>, Problem> {
     let body: DepotBody = serde_json::from_str(body).map_err(|error| error.to_string())?;
-    let source = match body.source {
+    let source = source(body.source);
+    Ok(Arc::new(Depot {
+        name: body.name,
+        description: body.description,
+        owner: body.owner,
+        tags: body.tags,
+        source,
+    }))
+}
+
+fn source(body: DepotSourceBody) -> DepotSource {
+    match body {
         DepotSourceBody::Files { root, is_writable } => DepotSource::Files { root, is_writable },
         DepotSourceBody::Postgres {
             host,
@@ -155,15 +209,27 @@ pub(super) fn depot(body: &str) -> Result<Arc<Depot>, Problem> {
             user,
             password: password.map(SecretName),
         },
+        DepotSourceBody::MySql {
+            host,
+            port,
+            database,
+            user,
+            password,
+            tls,
+        } => DepotSource::MySql {
+            host,
+            port,
+            database,
+            user,
+            password: password.map(SecretName),
+            tls: match tls {
+                TlsBody::Off => Tls::Off,
+                TlsBody::Verified { authorities } => Tls::Verified { authorities },
+            },
+        },
+        DepotSourceBody::Sqlite { path } => DepotSource::Sqlite { path },
         DepotSourceBody::System => DepotSource::System,
-    };
-    Ok(Arc::new(Depot {
-        name: body.name,
-        description: body.description,
-        owner: body.owner,
-        tags: body.tags,
-        source,
-    }))
+    }
 }
 
 /// The body of a dataset.

@@ -21,6 +21,8 @@ mod sqlite;
 mod store;
 
 #[cfg(feature = "test-server")]
+pub mod test_mariadb;
+#[cfg(feature = "test-server")]
 pub mod test_server;
 
 pub use error::StoreError;

@@ -203,7 +203,7 @@ fn tool(name: &str) -> Command {
     command
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     Path::new("/proc/self")
         .metadata()
         .is_ok_and(|metadata| metadata.uid() == 0)

@@ -9,7 +9,7 @@ use dataos_model::{
     action::Action,
     dataset::DatasetId,
     decision::Request,
-    depot::{AssetSnapshot, DepotSource},
+    depot::AssetSnapshot,
     entity::EntityUid,
     fault::{Fault, FaultKind},
 };
@@ -75,17 +75,12 @@ pub(crate) async fn depots(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Ans
         .filter_map(|depot| {
             let count = seen.iter().filter(|id| id.depot == depot.name).count();
             let is_visible = count > 0 || own.contains(&depot.name);
-            let kind = match depot.source {
-                DepotSource::Files { .. } => "files",
-                DepotSource::Postgres { .. } => "postgres",
-                DepotSource::System => "system",
-            };
             is_visible.then(|| {
                 json!({
                     "name": depot.name,
                     "description": depot.description,
                     "owner": depot.owner,
-                    "kind": kind,
+                    "kind": depot.source.kind(),
                     "dataset_count": count,
                 })
             })
@@ -186,8 +181,13 @@ pub(crate) async fn dataset(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<An
 }
 
 fn one(gateway: &Gateway, id: &DatasetId) -> Result<Answer, Fault> {
-    match gateway.seams.assets.snapshot().datasets.get(id) {
-        Some(dataset) => Ok(Answer::ok(&wire::dataset(dataset))),
+    let snapshot = gateway.seams.assets.snapshot();
+    let found = snapshot
+        .datasets
+        .get(id)
+        .zip(snapshot.depots.get(&id.depot));
+    match found {
+        Some((dataset, depot)) => Ok(Answer::ok(&wire::dataset(dataset, depot))),
         None => Err(Fault::not_found(
             "there is no such thing, or you may not see it",
         )),

@@ -3,7 +3,7 @@
 use dataos_model::{
     clock::Timestamp,
     dataset::DatasetId,
-    depot::{Dataset, DatasetSource, FileFormat},
+    depot::{Dataset, DatasetSource, Depot, FileFormat},
     record::StoredEntry,
 };
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ pub(super) fn dataset_summary(dataset: &Dataset) -> Value {
 }
 
 /// `Dataset`.
-pub(super) fn dataset(dataset: &Dataset) -> Value {
+pub(super) fn dataset(dataset: &Dataset, depot: &Depot) -> Value {
     let mut value = dataset_summary(dataset);
     let columns: Vec<Value> = dataset
         .schema
@@ -106,7 +106,7 @@ pub(super) fn dataset(dataset: &Dataset) -> Value {
             format: FileFormat::Json,
             ..
         } => "json",
-        DatasetSource::Table { .. } => "postgres",
+        DatasetSource::Table { .. } => depot.source.kind(),
         DatasetSource::AuditLog => "audit_log",
     };
     if let Some(fields) = value.as_object_mut() {

@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use dataos_model::{
+    depot::Tls,
     fault::Fault,
     resource::ResourceId,
     secret::{Secret, SecretName},
@@ -29,10 +30,9 @@ const RECOGNISED: &[&str] = &[
     "PULSAR",
     "JDBC",
     "MSSQL",
-    "MYSQL",
     "ORACLE",
 ];
-const SUPPORTED: &str = "supported: FILES, POSTGRES";
+const SUPPORTED: &str = "supported: FILES, POSTGRES, MYSQL, SQLITE";
 
 /// A depot as declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,14 +47,22 @@ pub(crate) enum DepotTarget {
     /// A folder.
     Files { root: PathBuf, is_writable: bool },
     /// A PostgreSQL database.
-    Postgres {
-        host: String,
-        port: u16,
-        database: String,
-        /// Given in the text; else the key `username` of the credentials.
-        user: Option<String>,
-        credentials: Credentials,
-    },
+    Postgres(Server),
+    /// A database of MariaDB or MySQL.
+    MySql(Server, Tls),
+    /// A SQLite file.
+    Sqlite { path: PathBuf },
+}
+
+/// A database on a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Server {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) database: String,
+    /// Given in the text; else the key `username` of the credentials.
+    pub(crate) user: Option<String>,
+    pub(crate) credentials: Credentials,
 }
 
 /// Where user name and password are kept.
@@ -81,14 +89,25 @@ pub(super) fn read(fields: &Fields<'_>, id: &ResourceId) -> Result<Parsed, Fault
     fields.without_effect(&["external", "source", "compute"]);
     let is_v1 = id.version == "v1";
     let parsed = match kind.as_str() {
-        "FILES" => {
-            let target = files(&spec(fields, is_v1, "files")?)?;
-            Parsed::plain(Body::Depot(DepotBody {
+        "FILES" => plain(description, files(&spec(fields, is_v1, "files")?)?),
+        "SQLITE" => plain(description, sqlite(&spec(fields, is_v1, "sqlite")?)?),
+        "POSTGRES" | "POSTGRESQL" => {
+            let spec = spec(fields, is_v1, "postgresql")?;
+            check_subprotocol(&spec, &["postgresql", "postgres"])?;
+            server(fields, (&spec, 5432), id, |server| DepotBody {
                 description,
-                target,
-            }))
+                target: DepotTarget::Postgres(server),
+            })?
         }
-        "POSTGRES" | "POSTGRESQL" => postgres(fields, id, description, is_v1)?,
+        "MYSQL" | "MARIADB" => {
+            let spec = spec(fields, is_v1, "mysql")?;
+            check_subprotocol(&spec, &["mysql", "mariadb"])?;
+            let tls = tls(&spec)?;
+            server(fields, (&spec, 3306), id, |server| DepotBody {
+                description,
+                target: DepotTarget::MySql(server, tls),
+            })?
+        }
         word if RECOGNISED.contains(&word) => {
             let problem = format!("depot type `{word}` is recognised and not supported yet");
             return Err(not_supported(fields.fault("type", problem)).with_hint(SUPPORTED));
@@ -109,42 +128,70 @@ fn spec<'a>(fields: &Fields<'a>, is_v1: bool, kind: &'static str) -> Result<Fiel
     fields.fields(name)?.ok_or_else(|| fields.missing(name))
 }
 
-fn files(spec: &Fields<'_>) -> Result<DepotTarget, Fault> {
-    let path = spec.required_text("path")?;
-    let root = Path::new(path);
-    if !root.is_absolute() || root.components().any(|part| part == Component::ParentDir) {
-        return Err(spec
-            .fault(
-                "path",
-                format!("`{path}` is not an absolute path without `..`"),
-            )
-            .with_hint("name the folder from the root, as the server sees it"));
-    }
-    let is_writable = spec.flag("writable")?.unwrap_or(false);
-    spec.finish()?;
-    Ok(DepotTarget::Files {
-        root: root.to_owned(),
-        is_writable,
-    })
+fn plain(description: Option<String>, target: DepotTarget) -> Parsed {
+    Parsed::plain(Body::Depot(DepotBody {
+        description,
+        target,
+    }))
 }
 
-fn postgres(
+fn files(spec: &Fields<'_>) -> Result<DepotTarget, Fault> {
+    let root = absolute(spec, "name the folder from the root, as the server sees it")?;
+    let is_writable = spec.flag("writable")?.unwrap_or(false);
+    spec.finish()?;
+    Ok(DepotTarget::Files { root, is_writable })
+}
+
+fn sqlite(spec: &Fields<'_>) -> Result<DepotTarget, Fault> {
+    let path = absolute(spec, "name the file from the root, as the server sees it")?;
+    spec.finish()?;
+    Ok(DepotTarget::Sqlite { path })
+}
+
+fn absolute(spec: &Fields<'_>, hint: &str) -> Result<PathBuf, Fault> {
+    let text = spec.required_text("path")?;
+    let path = Path::new(text);
+    if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
+        let problem = format!("`{text}` is not an absolute path without `..`");
+        return Err(spec.fault("path", problem).with_hint(hint));
+    }
+    Ok(path.to_owned())
+}
+
+fn check_subprotocol(spec: &Fields<'_>, known: &[&str]) -> Result<(), Fault> {
+    match spec.text("subprotocol")? {
+        Some(word) if !known.contains(&word) => {
+            Err(spec.fault("subprotocol", format!("expected {}", known.join(" or "))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Protected unless the text says otherwise.
+fn tls(spec: &Fields<'_>) -> Result<Tls, Fault> {
+    let authorities = spec.text("authorities")?.map(str::to_owned);
+    match spec.text("tls")? {
+        None | Some("verified") => Ok(Tls::Verified { authorities }),
+        Some("off") if authorities.is_none() => Ok(Tls::Off),
+        Some("off") => Err(spec.fault("authorities", "authorities without TLS")),
+        Some(_) => Err(spec.fault("tls", "expected `verified` or `off`")),
+    }
+}
+
+/// A server with the port that it has unless the text says otherwise.
+fn server(
     fields: &Fields<'_>,
+    (spec, port_default): (&Fields<'_>, u16),
     id: &ResourceId,
-    description: Option<String>,
-    is_v1: bool,
+    body: impl FnOnce(Server) -> DepotBody,
 ) -> Result<Parsed, Fault> {
-    let spec = spec(fields, is_v1, "postgresql")?;
+    let is_v1 = id.version == "v1";
     let host = spec.required_text("host")?.to_owned();
     let port = spec
         .integer("port", 1..=65535)?
         .and_then(|port| u16::try_from(port).ok());
     let database = spec.required_text("database")?.to_owned();
     let user = spec.text("user")?.map(str::to_owned);
-    if let Some("postgresql" | "postgres") | None = spec.text("subprotocol")? {
-    } else {
-        return Err(spec.fault("subprotocol", "expected postgresql"));
-    }
     spec.without_effect(&["params"]);
     spec.finish()?;
     let mut references = Vec::new();
@@ -168,18 +215,15 @@ fn postgres(
             .fault("type", "no user to log in as")
             .with_hint("give `user` beside `host`, or a secret with the key `username`"));
     }
-    let target = DepotTarget::Postgres {
+    let server = Server {
         host,
-        port: port.unwrap_or(5432),
+        port: port.unwrap_or(port_default),
         database,
         user,
         credentials,
     };
     Ok(Parsed {
-        body: Body::Depot(DepotBody {
-            description,
-            target,
-        }),
+        body: Body::Depot(body(server)),
         references,
         secrets,
     })

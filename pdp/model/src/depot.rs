@@ -37,8 +37,53 @@ pub enum DepotSource {
         /// Where the password is kept.
         password: Option<SecretName>,
     },
+    /// A database of a MariaDB or MySQL server.
+    MySql {
+        /// Host name or address.
+        host: String,
+        /// Port.
+        port: u16,
+        /// Database name.
+        database: String,
+        /// Account to log in as.
+        user: String,
+        /// Where the password is kept.
+        password: Option<SecretName>,
+        /// How the connection is protected.
+        tls: Tls,
+    },
+    /// A SQLite file.
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+    },
     /// The platform itself: its audit log.
     System,
+}
+
+impl DepotSource {
+    /// The word for its kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Files { .. } => "files",
+            Self::Postgres { .. } => "postgres",
+            Self::MySql { .. } => "mysql",
+            Self::Sqlite { .. } => "sqlite",
+            Self::System => "system",
+        }
+    }
+}
+
+/// How the connection to a database server is protected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// Not at all: for this machine and trusted networks.
+    Off,
+    /// By TLS, with a certificate for the server's host name.
+    Verified {
+        /// Certificates (PEM) of authorities that are believed besides the public ones.
+        authorities: Option<String>,
+    },
 }
 
 /// A declared data source.

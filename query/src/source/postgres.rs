@@ -1,57 +1,41 @@
 //! Tables of a PostgreSQL database.
 //!
-//! One connection for each scan, in a read-only transaction with a UTC session and a statement
+//! One connection for each read, in a read-only transaction with a UTC session and a statement
 //! time-out. Only the columns that query and policy need are fetched. Conditions of a policy that
 //! mean exactly the same to PostgreSQL go along; all are applied again to what arrives.
 
-mod decode;
-mod pushdown;
+mod cell;
+mod dialect;
+mod wire;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use datafusion::{
-    arrow::{array::RecordBatch, datatypes::SchemaRef},
-    catalog::{Session, TableProvider},
-    common::Result as EngineResult,
-    execution::{SendableRecordBatchStream, TaskContext},
-    logical_expr::{Expr, TableType},
-    physical_plan::{
-        ExecutionPlan,
-        stream::RecordBatchStreamAdapter,
-        streaming::{PartitionStream, StreamingTableExec},
-    },
-};
 use dataos_model::{
-    dataset::Column,
-    depot::Dataset,
     fault::{Fault, FaultKind},
-    predicate::Predicate,
     secret::Secret,
 };
-use futures::{StreamExt, TryStreamExt};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinHandle,
-};
+use futures::TryStreamExt;
+use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, task::JoinHandle};
 use tokio_postgres::{Client, Config, NoTls, RowStream, config::SslMode};
 
-use self::{decode::Batches, pushdown::Condition};
-use crate::{column::arrow_schema, engine::failure::raised};
-
-/// Longest wait for a connection to be made, or for one of the bounded number to come free.
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+use self::{cell::cell, dialect::Postgres, wire::Raw};
+use super::{
+    condition::{Condition, Parameter},
+    permits::{CONNECT_TIME_MAX, Permits},
+    table::{Database, Read, Rows},
+};
 
 /// How a database is reached. `Debug` shows no secret.
 #[derive(Clone)]
-pub(crate) struct Server {
+pub(super) struct Server {
     pub(super) depot: String,
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) database: String,
     pub(super) user: String,
     pub(super) password: Option<Arc<Secret>>,
-    pub(super) connections: Arc<Semaphore>,
+    pub(super) permits: Permits,
     pub(super) time_max: Duration,
 }
 
@@ -61,174 +45,61 @@ impl fmt::Debug for Server {
     }
 }
 
-/// The rows of a table. Nothing is connected before the scan runs.
-pub(super) fn open(
-    server: Server,
-    dataset: &Dataset,
-    schema: &str,
-    table: &str,
-    rows: &Predicate,
-) -> Arc<dyn TableProvider> {
-    Arc::new(Table {
-        server,
-        name: format!("{}.{}", quoted(schema), quoted(table)),
-        dataset: dataset.clone(),
-        schema: arrow_schema(&dataset.schema),
-        rows: rows.clone(),
-    })
-}
-
 /// An identifier, exactly as spelled.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-#[derive(Debug)]
-struct Table {
-    server: Server,
-    name: String,
-    dataset: Dataset,
-    schema: SchemaRef,
-    rows: Predicate,
-}
-
 #[async_trait]
-impl TableProvider for Table {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    async fn scan(
-        &self,
-        _state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
-        _limit: Option<usize>,
-    ) -> EngineResult<Arc<dyn ExecutionPlan>> {
-        let columns: Vec<Column> = match projection {
-            Some(indexes) => indexes
-                .iter()
-                .filter_map(|index| self.dataset.schema.columns.get(*index).cloned())
-                .collect(),
-            None => self.dataset.schema.columns.clone(),
-        };
-        let schema = match projection {
-            Some(indexes) => Arc::new(self.schema.project(indexes)?),
-            None => Arc::clone(&self.schema),
-        };
-        let scan = Scan {
-            server: self.server.clone(),
-            table: self.name.clone(),
-            dataset: self.dataset.clone(),
-            columns,
-            schema: Arc::clone(&schema),
-            rows: self.rows.clone(),
-        };
-        let partitions: Vec<Arc<dyn PartitionStream>> = vec![Arc::new(scan)];
-        Ok(Arc::new(StreamingTableExec::try_new(
-            schema,
-            partitions,
-            None,
-            [],
-            false,
-            None,
-        )?))
+impl Database for Server {
+    async fn read(&self, read: &Read, rows: &mut Rows) -> Result<(), Fault> {
+        let mut connection = Connection::open(self).await?;
+        let mut found = Box::pin(self.rows(&connection.client, read).await?);
+        while let Some(row) = found
+            .try_next()
+            .await
+            .map_err(|error| failed(&self.depot, &error))?
+        {
+            rows.push(|index, column_type| {
+                let Raw(raw) = row.try_get(index).map_err(|_| "a value in another form")?;
+                cell(raw, column_type)
+            })?;
+            rows.settle().await?;
+        }
+        connection.is_idle = true;
+        Ok(())
     }
 }
 
-/// One read of some columns.
-#[derive(Clone, Debug)]
-struct Scan {
-    server: Server,
-    table: String,
-    dataset: Dataset,
-    columns: Vec<Column>,
-    schema: SchemaRef,
-    rows: Predicate,
-}
-
-impl PartitionStream for Scan {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let scan = self.clone();
-        let batches = futures::stream::once(async move { scan.start().await })
-            .try_flatten()
-            .map_err(raised);
-        Box::pin(RecordBatchStreamAdapter::new(
-            Arc::clone(&self.schema),
-            batches,
-        ))
-    }
-}
-
-impl Scan {
-    async fn start(
-        self,
-    ) -> Result<impl futures::Stream<Item = Result<RecordBatch, Fault>> + Send, Fault> {
-        let connection = Connection::open(&self.server).await?;
-        let rows = self.rows(&connection.client).await?;
-        let batches = Batches::new(self.columns, self.schema);
-        let depot = self.server.depot;
-        // Asked again behind its end, the stream would say that the connection is closed.
-        let state = (Box::pin(rows.fuse()), connection, batches, depot);
-        Ok(futures::stream::try_unfold(
-            state,
-            |(mut rows, connection, mut batches, depot)| async {
-                while let Some(row) = rows.next().await {
-                    batches.push(&row.map_err(|error| failed(&depot, &error))?)?;
-                    if batches.is_full() {
-                        let batch = batches.take()?;
-                        return Ok(Some((batch, (rows, connection, batches, depot))));
-                    }
-                }
-                if batches.is_empty() {
-                    return Ok(None);
-                }
-                let batch = batches.take()?;
-                Ok(Some((batch, (rows, connection, batches, depot))))
-            },
-        ))
-    }
-
-    async fn rows(&self, client: &Client) -> Result<RowStream, Fault> {
-        let depot = &self.server.depot;
-        let list: Vec<String> = self
+impl Server {
+    async fn rows(&self, client: &Client, read: &Read) -> Result<RowStream, Fault> {
+        let failed = |error| failed(&self.depot, &error);
+        let list: Vec<String> = read
             .columns
             .iter()
             .map(|column| quoted(&column.name))
             .collect();
+        let (space, table) = (quoted(&read.space), quoted(&read.table));
         // PostgreSQL has rows without columns: `SELECT FROM t`.
-        let select = format!("SELECT {} FROM {}", list.join(", "), self.table);
-        let statement = client
-            .prepare(&select)
-            .await
-            .map_err(|error| failed(depot, &error))?;
-        decode::check(&self.dataset, &self.columns, statement.columns())?;
-        let texts = statement
-            .columns()
-            .iter()
-            .filter(|column| pushdown::is_text(column.type_()));
-        let texts: Vec<&str> = texts.map(tokio_postgres::Column::name).collect();
-        let condition = Condition::of(&self.rows, &self.dataset.schema, &texts);
-        let Some(condition) = condition else {
+        let select = format!("SELECT {} FROM {space}.{table}", list.join(", "));
+        let statement = client.prepare(&select).await.map_err(failed)?;
+        cell::check(&read.dataset, &read.columns, statement.columns())?;
+        let dialect = Postgres::new(&statement);
+        let condition = Condition::of(&read.rows, &read.dataset.schema, &dialect);
+        if condition.sql.is_empty() {
             let none: [String; 0] = [];
-            return client
-                .query_raw(&statement, none)
-                .await
-                .map_err(|error| failed(depot, &error));
-        };
-        let filtered = format!("{select} WHERE {}", condition.sql);
-        client
-            .query_raw(&filtered, condition.parameters)
-            .await
-            .map_err(|error| failed(depot, &error))
+            return client.query_raw(&statement, none).await.map_err(failed);
+        }
+        let filtered = format!("{select}{}", condition.sql);
+        let texts = condition
+            .parameters
+            .into_iter()
+            .map(|parameter| match parameter {
+                Parameter::Text(text) => text,
+                Parameter::Long(number) => number.to_string(),
+            });
+        let texts: Vec<String> = texts.collect();
+        client.query_raw(&filtered, texts).await.map_err(failed)
     }
 }
 
@@ -236,29 +107,33 @@ impl Scan {
 struct Connection {
     client: Client,
     task: JoinHandle<()>,
-    _permit: OwnedSemaphorePermit,
+    /// Whether the server is done with what it was asked.
+    is_idle: bool,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // Closes the socket; the server then ends what still runs.
+        // Closes the socket, which a server that has no row to send would not notice.
         self.task.abort();
+        if !self.is_idle
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let (token, permit) = (self.client.cancel_token(), self.permit.take());
+            runtime.spawn(async move {
+                // If it fails, the statement time-out of the session ends the statement.
+                tokio::time::timeout(CONNECT_TIME_MAX, token.cancel_query(NoTls))
+                    .await
+                    .ok();
+                drop(permit);
+            });
+        }
     }
 }
 
 impl Connection {
     async fn open(server: &Server) -> Result<Self, Fault> {
-        let permits = Arc::clone(&server.connections);
-        let permit = match tokio::time::timeout(CONNECT_TIME_MAX, permits.acquire_owned()).await {
-            Ok(Ok(permit)) => permit,
-            _ => {
-                return Err(
-                    Fault::unavailable("all connections to databases are in use")
-                        .with_reason("busy")
-                        .with_hint("try again later"),
-                );
-            }
-        };
+        let permit = server.permits.acquire().await?;
         let mut config = Config::new();
         config
             .host(&server.host)
@@ -283,7 +158,8 @@ impl Connection {
         let opened = Self {
             client,
             task,
-            _permit: permit,
+            is_idle: false,
+            permit: Some(permit),
         };
         let time_max_ms = server.time_max.as_millis();
         let settings = format!(

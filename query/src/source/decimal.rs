@@ -1,0 +1,51 @@
+//! Decimal numbers in text.
+
+/// The number in units of 10^-scale; `None` if the text is no decimal number or has more digits behind
+/// the point than `scale`, zeros apart.
+pub(super) fn units(text: &str, scale: u8) -> Option<i128> {
+    let (is_negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let missing = usize::from(scale).checked_sub(fraction.len())?;
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !is_number(whole) || !is_number(fraction) {
+        return None;
+    }
+    let unsigned: i128 = format!("{whole}{fraction}{}", "0".repeat(missing))
+        .parse()
+        .ok()?;
+    Some(if is_negative { -unsigned } else { unsigned })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_exact_or_refused() {
+        for (text, scale, expected) in [
+            ("12.30", 2, Some(1_230)),
+            ("-12.3", 2, Some(-1_230)),
+            ("12.300", 2, Some(1_230)),
+            ("12.345", 2, None),
+            ("0", 0, Some(0)),
+            ("-0.01", 2, Some(-1)),
+            (
+                "99999999999999999999999999999999999999",
+                0,
+                Some(10_i128.pow(38) - 1),
+            ),
+            ("9999999999999999999999999999999999999999999", 0, None),
+            ("", 2, None),
+            (".5", 2, None),
+            ("1e5", 2, None),
+            ("--1", 2, None),
+            ("NaN", 2, None),
+        ] {
+            assert_eq!(units(text, scale), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Connections to a server: made, kept for a while, and freed from what still runs on them.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use dataos_model::{depot::Tls, fault::Fault, secret::Secret};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Executor, MySqlConnection, Row,
+    mysql::{MySqlConnectOptions, MySqlSslMode},
+};
+use tokio::{runtime::Handle, sync::OwnedSemaphorePermit};
+
+use super::{failed, silent};
+use crate::source::permits::{CONNECT_TIME_MAX, Permits};
+
+/// Most connections of a depot that rest between reads.
+const RESTING_MAX: usize = 4;
+/// Longest rest: servers, and what lies between, close connections that rest for long.
+const REST_MAX: Duration = Duration::from_secs(60);
+
+/// What a session says first, so that no setting of the server changes what a read means: texts in
+/// UTF-8, instants in UTC, backslashes mean themselves, padding is not added, no read is cut off.
+const SETTINGS: &str = "SET NAMES utf8mb4 COLLATE utf8mb4_bin; \
+    SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_BACKSLASH_ESCAPES', time_zone = '+00:00', \
+    sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_auto_is_null = 0; \
+    SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
+    SET SESSION TRANSACTION READ ONLY";
+
+/// How a server is reached. `Debug` shows no secret.
+#[derive(Clone, PartialEq, Eq)]
+pub(in crate::source) struct Address {
+    pub(in crate::source) depot: String,
+    pub(in crate::source) host: String,
+    pub(in crate::source) port: u16,
+    pub(in crate::source) database: String,
+    pub(in crate::source) user: String,
+    pub(in crate::source) password: Option<Secret>,
+    pub(in crate::source) tls: Tls,
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({})", self.depot)
+    }
+}
+
+impl Address {
+    fn options(&self) -> Result<MySqlConnectOptions, Fault> {
+        let mut options = MySqlConnectOptions::new()
+            .host(&self.host)
+            .port(self.port)
+            .database(&self.database)
+            .username(&self.user)
+            .set_names(false)
+            .timezone(None)
+            .pipes_as_concat(false)
+            .no_engine_substitution(false)
+            .disable_statement_logging();
+        if let Some(password) = &self.password {
+            let text = std::str::from_utf8(password.expose()).map_err(|_| {
+                Fault::unavailable(format!(
+                    "the password of depot `{}` is not text",
+                    self.depot
+                ))
+                .with_hint("store the secret again")
+            })?;
+            options = options.password(text.trim_end_matches(['\r', '\n']));
+        }
+        Ok(match &self.tls {
+            Tls::Off => options.ssl_mode(MySqlSslMode::Disabled),
+            Tls::Verified { authorities } => {
+                let options = options.ssl_mode(MySqlSslMode::VerifyIdentity);
+                match authorities {
+                    Some(pem) => options.ssl_ca_from_pem(pem.clone().into_bytes()),
+                    None => options,
+                }
+            }
+        })
+    }
+}
+
+/// The connections of one depot as it is declared.
+#[derive(Debug)]
+pub(in crate::source) struct Pool {
+    pub(super) address: Address,
+    permits: Permits,
+    time_max: Duration,
+    resting: Mutex<Vec<Resting>>,
+}
+
+#[derive(Debug)]
+struct Resting {
+    connection: MySqlConnection,
+    id: String,
+    since: Instant,
+}
+
+impl Pool {
+    pub(in crate::source) fn new(address: Address, permits: Permits, time_max: Duration) -> Self {
+        Self {
+            address,
+            permits,
+            time_max,
+            resting: Mutex::default(),
+        }
+    }
+
+    /// Whether these are the connections to `address`.
+    pub(in crate::source) fn is_to(&self, address: &Address) -> bool {
+        self.address == *address
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Vec<Resting>) -> T) -> T {
+        // Whoever panicked left a whole list: each change is one call.
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut resting)
+    }
+
+    /// Takes a connection that rests and still answers.
+    async fn rested(&self) -> Option<Resting> {
+        while let Some(mut rested) = self.change(Vec::pop) {
+            let ping = tokio::time::timeout(CONNECT_TIME_MAX, rested.connection.ping());
+            if rested.since.elapsed() < REST_MAX && matches!(ping.await, Ok(Ok(()))) {
+                return Some(rested);
+            }
+        }
+        None
+    }
+
+    fn rest(self: &Arc<Self>, connection: MySqlConnection, id: String) {
+        let since = Instant::now();
+        let rests = self.change(|resting| {
+            let has_room = resting.len() < RESTING_MAX;
+            if has_room {
+                resting.push(Resting {
+                    connection,
+                    id,
+                    since,
+                });
+            }
+            has_room
+        });
+        if let (true, Ok(runtime)) = (rests, Handle::try_current()) {
+            let pool = Arc::clone(self);
+            runtime.spawn(async move {
+                tokio::time::sleep(REST_MAX).await;
+                pool.change(|resting| resting.retain(|rested| rested.since.elapsed() < REST_MAX));
+            });
+        }
+    }
+
+    async fn connect(&self) -> Result<(MySqlConnection, String), Fault> {
+        let depot = &self.address.depot;
+        let options = self.address.options()?;
+        let connecting = async {
+            let mut connection = options.connect().await?;
+            let row = connection
+                .fetch_one("SELECT CAST(CONNECTION_ID() AS CHAR), VERSION()")
+                .await?;
+            let (id, version): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+            let limit = if version.contains("MariaDB") {
+                format!("max_statement_time = {}", self.time_max.as_secs_f64())
+            } else {
+                format!("max_execution_time = {}", self.time_max.as_millis())
+            };
+            let settings = format!("{SETTINGS}; SET SESSION {limit}");
+            connection.execute(AssertSqlSafe(settings)).await?;
+            Ok((connection, id))
+        };
+        let connected = tokio::time::timeout(CONNECT_TIME_MAX, connecting).await;
+        connected
+            .map_err(|_| silent(depot))?
+            .map_err(|error: sqlx::Error| failed(depot, &error))
+    }
+}
+
+/// A connection that one read has for itself. Dropped before [`Session::rest`], it has what it runs
+/// killed at the server.
+pub(super) struct Session {
+    pool: Arc<Pool>,
+    /// The connection and the number that the server knows it by.
+    held: Option<(MySqlConnection, String)>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Session {
+    pub(super) async fn open(pool: &Arc<Pool>) -> Result<Self, Fault> {
+        let permit = pool.permits.acquire().await?;
+        let held = match pool.rested().await {
+            Some(rested) => (rested.connection, rested.id),
+            None => pool.connect().await?,
+        };
+        Ok(Self {
+            pool: Arc::clone(pool),
+            held: Some(held),
+            permit: Some(permit),
+        })
+    }
+
+    pub(super) fn connection(&mut self) -> Result<&mut MySqlConnection, Fault> {
+        let held = self.held.as_mut().map(|(connection, _)| connection);
+        held.ok_or_else(|| Fault::internal("a session without its connection"))
+    }
+
+    /// Gives the connection back: all that it was asked for has arrived.
+    pub(super) fn rest(mut self) {
+        if let Some((connection, id)) = self.held.take() {
+            self.pool.rest(connection, id);
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let (Some((connection, id)), Ok(runtime)) = (self.held.take(), Handle::try_current()) {
+            let (pool, permit) = (Arc::clone(&self.pool), self.permit.take());
+            runtime.spawn(async move {
+                // A closed socket is noticed when there is a row to send, which may be never. If this
+                // fails, the time-out of the session ends the statement.
+                if let Ok((mut killer, _)) = pool.connect().await {
+                    let kill = AssertSqlSafe(format!("KILL QUERY {id}"));
+                    killer.execute(kill).await.ok();
+                    killer.close().await.ok();
+                }
+                drop((connection, permit));
+            });
+        }
+    }
+}
