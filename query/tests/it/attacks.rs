@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    postgres::server::Server,
+    back_ends::BackEnd,
     twins::{End, Twins},
 };
 
@@ -702,7 +702,8 @@ fn statements() -> BTreeMap<u8, BTreeSet<String>> {
 }
 
 /// Runs the table, and prints a line for each class.
-async fn attack(twins: &Twins, back_end: &str) {
+async fn attack(back_end: BackEnd) {
+    let (twins, back_end) = (Twins::of(&back_end), back_end.name());
     let mut leaks = Vec::new();
     let (mut statements_run, mut answered_all) = (0, 0);
     for (class, statements) in statements() {
@@ -729,13 +730,22 @@ async fn attack(twins: &Twins, back_end: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_statement_tells_two_worlds_of_files_apart() {
-    attack(&Twins::of_files(), "embedded").await;
+    attack(BackEnd::Files).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_statement_tells_two_worlds_of_tables_apart() {
-    let server = Server::start();
-    attack(&Twins::of_tables(&server), "postgresql").await;
+async fn no_statement_tells_two_worlds_of_postgresql_apart() {
+    attack(BackEnd::postgres()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_statement_tells_two_worlds_of_mariadb_apart() {
+    attack(BackEnd::maria_db()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_statement_tells_two_worlds_of_sqlite_apart() {
+    attack(BackEnd::sqlite()).await;
 }
 
 #[test]

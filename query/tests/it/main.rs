@@ -9,23 +9,28 @@
     reason = "in tests a failed assumption ends the test; clippy spares only #[test] functions"
 )]
 
+mod back_ends;
 mod twins;
 mod world;
 
 mod attacks;
 mod audit_table;
 mod changes;
+mod exactness;
 mod explain;
 mod formats;
 mod forms;
 mod leaks;
 mod limits;
 mod masks;
+mod mysql;
 mod noninterference;
 mod postgres;
 mod records;
 mod rows;
 mod samples;
+mod sources;
+mod sqlite;
 mod tpcds;
 mod tpch;
 mod write_attacks;

@@ -6,7 +6,10 @@
 
 use std::fmt::Write as _;
 
-use crate::twins::{End, Twins};
+use crate::{
+    back_ends::BackEnd,
+    twins::{End, Twins},
+};
 
 /// Statements without another wish.
 const STATEMENTS: u64 = 5_000;
@@ -24,7 +27,7 @@ async fn random_statements_do_not_tell_two_worlds_apart() {
     let seed: u64 = wish("DATAOS_SEED").unwrap_or(1);
     let tasks = (0..TASKS).map(|task| {
         tokio::spawn(async move {
-            let twins = Twins::of_files();
+            let twins = Twins::of(&BackEnd::Files);
             let (mut answered, mut refused) = (0_u64, 0_u64);
             for number in (0..count).filter(|number| number / PLAN_EVERY % TASKS == task) {
                 let sql = Draw::new(seed.wrapping_add(number)).statement();
@@ -55,6 +58,30 @@ async fn random_statements_do_not_tell_two_worlds_apart() {
     // A generator of nonsense would prove nothing.
     assert!(answered * 2 > count, "{answered} of {count}");
     assert!(count < 1_000 || refused > 0, "no statement failed");
+}
+
+/// Of so many statements one is run on each of the databases too.
+const DATABASES_EVERY: u64 = 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_statements_do_not_tell_two_worlds_of_databases_apart() {
+    let wish = |name: &str| std::env::var(name).ok().map(|text| text.parse().unwrap());
+    let count: u64 = wish("DATAOS_NONINTERFERENCE").unwrap_or(STATEMENTS) / DATABASES_EVERY;
+    let seed: u64 = wish("DATAOS_SEED").unwrap_or(1);
+    for back_end in BackEnd::all().into_iter().skip(1) {
+        let (twins, mut answered) = (Twins::of(&back_end), 0);
+        for number in (0..count).map(|number| seed.wrapping_add(number)) {
+            let sql = Draw::new(number).statement();
+            match twins.compare(&sql).await {
+                Ok(End::Answered) => answered += 1,
+                Ok(End::Refused) => {}
+                Err(leak) => panic!("{}: DATAOS_SEED={number}: {leak}", back_end.name()),
+            }
+        }
+        let name = back_end.name();
+        eprintln!("non-interference, {name}: {count} statements, {answered} answered");
+        assert!(answered * 2 > count, "{name}: {answered} of {count}");
+    }
 }
 
 /// Columns that a place can name, by type.

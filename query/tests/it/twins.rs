@@ -6,20 +6,14 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use datafusion::arrow::array::{ArrayRef, Date32Array, Int64Array, StringArray};
 use dataos_model::{
-    access::CellOutcome,
-    dataset::DatasetId,
-    depot::{DatasetSource, DepotSource},
-    fault::Fault,
-    mask::Mask,
-    query::QueryAnswer,
+    access::CellOutcome, dataset::DatasetId, fault::Fault, mask::Mask, query::QueryAnswer,
     seams::RunQuery,
-    secret::SecretName,
 };
 use dataos_query::QueryConfig;
 use regex::Regex;
 
 use crate::{
-    postgres::server::{PASSWORD, Server},
+    back_ends::BackEnd,
     world::{World, always, equals, when},
 };
 
@@ -147,14 +141,10 @@ fn texts(texts: impl Iterator<Item = String>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(texts))
 }
 
-fn files(world: &World, number: i64) -> (DatasetId, DatasetId) {
-    filled(world, number, World::parquet)
-}
-
 /// How a world takes up a table.
-type Fill = fn(&World, &str, &[(&str, &str)], Vec<ArrayRef>) -> DatasetId;
+type Fill<'a> = &'a dyn Fn(&World, &str, &[(&str, &str)], Vec<ArrayRef>) -> DatasetId;
 
-fn filled(world: &World, number: i64, fill: Fill) -> (DatasetId, DatasetId) {
+fn filled(world: &World, number: i64, fill: Fill<'_>) -> (DatasetId, DatasetId) {
     let rows = rows(number);
     let ids: Int64Array = rows.iter().map(|row| Some(row.id)).collect();
     let amounts: Int64Array = rows.iter().map(Row::amount).collect();
@@ -193,62 +183,6 @@ fn filled(world: &World, number: i64, fill: Fill) -> (DatasetId, DatasetId) {
         ],
     );
     (t, u)
-}
-
-/// The two tables as statements for a database of their own.
-fn statements(number: i64) -> String {
-    let mut sql = String::from(
-        "CREATE TABLE t (id bigint, tenant text, amount bigint, memo text, born date, \
-         salary bigint, email text, note text, ssn text);\
-         CREATE TABLE u (id bigint, t_id bigint, label text, rank bigint, region text);",
-    );
-    let or_null = |value: Option<i64>| value.map_or("NULL".to_owned(), |value| value.to_string());
-    for row in rows(number) {
-        sql.push_str(&format!(
-            "INSERT INTO t VALUES ({}, '{}', {}, '{}', DATE '1970-01-01' + {}, {}, '{}', '{}', '{}');\n",
-            row.id,
-            row.tenant(),
-            or_null(row.amount()),
-            row.memo(),
-            row.born(),
-            row.salary(),
-            row.email(),
-            row.note(),
-            row.ssn()
-        ));
-    }
-    for (id, t_id, label, rank, region) in others(number) {
-        let rank = or_null(rank);
-        sql.push_str(&format!(
-            "INSERT INTO u VALUES ({id}, {t_id}, '{label}', {rank}, '{region}');\n"
-        ));
-    }
-    sql
-}
-
-fn tables(world: &World, server: &Server, number: i64) -> (DatasetId, DatasetId) {
-    let database = format!("twin{number}");
-    server.psql(&format!("CREATE DATABASE {database}"));
-    server.psql_in(&database, &statements(number));
-    let depot = DepotSource::Postgres {
-        host: "127.0.0.1".to_owned(),
-        port: server.port,
-        database,
-        user: "postgres".to_owned(),
-        password: Some(SecretName("public/pg/password".to_owned())),
-    };
-    world.catalog.add_depot("pg", depot);
-    world.vault.keep("public/pg/password", PASSWORD.as_bytes());
-    let table = |name: &str, columns| {
-        let id = DatasetId::new("pg", "public", name);
-        let source = DatasetSource::Table {
-            schema: "public".to_owned(),
-            table: name.to_owned(),
-        };
-        world.catalog.add(&id, columns, source);
-        id
-    };
-    (table("t", T), table("u", U))
 }
 
 fn govern(world: &World, t: &DatasetId, u: &DatasetId) {
@@ -310,14 +244,19 @@ impl Twins {
         Self { left, right }
     }
 
-    /// Over files.
-    pub(crate) fn of_files() -> Self {
-        Self::new(files)
+    /// Over tables of a kind of source; a database of its own for each world.
+    pub(crate) fn of(back_end: &BackEnd) -> Self {
+        Self::new(|world, number| {
+            let space = format!("twin{number}");
+            filled(world, number, &|world, name, columns, arrays| {
+                back_end.fill(world, &space, name, columns, arrays)
+            })
+        })
     }
 
     /// Over tables that are stored here, and so can be written.
     pub(crate) fn of_stored() -> Self {
-        Self::new(|world, number| filled(world, number, World::stored))
+        Self::new(|world, number| filled(world, number, &World::stored))
     }
 
     /// Runs a statement in both worlds, as [`Twins::compare`], and sees to it that in each of them hidden
@@ -337,11 +276,6 @@ impl Twins {
                 .map_err(|leak| format!("{sql}\n  leaves behind: {leak}"))?;
         }
         Ok(end)
-    }
-
-    /// Over two databases of a PostgreSQL server.
-    pub(crate) fn of_tables(server: &Server) -> Self {
-        Self::new(|world, number| tables(world, server, number))
     }
 
     /// Runs a statement in both worlds; what told them apart, if anything did.

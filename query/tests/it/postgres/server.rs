@@ -53,30 +53,38 @@ impl Server {
 
     /// Runs statements.
     pub(crate) fn psql(&self, sql: &str) {
-        self.psql_in("postgres", sql);
+        self.script_in("postgres", sql);
     }
 
-    /// The same in another database.
-    pub(crate) fn psql_in(&self, database: &str, sql: &str) {
+    /// A database, if it is not there.
+    pub(crate) fn make_database(&self, name: &str) {
+        self.script_in(
+            "postgres",
+            &format!(
+                "SELECT 'CREATE DATABASE {name}' WHERE NOT EXISTS \
+                 (SELECT FROM pg_database WHERE datname = '{name}') \\gexec"
+            ),
+        );
+    }
+
+    /// Runs statements of any length.
+    pub(crate) fn script_in(&self, database: &str, sql: &str) {
+        let script = self.path("script.sql");
+        std::fs::write(&script, sql).unwrap();
         run(tool("psql")
             .env("PGPASSWORD", PASSWORD)
+            .args(["--quiet", "--no-psqlrc", "-v", "ON_ERROR_STOP=1"])
             .args([
-                "--quiet",
-                "--no-psqlrc",
-                "-v",
-                "ON_ERROR_STOP=1",
                 "-h",
                 "127.0.0.1",
-            ])
-            .args([
                 "-U",
                 "postgres",
                 "-p",
                 &self.port.to_string(),
-                "-c",
-                sql,
-                database,
-            ]));
+                "-f",
+            ])
+            .arg(&script)
+            .arg(database));
     }
 
     /// What the server was sent from now on is in its log alone.
