@@ -20,7 +20,7 @@ use crate::{
     },
     execute::Planned,
     layer::runtime,
-    source::Sources,
+    source::{Exchange, Sources},
 };
 
 /// Some datasets of a catalog, as they are.
@@ -62,7 +62,13 @@ impl Baseline {
                 .get(id)
                 .ok_or_else(|| Fault::not_found(format!("`{id}` is not catalogued")))?;
             let raw = sources
-                .open(&context, snapshot, dataset, &Predicate::ALWAYS)
+                .open(
+                    &context,
+                    snapshot,
+                    dataset,
+                    &Predicate::ALWAYS,
+                    Exchange::Keys,
+                )
                 .await?;
             context
                 .register_table(id.name.as_str(), raw)

@@ -32,7 +32,7 @@ use crate::{
     },
     grant::Grant,
     mask::key::MaskKeys,
-    source::Sources,
+    source::{Exchange, Sources},
 };
 
 /// A statement planned over its governed tables.
@@ -87,15 +87,8 @@ pub(crate) async fn planned(
     };
     let context = sessions.open([]).map_err(|error| fault(&error, detail))?;
     let keys = mask_keys(grants, secrets).await?;
-    let mut opened: Vec<(&Grant, Arc<dyn TableProvider>)> = Vec::with_capacity(grants.len());
-    for grant in grants {
-        let rows = &grant.access.rows;
-        let raw = sources
-            .open(&context, snapshot, &grant.dataset, rows)
-            .await?;
-        let table = GovernedTable::new(Arc::new(grant.clone()), raw, keys.clone());
-        opened.push((grant, Arc::new(table)));
-    }
+    let exchange = Exchange::of(grants.iter().map(|grant| grant.dataset.as_ref()));
+    let opened = opened(planner, &context, keys.as_ref(), exchange).await?;
     for (table, is_first) in bound
         .tables
         .iter()
@@ -109,7 +102,13 @@ pub(crate) async fn planned(
         let provider = match &first {
             First::Numbered(numbered) if is_first => {
                 let raw = sources
-                    .open(&context, snapshot, &grant.dataset, &Predicate::ALWAYS)
+                    .open(
+                        &context,
+                        snapshot,
+                        &grant.dataset,
+                        &Predicate::ALWAYS,
+                        exchange,
+                    )
                     .await?;
                 let raw = Arc::new(NumberedTable::new(raw));
                 let numbered = Arc::new(Grant::clone(numbered));
@@ -138,6 +137,27 @@ pub(crate) async fn planned(
         plan,
         detail,
     })
+}
+
+/// Each dataset as it is granted.
+async fn opened<'a>(
+    planner: Planner<'a>,
+    context: &SessionContext,
+    keys: Option<&MaskKeys>,
+    exchange: Exchange,
+) -> Result<Vec<(&'a Grant, Arc<dyn TableProvider>)>, Fault> {
+    let (sources, snapshot) = (planner.sources, planner.snapshot);
+    let mut opened: Vec<(&Grant, Arc<dyn TableProvider>)> =
+        Vec::with_capacity(planner.grants.len());
+    for grant in planner.grants {
+        let rows = &grant.access.rows;
+        let raw = sources
+            .open(context, snapshot, &grant.dataset, rows, exchange)
+            .await?;
+        let table = GovernedTable::new(Arc::new(grant.clone()), raw, keys.cloned());
+        opened.push((grant, Arc::new(table)));
+    }
+    Ok(opened)
 }
 
 impl Planned {

@@ -10,6 +10,7 @@ mod batch;
 mod condition;
 mod decimal;
 mod permits;
+pub(crate) mod read;
 mod table;
 
 mod mysql;
@@ -17,7 +18,7 @@ mod postgres;
 mod sqlite;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -35,6 +36,26 @@ use self::{permits::Permits, table::Database};
 
 /// Most depots whose connections are kept for a while.
 const POOLS_MAX: usize = 1_000;
+
+/// What sources may learn of each other while a statement runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exchange {
+    /// Values that a join compares with, as the caller sees them.
+    Keys,
+    /// Nothing.
+    Nothing,
+}
+
+impl Exchange {
+    /// Of a statement over these datasets: what carries a tag stays where it is.
+    pub(crate) fn of<'a>(mut datasets: impl Iterator<Item = &'a Dataset>) -> Self {
+        if datasets.all(|dataset| dataset.column_tags.values().all(BTreeSet::is_empty)) {
+            Self::Keys
+        } else {
+            Self::Nothing
+        }
+    }
+}
 
 /// What opening a source needs besides the dataset.
 #[derive(Clone, Debug)]
@@ -76,6 +97,7 @@ impl Sources {
         snapshot: &AssetSnapshot,
         dataset: &Dataset,
         rows: &Predicate,
+        exchange: Exchange,
     ) -> Result<Arc<dyn TableProvider>, Fault> {
         match &dataset.source {
             DatasetSource::Files { format, paths } => {
@@ -86,7 +108,14 @@ impl Sources {
                     Fault::not_found(format!("depot `{}` is not registered", dataset.id.depot))
                 })?;
                 let database = self.database(depot).await?;
-                Ok(table::open(database, dataset, (schema, table), rows))
+                let takes_keys = exchange == Exchange::Keys;
+                Ok(table::open(
+                    database,
+                    dataset,
+                    (schema, table),
+                    rows,
+                    takes_keys,
+                ))
             }
             DatasetSource::AuditLog => {
                 let records = self.records.as_ref().ok_or_else(|| {

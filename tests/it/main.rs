@@ -28,6 +28,7 @@ mod replay;
 mod restart;
 mod secrets;
 mod soak;
+mod sources;
 mod telemetry;
 mod workspace;
 mod writes;

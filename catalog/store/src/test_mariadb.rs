@@ -56,7 +56,9 @@ impl TestMariaDb {
             run(Command::new("chown").args(["-R", "mysql"]).arg(path));
         }
         let data = format!("--datadir={}", path.join("data").display());
+        // Names of its temporary tables are made of process ids alone, which others have as well.
         run(Command::new(tool("mariadb-install-db"))
+            .env("TMPDIR", path)
             .args(["--no-defaults", "--auth-root-authentication-method=normal"])
             .args(["--skip-test-db", "--skip-name-resolve", &data])
             .args(user()));
@@ -65,6 +67,7 @@ impl TestMariaDb {
         drop(listener);
         let place = path.display().to_string();
         let server = Command::new(tool("mariadbd"))
+            .env("TMPDIR", path)
             .args(["--no-defaults", "--bind-address=127.0.0.1", &data])
             .arg(format!("--port={port}"))
             .arg(format!("--socket={place}/socket"))

@@ -12,9 +12,13 @@ mod full_disk;
 #[cfg(test)]
 mod metadata;
 #[cfg(test)]
+mod mysql;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod search;
+#[cfg(test)]
+mod sqlite;
 #[cfg(test)]
 mod store;
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use dataos_model::depot::Tls;
+
 use super::*;
 
 fn shown(text: &str) -> String {
@@ -79,7 +81,7 @@ fn errors_in_bodies_name_the_place() {
     for (text, expected) in [
         (
             "name: d\ntype: depot\ndepot: {type: S3}",
-            "Unsupported 3:15: field `depot.type`: document 1: depot type `S3` is recognised and not supported yet; supported: FILES, POSTGRES",
+            "Unsupported 3:15: field `depot.type`: document 1: depot type `S3` is recognised and not supported yet; supported: FILES, POSTGRES, MYSQL, SQLITE",
         ),
         (
             "name: d\ntype: depot\ndepot: {type: FILES, spec: {path: data}}",
@@ -92,6 +94,22 @@ fn errors_in_bodies_name_the_place() {
         (
             "name: d\ntype: depot\ndepot:\n  type: POSTGRES\n  spec: {host: h, port: 99999, database: d, user: u}",
             "Invalid 5:25: field `depot.spec.port`: document 1: expected a whole number from 1 to 65535, found `99999`",
+        ),
+        (
+            "name: d\ntype: depot\ndepot:\n  type: MYSQL\n  spec: {host: h, database: d, user: u, tls: maybe}",
+            "Invalid 5:46: field `depot.spec.tls`: document 1: expected `verified` or `off`",
+        ),
+        (
+            "name: d\ntype: depot\ndepot:\n  type: MARIADB\n  spec: {host: h, database: d, user: u, tls: off, authorities: x}",
+            "Invalid 5:64: field `depot.spec.authorities`: document 1: authorities without TLS",
+        ),
+        (
+            "name: d\ntype: depot\ndepot:\n  type: MYSQL\n  spec: {host: h, database: d, user: u, subprotocol: postgresql}",
+            "Invalid 5:54: field `depot.spec.subprotocol`: document 1: expected mysql or mariadb",
+        ),
+        (
+            "name: d\ntype: depot\ndepot:\n  type: SQLITE\n  spec: {path: ../x.db}",
+            "Invalid 5:16: field `depot.spec.path`: document 1: `../x.db` is not an absolute path without `..`; name the file from the root, as the server sees it",
         ),
         (
             "name: s\ntype: secret\nsecret:\n  type: key-value\n  dta: {a: b}",
@@ -207,6 +225,33 @@ fn secret_values_are_blanked_and_the_stored_form_reads_back() {
         b"hunter7",
         "the entry for reading is preferred"
     );
+}
+
+#[test]
+fn connections_to_mysql_are_protected_unless_the_text_says_otherwise() {
+    for (spec, expected) in [
+        ("", Tls::Verified { authorities: None }),
+        (", tls: verified", Tls::Verified { authorities: None }),
+        (", tls: off", Tls::Off),
+        (
+            ", authorities: PEM",
+            Tls::Verified {
+                authorities: Some("PEM".to_owned()),
+            },
+        ),
+    ] {
+        let text = format!(
+            "name: d\ntype: depot\ndepot:\n  type: MYSQL\n  spec: {{host: h, database: b, user: u{spec}}}"
+        );
+        let document = parse(&text, "sandbox").unwrap().remove(0);
+        let Body::Depot(depot) = &document.body else {
+            panic!("{:?}", document.body)
+        };
+        let DepotTarget::MySql(server, tls) = &depot.target else {
+            panic!("{:?}", depot.target)
+        };
+        assert_eq!((server.port, tls), (3306, &expected), "{spec}");
+    }
 }
 
 #[test]

@@ -4,36 +4,49 @@
 //! caller's first, and a division by zero would tell of rows that the caller may not see. This node
 //! lets nothing through: no filter, no projection, no limit, no sort, no statistics. What lies below
 //! it is ours alone and is optimized freely, so the policy's own filter still prunes files.
+//!
+//! One thing passes, where it is told to: what operators above find out as they run, over columns that
+//! the caller sees as they are. It compares with values, cannot fail, and only leaves rows out.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use datafusion::{
     arrow::{
         array::{RecordBatch, RecordBatchOptions},
         datatypes::SchemaRef,
     },
-    common::{Result, tree_node::TreeNodeRecursion},
+    common::{Result, config::ConfigOptions, tree_node::TreeNodeRecursion},
     execution::TaskContext,
     physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr},
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
-        ReplaceChildrenOptions, SendableRecordBatchStream, execution_plan::ChildrenPropertiesMode,
+        ReplaceChildrenOptions, SendableRecordBatchStream,
+        execution_plan::ChildrenPropertiesMode,
+        filter_pushdown::{ChildFilterDescription, FilterDescription, FilterPushdownPhase},
         stream::RecordBatchStreamAdapter,
     },
 };
 use futures::StreamExt;
+
+use crate::source::read::is_dynamic;
 
 /// See the module. Its output is the visible columns, in the order and with the types declared.
 #[derive(Debug)]
 pub(crate) struct BarrierExec {
     input: Arc<dyn ExecutionPlan>,
     schema: SchemaRef,
+    /// Columns over which filters pass that are filled in as the plan runs.
+    open: HashSet<usize>,
     properties: Arc<PlanProperties>,
 }
 
 impl BarrierExec {
     /// A barrier over `input`, whose columns agree with `schema` in number and type.
-    pub(crate) fn new(input: Arc<dyn ExecutionPlan>, schema: SchemaRef) -> Self {
+    pub(crate) fn new(
+        input: Arc<dyn ExecutionPlan>,
+        schema: SchemaRef,
+        open: HashSet<usize>,
+    ) -> Self {
         // No orderings, constants or equivalences of hidden data leave through the properties.
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&schema)),
@@ -44,6 +57,7 @@ impl BarrierExec {
         Self {
             input,
             schema,
+            open,
             properties: Arc::new(properties),
         }
     }
@@ -85,7 +99,24 @@ impl ExecutionPlan for BarrierExec {
         _options: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
-        Ok(Arc::new(Self::new(input, Arc::clone(&self.schema))))
+        let (schema, open) = (Arc::clone(&self.schema), self.open.clone());
+        Ok(Arc::new(Self::new(input, schema, open)))
+    }
+
+    fn gather_filters_for_pushdown(
+        &self,
+        phase: FilterPushdownPhase,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        _config: &ConfigOptions,
+    ) -> Result<FilterDescription> {
+        let passes = phase == FilterPushdownPhase::Post && filters.iter().all(is_dynamic);
+        let child = if passes {
+            let open = self.open.clone();
+            ChildFilterDescription::from_child_with_allowed_indices(&filters, open, &self.input)?
+        } else {
+            ChildFilterDescription::all_unsupported(&filters)
+        };
+        Ok(FilterDescription::new().with_child(child))
     }
 
     fn with_new_children(

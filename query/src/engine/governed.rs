@@ -4,7 +4,7 @@
 //! sees visible rows and shown values. A table that the caller sees exactly as it is passes its scan
 //! through unchanged, so governance costs such a query nothing.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
 use datafusion::{
@@ -20,7 +20,7 @@ use datafusion::{
         projection::{ProjectionExec, ProjectionExpr},
     },
 };
-use dataos_model::{dataset::ColumnType, fault::Fault, predicate::Predicate};
+use dataos_model::{dataset::ColumnType, depot::DatasetSource, fault::Fault, predicate::Predicate};
 
 use crate::{
     cell::cell,
@@ -125,7 +125,21 @@ impl GovernedTable {
             })
             .collect::<Result<Vec<_>>>()?;
         let masked = Arc::new(ProjectionExec::try_new(shown, filtered)?);
-        Ok(Arc::new(BarrierExec::new(masked, output)))
+        Ok(Arc::new(BarrierExec::new(
+            masked,
+            output,
+            self.open(wanted),
+        )))
+    }
+
+    /// Columns whose keys of joins may reach the source: those of databases that are shown as they are.
+    fn open(&self, wanted: &[&VisibleColumn]) -> HashSet<usize> {
+        let is_table = matches!(self.grant.dataset.source, DatasetSource::Table { .. });
+        let plain = wanted.iter().enumerate();
+        plain
+            .filter(|(_, column)| is_table && !column.is_masked())
+            .map(|(index, _)| index)
+            .collect()
     }
 
     fn output(&self, wanted: &[&VisibleColumn]) -> SchemaRef {

@@ -13,6 +13,9 @@ use datafusion::{
     prelude::{SessionConfig, SessionContext},
 };
 
+/// Most bytes of the keys of a join that are handed to its other side as a list.
+const KEYS_BYTES_MAX: usize = 1 << 20;
+
 /// How sessions are set up; the same for governed queries and for the ungoverned baseline.
 #[derive(Clone, Debug)]
 pub(crate) struct Sessions {
@@ -54,6 +57,11 @@ impl Sessions {
         config.options_mut().sql_parser.enable_ident_normalization = true;
         // Statistics of plain files order joins; governed tables offer none.
         config.options_mut().execution.collect_statistics = true;
+        // Texts count with the whole buffers that they lie in, and few keys should go to sources as lists.
+        config
+            .options_mut()
+            .optimizer
+            .hash_join_inlist_pushdown_max_size = KEYS_BYTES_MAX;
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.runtime))

@@ -86,7 +86,7 @@ fn statement(read: &Read) -> (String, Vec<Parameter>) {
     } else {
         list.join(", ")
     };
-    let condition = Condition::of(&read.rows, &read.dataset.schema, &MySql);
+    let condition = Condition::of(read, &MySql);
     let (space, table) = (quoted(&read.space), quoted(&read.table));
     let sql = format!("SELECT {list} FROM {space}.{table}{}", condition.sql);
     (sql, condition.parameters)
@@ -144,7 +144,9 @@ fn failed(depot: &str, error: &sqlx::Error) -> Fault {
         1045 | 1698 => Fault::unavailable(format!(
             "depot `{depot}`: the database refuses the log-in ({code})"
         ))
-        .with_hint("check the user and the password of the depot"),
+        .with_hint(
+            "check the user and the password of the depot, and whether the server wants TLS",
+        ),
         1044 | 1049 => Fault::unavailable(format!(
             "depot `{depot}`: no such database, or not for this user ({code})"
         ))
@@ -163,6 +165,10 @@ fn failed(depot: &str, error: &sqlx::Error) -> Fault {
             format!("depot `{depot}`: the database needed too long ({code})"),
         )
         .with_hint("read fewer rows"),
+        3159 => Fault::unavailable(format!(
+            "depot `{depot}`: the database wants TLS, which the depot has off ({code})"
+        ))
+        .with_hint("leave `tls: off` out of the depot"),
         1040 | 1203 | 1226 => Fault::unavailable(format!(
             "depot `{depot}`: the database has no connection free ({code})"
         ))

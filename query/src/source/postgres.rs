@@ -85,7 +85,7 @@ impl Server {
         let statement = client.prepare(&select).await.map_err(failed)?;
         cell::check(&read.dataset, &read.columns, statement.columns())?;
         let dialect = Postgres::new(&statement);
-        let condition = Condition::of(&read.rows, &read.dataset.schema, &dialect);
+        let condition = Condition::of(read, &dialect);
         if condition.sql.is_empty() {
             let none: [String; 0] = [];
             return client.query_raw(&statement, none).await.map_err(failed);

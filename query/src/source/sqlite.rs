@@ -159,7 +159,7 @@ fn statement(read: &Read) -> (String, Vec<Parameter>) {
     } else {
         list.join(", ")
     };
-    let condition = Condition::of(&read.rows, &read.dataset.schema, &Sqlite);
+    let condition = Condition::of(read, &Sqlite);
     let (space, table) = (identifier(&read.space), identifier(&read.table));
     let sql = format!("SELECT {list} FROM {space}.{table} AS r{}", condition.sql);
     (sql, condition.parameters)

@@ -11,13 +11,8 @@ use datafusion::{
     arrow::{array::RecordBatch, datatypes::SchemaRef},
     catalog::{Session, TableProvider},
     common::Result as EngineResult,
-    execution::{SendableRecordBatchStream, TaskContext},
-    logical_expr::{Expr, TableType},
-    physical_plan::{
-        ExecutionPlan,
-        stream::RecordBatchStreamAdapter,
-        streaming::{PartitionStream, StreamingTableExec},
-    },
+    logical_expr::{Expr, TableProviderFilterPushDown, TableType},
+    physical_plan::ExecutionPlan,
 };
 use dataos_model::{
     dataset::{Column, ColumnType},
@@ -25,11 +20,14 @@ use dataos_model::{
     fault::Fault,
     predicate::Predicate,
 };
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
-use super::batch::{Batches, Cell, Unfit};
-use crate::{column::arrow_schema, engine::failure::raised};
+use super::{
+    batch::{Batches, Cell, Unfit},
+    read::{Keys, ReadExec},
+};
+use crate::column::arrow_schema;
 
 /// Batches that wait to be taken; a source that is faster waits.
 const BATCHES_WAITING_MAX: usize = 2;
@@ -56,6 +54,12 @@ pub(super) struct Read {
     schema: SchemaRef,
     /// What the caller's rows satisfy. All are filtered again, so a source may send more.
     pub(super) rows: Predicate,
+    /// What rows must satisfy to be of use to the statement; they are filtered again too.
+    pub(super) filters: Vec<Expr>,
+    /// Whether keys that joins found in other sources may be sent to this one.
+    pub(super) takes_keys: bool,
+    /// Such keys: rows with others are of no use either.
+    pub(super) keys: Vec<Keys>,
 }
 
 /// The rows of a table. Nothing is connected before the scan runs.
@@ -64,6 +68,7 @@ pub(super) fn open(
     dataset: &Dataset,
     (space, table): (&str, &str),
     rows: &Predicate,
+    takes_keys: bool,
 ) -> Arc<dyn TableProvider> {
     let all = Read {
         dataset: Arc::new(dataset.clone()),
@@ -72,6 +77,9 @@ pub(super) fn open(
         columns: dataset.schema.columns.clone(),
         schema: arrow_schema(&dataset.schema),
         rows: rows.clone(),
+        filters: Vec::new(),
+        takes_keys,
+        keys: Vec::new(),
     };
     Arc::new(Table { database, all })
 }
@@ -96,41 +104,27 @@ impl TableProvider for Table {
         &self,
         _state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         _limit: Option<usize>,
     ) -> EngineResult<Arc<dyn ExecutionPlan>> {
         let mut read = self.all.clone();
+        read.filters = filters.to_vec();
         if let Some(indexes) = projection {
             let columns = indexes.iter().filter_map(|at| self.all.columns.get(*at));
             read.columns = columns.cloned().collect();
             read.schema = Arc::new(self.all.schema.project(indexes)?);
         }
         let schema = Arc::clone(&read.schema);
-        let scan = Scan {
-            database: Arc::clone(&self.database),
-            read,
-        };
-        let partitions: Vec<Arc<dyn PartitionStream>> = vec![Arc::new(scan)];
-        let plan = StreamingTableExec::try_new(schema, partitions, None, [], false, None)?;
-        Ok(Arc::new(plan))
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Scan {
-    database: Arc<dyn Database>,
-    read: Read,
-}
-
-impl PartitionStream for Scan {
-    fn schema(&self) -> &SchemaRef {
-        &self.read.schema
+        let database = Arc::clone(&self.database);
+        Ok(Arc::new(ReadExec::new(database, read, schema)))
     }
 
-    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let schema = Arc::clone(&self.read.schema);
-        let batches = started(self.clone()).map_err(raised);
-        Box::pin(RecordBatchStreamAdapter::new(schema, batches))
+    /// What the source takes of a filter is known when it is read; the engine keeps all.
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> EngineResult<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
 }
 
@@ -173,11 +167,14 @@ impl Rows {
     }
 }
 
-/// Reads in a task of its own, from when the first row is asked for.
-fn started(scan: Scan) -> impl Stream<Item = Result<RecordBatch, Fault>> + Send {
+/// Reads in a task of its own, from when the first row is asked for; then `read` says what.
+pub(super) fn started(
+    database: Arc<dyn Database>,
+    read: impl FnOnce() -> Read + Send,
+) -> impl Stream<Item = Result<RecordBatch, Fault>> + Send {
     let start = async move {
         let (to, from) = mpsc::channel(BATCHES_WAITING_MAX);
-        tokio::spawn(run(scan, to));
+        tokio::spawn(run(database, read(), to));
         from
     };
     futures::stream::once(start).flat_map(received)
@@ -196,8 +193,7 @@ fn received(from: mpsc::Receiver<Message>) -> impl Stream<Item = Result<RecordBa
     })
 }
 
-async fn run(scan: Scan, to: mpsc::Sender<Message>) {
-    let Scan { database, read } = scan;
+async fn run(database: Arc<dyn Database>, read: Read, to: mpsc::Sender<Message>) {
     let (dataset, columns) = (Arc::clone(&read.dataset), read.columns.clone());
     let mut rows = Rows {
         batches: Batches::new(dataset, columns, Arc::clone(&read.schema)),

@@ -38,6 +38,7 @@ use crate::{
     execute::{First, Planner, overdue, planned},
     grant::Grant,
     predicate::{RawColumns, compile},
+    source::Exchange,
 };
 
 impl Writer<'_> {
@@ -232,7 +233,13 @@ impl Changing<'_> {
         } = self.planner;
         let context = sessions.open([]).map_err(engine)?;
         let table = sources
-            .open(&context, snapshot, self.dataset, &Predicate::ALWAYS)
+            .open(
+                &context,
+                snapshot,
+                self.dataset,
+                &Predicate::ALWAYS,
+                Exchange::Nothing,
+            )
             .await?;
         let scan = table.scan(&context.state(), None, &[], None).await;
         let scan = scan.map_err(engine)?;

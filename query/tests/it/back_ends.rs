@@ -72,11 +72,11 @@ impl BackEnd {
         columns: &[(&str, &str)],
         arrays: Vec<ArrayRef>,
     ) -> DatasetId {
-        let Some(depot) = self.depot(world, space) else {
+        let Some(depot) = self.depot(space) else {
             return world.parquet(name, columns, arrays);
         };
-        world.catalog.add_depot("base", depot);
-        world.vault.keep("public/db/password", self.password());
+        world.catalog.add_depot(self.depot_name(), depot);
+        world.vault.keep(&self.secret(), self.password());
         let sql = self.statements(name, columns, &arrays);
         self.execute(space, &sql);
         let schema = match self {
@@ -84,7 +84,7 @@ impl BackEnd {
             Self::Postgres(_) => "public",
             Self::MariaDb(_) => space,
         };
-        let id = DatasetId::new("base", "main", name);
+        let id = DatasetId::new(self.depot_name(), "main", name);
         let source = DatasetSource::Table {
             schema: schema.to_owned(),
             table: name.to_owned(),
@@ -100,9 +100,23 @@ impl BackEnd {
         }
     }
 
-    fn depot(&self, _world: &World, space: &str) -> Option<DepotSource> {
+    /// As long as the name of the folder depot, so that tables of names look alike.
+    fn depot_name(&self) -> &'static str {
+        match self {
+            Self::Files => "lake",
+            Self::Postgres(_) => "pgdb",
+            Self::MariaDb(_) => "mydb",
+            Self::Sqlite(_) => "lite",
+        }
+    }
+
+    fn secret(&self) -> String {
+        format!("public/{}/password", self.depot_name())
+    }
+
+    fn depot(&self, space: &str) -> Option<DepotSource> {
         let (host, database) = ("127.0.0.1".to_owned(), space.to_owned());
-        let password = Some(SecretName("public/db/password".to_owned()));
+        let password = Some(SecretName(self.secret()));
         Some(match self {
             Self::Files => return None,
             Self::Postgres(server) => DepotSource::Postgres {
@@ -138,11 +152,14 @@ impl BackEnd {
             Self::Files => {}
             Self::Postgres(server) => {
                 server.make_database(space);
-                server.script_in(space, sql);
+                server.script_in(space, &format!("BEGIN;\n{sql}\nCOMMIT;"));
             }
             Self::MariaDb(server) => {
                 server.sql("mysql", &format!("CREATE DATABASE IF NOT EXISTS {space}"));
-                server.sql(space, sql);
+                server.sql(
+                    space,
+                    &format!("SET time_zone = '+00:00'; BEGIN;\n{sql}\nCOMMIT;"),
+                );
             }
             Self::Sqlite(_) => sqlite(&self.path(space), sql),
         }

@@ -18,6 +18,7 @@ mod audit_table;
 mod changes;
 mod exactness;
 mod explain;
+mod federated;
 mod formats;
 mod forms;
 mod leaks;

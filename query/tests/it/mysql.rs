@@ -223,6 +223,29 @@ async fn little_is_fetched(
         sent.contains("`tenant`") && !sent.contains("note"),
         "{sent}"
     );
+    // What the caller compares plain columns with goes along too, his text does not.
+    assert!(sent.contains("AND `id` <= 10"), "{sent}");
+    world.desk.rows(many, Predicate::ALWAYS);
+    for (sql, expected, parts) in [
+        (
+            "SELECT salary FROM many WHERE id IN (7, 9) AND salary > 5 AND 1 / id < 2 ORDER BY id",
+            "[[777],[777]]",
+            ["`id` = 7", "`salary` > 5"],
+        ),
+        (
+            "SELECT count(*) FROM many WHERE tenant = 'A' AND 8 >= id AND note LIKE 'r%'",
+            "[[0]]",
+            ["`tenant` = 'A' AND CAST(", "`id` <= 8"],
+        ),
+    ] {
+        server.forget_log();
+        world.check(sql, expected).await;
+        let sent = server.logged("FROM `shop`.`many`");
+        for part in parts {
+            assert!(sent.contains(part), "{part}: {sent}");
+        }
+        assert!(!sent.contains("1 /") && !sent.contains("LIKE"), "{sent}");
+    }
 }
 
 /// The server's own comparison folds case, accents and spaces at the end.
@@ -400,4 +423,60 @@ async fn faults_name_the_depot(world: &World, server: &TestMariaDb) {
     world.vault.forget("public/shop/password");
     let fault = world.refused("SELECT id FROM many").await;
     check(fault, FaultKind::Unavailable, "password");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_protected_and_the_server_is_who_it_should_be() {
+    let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let options = [
+        "--ssl-cert={folder}/server.pem",
+        "--ssl-key={folder}/server.key",
+        "--require-secure-transport=ON",
+    ];
+    let (certificate, key) = (own.cert.pem(), own.signing_key.serialize_pem());
+    let files = [
+        ("server.pem", certificate.as_str()),
+        ("server.key", key.as_str()),
+    ];
+    let server = TestMariaDb::start_with(&options, &files);
+    let setup = "CREATE DATABASE shop; CREATE TABLE shop.many (id bigint); INSERT INTO shop.many VALUES (7);";
+    server.sql("mysql", setup);
+    let (world, ..) = world(&server, QueryConfig::default());
+    table(&world, "many", &[("id", "bigint")]);
+    let verified = |authorities: Option<String>| Tls::Verified { authorities };
+    server.forget_log();
+    let protected = depot(server.port, "shop", verified(Some(certificate.clone())));
+    world.catalog.add_depot("shop", protected);
+    world.check("SELECT id FROM many", "[[7]]").await;
+    let connects = server.logged("Connect\t");
+    assert!(connects.contains("using SSL/TLS"), "{connects}");
+    for (host, tls, text) in [
+        (
+            "127.0.0.1",
+            verified(None),
+            "no certificate that can be verified",
+        ),
+        (
+            "127.0.0.1",
+            verified(Some(other.cert.pem())),
+            "no certificate that can be verified",
+        ),
+        // The certificate is of another name.
+        (
+            "localhost",
+            verified(Some(certificate.clone())),
+            "no certificate that can be verified",
+        ),
+        ("127.0.0.1", Tls::Off, "refuses the log-in"),
+    ] {
+        let mut source = depot(server.port, "shop", tls);
+        if let DepotSource::MySql { host: of, .. } = &mut source {
+            host.clone_into(of);
+        }
+        world.catalog.add_depot("shop", source);
+        let fault = world.refused("SELECT id FROM many").await;
+        assert_eq!(fault.kind, FaultKind::Unavailable, "{fault:?}");
+        assert!(fault.message.contains(text), "{host}: {fault:?}");
+    }
 }

@@ -153,6 +153,12 @@ const STATEMENTS: &[&str] = &[
     "SELECT id FROM t WHERE at >= TIMESTAMP '2000-01-01 00:00:00Z' AND day < DATE '2000-01-01' ORDER BY id",
     "SELECT id, row_number() OVER (PARTITION BY region ORDER BY ratio, id) FROM t ORDER BY id",
     "SELECT id FROM t ORDER BY name, id LIMIT 7 OFFSET 3",
+    "SELECT id FROM t WHERE region IN ('EMEA', 'emea', 'x') AND id > 5 AND flag ORDER BY id",
+    "SELECT id FROM t WHERE NOT (id < 10 OR name = 'é') AND name IS NOT NULL ORDER BY id",
+    "SELECT id FROM t WHERE big = 9223372036854775807 AND 20 >= id ORDER BY id",
+    "SELECT id FROM t WHERE name = '' OR name = 'ada ' OR name = 'back\\slash' ORDER BY id",
+    "SELECT id FROM t WHERE name = 'it''s' AND name <> 'ada' ORDER BY id",
+    "SELECT count(*) FROM t WHERE name = 'a' AND name = 'b'",
     "SELECT 1 / (id - 100) FROM t ORDER BY id",
     "SELECT 1 / (id - 3) FROM t",
     "SELECT CAST(name AS BIGINT) FROM t",
@@ -163,6 +169,8 @@ const MORE_STATEMENTS: &[&str] = &[
     "SELECT id, price, small, middle, single FROM t ORDER BY id",
     "SELECT sum(price), avg(price), min(small), max(middle) FROM t",
     "SELECT id FROM t WHERE price > 100.5 OR small < -32760 ORDER BY id",
+    "SELECT id FROM t WHERE price = 235.76 OR price IN (-999.99, 111.11) ORDER BY id",
+    "SELECT id FROM t WHERE price >= 0 AND price < 5000.01 AND middle <= 2147483600 ORDER BY id",
     "SELECT price * 3, price / 7, single + 1 FROM t ORDER BY id",
 ];
 

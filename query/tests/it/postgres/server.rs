@@ -99,13 +99,19 @@ impl Server {
 
     /// The statements in the log that read a table.
     pub(crate) fn selects(&self, table: &str) -> String {
+        self.logged(&format!("FROM \"public\".\"{table}\""))
+    }
+
+    /// The lines of the log that hold a text, and those behind each that hold its parameters.
+    pub(crate) fn logged(&self, text: &str) -> String {
         let log = std::fs::read(self.path("log")).unwrap();
-        let wanted = format!("FROM \"public\".\"{table}\"");
         let log = String::from_utf8_lossy(&log).into_owned();
-        log.lines()
-            .filter(|line| line.contains(&wanted))
-            .collect::<Vec<_>>()
-            .join("\n")
+        let mut is_wanted = false;
+        let wanted = log.lines().filter(|line| {
+            is_wanted = line.contains(text) || (is_wanted && line.contains("parameters: "));
+            is_wanted
+        });
+        wanted.collect::<Vec<_>>().join("\n")
     }
 
     fn path(&self, name: &str) -> PathBuf {
