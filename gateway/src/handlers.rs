@@ -15,6 +15,7 @@ pub(crate) mod policy_links;
 pub(crate) mod policy_texts;
 pub(crate) mod provider;
 pub(crate) mod public;
+pub(crate) mod queries;
 pub(crate) mod query;
 pub(crate) mod resources;
 pub(crate) mod revocations;

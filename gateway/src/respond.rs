@@ -1,36 +1,50 @@
 //! Answers: bodies, the one table of problems (RFC 9457), and the headers that every answer gets.
 
+mod streamed;
+
 use std::{
     collections::VecDeque,
-    convert::Infallible,
     pin::Pin,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use dataos_model::{
     fault::{Fault, FaultKind},
-    record::Receipt,
+    query::RowStream,
+    record::{Entry, Receipt},
+    seams::Record,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use hyper::body::{Body, Frame, SizeHint};
 use serde_json::{Map, Value, json};
 
 use crate::limits::Refusal;
+use streamed::Streamed;
+pub(crate) use streamed::{CutOff, truncated};
 
+/// Number of rows in an answer that is no JSON document.
+pub(crate) const ROW_COUNT: HeaderName = HeaderName::from_static("dataos-row-count");
+/// Whether rows were left out of it.
+pub(crate) const TRUNCATED: HeaderName = HeaderName::from_static("dataos-truncated");
+/// The status of what its caller gave up, as web servers log it.
+const CANCELLED: u16 = 499;
 const PROBLEM_TYPE: &str = "application/problem+json";
 const REQUEST_ID: HeaderName = HeaderName::from_static("dataos-request-id");
 const RECEIPT: HeaderName = HeaderName::from_static("dataos-receipt");
 /// Seconds after which a client may try again what is not available now.
 const RETRY_AFTER_S: u64 = 1;
 
-/// A body whose parts are at hand; nothing of it is made while it is sent.
+/// A body of parts that are at hand, and of rows behind them that are read while it is sent.
 #[derive(Debug, Default)]
 pub(crate) struct AnswerBody {
     parts: VecDeque<Bytes>,
     rest_bytes: u64,
     /// Sent behind the last part.
     trailers: Option<HeaderMap>,
+    streamed: Option<Box<Streamed>>,
 }
 
 impl AnswerBody {
@@ -42,6 +56,23 @@ impl AnswerBody {
             parts,
             rest_bytes,
             trailers: None,
+            streamed: None,
+        }
+    }
+
+    /// A body of rows that are read while it is sent. It ends in trailers, or is cut off.
+    pub(crate) fn of_rows(rows: Box<dyn RowStream>) -> Self {
+        Self {
+            streamed: Some(Box::new(Streamed::new(rows))),
+            ..Self::default()
+        }
+    }
+
+    /// Records the outcome: now, or of a body that is made while it is sent, when it ends.
+    pub(crate) fn record(&mut self, record: &Arc<dyn Record>, entry: Entry, started: Instant) {
+        match &mut self.streamed {
+            Some(streamed) => streamed.record(Arc::clone(record), entry, started),
+            None => record.append_behind(entry),
         }
     }
 
@@ -56,7 +87,7 @@ impl AnswerBody {
         self.parts.iter()
     }
 
-    /// Bytes that are still to be sent.
+    /// Bytes that are still to be sent, of those that are at hand.
     pub(crate) fn len_bytes(&self) -> u64 {
         self.rest_bytes
     }
@@ -64,32 +95,35 @@ impl AnswerBody {
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = CutOff;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let part = self.parts.pop_front();
-        if let Some(part) = &part {
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        if let Some(part) = self.parts.pop_front() {
             self.rest_bytes = self.rest_bytes.saturating_sub(part.len() as u64);
+            return Poll::Ready(Some(Ok(Frame::data(part))));
         }
-        let frame = match part {
-            Some(part) => Some(Frame::data(part)),
-            None => self.trailers.take().map(Frame::trailers),
-        };
-        Poll::Ready(frame.map(Ok))
+        if let Some(streamed) = &mut self.streamed {
+            let frame = ready!(streamed.poll_frame(context));
+            if frame.as_ref().map_or(true, Frame::is_trailers) {
+                self.streamed = None;
+            }
+            return Poll::Ready(Some(frame));
+        }
+        Poll::Ready(self.trailers.take().map(Frame::trailers).map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.parts.is_empty() && self.trailers.is_none()
+        self.parts.is_empty() && self.trailers.is_none() && self.streamed.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
         // An exact size becomes a Content-Length, which has no place before trailers.
-        match self.trailers {
-            None => SizeHint::with_exact(self.rest_bytes),
-            Some(_) => SizeHint::default(),
+        match (&self.trailers, &self.streamed) {
+            (None, None) => SizeHint::with_exact(self.rest_bytes),
+            _ => SizeHint::default(),
         }
     }
 }
@@ -121,6 +155,12 @@ impl Answer {
     /// 204.
     pub(crate) fn no_content() -> Self {
         Self::bytes(StatusCode::NO_CONTENT, "", Bytes::new())
+    }
+
+    /// What stands for the answer to a client that went away before it.
+    pub(crate) fn cancelled() -> Self {
+        let status = StatusCode::from_u16(CANCELLED).unwrap_or(StatusCode::REQUEST_TIMEOUT);
+        Self::bytes(status, "", Bytes::new()).with_fact("problem", "cancelled")
     }
 
     /// An answer of one part.
@@ -169,6 +209,11 @@ pub(crate) fn problem_kind(kind: FaultKind) -> (&'static str, &'static str, Stat
             "precondition_required",
             "A condition is required",
             StatusCode::PRECONDITION_REQUIRED,
+        ),
+        FaultKind::NotAcceptable => (
+            "not_acceptable",
+            "Not acceptable",
+            StatusCode::NOT_ACCEPTABLE,
         ),
         FaultKind::TooLarge => ("too_large", "Too large", StatusCode::PAYLOAD_TOO_LARGE),
         FaultKind::Unsupported => (

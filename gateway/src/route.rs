@@ -39,6 +39,8 @@ pub(crate) enum Hold {
     Ask,
     /// The handler starts when its decision is durable.
     Change,
+    /// The same, but it stops when its client goes away; what must not be left half-way goes on by itself.
+    Statement,
 }
 
 /// A way in or out, whose caller is nobody yet.

@@ -350,7 +350,9 @@ impl Gateway {
                 Passed::new(or_problem(answered, &call), route.pattern)
             }
             Hold::Entrance(entrance) => self.enter(route, entrance, &call).await,
-            Hold::Read | Hold::Ask | Hold::Change => self.governed(route, call).await,
+            Hold::Read | Hold::Ask | Hold::Change | Hold::Statement => {
+                self.governed(route, call).await
+            }
         }
     }
 

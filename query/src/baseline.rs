@@ -18,7 +18,7 @@ use crate::{
         failure::{Detail, fault},
         session::{Sessions, plan},
     },
-    execute::Planned,
+    execute::{Planned, Progress},
     layer::runtime,
     source::{Exchange, Sources},
 };
@@ -119,7 +119,12 @@ impl Baseline {
         let planned = self.planned(sql).await?;
         let bytes_max = self.config.result_bytes_max;
         let (encoded, _) = planned
-            .encoded(format, self.config.rows_max, bytes_max)
+            .encoded(
+                format,
+                self.config.rows_max,
+                bytes_max,
+                &Progress::default(),
+            )
             .await?;
         Ok((encoded.row_count, encoded.chunks))
     }

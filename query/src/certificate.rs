@@ -39,6 +39,14 @@ pub(crate) fn certificate(grants: &[Grant], governed_sql: &str, basis: Basis) ->
     }
 }
 
+/// The datasets as the resource of a record.
+pub(crate) fn resource(grants: &[Grant]) -> String {
+    let addresses = grants
+        .iter()
+        .map(|grant| grant.dataset.id.uid().to_string());
+    addresses.collect::<Vec<_>>().join(", ")
+}
+
 /// Under which policies and entities a statement was decided.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Basis {

@@ -26,8 +26,18 @@ pub struct QueryConfig {
     pub rows_default: u64,
     /// Most rows of an answer, whatever the caller says.
     pub rows_max: u64,
-    /// Most bytes of an encoded answer.
+    /// Most bytes of an encoded answer that is answered or kept whole.
     pub result_bytes_max: u64,
+    /// Most bytes of an answer whose rows are read while they are sent.
+    pub stream_bytes_max: u64,
+    /// Most queries whose results are kept.
+    pub kept_queries_max: usize,
+    /// Most of them of one caller.
+    pub kept_queries_per_caller_max: usize,
+    /// Most bytes of all results that are kept.
+    pub kept_bytes_max: u64,
+    /// How long a result is kept, and a submitted query waits for its place.
+    pub kept_time_max: Duration,
     /// Threads' worth of work that one query is split into.
     pub partitions: usize,
     /// Most connections to source databases at a time.
@@ -44,6 +54,11 @@ impl Default for QueryConfig {
             rows_default: 10_000,
             rows_max: 1_000_000,
             result_bytes_max: 64 << 20,
+            stream_bytes_max: 64 << 30,
+            kept_queries_max: 256,
+            kept_queries_per_caller_max: 16,
+            kept_bytes_max: 256 << 20,
+            kept_time_max: Duration::from_secs(15 * 60),
             partitions: std::thread::available_parallelism().map_or(2, usize::from),
             connections_max: 16,
         }
@@ -59,6 +74,13 @@ impl QueryConfig {
             ("rows_default", self.rows_default),
             ("rows_max", self.rows_max),
             ("result_bytes_max", self.result_bytes_max),
+            ("stream_bytes_max", self.stream_bytes_max),
+            ("kept_queries_max", self.kept_queries_max as u64),
+            (
+                "kept_queries_per_caller_max",
+                self.kept_queries_per_caller_max as u64,
+            ),
+            ("kept_bytes_max", self.kept_bytes_max),
             ("partitions", self.partitions as u64),
             ("connections_max", self.connections_max as u64),
             (

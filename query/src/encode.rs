@@ -1,6 +1,12 @@
-//! Result rows as bytes: a JSON array of arrays, or an Arrow IPC stream.
+//! Result rows as bytes: a JSON array of arrays, JSON lines, CSV, or an Arrow IPC stream.
+//!
+//! All forms of text write one value in one way ([`value`]), so that the same answer has the same values
+//! in each.
 
+mod csv;
 mod json;
+mod read;
+mod value;
 
 use std::sync::Arc;
 
@@ -16,9 +22,10 @@ use dataos_model::{
     query::RowFormat,
 };
 
-pub(crate) use json::{decimal_text, microseconds};
+pub(crate) use read::{Reader, reader, unreadable};
+pub(crate) use value::{decimal_text, microseconds};
 
-/// Size at which a chunk of JSON is closed.
+/// Size at which a chunk of text is closed.
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// Takes batches, gives chunks, and keeps count of both.
@@ -31,8 +38,16 @@ pub(crate) struct Encoder {
 }
 
 enum Writer {
-    Json(Vec<u8>),
+    Text(TextForm, Vec<u8>),
     Arrow(SchemaRef, Box<StreamWriter<Vec<u8>>>),
+}
+
+/// The form of rows as text.
+enum TextForm {
+    Json,
+    /// With the name of each column as a JSON text.
+    Lines(Vec<String>),
+    Csv,
 }
 
 /// What came out.
@@ -43,11 +58,31 @@ pub(crate) struct Encoded {
     pub(crate) byte_count: u64,
 }
 
+impl TextForm {
+    fn row(&self, buffer: &mut Vec<u8>, batch: &RecordBatch, index: usize, is_first: bool) {
+        match self {
+            Self::Json => {
+                if !is_first {
+                    buffer.push(b',');
+                }
+                json::row(buffer, batch, index);
+            }
+            Self::Lines(names) => json::line(buffer, names, batch, index),
+            Self::Csv => csv::row(buffer, batch, index),
+        }
+    }
+}
+
 impl Encoder {
     /// For batches of `schema`, at most `bytes_max` in all.
+    ///
+    /// # Errors
+    /// A schema that has no place in Arrow's form.
     pub(crate) fn new(format: RowFormat, schema: &Schema, bytes_max: u64) -> Result<Self, Fault> {
         let writer = match format {
-            RowFormat::Json => Writer::Json(b"[".to_vec()),
+            RowFormat::Json => Writer::Text(TextForm::Json, b"[".to_vec()),
+            RowFormat::NdJson => Writer::Text(TextForm::Lines(keys(schema)), Vec::new()),
+            RowFormat::Csv => Writer::Text(TextForm::Csv, csv::head(schema)),
             RowFormat::ArrowStream => {
                 let portable = Arc::new(portable(schema));
                 let writer = StreamWriter::try_new(Vec::new(), &portable).map_err(unencodable)?;
@@ -69,12 +104,9 @@ impl Encoder {
     /// The result grows larger than allowed.
     pub(crate) fn push(&mut self, batch: &RecordBatch) -> Result<(), Fault> {
         match &mut self.writer {
-            Writer::Json(buffer) => {
+            Writer::Text(form, buffer) => {
                 for index in 0..batch.num_rows() {
-                    if self.row_count > 0 {
-                        buffer.push(b',');
-                    }
-                    json::row(buffer, batch, index);
+                    form.row(buffer, batch, index, self.row_count == 0);
                     self.row_count += 1;
                     if buffer.len() >= CHUNK_BYTES {
                         let chunk = std::mem::take(buffer);
@@ -96,36 +128,61 @@ impl Encoder {
         check(self.byte_count, self.bytes_max)
     }
 
-    /// Ends the encoding.
+    /// The chunks so far, which are the caller's from now on.
+    pub(crate) fn take(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.chunks)
+    }
+
+    /// Rows and bytes so far.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.row_count, self.byte_count)
+    }
+
+    /// Closes the encoding: the last chunk can be taken.
     ///
     /// # Errors
     /// As `push`.
-    pub(crate) fn finish(mut self) -> Result<Encoded, Fault> {
-        let last = match self.writer {
-            Writer::Json(mut buffer) => {
-                buffer.push(b']');
-                buffer
+    pub(crate) fn close(&mut self) -> Result<(), Fault> {
+        let last = match &mut self.writer {
+            Writer::Text(form, buffer) => {
+                if matches!(form, TextForm::Json) {
+                    buffer.push(b']');
+                }
+                std::mem::take(buffer)
             }
-            Writer::Arrow(_, mut writer) => {
+            Writer::Arrow(_, writer) => {
                 writer.finish().map_err(unencodable)?;
                 std::mem::take(writer.get_mut())
             }
         };
         self.byte_count += last.len() as u64;
         check(self.byte_count, self.bytes_max)?;
-        self.chunks.push(last.into());
-        let Self {
-            chunks,
-            row_count,
-            byte_count,
-            ..
-        } = self;
+        if !last.is_empty() {
+            self.chunks.push(last.into());
+        }
+        Ok(())
+    }
+
+    /// Ends the encoding.
+    ///
+    /// # Errors
+    /// As `push`.
+    pub(crate) fn finish(mut self) -> Result<Encoded, Fault> {
+        self.close()?;
         Ok(Encoded {
-            chunks,
-            row_count,
-            byte_count,
+            chunks: self.chunks,
+            row_count: self.row_count,
+            byte_count: self.byte_count,
         })
     }
+}
+
+/// The names of columns as JSON texts. The binder gives repeated names numbers.
+fn keys(schema: &Schema) -> Vec<String> {
+    let names = schema.fields().iter().map(|field| field.name().as_str());
+    names
+        .map(|name| serde_json::Value::from(name).to_string())
+        .collect()
 }
 
 fn check(byte_count: u64, bytes_max: u64) -> Result<(), Fault> {

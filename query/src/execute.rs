@@ -1,7 +1,15 @@
 //! Runs a governed statement on the embedded engine.
 
-use std::{iter, sync::Arc, time::Duration};
+use std::{
+    iter,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use bytes::Bytes;
 use datafusion::{
     arrow::datatypes::Schema,
     catalog::TableProvider,
@@ -13,7 +21,7 @@ use dataos_model::{
     depot::AssetSnapshot,
     fault::{Fault, FaultKind},
     predicate::Predicate,
-    query::RowFormat,
+    query::{RowFormat, RowsEnd},
     seams::Secrets,
     secret::SecretName,
 };
@@ -175,6 +183,26 @@ impl Planned {
         self.plan.schema()
     }
 
+    /// Starts it; its rows come encoded, at most `rows_max` of them.
+    ///
+    /// # Errors
+    /// As `start`, or a schema that the format has no place for.
+    pub(crate) fn rows(
+        &self,
+        format: RowFormat,
+        rows_max: u64,
+        bytes_max: u64,
+    ) -> Result<Rows, Fault> {
+        Ok(Rows {
+            encoder: Encoder::new(format, &self.schema(), bytes_max)?,
+            batches: self.start()?,
+            detail: self.detail,
+            rows_left: usize::try_from(rows_max).unwrap_or(usize::MAX),
+            is_truncated: false,
+            is_over: false,
+        })
+    }
+
     /// Runs it to its end or to `rows_max` rows; says whether there were more.
     ///
     /// # Errors
@@ -184,22 +212,98 @@ impl Planned {
         format: RowFormat,
         rows_max: u64,
         bytes_max: u64,
+        progress: &Progress,
     ) -> Result<(Encoded, bool), Fault> {
-        let mut encoder = Encoder::new(format, &self.schema(), bytes_max)?;
-        let mut batches = self.start()?;
-        let mut rows_left = usize::try_from(rows_max).unwrap_or(usize::MAX);
-        let mut is_truncated = false;
-        while let Some(batch) = batches.next().await {
-            let batch = batch.map_err(|error| fault(&error, self.detail))?;
-            if batch.num_rows() > rows_left {
-                encoder.push(&batch.slice(0, rows_left))?;
-                is_truncated = true;
-                break;
-            }
-            rows_left -= batch.num_rows();
-            encoder.push(&batch)?;
+        let mut rows = self.rows(format, rows_max, bytes_max)?;
+        while !rows.is_over {
+            rows.step().await?;
+            progress.note(&rows);
         }
+        let Rows {
+            encoder,
+            is_truncated,
+            ..
+        } = rows;
         Ok((encoder.finish()?, is_truncated))
+    }
+}
+
+/// How far a statement is, for those who ask while it runs.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    pub(crate) is_running: AtomicBool,
+    pub(crate) row_count: AtomicU64,
+    pub(crate) byte_count: AtomicU64,
+}
+
+impl Progress {
+    fn note(&self, rows: &Rows) {
+        let (row_count, byte_count) = rows.encoder.counts();
+        self.row_count.store(row_count, Ordering::Relaxed);
+        self.byte_count.store(byte_count, Ordering::Relaxed);
+    }
+}
+
+/// The encoded rows of a statement that runs. Dropped, it stops the statement.
+pub(crate) struct Rows {
+    encoder: Encoder,
+    batches: SendableRecordBatchStream,
+    detail: Detail,
+    rows_left: usize,
+    is_truncated: bool,
+    /// Whether all rows are encoded.
+    is_over: bool,
+}
+
+impl Rows {
+    /// Encodes one more batch, if there is one.
+    async fn step(&mut self) -> Result<(), Fault> {
+        let Some(batch) = self.batches.next().await else {
+            self.is_over = true;
+            return Ok(());
+        };
+        let batch = batch.map_err(|error| fault(&error, self.detail))?;
+        if batch.num_rows() > self.rows_left {
+            self.encoder.push(&batch.slice(0, self.rows_left))?;
+            self.is_truncated = true;
+            self.is_over = true;
+            return Ok(());
+        }
+        self.rows_left -= batch.num_rows();
+        self.encoder.push(&batch)
+    }
+
+    /// The next chunks; none behind the last.
+    ///
+    /// # Errors
+    /// As [`Planned::encoded`].
+    pub(crate) async fn next(&mut self) -> Result<Vec<Bytes>, Fault> {
+        loop {
+            if self.is_over {
+                return Ok(Vec::new());
+            }
+            self.step().await?;
+            if self.is_over {
+                self.encoder.close()?;
+            }
+            let chunks = self.encoder.take();
+            if !chunks.is_empty() {
+                return Ok(chunks);
+            }
+        }
+    }
+
+    /// Whether the last chunk was given.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// How many rows there are so far, and whether some were left out.
+    pub(crate) fn end(&self) -> RowsEnd {
+        RowsEnd {
+            row_count: self.encoder.counts().0,
+            is_truncated: self.is_truncated,
+        }
     }
 }
 

@@ -1,10 +1,15 @@
 //! The path of one statement: parse, decide, bind, record, execute, record the outcome.
 
+mod keep;
 mod open;
 mod reflect;
+mod stream;
 mod writes;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use datafusion::{
@@ -23,9 +28,9 @@ use dataos_model::{
     depot::AssetSnapshot,
     fault::{Fault, FaultKind},
     obligation::Obliged,
-    query::{Certificate, QueryAnswer, QueryRequest, ResultColumn},
+    query::{Certificate, QueryAnswer, QueryFigures, QueryRequest, QueryStream, ResultColumn},
     record::Entry,
-    seams::RunQuery,
+    seams::{KeepQueries, RunQuery},
 };
 use dataos_sql::{
     Bound, BoundKind, Kind, Statement, TableView, Tables, ViewColumn, reflect::Question,
@@ -39,9 +44,11 @@ use crate::{
     config::{QueryConfig, QuerySeams},
     encode::{Encoded, Encoder},
     engine::session::Sessions,
-    execute::{First, Planned, Planner, overdue, planned},
+    execute::{First, Planned, Planner, Progress, overdue, planned},
     explain,
+    figures::Figures,
     grant::{Grant, denied},
+    kept::Kept,
     questions::Questions,
     resolve::{SnapshotNames, visible},
     source::Sources,
@@ -70,6 +77,16 @@ struct Inner {
     places: Arc<Semaphore>,
     turns: Turns,
     retired: Retired,
+    kept: Arc<Kept>,
+    figures: Arc<Figures>,
+}
+
+/// What a text turned out to be.
+enum Admitted {
+    /// A question about the database itself.
+    Question(Question),
+    /// A statement that may run, and its place among those that do.
+    Statement(Box<(OwnedSemaphorePermit, Prepared)>),
 }
 
 /// A statement that may run, and all that is needed to run it.
@@ -117,7 +134,9 @@ impl QueryLayer {
             config.time_max,
         );
         let places = Arc::new(Semaphore::new(config.queries_max));
+        let figures = Arc::new(Figures::default());
         let inner = Inner {
+            kept: Arc::new(Kept::new(&config, Arc::clone(&seams.clock))),
             config,
             seams,
             sessions,
@@ -125,6 +144,7 @@ impl QueryLayer {
             places,
             turns: Turns::default(),
             retired: Retired::default(),
+            figures,
         };
         Ok(Arc::new(Self {
             inner: Arc::new(inner),
@@ -148,9 +168,9 @@ impl QueryLayer {
 }
 
 impl Inner {
-    async fn place(&self) -> Result<OwnedSemaphorePermit, Fault> {
+    async fn place(&self, queue_time_max: Duration) -> Result<OwnedSemaphorePermit, Fault> {
         let places = Arc::clone(&self.places);
-        let waited = tokio::time::timeout(self.config.queue_time_max, places.acquire_owned()).await;
+        let waited = tokio::time::timeout(queue_time_max, places.acquire_owned()).await;
         match waited {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(Fault::unavailable(format!(
@@ -224,11 +244,7 @@ impl Inner {
             basis = Basis::of(&grant.access.decision);
         }
         if resource.is_empty() {
-            let addresses: Vec<String> = grants
-                .iter()
-                .map(|grant| grant.dataset.id.uid().to_string())
-                .collect();
-            resource = addresses.join(", ");
+            resource = certificate::resource(&grants);
         }
         let views: Vec<TableView> = grants.iter().map(view).collect();
         let bound = dataos_sql::bind(&statement, &tables, &views)?;
@@ -324,9 +340,10 @@ impl Inner {
         &self,
         request: &QueryRequest,
         prepared: &Prepared,
+        progress: &Progress,
     ) -> Result<Performed, Fault> {
         let batch = match &prepared.bound.kind {
-            BoundKind::Query => return self.query(request, prepared).await,
+            BoundKind::Query => return self.query(request, prepared, progress).await,
             BoundKind::CreateTableAs(_) | BoundKind::Insert(_) => {
                 let planned = self.plan(prepared).await?;
                 let writer = self.writer(request, prepared);
@@ -365,11 +382,21 @@ impl Inner {
         planned(self.planner(prepared), &prepared.bound, First::Dataset).await
     }
 
-    async fn query(&self, request: &QueryRequest, prepared: &Prepared) -> Result<Performed, Fault> {
+    async fn query(
+        &self,
+        request: &QueryRequest,
+        prepared: &Prepared,
+        progress: &Progress,
+    ) -> Result<Performed, Fault> {
         let planned = self.plan(prepared).await?;
         let rows_max = self.rows_max(request);
         let (encoded, is_truncated) = planned
-            .encoded(request.format, rows_max, self.config.result_bytes_max)
+            .encoded(
+                request.format,
+                rows_max,
+                self.config.result_bytes_max,
+                progress,
+            )
             .await?;
         Ok(Performed {
             encoded,
@@ -394,7 +421,10 @@ impl Inner {
             BoundKind::Explain
             | BoundKind::ExplainPolicy
             | BoundKind::ExplainWrite(_)
-            | BoundKind::ShowTables => self.perform(request, prepared).await?.columns,
+            | BoundKind::ShowTables => {
+                let progress = Progress::default();
+                self.perform(request, prepared, &progress).await?.columns
+            }
         };
         Ok(Performed {
             encoded: Encoded::default(),
@@ -427,6 +457,7 @@ impl Inner {
     }
 
     async fn refuse(&self, request: &QueryRequest, refusal: Refusal) -> Fault {
+        self.figures.note_fault(&refusal.fault);
         let recorded = self
             .seams
             .record
@@ -450,28 +481,40 @@ impl Inner {
         )
     }
 
-    /// The columns of a statement that may run; they leave when its record is durable.
-    async fn describe(&self, request: &QueryRequest) -> Result<Vec<ResultColumn>, Fault> {
-        let started = Instant::now();
+    /// Reads a text, and of a statement decides and takes a place; what is refused is recorded.
+    async fn admit(
+        &self,
+        request: &QueryRequest,
+        queue_time_max: Duration,
+    ) -> Result<Admitted, Fault> {
         match Question::of(&request.sql) {
             Ok(None) => {}
-            Ok(Some(question)) => {
-                return Ok(self.reflect(request, question, started).await?.columns);
-            }
+            Ok(Some(question)) => return Ok(Admitted::Question(question)),
             Err(error) => return Err(self.refuse(request, error.into()).await),
         }
         let prepared = async {
-            let place = self.place().await?;
+            let place = self.place(queue_time_max).await?;
             Ok((place, Box::pin(self.prepare(request)).await?))
         };
-        let (place, prepared) = match prepared.await {
-            Ok(prepared) => prepared,
-            Err(refusal) => return Err(self.refuse(request, refusal).await),
+        match prepared.await {
+            Ok(prepared) => Ok(Admitted::Statement(Box::new(prepared))),
+            Err(refusal) => Err(self.refuse(request, refusal).await),
+        }
+    }
+
+    /// The columns of a statement that may run; they leave when its record is durable.
+    async fn describe(&self, request: &Arc<QueryRequest>) -> Result<Vec<ResultColumn>, Fault> {
+        let started = Instant::now();
+        let (place, prepared) = match self.admit(request, self.config.queue_time_max).await? {
+            Admitted::Question(question) => {
+                return Ok(self.reflect(request, question, started).await?.columns);
+            }
+            Admitted::Statement(admitted) => *admitted,
         };
         let entry = self
             .allowed(request, &prepared)
             .with_fact("described", true);
-        let mut open = Open::new(self.seams.record.as_ref(), request, started, entry);
+        let mut open = Open::new(self, request, started, entry);
         let time_max = self.config.time_max;
         let outlining = Box::pin(self.outline(request, &prepared));
         let outlined = tokio::time::timeout(time_max, outlining).await;
@@ -481,16 +524,59 @@ impl Inner {
         Ok(open.end(outlined)?.columns)
     }
 
+    /// Runs a statement to its answer.
+    async fn run(
+        self: &Arc<Self>,
+        request: Arc<QueryRequest>,
+        queue_time_max: Duration,
+        progress: Arc<Progress>,
+    ) -> Result<QueryAnswer, Fault> {
+        let started = Instant::now();
+        let admitted = self.admit(&request, queue_time_max).await?;
+        progress.is_running.store(true, Ordering::Relaxed);
+        self.answer(request, admitted, started, progress).await
+    }
+
+    /// Carries out what was admitted.
+    async fn answer(
+        self: &Arc<Self>,
+        request: Arc<QueryRequest>,
+        admitted: Admitted,
+        started: Instant,
+        progress: Arc<Progress>,
+    ) -> Result<QueryAnswer, Fault> {
+        let (place, prepared) = match admitted {
+            Admitted::Question(question) => return self.reflect(&request, question, started).await,
+            Admitted::Statement(admitted) => *admitted,
+        };
+        if !prepared.writes() {
+            let answer = Box::pin(self.finish(&request, prepared, started, &progress)).await;
+            drop(place);
+            return answer;
+        }
+        // A write goes on if its caller goes away: it ends settled or retracted, never in between.
+        let inner = Arc::clone(self);
+        let writing = tokio::spawn(async move {
+            let answer = Box::pin(inner.finish(&request, prepared, started, &progress)).await;
+            drop(place);
+            answer
+        });
+        writing
+            .await
+            .unwrap_or_else(|_| Err(Fault::internal("a write ended early")))
+    }
+
     /// From the record on: what was decided is carried out, and its end recorded.
     async fn finish(
         &self,
-        request: &QueryRequest,
+        request: &Arc<QueryRequest>,
         prepared: Prepared,
         started: Instant,
+        progress: &Progress,
     ) -> Result<QueryAnswer, Fault> {
         let entry = self.allowed(request, &prepared);
-        let mut open = Open::new(self.seams.record.as_ref(), request, started, entry);
-        let performing = Box::pin(self.perform(request, &prepared));
+        let mut open = Open::new(self, request, started, entry);
+        let performing = Box::pin(self.perform(request, &prepared, progress));
         let performed = if prepared.writes() {
             // A write takes effect by itself, so its record is durable before it starts. It keeps
             // the time limit itself, so that nothing of it is left half-way.
@@ -527,39 +613,35 @@ impl Prepared {
 #[async_trait]
 impl RunQuery for QueryLayer {
     async fn run(&self, request: QueryRequest) -> Result<QueryAnswer, Fault> {
-        let started = Instant::now();
-        let inner = Arc::clone(&self.inner);
-        match Question::of(&request.sql) {
-            Ok(None) => {}
-            Ok(Some(question)) => return inner.reflect(&request, question, started).await,
-            Err(error) => return Err(inner.refuse(&request, error.into()).await),
-        }
-        let prepared = async {
-            let place = inner.place().await?;
-            Ok((place, Box::pin(inner.prepare(&request)).await?))
-        };
-        let (place, prepared) = match prepared.await {
-            Ok(prepared) => prepared,
-            Err(refusal) => return Err(inner.refuse(&request, refusal).await),
-        };
-        if !prepared.writes() {
-            let answer = Box::pin(inner.finish(&request, prepared, started)).await;
-            drop(place);
-            return answer;
-        }
-        // A write goes on if its caller goes away: it ends settled or retracted, never in between.
-        let writing = tokio::spawn(async move {
-            let answer = Box::pin(inner.finish(&request, prepared, started)).await;
-            drop(place);
-            answer
-        });
-        writing
-            .await
-            .unwrap_or_else(|_| Err(Fault::internal("a write ended early")))
+        let queue_time_max = self.inner.config.queue_time_max;
+        let run = self
+            .inner
+            .run(Arc::new(request), queue_time_max, Arc::default());
+        run.await
     }
 
     async fn describe(&self, request: QueryRequest) -> Result<Vec<ResultColumn>, Fault> {
-        self.inner.describe(&request).await
+        self.inner.describe(&Arc::new(request)).await
+    }
+
+    async fn stream(&self, request: QueryRequest) -> Result<QueryStream, Fault> {
+        self.inner.stream(Arc::new(request)).await
+    }
+
+    fn keeper(&self) -> Result<&dyn KeepQueries, Fault> {
+        Ok(self)
+    }
+
+    fn figures(&self) -> QueryFigures {
+        let inner = &self.inner;
+        let (kept, kept_bytes) = inner.kept.counts();
+        let running = inner.config.queries_max - inner.places.available_permits();
+        QueryFigures {
+            running: running as u64,
+            kept,
+            kept_bytes,
+            ..inner.figures.read()
+        }
     }
 }
 

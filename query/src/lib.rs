@@ -14,12 +14,14 @@ mod config;
 mod layer;
 
 mod certificate;
+mod figures;
 mod grant;
 mod questions;
 mod resolve;
 
 mod execute;
 mod explain;
+mod kept;
 mod write;
 
 mod engine;

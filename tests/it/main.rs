@@ -26,6 +26,7 @@ mod postgres;
 mod refusals;
 mod replay;
 mod restart;
+mod rows;
 mod secrets;
 mod soak;
 mod sources;

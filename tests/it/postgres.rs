@@ -144,7 +144,7 @@ impl House {
 }
 
 /// The port of the PostgreSQL door, as the greeting says.
-fn port(server: &Server) -> u16 {
+pub(crate) fn port(server: &Server) -> u16 {
     let printed = server.printed();
     let line = printed
         .lines()
@@ -156,13 +156,13 @@ fn port(server: &Server) -> u16 {
     port.parse().unwrap()
 }
 
-/// The folder with drivers from PyPI, made at first use.
-fn drivers() -> PathBuf {
+/// The folder with drivers and readers from PyPI, made at first use.
+pub(crate) fn drivers() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
         || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"),
         PathBuf::from,
     );
-    let folder = cache.join("dataos/postgres-drivers-1");
+    let folder = cache.join("dataos/query-drivers-1");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/it/postgres/fetch.py");
     let made = std::process::Command::new("python3")
         .arg(script)

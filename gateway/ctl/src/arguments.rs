@@ -224,15 +224,70 @@ pub(crate) struct Log {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Query {
+    #[command(subcommand)]
+    pub(crate) command: Option<QueryCommand>,
     /// The statement, or `-` to read it from standard input.
-    pub(crate) sql: String,
+    #[arg(required = true)]
+    pub(crate) sql: Option<String>,
     /// Purpose of the query, for policies that ask for one.
     #[arg(long)]
     pub(crate) purpose: Option<String>,
     /// Most rows to return.
     #[arg(long)]
     pub(crate) rows: Option<u64>,
+    /// Form of the rows; all but `table` and `json` are printed while they come, without a limit.
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<RowFormat>,
+    /// Begin it and print its id; `query fetch` gives its rows.
+    #[arg(long = "async")]
+    pub(crate) is_async: bool,
+}
+
+/// Forms of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RowFormat {
+    /// Columns for a person.
+    Table,
+    /// One JSON document, with what was enforced.
+    Json,
+    /// One JSON object a row.
+    Ndjson,
+    /// RFC 4180 with a header line.
+    Csv,
+    /// An Arrow IPC stream.
+    Arrow,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueryCommand {
+    /// Your queries whose results are kept, newest first.
+    List,
+    /// How far one is.
+    Status {
+        /// Its id.
+        id: String,
+    },
+    /// Cancel one that runs, or forget the result of one that has ended.
+    Cancel {
+        /// Its id.
+        id: String,
+    },
+    /// The rows of one that succeeded.
+    Fetch {
+        /// Its id.
+        id: String,
+        /// Form of the rows.
+        #[arg(long, value_enum)]
+        format: Option<RowFormat>,
+        /// Purpose, if it ran under one.
+        #[arg(long)]
+        purpose: Option<String>,
+        /// Wait until it has ended.
+        #[arg(long)]
+        wait: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -56,6 +56,31 @@ impl Client {
         json(self.send(Method::POST, path, &[], Body::Json(body)).await?).await
     }
 
+    /// Posts JSON, for an answer of this form that is read while it comes.
+    pub(crate) async fn post_stream(
+        &self,
+        path: &str,
+        body: &Value,
+        accept: &'static str,
+    ) -> Result<Rows, Failure> {
+        let (accept, body) = (("accept", accept.to_owned()), Body::Json(body));
+        self.send_if(Method::POST, path, accept, body)
+            .await
+            .map(Rows)
+    }
+
+    /// The same without a body.
+    pub(crate) async fn get_stream(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        accept: &'static str,
+    ) -> Result<Rows, Failure> {
+        let request = self.request(Method::GET, path).query(query);
+        let request = request.header(header::ACCEPT, accept);
+        self.dispatch(request).await.map(Rows)
+    }
+
     /// Posts to an endpoint that takes no body.
     pub(crate) async fn post_nothing(&self, path: &str) -> Result<Value, Failure> {
         json(self.send(Method::POST, path, &[], Body::Empty).await?).await
@@ -208,6 +233,28 @@ impl Client {
 
     fn strange(&self, what: &str) -> Failure {
         Failure::Unreachable(format!("{} is not a DataOS server: {what}", self.url))
+    }
+}
+
+/// An answer that is read while it comes.
+#[derive(Debug)]
+pub(crate) struct Rows(Response);
+
+impl Rows {
+    /// The next bytes; `None` at the end of all.
+    ///
+    /// # Errors
+    /// The server cut the answer off, or is gone.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        let request_id = self.0.headers().get("dataos-request-id");
+        let request_id = request_id.and_then(|id| id.to_str().ok()).unwrap_or("");
+        let cut_off = format!(
+            "the answer was cut off: what was printed is not all of it\n  next: `dataos-ctl audit show {request_id}` \
+             says why, if you may read the log; else run the statement again"
+        );
+        let bytes = self.0.chunk().await;
+        let bytes = bytes.map_err(|_| Failure::failed(cut_off))?;
+        Ok(bytes.map(|bytes| bytes.to_vec()))
     }
 }
 

@@ -41,6 +41,10 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Result<u8,
             let client = login::client(context).await?;
             return audit::tail(&client, &tail, output).await.map(|()| 0);
         }
+        Command::Query(query) => {
+            let client = login::client(context).await?;
+            return query::run(&client, &query, output).await.map(|()| 0);
+        }
         Command::Policy(command) => return policy::run(&command, context, output).await,
         Command::Can(can) => {
             let client = login::client(context).await?;
@@ -69,7 +73,6 @@ async fn call(
         Command::Get(get) => resource::get(client, &get).await,
         Command::Delete(delete) => resource::delete(client, &delete).await,
         Command::Log(log) => resource::log(client, &log).await,
-        Command::Query(query) => query::run(client, &query).await,
         Command::Audit(command) => audit::run(client, command).await,
         Command::Catalog(command) => catalog::run(client, command).await,
         Command::Entities(command) => entities::run(client, &command).await,
@@ -86,6 +89,7 @@ async fn call(
         | Command::Logout
         | Command::Context(_)
         | Command::Policy(_)
+        | Command::Query(_)
         | Command::Can(_) => Err(Failure::failed("this command needs no server")),
     }
 }

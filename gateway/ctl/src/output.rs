@@ -88,11 +88,21 @@ impl Output {
         self.format
     }
 
+    /// Another form than was asked for in general.
+    pub(crate) fn set_format(&mut self, format: Format) {
+        self.format = format;
+    }
+
+    /// Writes a part of a result that comes as bytes; false once nobody reads them.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<bool, Failure> {
+        write(bytes)
+    }
+
     /// Writes one of several results that come over time, a line each; false once nobody reads them.
     pub(crate) fn line(&mut self, text: &str, json: &Value) -> Result<bool, Failure> {
         match self.format {
-            Format::Json => write(&format!("{json}\n")),
-            Format::Table => write(&format!("{}\n", printable(text, false))),
+            Format::Json => write(format!("{json}\n").as_bytes()),
+            Format::Table => write(format!("{}\n", printable(text, false)).as_bytes()),
         }
     }
 
@@ -106,7 +116,7 @@ impl Output {
                 .collect(),
             (Format::Table, Human::Table { header, rows, .. }) => table(header, rows),
         };
-        if !write(&text)? {
+        if !write(text.as_bytes())? {
             return Ok(());
         }
         if let (Format::Table, Human::Table { notes, .. }) = (self.format, &answer.human) {
@@ -148,8 +158,8 @@ impl Output {
 }
 
 /// Writes to stdout; false if its reader is gone.
-fn write(text: &str) -> Result<bool, Failure> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
+fn write(bytes: &[u8]) -> Result<bool, Failure> {
+    match io::stdout().lock().write_all(bytes) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Failure::failed(format!("cannot write the result: {error}"))),

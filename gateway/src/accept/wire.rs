@@ -13,7 +13,10 @@ use std::{
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
-use crate::{limits::Refusal, respond::AnswerBody};
+use crate::{
+    limits::Refusal,
+    respond::{AnswerBody, CutOff},
+};
 
 /// Shared by both sides of one connection.
 #[derive(Debug)]
@@ -125,7 +128,7 @@ impl Drop for OpenAnswer {
 
 impl Body for OpenAnswer {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = CutOff;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,

@@ -7,6 +7,7 @@ use dataos_model::{
     action::Action,
     clock::Timestamp,
     fault::Fault,
+    query::QueryFigures,
     record::{EntryKind, RecordQuery},
 };
 use http::StatusCode;
@@ -150,12 +151,39 @@ fn expiries(gateway: &Gateway) -> String {
     format!("# TYPE {name} gauge\n{}", lines.collect::<String>())
 }
 
+/// How statements fare.
+fn queries(figures: &QueryFigures) -> String {
+    let mut text = String::new();
+    for (name, value) in [
+        ("dataos_queries_running", figures.running),
+        ("dataos_queries_kept", figures.kept),
+        ("dataos_queries_kept_bytes", figures.kept_bytes),
+    ] {
+        text.push_str(&format!("# TYPE {name} gauge\n{name} {value}\n"));
+    }
+    for (name, label, counts) in [
+        ("dataos_queries_ended_total", "outcome", &figures.ended),
+        (
+            "dataos_query_bounds_hit_total",
+            "bound",
+            &figures.bounds_hit,
+        ),
+    ] {
+        text.push_str(&format!("# TYPE {name} counter\n"));
+        for (value, count) in counts {
+            text.push_str(&format!("{name}{{{label}=\"{value}\"}} {count}\n"));
+        }
+    }
+    text
+}
+
 pub(crate) async fn metrics(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<Answer, Fault> {
     let mut text = gateway.figures.prometheus()
         + &gateway.rates.prometheus()
         + &gateway.spans.prometheus()
         + &degraded(&gateway)
-        + &expiries(&gateway);
+        + &expiries(&gateway)
+        + &queries(&gateway.seams.query.figures());
     let log = gateway.seams.records.status();
     let info = gateway.seams.policies.info();
     for (name, value) in [

@@ -36,8 +36,6 @@ const LOG_IN_PATH: &str = "/api/v1/session";
 const QUERY_PATH: &str = "/api/v1/query";
 /// What records say of this door beside that.
 const DOOR: (&str, &str) = ("door", "postgresql");
-/// The status of what its caller gave up, as web servers log it.
-const CANCELLED: u16 = 499;
 
 /// The door of one connection.
 #[derive(Debug)]
@@ -377,9 +375,7 @@ impl Open<'_> {
 impl Drop for Open<'_> {
     fn drop(&mut self) {
         if !self.is_ended {
-            let status = StatusCode::from_u16(CANCELLED).unwrap_or(StatusCode::REQUEST_TIMEOUT);
-            let answer = Answer::bytes(status, "", Bytes::new());
-            self.end(&answer.with_fact("problem", "cancelled"));
+            self.end(&Answer::cancelled());
         }
     }
 }

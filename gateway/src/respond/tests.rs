@@ -19,6 +19,7 @@ fn the_table_of_problems_is_that_of_the_api_document() {
         FaultKind::Unauthenticated,
         FaultKind::Denied,
         FaultKind::NotFound,
+        FaultKind::NotAcceptable,
         FaultKind::Conflict,
         FaultKind::PreconditionFailed,
         FaultKind::PreconditionRequired,

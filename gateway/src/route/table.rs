@@ -7,8 +7,8 @@ use crate::{
     decide::Subject,
     handlers::{
         access, audit, authorize, authzen, catalog, certificates, decisions, entities, overview,
-        policies, policy_links, policy_texts, provider, public, query, resources, revocations,
-        session, sessions, users,
+        policies, policy_links, policy_texts, provider, public, queries, query, resources,
+        revocations, session, sessions, users,
     },
     limits::Verb,
     load::Priority,
@@ -103,6 +103,12 @@ impl Route {
     /// Its handler asks the PDP more than whether it may run, and records that.
     const fn asking(mut self) -> Self {
         self.hold = Hold::Ask;
+        self
+    }
+
+    /// It is given up when its client goes away.
+    const fn stopping(mut self) -> Self {
+        self.hold = Hold::Statement;
         self
     }
 
@@ -400,9 +406,52 @@ pub(crate) static ROUTES: &[Route] = &[
         "Run one governed SQL statement",
         |g, c| Box::pin(query::run(g, c)),
     )
+    .stopping()
     .bulk()
     .private()
     .taking(JSON),
+    change(
+        Verb::Post,
+        "/api/v1/queries",
+        Action::Query,
+        Subject::Workspace,
+        "Begin a governed SQL statement whose result is kept",
+        |g, c| Box::pin(queries::submit(g, c)),
+    )
+    .bulk()
+    .taking(JSON),
+    read(
+        "/api/v1/queries",
+        Action::Query,
+        Subject::Workspace,
+        "Own queries whose results are kept",
+        |g, c| Box::pin(queries::list(g, c)),
+    ),
+    read(
+        "/api/v1/queries/{id}",
+        Action::Query,
+        Subject::Workspace,
+        "One of them, with its progress",
+        |g, c| Box::pin(queries::status(g, c)),
+    ),
+    change(
+        Verb::Delete,
+        "/api/v1/queries/{id}",
+        Action::Query,
+        Subject::Workspace,
+        "Cancel it, or forget its result",
+        |g, c| Box::pin(queries::discard(g, c)),
+    ),
+    read(
+        "/api/v1/queries/{id}/rows",
+        Action::Query,
+        Subject::Workspace,
+        "Its rows, or a page of them",
+        |g, c| Box::pin(queries::rows(g, c)),
+    )
+    .asking()
+    .private()
+    .with_query(&["cursor", "limit", "purpose"]),
     read(
         "/api/v1/policies",
         Action::ViewPolicy,

@@ -16,7 +16,9 @@ use dataos_model::{
 
 use super::{Call, Gateway, Passed, refuse::denial_shown};
 use crate::{
-    decide, record,
+    decide,
+    observe::CallFigures,
+    record,
     recording::{self, Level},
     respond::{self, Answer},
     route::{Hold, Route},
@@ -93,6 +95,13 @@ impl Gateway {
                     Err(fault) => return self.unrecorded(&fault, route, &call),
                 };
                 self.change(route, call, receipt, level).await
+            }
+            Hold::Statement => {
+                let receipt = match self.recorded(&call, entry).await {
+                    Ok(receipt) => receipt,
+                    Err(fault) => return self.unrecorded(&fault, route, &call),
+                };
+                self.statement(route, call, receipt, level).await
             }
             _ => {
                 let work = self.run_handler(route, Arc::clone(&call));
@@ -196,6 +205,31 @@ impl Gateway {
         })
     }
 
+    /// Runs the handler of a statement for as long as the client waits; that he went away is its outcome.
+    async fn statement(
+        self: &Arc<Self>,
+        route: &'static Route,
+        call: Arc<Call>,
+        receipt: Receipt,
+        level: Level,
+    ) -> Passed {
+        let started = Instant::now();
+        let mut waiting = Waiting {
+            gateway: self,
+            route,
+            call: &call,
+            receipt: Some((receipt, level)),
+            started,
+        };
+        let answered = self.run_handler(route, Arc::clone(&call)).await;
+        let Some(recorded) = waiting.receipt.take() else {
+            let fault = Fault::internal("a call that ended twice");
+            return self.unrecorded(&fault, route, &call);
+        };
+        drop(waiting);
+        self.finish(route, &call, recorded, answered, started)
+    }
+
     async fn run_handler(
         self: &Arc<Self>,
         route: &'static Route,
@@ -222,7 +256,7 @@ impl Gateway {
         answered: Result<Answer, Fault>,
         started: Instant,
     ) -> Passed {
-        let answer = match answered {
+        let mut answer = match answered {
             Ok(answer) => answer,
             Err(fault) => respond::problem(&fault, &call.request_id, Some(&receipt)),
         };
@@ -236,12 +270,45 @@ impl Gateway {
                 recording::response(level, route.bodies, &answer.body),
             );
             // Queued by this call; the answer rests on the decision's record alone.
-            self.seams.record.append_behind(entry);
+            answer.body.record(&self.seams.record, entry, started);
         }
         Passed {
             receipt: Some(receipt),
             ..Passed::new(answer, route.pattern)
         }
+    }
+}
+
+/// A statement whose client waits. Dropped before its end, it was cancelled.
+struct Waiting<'a> {
+    gateway: &'a Gateway,
+    route: &'static Route,
+    call: &'a Call,
+    /// Until there is an answer.
+    receipt: Option<(Receipt, Level)>,
+    started: Instant,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let Some(recorded) = self.receipt.take() else {
+            return;
+        };
+        let (gateway, call) = (self.gateway, self.call);
+        let answer = Answer::cancelled();
+        let passed = gateway.finish(self.route, call, recorded, Ok(answer), self.started);
+        let figures = CallFigures {
+            route: self.route.pattern,
+            method: call.head.verb.name(),
+            status: passed.answer.status,
+            is_denied: false,
+            principal: Some(&call.principal),
+            request_id: &call.request_id,
+            bytes: 0,
+            took: self.started.elapsed(),
+        };
+        let span = call.head.span.as_deref();
+        gateway.note(&figures, span, passed.receipt.as_ref());
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod fakes;
 mod revocations;
 mod scopes;
 mod sessions;
+mod streams;
 
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 
@@ -275,10 +276,11 @@ async fn a_read_that_answers_at_once_is_one_entry_with_its_outcome() {
 async fn a_change_runs_to_its_end_though_the_client_goes_away() {
     let scene = scene().await;
     scene.query.hold();
-    let call = scene.start("POST", "/api/v1/query", QUERY);
+    let call = scene.start("POST", "/api/v1/queries", QUERY);
     scene.query.started.notified().await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
+    assert_eq!(scene.entries().len(), 1, "it runs on");
     scene.query.release();
     scene.record.wait_for(2).await;
     assert_eq!(scene.entries()[1].kind, EntryKind::Outcome);

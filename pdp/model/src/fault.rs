@@ -23,6 +23,8 @@ pub enum FaultKind {
     PreconditionFailed,
     /// A change that must be conditional is not.
     PreconditionRequired,
+    /// There is no form of the answer that the caller takes.
+    NotAcceptable,
     /// A named bound was exceeded.
     TooLarge,
     /// A dependency (source, store, issuer) is down or refuses.

@@ -1,10 +1,16 @@
 //! Governed queries as they cross the seam. No Arrow here: rows arrive encoded.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
 
 use crate::{
-    access::DatasetAccess, dataset::ColumnType, dataset::DatasetId, hash::Hash,
-    principal::Principal, record::Receipt, value::Value,
+    access::DatasetAccess, clock::Timestamp, dataset::ColumnType, dataset::DatasetId, fault::Fault,
+    hash::Hash, principal::Principal, record::Receipt, value::Value,
 };
 
 /// The format of the rows.
@@ -13,6 +19,10 @@ pub enum RowFormat {
     /// Chunks that together form one JSON array of arrays; 64-bit integers and decimals as strings
     /// only where a double cannot hold them exactly.
     Json,
+    /// One JSON object a line, with the values of `Json`.
+    NdJson,
+    /// RFC 4180 with a header line, with the values of `Json`; NULL is an empty field, an empty text `""`.
+    Csv,
     /// An Arrow IPC stream.
     ArrowStream,
 }
@@ -77,7 +87,7 @@ pub struct QueryAnswer {
     /// Columns of the result.
     pub columns: Vec<ResultColumn>,
     /// Encoded rows, in order.
-    pub chunks: Vec<bytes::Bytes>,
+    pub chunks: Vec<Bytes>,
     /// Number of rows in `chunks`.
     pub row_count: u64,
     /// Whether rows were left out because of the row limit.
@@ -86,4 +96,149 @@ pub struct QueryAnswer {
     pub certificate: Certificate,
     /// Receipt of the certificate's record.
     pub receipt: Receipt,
+}
+
+/// The answer to a query whose rows are read while they are sent.
+#[derive(Debug)]
+pub struct QueryStream {
+    /// Columns of the result.
+    pub columns: Vec<ResultColumn>,
+    /// What was enforced.
+    pub certificate: Certificate,
+    /// Receipt of the certificate's record.
+    pub receipt: Receipt,
+    /// The rows.
+    pub rows: Box<dyn RowStream>,
+}
+
+/// Encoded rows on their way. Dropped before its end, the statement is cancelled, and recorded as that.
+pub trait RowStream: Send + Debug {
+    /// The next part. Nothing comes behind an end or a fault.
+    fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Result<RowPart, Fault>>;
+
+    /// How it will end, if that is known before.
+    fn end(&self) -> Option<RowsEnd> {
+        None
+    }
+}
+
+/// What a stream of rows gives next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowPart {
+    /// Encoded rows.
+    Chunk(Bytes),
+    /// There are no more.
+    End(RowsEnd),
+}
+
+/// How a stream of rows ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowsEnd {
+    /// Number of rows in all chunks.
+    pub row_count: u64,
+    /// Whether rows were left out because of the row limit that the caller gave.
+    pub is_truncated: bool,
+}
+
+/// Where a kept query stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueryState {
+    /// It waits for a place among those that run.
+    Queued,
+    /// It runs.
+    Running,
+    /// Its result is kept.
+    Succeeded,
+    /// It failed or was refused.
+    Failed(Box<Fault>),
+    /// Its caller gave it up.
+    Cancelled,
+}
+
+impl QueryState {
+    /// The word for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed(_) => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether nothing more will come of it.
+    pub fn has_ended(&self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+}
+
+/// A query whose result is kept for its caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptQuery {
+    /// Its name.
+    pub id: String,
+    /// Where it stands.
+    pub state: QueryState,
+    /// The statement as it was sent.
+    pub sql: String,
+    /// When it was sent.
+    pub submitted_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Until when it is kept.
+    pub expires_at: Option<Timestamp>,
+    /// Rows of the result so far.
+    pub row_count: u64,
+    /// Bytes of the result so far.
+    pub byte_count: u64,
+    /// Whether rows were left out because of the row limit.
+    pub is_truncated: bool,
+    /// Index of the certificate's record, once there is one.
+    pub certificate: Option<u64>,
+}
+
+/// Asks for rows of a kept query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PageRequest {
+    /// Who.
+    pub principal: Principal,
+    /// Id of the call.
+    pub request_id: String,
+    /// Facts about this call.
+    pub context: BTreeMap<String, Value>,
+    /// The kept query.
+    pub id: String,
+    /// Where the page begins; the first row if absent.
+    pub cursor: Option<String>,
+    /// Most rows of it; all if absent.
+    pub rows_max: Option<u64>,
+    /// How its rows are to be encoded.
+    pub format: RowFormat,
+}
+
+/// Rows of a kept query.
+#[derive(Debug)]
+pub struct QueryPage {
+    /// The rows.
+    pub answer: QueryStream,
+    /// The kept query; absent where the first page has all rows, so that nothing is kept.
+    pub id: Option<String>,
+    /// Where the next page begins; absent on the last one.
+    pub next: Option<String>,
+}
+
+/// Figures of a query layer, since it was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueryFigures {
+    /// Queries that run.
+    pub running: u64,
+    /// Queries that are kept.
+    pub kept: u64,
+    /// Bytes of their results.
+    pub kept_bytes: u64,
+    /// Statements by how they ended.
+    pub ended: Vec<(&'static str, u64)>,
+    /// How often each bound was hit.
+    pub bounds_hit: Vec<(&'static str, u64)>,
 }

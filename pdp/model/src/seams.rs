@@ -19,7 +19,10 @@ use crate::{
     lineage::{ColumnEdge, WriteLineage},
     policy::{PolicyInfo, PolicyLink, PolicySetInfo, PolicyText, TemplateInfo},
     principal::Principal,
-    query::{QueryAnswer, QueryRequest, ResultColumn},
+    query::{
+        KeptQuery, PageRequest, QueryAnswer, QueryFigures, QueryPage, QueryRequest, QueryStream,
+        ResultColumn,
+    },
     record::{Entry, LogStatus, Receipt, RecordPage, RecordQuery, RecordSummary, StoredEntry},
     resource::{ApplyOutcome, Plan, ResourceFilter, ResourceId, ResourceView},
     secret::{Secret, SecretName},
@@ -390,6 +393,68 @@ pub trait RunQuery: Send + Sync + Debug {
         let message = "this query layer describes no statement";
         Err(Fault::new(FaultKind::Unsupported, message))
     }
+
+    /// Runs one statement whose rows are read while they are sent, with bounded memory. The certificate's
+    /// record is durable when it returns, and its first rows are at hand. Without a row limit of the
+    /// caller's there is none.
+    ///
+    /// # Errors
+    /// As `run`; what fails later is a fault of the stream.
+    async fn stream(&self, _request: QueryRequest) -> Result<QueryStream, Fault> {
+        let message = "this query layer streams no rows";
+        Err(Fault::new(FaultKind::Unsupported, message))
+    }
+
+    /// The queries that it keeps for their callers.
+    ///
+    /// # Errors
+    /// It keeps none.
+    fn keeper(&self) -> Result<&dyn KeepQueries, Fault> {
+        let message = "this query layer keeps no results";
+        Err(Fault::new(FaultKind::Unsupported, message))
+    }
+
+    /// Figures.
+    fn figures(&self) -> QueryFigures {
+        QueryFigures::default()
+    }
+}
+
+/// Keeps results for a while, each for the caller who asked alone: to another it does not exist.
+#[async_trait]
+pub trait KeepQueries: Send + Sync + Debug {
+    /// Begins a statement that goes on by itself.
+    ///
+    /// # Errors
+    /// A text that is no statement, or a bound on how many are kept.
+    async fn submit(&self, request: QueryRequest) -> Result<KeptQuery, Fault>;
+
+    /// Runs a statement and answers its first page of `rows_max` rows; the rest is kept if there is more.
+    ///
+    /// # Errors
+    /// As [`RunQuery::run`], or a bound on what is kept.
+    async fn first_page(&self, request: QueryRequest) -> Result<QueryPage, Fault>;
+
+    /// Rows of a query that succeeded, if the caller may still see what it was answered with.
+    ///
+    /// # Errors
+    /// No such query, one that did not succeed, a cursor of another, or what its caller may see has changed.
+    async fn page(&self, request: PageRequest) -> Result<QueryPage, Fault>;
+
+    /// One query of a caller.
+    ///
+    /// # Errors
+    /// No such query.
+    fn kept(&self, caller: &Principal, id: &str) -> Result<KeptQuery, Fault>;
+
+    /// All queries of a caller, newest first.
+    fn list(&self, caller: &Principal) -> Vec<KeptQuery>;
+
+    /// Cancels a query that has not ended, and returns when its work has stopped; forgets one that has.
+    ///
+    /// # Errors
+    /// No such query, or a write, which is not stopped half-way.
+    async fn discard(&self, caller: &Principal, id: &str) -> Result<KeptQuery, Fault>;
 }
 
 /// Keeps secrets.

@@ -37,7 +37,7 @@ impl Inner {
     /// Answers a question from the datasets that the caller may see; recorded as SHOW TABLES is.
     pub(super) async fn reflect(
         &self,
-        request: &QueryRequest,
+        request: &Arc<QueryRequest>,
         question: Question,
         started: Instant,
     ) -> Result<QueryAnswer, Fault> {
@@ -45,10 +45,10 @@ impl Inner {
         let questions = Questions::default();
         let told = (question.fingerprint(), &questions);
         let entry = certificate::allowed(request, Action::ViewAsset, "", &certificate, &[], told);
-        let mut open = Open::new(self.seams.record.as_ref(), request, started, entry);
+        let mut open = Open::new(self, request, started, entry);
         let answered = async {
             // Kept until the walk ends, also if nobody waits for it any more.
-            let place = self.place().await?;
+            let place = self.place(self.config.queue_time_max).await?;
             let world = self.world(request, question.needs_columns()).await;
             let walk = tokio::task::spawn_blocking(move || {
                 let rows = question.answer(&world);

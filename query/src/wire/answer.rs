@@ -1,10 +1,8 @@
 //! An answer on its way: rows are read from the layer's Arrow stream one batch at a time, and what was
 //! sent is let go.
 
-use std::{collections::VecDeque, io};
+use std::io;
 
-use arrow::ipc::reader::StreamReader;
-use bytes::{Buf, Bytes};
 use datafusion::arrow::{
     array::{AsArray, RecordBatch},
     datatypes::Int64Type,
@@ -17,12 +15,15 @@ use super::{
     reply::{Field, Output, format_of},
     value,
 };
-use crate::column::column_type;
+use crate::{
+    column::column_type,
+    encode::{Reader, reader, unreadable},
+};
 
 /// Rows that were decided, and not all sent yet.
 pub(super) struct Held {
     pub(super) fields: Vec<Field>,
-    reader: StreamReader<Chunks>,
+    reader: Reader,
     batch: Option<RecordBatch>,
     /// The next row of `batch`.
     at: usize,
@@ -45,8 +46,7 @@ impl Held {
     /// # Errors
     /// The answer is not what the layer says it is.
     pub(super) fn new(answer: QueryAnswer) -> Result<Self, Fault> {
-        let reader =
-            StreamReader::try_new(Chunks(answer.chunks.into()), None).map_err(unreadable)?;
+        let reader = reader(answer.chunks)?;
         let schema = reader.schema();
         let fields = answer
             .columns
@@ -144,30 +144,5 @@ impl Held {
         self.at += 1;
         self.sent += 1;
         Ok(())
-    }
-}
-
-fn unreadable(_: datafusion::arrow::error::ArrowError) -> Fault {
-    Fault::internal("an answer that is no Arrow stream")
-}
-
-/// Chunks as one text; those that were read are let go.
-#[derive(Debug)]
-struct Chunks(VecDeque<Bytes>);
-
-impl io::Read for Chunks {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some(chunk) = self.0.front_mut() {
-            if chunk.is_empty() {
-                self.0.pop_front();
-                continue;
-            }
-            let count = chunk.len().min(buffer.len());
-            if let Some(place) = buffer.get_mut(..count) {
-                chunk.copy_to_slice(place);
-            }
-            return Ok(count);
-        }
-        Ok(0)
     }
 }

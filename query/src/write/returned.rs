@@ -20,7 +20,7 @@ use crate::{
     column::arrow_schema,
     encode::Encoded,
     engine::failure::{Detail, fault},
-    execute::{First, Planned, Planner, planned},
+    execute::{First, Planned, Planner, Progress, planned},
     grant::Grant,
 };
 
@@ -96,7 +96,10 @@ impl<'a> Returning<'a> {
             rows_max,
             bytes_max,
         } = wanted;
-        let (encoded, is_truncated) = planned.encoded(format, rows_max, bytes_max).await?;
+        let progress = Progress::default();
+        let (encoded, is_truncated) = planned
+            .encoded(format, rows_max, bytes_max, &progress)
+            .await?;
         if is_truncated {
             return Err(Fault::new(
                 FaultKind::TooLarge,

@@ -7,7 +7,7 @@ use dataos_query::QueryConfig;
 
 use crate::world::{World, equals};
 
-fn numbers(world: &World, count: u64) -> dataos_model::dataset::DatasetId {
+pub(crate) fn numbers(world: &World, count: u64) -> dataos_model::dataset::DatasetId {
     let mut body = String::new();
     for id in 0..count {
         writeln!(body, "{id},row number {id}").unwrap();

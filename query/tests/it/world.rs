@@ -312,6 +312,17 @@ struct Orders {
     obligations: Vec<Call>,
     accesses: usize,
     is_stale: bool,
+    /// Number of the policy set.
+    policy_set: usize,
+}
+
+impl Orders {
+    fn policy_set(&self) -> Hash {
+        match self.policy_set {
+            0 => Hash::of("policies"),
+            number => Hash::of(format!("policies {number}")),
+        }
+    }
 }
 
 impl Desk {
@@ -350,6 +361,11 @@ impl Desk {
         self.0.lock().unwrap().obligations.push(call);
     }
 
+    /// Another policy set from now on, which says the same.
+    pub(crate) fn reload(&self) {
+        self.0.lock().unwrap().policy_set += 1;
+    }
+
     /// How often the PDP was asked about datasets.
     pub(crate) fn accesses(&self) -> usize {
         self.0.lock().unwrap().accesses
@@ -385,6 +401,7 @@ impl Decide for Desk {
         };
         Decision {
             obligations: orders.obligations.clone(),
+            policy_set: orders.policy_set(),
             ..decision(effect, "desk")
         }
     }
@@ -422,6 +439,7 @@ impl Decide for Desk {
                 dataset: id.clone(),
                 decision: Decision {
                     obligations: orders.obligations.clone(),
+                    policy_set: orders.policy_set(),
                     ..decision(effect, "select")
                 },
                 schema_hash: if orders.is_stale {

@@ -1,4 +1,4 @@
-"""Puts clients of PostgreSQL that PyPI has into a folder, for PYTHONPATH.
+"""Puts clients of PostgreSQL, and a reader of Arrow, that PyPI has into a folder, for PYTHONPATH.
 
 The folder appears only when it is complete; a second call does nothing.
 
@@ -13,7 +13,7 @@ import sys
 import tempfile
 import venv
 
-PACKAGES = ["psycopg[binary]==3.3.9", "sqlalchemy==2.1.9", "asyncpg==0.32.0"]
+PACKAGES = ["psycopg[binary]==3.3.9", "sqlalchemy==2.1.9", "asyncpg==0.32.0", "pyarrow==26.0.1"]
 
 
 def main() -> None:

@@ -1,22 +1,96 @@
 //! Governed SQL.
 
-use std::io::Read;
+mod kept;
+
+use std::io::{IsTerminal, Read};
 
 use serde_json::{Value, json};
 
 use super::{items, plain, shown};
 use crate::{
-    arguments::Query,
-    client::Client,
+    arguments::{Format, Query, RowFormat},
+    client::{Client, Rows},
     failure::Failure,
-    output::{Answer, Human},
+    output::{Answer, Human, Output},
 };
 
 /// Longest statement read from standard input; the server's own bound is lower.
 const STATEMENT_BYTES_MAX: u64 = 1 << 20;
 
-pub(crate) async fn run(client: &Client, query: &Query) -> Result<Answer, Failure> {
-    let mut body = json!({"sql": statement(&query.sql)?});
+pub(crate) async fn run(
+    client: &Client,
+    query: &Query,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    if let Some(command) = &query.command {
+        return kept::run(client, command, output).await;
+    }
+    let body = body(query)?;
+    if query.is_async {
+        let kept = client.post("/api/v1/queries", &body).await?;
+        let (id, state) = (shown(&kept, "id"), shown(&kept, "state"));
+        let answer = Answer::lines(vec![format!("{id} {state}")], kept)
+            .hint(format!("dataos-ctl query fetch {id} --wait"));
+        return output.answer(&answer);
+    }
+    match form(query.format, output) {
+        Form::Document => {
+            let result = client.post("/api/v1/query", &body).await?;
+            output.answer(&answer(result))
+        }
+        Form::Stream(accept) => {
+            check_terminal(accept)?;
+            let rows = client.post_stream("/api/v1/query", &body, accept).await?;
+            copy(rows, output).await
+        }
+    }
+}
+
+/// How rows are asked for.
+enum Form {
+    /// As a document, which is shown in the form that the output has.
+    Document,
+    /// In this form, which is printed as it comes.
+    Stream(&'static str),
+}
+
+fn form(format: Option<RowFormat>, output: &mut Output) -> Form {
+    match format {
+        None => return Form::Document,
+        Some(RowFormat::Table) => output.set_format(Format::Table),
+        Some(RowFormat::Json) => output.set_format(Format::Json),
+        Some(RowFormat::Ndjson) => return Form::Stream("application/x-ndjson"),
+        Some(RowFormat::Csv) => return Form::Stream("text/csv"),
+        Some(RowFormat::Arrow) => return Form::Stream(ARROW),
+    }
+    Form::Document
+}
+
+const ARROW: &str = "application/vnd.apache.arrow.stream";
+
+/// Bytes that are no text are for files and pipes.
+fn check_terminal(accept: &str) -> Result<(), Failure> {
+    if accept == ARROW && std::io::stdout().is_terminal() {
+        return Err(Failure::usage(
+            "Arrow is no text\n  next: redirect the output into a file, such as `> rows.arrows`",
+        ));
+    }
+    Ok(())
+}
+
+/// Prints rows as they come.
+async fn copy(mut rows: Rows, output: &mut Output) -> Result<(), Failure> {
+    while let Some(bytes) = rows.next().await? {
+        if !output.bytes(&bytes)? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn body(query: &Query) -> Result<Value, Failure> {
+    let sql = query.sql.as_deref().unwrap_or_default();
+    let mut body = json!({"sql": statement(sql)?});
     if let Some(fields) = body.as_object_mut() {
         if let Some(purpose) = &query.purpose {
             fields.insert("purpose".to_owned(), json!(purpose));
@@ -25,7 +99,11 @@ pub(crate) async fn run(client: &Client, query: &Query) -> Result<Answer, Failur
             fields.insert("rows_max".to_owned(), json!(rows));
         }
     }
-    let result = client.post("/api/v1/query", &body).await?;
+    Ok(body)
+}
+
+/// Rows as the document around them says.
+fn answer(result: Value) -> Answer {
     let header = items(&result, "columns")
         .iter()
         .map(|column| match column.get("masked") {
@@ -46,11 +124,11 @@ pub(crate) async fn run(client: &Client, query: &Query) -> Result<Answer, Failur
         rows,
         notes: notes(&result),
     };
-    Ok(Answer {
+    Answer {
         human,
         json: result,
         hints: Vec::new(),
-    })
+    }
 }
 
 fn statement(sql: &str) -> Result<String, Failure> {

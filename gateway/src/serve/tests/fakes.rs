@@ -1,11 +1,12 @@
 //! One fake behind each seam, with the switches that the tests need.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -23,12 +24,15 @@ use dataos_model::{
     lineage::WriteLineage,
     policy::{PolicyInfo, PolicySetInfo, PolicyText},
     principal::Principal,
-    query::{Certificate, QueryAnswer, QueryRequest},
+    query::{
+        Certificate, KeptQuery, PageRequest, QueryAnswer, QueryPage, QueryRequest, QueryStream,
+        RowPart, RowStream, RowsEnd,
+    },
     record::{Entry, LogStatus, Receipt, RecordPage, RecordQuery, StoredEntry},
     resource::{ApplyOutcome, Plan, ResourceFilter, ResourceId, ResourceView},
     seams::{
-        Assets, BoxFuture, Decide, Lineage, Policies, Record, Records, Resources, RunQuery,
-        ScanReport,
+        Assets, BoxFuture, Decide, KeepQueries, Lineage, Policies, Record, Records, Resources,
+        RunQuery, ScanReport,
     },
     secret::Secret,
     vocabulary::Vocabulary,
@@ -277,6 +281,7 @@ impl RunQuery for FakeQuery {
         self.runs.fetch_add(1, Ordering::SeqCst);
         self.started.notify_one();
         self.held.subscribe().wait_for(|held| !held).await.unwrap();
+        let (certificate, receipt) = enforced();
         Ok(QueryAnswer {
             columns: Vec::new(),
             chunks: vec![
@@ -285,19 +290,88 @@ impl RunQuery for FakeQuery {
             ],
             row_count: 1,
             is_truncated: false,
-            certificate: Certificate {
-                policy_set: Hash::of("set"),
-                entities: Hash::of("entities"),
-                statement: Hash::of("statement"),
-                governed_sql: String::new(),
-                engine: "test".to_owned(),
-                tables: Vec::new(),
-            },
-            receipt: Receipt {
-                index: 99,
-                text: "receipt-99".to_owned(),
-            },
+            certificate,
+            receipt,
         })
+    }
+
+    async fn stream(&self, request: QueryRequest) -> Result<QueryStream, Fault> {
+        let (certificate, receipt) = enforced();
+        let chunk = RowPart::Chunk(Bytes::from_static(b"canary\r\n"));
+        let end = match request.sql.as_str() {
+            "fails" => Err(Fault::invalid("division by zero").with_reason("division_by_zero")),
+            _ => Ok(RowPart::End(RowsEnd {
+                row_count: 2,
+                is_truncated: false,
+            })),
+        };
+        Ok(QueryStream {
+            columns: Vec::new(),
+            certificate,
+            receipt,
+            rows: Box::new(FakeRows([Ok(chunk.clone()), Ok(chunk), end].into())),
+        })
+    }
+
+    fn keeper(&self) -> Result<&dyn KeepQueries, Fault> {
+        Ok(self)
+    }
+}
+
+/// Takes queries, and can be held inside one.
+#[async_trait]
+impl KeepQueries for FakeQuery {
+    async fn submit(&self, _request: QueryRequest) -> Result<KeptQuery, Fault> {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        self.started.notify_one();
+        self.held.subscribe().wait_for(|held| !held).await.unwrap();
+        not_in_these_tests()
+    }
+
+    async fn first_page(&self, _request: QueryRequest) -> Result<QueryPage, Fault> {
+        not_in_these_tests()
+    }
+
+    async fn page(&self, _request: PageRequest) -> Result<QueryPage, Fault> {
+        not_in_these_tests()
+    }
+
+    fn kept(&self, _caller: &Principal, _id: &str) -> Result<KeptQuery, Fault> {
+        not_in_these_tests()
+    }
+
+    fn list(&self, _caller: &Principal) -> Vec<KeptQuery> {
+        Vec::new()
+    }
+
+    async fn discard(&self, _caller: &Principal, _id: &str) -> Result<KeptQuery, Fault> {
+        not_in_these_tests()
+    }
+}
+
+fn enforced() -> (Certificate, Receipt) {
+    let certificate = Certificate {
+        policy_set: Hash::of("set"),
+        entities: Hash::of("entities"),
+        statement: Hash::of("statement"),
+        governed_sql: String::new(),
+        engine: "test".to_owned(),
+        tables: Vec::new(),
+    };
+    let receipt = Receipt {
+        index: 99,
+        text: "receipt-99".to_owned(),
+    };
+    (certificate, receipt)
+}
+
+/// Parts that are at hand.
+#[derive(Debug)]
+struct FakeRows(VecDeque<Result<RowPart, Fault>>);
+
+impl RowStream for FakeRows {
+    fn poll_part(&mut self, _context: &mut Context<'_>) -> Poll<Result<RowPart, Fault>> {
+        Poll::Ready(self.0.pop_front().unwrap())
     }
 }
 
