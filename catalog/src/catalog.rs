@@ -11,7 +11,7 @@ use dataos_model::{
     audit_table,
     clock::Clock,
     dataset::DatasetId,
-    depot::{AssetSnapshot, Dataset, Depot, DepotSource},
+    depot::{AssetSnapshot, Dataset, DatasetSource, Depot, DepotSource},
     fault::{Fault, FaultKind},
     lineage::WriteLineage,
     seams::{Assets, EntitySink, Lineage, ScanReport, Secrets},
@@ -270,6 +270,26 @@ impl Assets for Catalog {
     async fn retract_write(&self, stage: u64) -> Result<(), Fault> {
         self.change("retract_write", move |state| {
             Ok((writes::retract(state, stage)?, ()))
+        })
+        .await
+    }
+
+    async fn drop_view(&self, view: &DatasetId) -> Result<(), Fault> {
+        let view = view.clone();
+        self.change("drop_view", move |state| {
+            let record = state.records.get(&view).ok_or_else(|| no_dataset(&view))?;
+            if !matches!(record.source, DatasetSource::View { .. }) {
+                return Err(Fault::invalid(format!("{view} is no view")));
+            }
+            let edges = state.edges().feeding(&view);
+            let mut mutations: Vec<_> = edges
+                .flat_map(|(edge, supports)| {
+                    let supports = supports.iter();
+                    supports.map(|support| Mutation::RemoveEdge(edge.clone(), *support))
+                })
+                .collect();
+            mutations.push(Mutation::RemoveDataset(view));
+            Ok((mutations, ()))
         })
         .await
     }

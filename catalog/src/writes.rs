@@ -218,7 +218,9 @@ fn find(state: &State, id: u64) -> Result<&Arc<Stage>, Fault> {
 fn paths(target: &Dataset) -> Vec<PathBuf> {
     match &target.source {
         DatasetSource::Files { paths, .. } => paths.clone(),
-        DatasetSource::Table { .. } | DatasetSource::AuditLog => Vec::new(),
+        DatasetSource::Table { .. } | DatasetSource::AuditLog | DatasetSource::View { .. } => {
+            Vec::new()
+        }
     }
 }
 

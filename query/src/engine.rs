@@ -6,3 +6,4 @@ pub(crate) mod governed;
 mod leakproof;
 pub(crate) mod numbered;
 pub(crate) mod session;
+pub(crate) mod view;

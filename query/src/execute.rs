@@ -37,10 +37,12 @@ use crate::{
         governed::GovernedTable,
         numbered::NumberedTable,
         session::{Sessions, plan},
+        view,
     },
     grant::Grant,
     mask::key::MaskKeys,
     source::{Exchange, Sources},
+    views::BoundView,
 };
 
 /// A statement planned over its governed tables.
@@ -58,6 +60,7 @@ pub(crate) struct Planner<'a> {
     pub(crate) secrets: &'a dyn Secrets,
     pub(crate) snapshot: &'a AssetSnapshot,
     pub(crate) grants: &'a [Grant],
+    pub(crate) views: &'a [BoundView],
 }
 
 /// What the first table of a statement stands for.
@@ -86,6 +89,7 @@ pub(crate) async fn planned(
         secrets,
         snapshot,
         grants,
+        views: _,
     } = planner;
     let is_transparent = grants.iter().all(Grant::is_transparent);
     let detail = if is_transparent {
@@ -96,7 +100,7 @@ pub(crate) async fn planned(
     let context = sessions.open([]).map_err(|error| fault(&error, detail))?;
     let keys = mask_keys(grants, secrets).await?;
     let exchange = Exchange::of(grants.iter().map(|grant| grant.dataset.as_ref()));
-    let opened = opened(planner, &context, keys.as_ref(), exchange).await?;
+    let opened = opened(planner, &context, keys.as_ref(), exchange, detail).await?;
     for (table, is_first) in bound
         .tables
         .iter()
@@ -123,7 +127,7 @@ pub(crate) async fn planned(
                 Arc::new(GovernedTable::new(numbered, raw, keys.clone()))
             }
             First::Rows(raw) if is_first => {
-                let (grant, raw) = (Arc::new(Grant::clone(grant)), Arc::clone(raw));
+                let (grant, raw) = (Arc::clone(grant), Arc::clone(raw));
                 Arc::new(GovernedTable::new(grant, raw, keys.clone()))
             }
             First::Dataset | First::Numbered(_) | First::Rows(_) => Arc::clone(provider),
@@ -147,23 +151,54 @@ pub(crate) async fn planned(
     })
 }
 
-/// Each dataset as it is granted.
-async fn opened<'a>(
-    planner: Planner<'a>,
+/// A dataset as granted, and its rows.
+type Opened = (Arc<Grant>, Arc<dyn TableProvider>);
+
+/// All tables that the caller was granted: those of sources, and views over them, inner ones first.
+async fn opened(
+    planner: Planner<'_>,
     context: &SessionContext,
     keys: Option<&MaskKeys>,
     exchange: Exchange,
-) -> Result<Vec<(&'a Grant, Arc<dyn TableProvider>)>, Fault> {
-    let (sources, snapshot) = (planner.sources, planner.snapshot);
-    let mut opened: Vec<(&Grant, Arc<dyn TableProvider>)> =
-        Vec::with_capacity(planner.grants.len());
-    for grant in planner.grants {
+    detail: Detail,
+) -> Result<Vec<Opened>, Fault> {
+    let Planner {
+        sessions,
+        sources,
+        secrets: _,
+        snapshot,
+        grants,
+        views,
+    } = planner;
+    let governed = |grant: &Arc<Grant>, raw| -> Arc<dyn TableProvider> {
+        Arc::new(GovernedTable::new(Arc::clone(grant), raw, keys.cloned()))
+    };
+    let mut opened: Vec<Opened> = Vec::with_capacity(grants.len());
+    for grant in grants.iter().filter(|grant| grant.view().is_none()) {
         let rows = &grant.access.rows;
         let raw = sources
             .open(context, snapshot, &grant.dataset, rows, exchange)
             .await?;
-        let table = GovernedTable::new(Arc::new(grant.clone()), raw, keys.cloned());
-        opened.push((grant, Arc::new(table)));
+        let grant = Arc::new(grant.clone());
+        let table = governed(&grant, raw);
+        opened.push((grant, table));
+    }
+    for view in views {
+        let grant = grants.iter().find(|grant| grant.dataset.id == view.dataset);
+        let grant = grant.ok_or_else(|| Fault::internal("a view that was not decided"))?;
+        let tables = view.bound.tables.iter().map(|table| {
+            let mut opened = opened.iter();
+            let found = opened.find(|(grant, _)| grant.dataset.id == table.dataset);
+            let (_, rows) = found.ok_or_else(|| Fault::internal("a table behind a view"))?;
+            Ok((table.governed_name.clone(), Arc::clone(rows)))
+        });
+        let tables = tables.collect::<Result<Vec<_>, Fault>>()?;
+        let raw = view::open(sessions, &view.bound, &grant.dataset.schema, tables)
+            .await
+            .map_err(|error| fault(&error, detail))?;
+        let grant = Arc::new(grant.retyped(&view::types(&raw.schema()))?);
+        let table = governed(&grant, raw);
+        opened.push((grant, table));
     }
     Ok(opened)
 }

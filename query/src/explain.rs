@@ -41,6 +41,16 @@ pub(crate) fn policy(
     let mut rows: Vec<[String; 6]> = permits.collect();
     for grant in grants {
         let access = &grant.access;
+        if let Some(sql) = grant.view() {
+            rows.push([
+                grant.dataset.id.to_string(),
+                "*".to_owned(),
+                "view".to_owned(),
+                String::new(),
+                condition(&Predicate::ALWAYS),
+                format!("reads, with your rights: {sql}"),
+            ]);
+        }
         rows.push([
             grant.dataset.id.to_string(),
             "*".to_owned(),

@@ -9,7 +9,7 @@ use dataos_model::{
     access::{CellOutcome, CellRule, DatasetAccess},
     dataset::{Column, ColumnType},
     decision::{Decision, Reason},
-    depot::Dataset,
+    depot::{Dataset, DatasetSource},
     fault::{Fault, FaultKind},
     mask::Mask,
     predicate::Predicate,
@@ -83,6 +83,58 @@ impl Grant {
         self.access.rows == Predicate::ALWAYS
             && self.columns.len() == self.dataset.schema.columns.len()
             && self.columns.iter().all(|column| column.rules.is_empty())
+    }
+
+    /// The query of a view.
+    pub(crate) fn view(&self) -> Option<&str> {
+        match &self.dataset.source {
+            DatasetSource::View { sql } => Some(sql),
+            DatasetSource::Files { .. } | DatasetSource::Table { .. } | DatasetSource::AuditLog => {
+                None
+            }
+        }
+    }
+
+    /// A view's, with the types that its columns have for this reader: a mask below it may have made text of
+    /// one.
+    ///
+    /// # Errors
+    /// A policy of the view itself speaks about such a column.
+    pub(crate) fn retyped(&self, types: &[ColumnType]) -> Result<Self, Fault> {
+        let mut dataset = Dataset::clone(&self.dataset);
+        let mut columns = self.columns.clone();
+        for (column, now) in dataset.schema.columns.iter_mut().zip(types) {
+            if column.column_type == *now {
+                continue;
+            }
+            let ours = columns.iter().find(|ours| ours.name == column.name);
+            let conditions = self.columns.iter().flat_map(|column| &column.rules);
+            let is_read = self.access.rows.columns().contains(&column.name)
+                || ours.is_some_and(VisibleColumn::is_masked)
+                || conditions
+                    .map(|rule| rule.when.columns())
+                    .any(|names| names.contains(&column.name));
+            if is_read {
+                let message = format!(
+                    "a policy of the view `{}` speaks about column `{}`, which is masked below it",
+                    dataset.id, column.name
+                );
+                return Err(Fault::new(FaultKind::Unsupported, message)
+                    .with_reason("view_types")
+                    .with_hint("let the policy speak about the dataset behind the view"));
+            }
+            column.column_type = now.clone();
+            let ours = columns.iter_mut().filter(|ours| ours.name == column.name);
+            ours.for_each(|ours| {
+                ours.raw_type = now.clone();
+                ours.shown_type = now.clone();
+            });
+        }
+        Ok(Self {
+            dataset: Arc::new(dataset),
+            access: self.access.clone(),
+            columns,
+        })
     }
 
     /// The same with the number of each row, by which a change finds it.

@@ -52,6 +52,7 @@ use crate::{
     questions::Questions,
     resolve::{SnapshotNames, visible},
     source::Sources,
+    views::{self, BoundView, Views},
     write::{
         retired::{Retired, Running},
         rules,
@@ -94,6 +95,8 @@ struct Prepared {
     snapshot: Arc<AssetSnapshot>,
     bound: Bound,
     grants: Vec<Grant>,
+    /// Inner ones first.
+    views: Vec<BoundView>,
     certificate: Certificate,
     action: Action,
     resource: String,
@@ -235,10 +238,17 @@ impl Inner {
         let (turn, snapshot, tables) = self.turn(request, &statement, resolved).await?;
         let mut questions = Questions::default();
         let (mut action, mut resource, mut basis, permits) = self
-            .decide_write(request, &statement.kind, &tables, &mut questions)
+            .decide_write(
+                request,
+                &statement.kind,
+                (&snapshot, &tables),
+                &mut questions,
+            )
             .await?;
+        let behind = Views::of(&snapshot, &tables)?;
+        let read = (&statement, &tables, &behind);
         let grants = self
-            .granted(request, &snapshot, (&statement, &tables), &mut questions)
+            .granted(request, &snapshot, read, &mut questions)
             .await?;
         if let Some(grant) = grants.first() {
             basis = Basis::of(&grant.access.decision);
@@ -246,8 +256,8 @@ impl Inner {
         if resource.is_empty() {
             resource = certificate::resource(&grants);
         }
-        let views: Vec<TableView> = grants.iter().map(view).collect();
-        let bound = dataos_sql::bind(&statement, &tables, &views)?;
+        let (shown, views) = behind.bind(&grants, view)?;
+        let bound = dataos_sql::bind(&statement, &tables, &shown)?;
         let kind = match &bound.kind {
             BoundKind::ExplainWrite(kind) => {
                 action = Action::Select;
@@ -264,11 +274,13 @@ impl Inner {
         if bound.kind == BoundKind::ShowTables {
             action = Action::ViewAsset;
         }
-        let certificate = certificate::certificate(&grants, bound.emit(), basis);
+        let governed_sql = views::governed_sql(bound.emit(), &views);
+        let certificate = certificate::certificate(&grants, &governed_sql, basis);
         Ok(Prepared {
             snapshot,
             bound,
             grants,
+            views,
             certificate,
             action,
             resource,
@@ -284,10 +296,16 @@ impl Inner {
         &self,
         request: &QueryRequest,
         snapshot: &AssetSnapshot,
-        (statement, tables): (&Statement, &Tables),
+        (statement, tables, behind): (&Statement, &Tables, &Views),
         questions: &mut Questions,
     ) -> Result<Vec<Grant>, Refusal> {
-        let mut datasets = tables.datasets();
+        let named = tables.datasets();
+        let mut datasets = named.clone();
+        for dataset in behind.datasets() {
+            if !datasets.contains(&dataset) {
+                datasets.push(dataset);
+            }
+        }
         let added_to = writes::added_to(statement, tables);
         let added_to = added_to.filter(|target| !datasets.contains(target));
         datasets.extend(added_to.cloned());
@@ -320,8 +338,9 @@ impl Inner {
         }
         questions.read(&asked, &answers);
         if let Some(access) = answers.iter().find(|access| !access.decision.is_allowed()) {
+            let behind_view = behind.denied(access, &named);
             return Err(Refusal {
-                fault: denied(access),
+                fault: behind_view.unwrap_or_else(|| denied(access)),
                 action: Action::Select,
                 decision: Some((access.dataset.uid(), Box::new(access.decision.clone()))),
                 questions: std::mem::take(questions),
@@ -356,6 +375,17 @@ impl Inner {
                 let written = writer.change(&prepared.bound, change, planner).await?;
                 return self.written(request, prepared, written);
             }
+            BoundKind::CreateView(view) => {
+                let planned = self.plan(prepared).await?;
+                let (writer, planner) = (self.writer(request, prepared), self.planner(prepared));
+                let bound = &prepared.bound;
+                let written = writer.create_view(bound, view, &planned, planner).await?;
+                return self.written(request, prepared, written);
+            }
+            BoundKind::DropView(target) => {
+                let written = self.writer(request, prepared).drop_view(target).await?;
+                return self.written(request, prepared, written);
+            }
             BoundKind::Explain => explain::statement(prepared.bound.emit())?,
             BoundKind::ExplainPolicy | BoundKind::ExplainWrite(_) => {
                 explain::policy(&prepared.permits, &prepared.grants)?
@@ -375,6 +405,7 @@ impl Inner {
             secrets: self.seams.secrets.as_ref(),
             snapshot: &prepared.snapshot,
             grants: &prepared.grants,
+            views: &prepared.views,
         }
     }
 
@@ -414,9 +445,11 @@ impl Inner {
     ) -> Result<Performed, Fault> {
         let columns = match &prepared.bound.kind {
             BoundKind::Query => columns_of(&prepared.bound, &self.plan(prepared).await?.schema()),
-            BoundKind::CreateTableAs(_) | BoundKind::Insert(_) | BoundKind::Change(_) => {
-                self.returned_columns(prepared).await?
-            }
+            BoundKind::CreateTableAs(_)
+            | BoundKind::CreateView(_)
+            | BoundKind::DropView(_)
+            | BoundKind::Insert(_)
+            | BoundKind::Change(_) => self.returned_columns(prepared).await?,
             // What these answer costs nothing.
             BoundKind::Explain
             | BoundKind::ExplainPolicy
@@ -605,7 +638,11 @@ impl Prepared {
     fn writes(&self) -> bool {
         matches!(
             self.bound.kind,
-            BoundKind::CreateTableAs(_) | BoundKind::Insert(_) | BoundKind::Change(_)
+            BoundKind::CreateTableAs(_)
+                | BoundKind::CreateView(_)
+                | BoundKind::DropView(_)
+                | BoundKind::Insert(_)
+                | BoundKind::Change(_)
         )
     }
 }

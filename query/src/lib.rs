@@ -18,6 +18,7 @@ mod figures;
 mod grant;
 mod questions;
 mod resolve;
+mod views;
 
 mod execute;
 mod explain;

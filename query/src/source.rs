@@ -117,6 +117,7 @@ impl Sources {
                     takes_keys,
                 ))
             }
+            DatasetSource::View { .. } => Err(Fault::internal("a view is planned, not opened")),
             DatasetSource::AuditLog => {
                 let records = self.records.as_ref().ok_or_else(|| {
                     Fault::unavailable("this query layer has no audit log to read")

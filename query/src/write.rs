@@ -11,6 +11,7 @@ pub(crate) mod returned;
 pub(crate) mod rules;
 mod touched;
 pub(crate) mod turns;
+mod view;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -70,6 +71,16 @@ pub(crate) struct Written {
     pub(crate) row_count: u64,
     /// What RETURNING answers.
     pub(crate) returned: Option<Returned>,
+}
+
+impl Written {
+    /// No rows.
+    fn nothing() -> Self {
+        Self {
+            row_count: 0,
+            returned: None,
+        }
+    }
 }
 
 impl Writer<'_> {

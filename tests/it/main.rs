@@ -31,5 +31,6 @@ mod secrets;
 mod soak;
 mod sources;
 mod telemetry;
+mod views;
 mod workspace;
 mod writes;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use dataos_model::{dataset::DatasetId, seams::ScanReport};
+use dataos_model::{dataset::DatasetId, depot::DatasetSource, seams::ScanReport};
 
 use super::Survey;
 use crate::{
@@ -27,7 +27,10 @@ pub(crate) fn changes(
         .collect();
     for record in survey.found {
         seen.insert(record.id.clone());
-        if is_in_motion(state, &record.id, started_at) {
+        if is_view(state, &record.id) {
+            let reason = "a view has this name".to_owned();
+            report.unreadable.push((record.id.to_string(), reason));
+        } else if is_in_motion(state, &record.id, started_at) {
             report.unchanged += 1;
         } else {
             let edges = survey.derived.get(&record.id);
@@ -37,18 +40,24 @@ pub(crate) fn changes(
     }
     if survey.is_whole {
         for id in state.datasets_of(depot) {
-            if !seen.contains(&id) && !is_in_motion(state, &id, started_at) {
+            let stays = is_view(state, &id) || is_in_motion(state, &id, started_at);
+            if !seen.contains(&id) && !stays {
                 mutations.push(Mutation::RemoveDataset(id.clone()));
                 report.dropped.push(id);
             }
         }
     }
-    report.unreadable = survey
+    let unreadable = survey.unreadable.into_iter();
+    report
         .unreadable
-        .into_iter()
-        .map(|u| (u.name, u.reason))
-        .collect();
+        .extend(unreadable.map(|u| (u.name, u.reason)));
     (mutations, report)
+}
+
+/// Whether it is a view, which no source knows of.
+fn is_view(state: &State, id: &DatasetId) -> bool {
+    let record = state.records.get(id);
+    record.is_some_and(|record| matches!(record.source, DatasetSource::View { .. }))
 }
 
 /// The changes of the edges that the source itself makes.

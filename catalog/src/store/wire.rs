@@ -94,6 +94,7 @@ enum DatasetSourceBody {
     Files { format: String, paths: Vec<PathBuf> },
     Table { schema: String, table: String },
     AuditLog,
+    View { sql: String },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -245,6 +246,7 @@ pub(crate) fn record_body(record: &Record) -> Result<String, serde_json::Error> 
             paths: paths.clone(),
         },
         DatasetSource::AuditLog => DatasetSourceBody::AuditLog,
+        DatasetSource::View { sql } => DatasetSourceBody::View { sql: sql.clone() },
         DatasetSource::Table { schema, table } => DatasetSourceBody::Table {
             schema: schema.clone(),
             table: table.clone(),
@@ -286,6 +288,7 @@ pub(super) fn record(body: &str) -> Result<Arc<Record>, Problem> {
             paths,
         },
         DatasetSourceBody::AuditLog => DatasetSource::AuditLog,
+        DatasetSourceBody::View { sql } => DatasetSource::View { sql },
         DatasetSourceBody::Table { schema, table } => DatasetSource::Table { schema, table },
     };
     let fingerprint = body.fingerprint.map(|text| text.parse()).transpose();

@@ -1,6 +1,6 @@
 //! Staged writes: what is governed when, and after a crash.
 
-use dataos_model::{fault::FaultKind, seams::Assets};
+use dataos_model::{depot::DatasetSource, fault::FaultKind, seams::Assets};
 
 use crate::fixtures::{House, lineage, main_id, parquet_bytes, written};
 
@@ -66,6 +66,53 @@ pub(crate) async fn a_copy_is_governed_before_it_exists() {
     let found = house.catalog.lineage(&id).await.unwrap();
     assert_eq!((found.upstream.len(), found.downstream.len()), (2, 1));
     assert_eq!(found.downstream[0].0, main_id("second"));
+}
+
+#[tokio::test]
+pub(crate) async fn a_view_outlives_scans_and_restarts_until_it_is_dropped() {
+    let house = house().await;
+    let mut view = written(&house, "mails", &["mail"]);
+    view.source = DatasetSource::View {
+        sql: "SELECT \"email\" AS \"mail\" FROM \"lake\".\"main\".\"people\"".to_owned(),
+    };
+    let id = main_id("mails");
+    let edges = [("people", "email", "mail")];
+    let stage = house
+        .catalog
+        .stage_write(view.clone(), lineage(&view, true, &edges))
+        .await
+        .unwrap();
+    house
+        .catalog
+        .settle_write(stage, view.clone())
+        .await
+        .unwrap();
+    assert_eq!(house.tags(&id, "mail"), "PII");
+    // A scan knows nothing of views; a file of that name does not take its place.
+    assert!(house.catalog.scan("lake").await.unwrap().dropped.is_empty());
+    house.write("mails.parquet", parquet_bytes(1));
+    let report = house.catalog.scan("lake").await.unwrap();
+    assert_eq!(
+        report.unreadable,
+        [(
+            "lake:main/mails".to_owned(),
+            "a view has this name".to_owned()
+        )]
+    );
+    let house = house.reopen().await;
+    assert_eq!(house.dataset(&id).unwrap().source, view.source);
+    assert_eq!(house.tags(&id, "mail"), "PII");
+    let fault = house.catalog.drop_view(&main_id("people")).await;
+    assert_eq!(fault.unwrap_err().kind, FaultKind::Invalid);
+    house.catalog.drop_view(&id).await.unwrap();
+    assert!(house.dataset(&id).is_none());
+    assert!(house.sink.entity(&id.uid()).is_none());
+    let found = house.catalog.lineage(&main_id("people")).await.unwrap();
+    assert!(found.downstream.is_empty());
+    let fault = house.catalog.drop_view(&id).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::NotFound);
+    // The name is free: the file takes it.
+    assert_eq!(house.catalog.scan("lake").await.unwrap().added, [id]);
 }
 
 #[tokio::test]

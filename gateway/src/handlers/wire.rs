@@ -108,6 +108,7 @@ pub(super) fn dataset(dataset: &Dataset, depot: &Depot) -> Value {
         } => "json",
         DatasetSource::Table { .. } => depot.source.kind(),
         DatasetSource::AuditLog => "audit_log",
+        DatasetSource::View { .. } => "view",
     };
     if let Some(fields) = value.as_object_mut() {
         fields.insert("columns".to_owned(), json!(columns));

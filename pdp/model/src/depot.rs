@@ -131,6 +131,12 @@ pub enum DatasetSource {
     },
     /// The audit log.
     AuditLog,
+    /// A view: a query over other datasets, which are named in full. It is read with the rights of who reads
+    /// it, on the view and on all that is behind it.
+    View {
+        /// The query.
+        sql: String,
+    },
 }
 
 /// The generation of a part of a folder, by the name of its file: `gen-7-part-x.parquet` is of the

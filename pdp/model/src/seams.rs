@@ -278,6 +278,15 @@ pub trait Assets: Send + Sync + Debug {
     /// No such stage.
     async fn retract_write(&self, stage: u64) -> Result<(), Fault>;
 
+    /// Removes a view; what was derived from it is still derived.
+    ///
+    /// # Errors
+    /// No such view, or it cannot be made durable.
+    async fn drop_view(&self, view: &DatasetId) -> Result<(), Fault> {
+        let message = format!("this catalog has no view `{view}`");
+        Err(Fault::new(FaultKind::Unsupported, message))
+    }
+
     /// Datasets and columns whose name, description or tag matches all words of `text`, best first,
     /// at most `limit`, filtered by `is_visible` before ranking.
     async fn search(

@@ -34,6 +34,7 @@ mod query;
 mod recursive;
 mod scope;
 mod star;
+mod view;
 mod write;
 
 pub use change::{BoundChange, BoundStep, ROW_COLUMN, StepKind};
@@ -66,6 +67,10 @@ pub enum BoundKind {
     Query,
     /// Creates a table from rows.
     CreateTableAs(Target),
+    /// Creates or replaces a view.
+    CreateView(BoundView),
+    /// Removes a view; there is nothing to emit.
+    DropView(Target),
     /// Adds rows to a table, whose columns are those of [`Bound::columns`], by their names.
     Insert(Target),
     /// Changes rows of a table.
@@ -78,6 +83,17 @@ pub enum BoundKind {
     ExplainWrite(Box<BoundKind>),
     /// Answers the tables that the caller may name; there is nothing to emit.
     ShowTables,
+}
+
+/// A view as it is to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundView {
+    /// Its name.
+    pub target: Target,
+    /// Whether one that is there is replaced.
+    pub is_replacing: bool,
+    /// Its query, with datasets named in full and stars written out.
+    pub sql: String,
 }
 
 /// One base table of the governed text.
@@ -178,15 +194,7 @@ fn bind_here(
         return Ok(Bound { returning, ..bound });
     }
     let Some(query) = statement.kind.query() else {
-        return Ok(Bound {
-            kind: BoundKind::ShowTables,
-            columns: Vec::new(),
-            tables: Vec::new(),
-            text: String::new(),
-            fingerprint: "SHOW TABLES".to_owned(),
-            lineage: None,
-            returning: None,
-        });
+        return Ok(without_query(tables));
     };
     let mut binder = Binder::new(tables, views)?;
     let bound = binder.query(query)?;
@@ -198,27 +206,7 @@ fn bind_here(
         .iter()
         .map(|output| binder.output_column(output))
         .collect();
-    let target = tables.target.clone();
-    let (kind, lineage) = match (&statement.kind, target) {
-        (Kind::CreateTableAs { .. }, Some(target)) => {
-            let edges = binder.created(&bound, &columns, target.position)?;
-            let lineage = write::lineage(&target, true, edges, &fingerprint);
-            (BoundKind::CreateTableAs(target), Some(lineage))
-        }
-        (Kind::Insert { columns: named, .. }, Some(target)) => {
-            let edges = binder.inserted(&bound, named, &target, &mut columns)?;
-            let lineage = write::lineage(&target, false, edges, &fingerprint);
-            (BoundKind::Insert(target), Some(lineage))
-        }
-        (Kind::CreateTableAs { .. } | Kind::Insert { .. }, None) => {
-            return Err(mismatch("a write has no target"));
-        }
-        (Kind::Explain(_), _) => (BoundKind::Explain, None),
-        (Kind::ExplainPolicy(_), _) => (BoundKind::ExplainPolicy, None),
-        (Kind::Query(_) | Kind::Change(_) | Kind::ExplainWrite(_) | Kind::ShowTables, _) => {
-            (BoundKind::Query, None)
-        }
-    };
+    let (kind, lineage) = binder.kind(statement, &bound, &mut columns, (views, &fingerprint))?;
     let (all, tables) = (tables, binder.bound_tables());
     Ok(Bound {
         kind,
@@ -229,6 +217,26 @@ fn bind_here(
         lineage,
         returning: change::returning(statement, all, views)?,
     })
+}
+
+/// A statement that reads nothing: DROP VIEW, or SHOW TABLES.
+fn without_query(tables: &Tables) -> Bound {
+    let (kind, fingerprint) = match tables.target.clone() {
+        Some(target) => {
+            let fingerprint = format!("DROP VIEW {}", target.dataset);
+            (BoundKind::DropView(target), fingerprint)
+        }
+        None => (BoundKind::ShowTables, "SHOW TABLES".to_owned()),
+    };
+    Bound {
+        kind,
+        columns: Vec::new(),
+        tables: Vec::new(),
+        text: String::new(),
+        fingerprint,
+        lineage: None,
+        returning: None,
+    }
 }
 
 /// Arguments that do not belong together.
@@ -291,6 +299,63 @@ impl<'a> Binder<'a> {
             sources: 0,
             recursions: 0,
             place: Position::default(),
+        })
+    }
+
+    /// What the statement does with the rows of its query, and what a write takes from where.
+    fn kind(
+        &self,
+        statement: &Statement,
+        bound: &BoundQuery,
+        columns: &mut [OutputColumn],
+        (views, fingerprint): (&[TableView], &str),
+    ) -> Result<(BoundKind, Option<WriteLineage>), SqlError> {
+        let tables = self.tables;
+        Ok(match (&statement.kind, tables.target.clone()) {
+            (Kind::CreateTableAs { .. }, Some(target)) => {
+                let edges = self.created(bound, columns, target.position)?;
+                let lineage = write::lineage(&target, true, edges, fingerprint);
+                (BoundKind::CreateTableAs(target), Some(lineage))
+            }
+            (Kind::Insert { columns: named, .. }, Some(target)) => {
+                let edges = self.inserted(bound, named, &target, columns)?;
+                let lineage = write::lineage(&target, false, edges, fingerprint);
+                (BoundKind::Insert(target), Some(lineage))
+            }
+            (
+                Kind::CreateView {
+                    is_replacing,
+                    columns: named,
+                    ..
+                },
+                Some(target),
+            ) => {
+                view::rename(named, columns, target.position)?;
+                let edges = self.created(bound, columns, target.position)?;
+                let lineage = write::lineage(&target, true, edges, fingerprint);
+                let sql = emit::stored(&bound.query, &tables.occurrences);
+                view::check(&sql, tables, views, columns.len())?;
+                let view = BoundView {
+                    target,
+                    is_replacing: *is_replacing,
+                    sql,
+                };
+                (BoundKind::CreateView(view), Some(lineage))
+            }
+            (
+                Kind::CreateTableAs { .. }
+                | Kind::CreateView { .. }
+                | Kind::DropView { .. }
+                | Kind::Insert { .. },
+                _,
+            ) => {
+                return Err(mismatch("a write has no target"));
+            }
+            (Kind::Explain(_), _) => (BoundKind::Explain, None),
+            (Kind::ExplainPolicy(_), _) => (BoundKind::ExplainPolicy, None),
+            (Kind::Query(_) | Kind::Change(_) | Kind::ExplainWrite(_) | Kind::ShowTables, _) => {
+                (BoundKind::Query, None)
+            }
         })
     }
 

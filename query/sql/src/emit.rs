@@ -1,8 +1,8 @@
 //! From the tree to text: the only place where SQL is printed.
 //!
-//! The governed form prints names as they are in the tree, always in double quotes. The fingerprint
-//! prints the dataset behind each base table, and `?` for each literal, as literals can be personal
-//! data.
+//! The governed form prints names as they are in the tree, always in double quotes. The stored form, that of
+//! a view, prints the dataset behind each base table. The fingerprint does too, and `?` for each literal, as
+//! literals can be personal data.
 
 use crate::{
     ir::{
@@ -19,6 +19,18 @@ pub(crate) fn governed(query: &Query) -> String {
     let mut printer = Printer {
         text: String::new(),
         datasets: None,
+        hides_literals: false,
+    };
+    printer.query(query);
+    printer.text
+}
+
+/// The text of a governed query with dataset names: who reads it again resolves them alike.
+pub(crate) fn stored(query: &Query, datasets: &[Occurrence]) -> String {
+    let mut printer = Printer {
+        text: String::new(),
+        datasets: Some(datasets),
+        hides_literals: false,
     };
     printer.query(query);
     printer.text
@@ -29,6 +41,7 @@ pub(crate) fn fingerprint(query: &Query, datasets: &[Occurrence]) -> String {
     let mut printer = Printer {
         text: String::new(),
         datasets: Some(datasets),
+        hides_literals: true,
     };
     printer.query(query);
     printer.text
@@ -37,8 +50,9 @@ pub(crate) fn fingerprint(query: &Query, datasets: &[Occurrence]) -> String {
 /// Text while it grows.
 struct Printer<'a> {
     text: String,
-    /// Present for a fingerprint.
+    /// Present where datasets are named.
     datasets: Option<&'a [Occurrence]>,
+    hides_literals: bool,
 }
 
 impl Printer<'_> {

@@ -61,10 +61,10 @@ mod recheck;
 pub mod tpch;
 
 pub use bind::{
-    Bound, BoundChange, BoundKind, BoundStep, BoundTable, OutputColumn, ROW_COLUMN, StepKind,
-    TableView, ViewColumn, bind,
+    Bound, BoundChange, BoundKind, BoundStep, BoundTable, BoundView, OutputColumn, ROW_COLUMN,
+    StepKind, TableView, ViewColumn, bind,
 };
 pub use change::{Change, Step, StepAction, Verb};
 pub use error::{SqlError, SqlErrorKind};
 pub use names::{Datasets, Names, Occurrence, Resolution, Tables, Target, names_dataset, tables};
-pub use parse::{Kind, Statement, TableName, parse};
+pub use parse::{Kind, Statement, TableName, parse, parse_view};

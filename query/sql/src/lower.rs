@@ -28,6 +28,7 @@ mod relation;
 mod special;
 mod star;
 mod statement;
+mod view;
 mod window;
 
 /// What one pass over a statement carries along.

@@ -147,8 +147,10 @@ pub fn tables(statement: &Statement, names: &dyn Names) -> Result<Tables, SqlErr
     });
     let occurrences = occurrences.collect::<Result<_, SqlError>>()?;
     let target = match &statement.kind {
-        Kind::CreateTableAs { target, .. } => Some(created(target)?),
-        Kind::Insert { target, .. } => Some(known(target, names)?),
+        Kind::CreateTableAs { target, .. } | Kind::CreateView { target, .. } => {
+            Some(created(target)?)
+        }
+        Kind::Insert { target, .. } | Kind::DropView { target } => Some(known(target, names)?),
         Kind::Change(change) => Some(known(&change.target, names)?),
         Kind::Query(_)
         | Kind::Explain(_)
@@ -165,6 +167,8 @@ pub fn tables(statement: &Statement, names: &dyn Names) -> Result<Tables, SqlErr
         }
         Kind::Query(_)
         | Kind::CreateTableAs { .. }
+        | Kind::CreateView { .. }
+        | Kind::DropView { .. }
         | Kind::Insert { .. }
         | Kind::Explain(_)
         | Kind::ExplainPolicy(_)

@@ -12,7 +12,7 @@ use crate::{
     change::Change,
     error::{SqlError, SqlErrorKind},
     ir::{Ident, Position, Query},
-    limits::{self, PARSER_DEPTH_MAX, STATEMENT_BYTES_MAX},
+    limits::{self, GOVERNED_PARSER_DEPTH_MAX, PARSER_DEPTH_MAX, STATEMENT_BYTES_MAX},
     lower::Lowering,
 };
 
@@ -37,6 +37,22 @@ pub enum Kind {
         target: TableName,
         /// Its content.
         query: Query,
+    },
+    /// CREATE VIEW.
+    CreateView {
+        /// The view.
+        target: TableName,
+        /// Whether one that is there is replaced.
+        is_replacing: bool,
+        /// Names of its columns; those of the query, if empty.
+        columns: Vec<Ident>,
+        /// Its content.
+        query: Query,
+    },
+    /// DROP VIEW.
+    DropView {
+        /// The view.
+        target: TableName,
     },
     /// INSERT INTO .. SELECT or VALUES.
     Insert {
@@ -67,10 +83,13 @@ impl Kind {
         match self {
             Self::Query(query)
             | Self::CreateTableAs { query, .. }
+            | Self::CreateView { query, .. }
             | Self::Insert { query, .. }
             | Self::Explain(query)
             | Self::ExplainPolicy(query) => Some(query),
-            Self::Change(_) | Self::ExplainWrite(_) | Self::ShowTables => None,
+            Self::DropView { .. } | Self::Change(_) | Self::ExplainWrite(_) | Self::ShowTables => {
+                None
+            }
         }
     }
 }
@@ -83,6 +102,8 @@ impl Statement {
             Kind::Change(change) => change.returning.as_deref(),
             Kind::Query(_)
             | Kind::CreateTableAs { .. }
+            | Kind::CreateView { .. }
+            | Kind::DropView { .. }
             | Kind::Explain(_)
             | Kind::ExplainPolicy(_)
             | Kind::ExplainWrite(_)
@@ -95,7 +116,7 @@ impl Statement {
     pub fn names(&self) -> Vec<&TableName> {
         let mut names: Vec<&TableName> = self.tables.iter().collect();
         match &self.kind {
-            Kind::Insert { target, .. } => names.push(target),
+            Kind::Insert { target, .. } | Kind::DropView { target } => names.push(target),
             Kind::Change(change) => {
                 names.push(&change.target);
                 names.extend(change.steps.iter().flat_map(|step| step.rows.names()));
@@ -103,6 +124,7 @@ impl Statement {
             Kind::ExplainWrite(write) => names.extend(write.names()),
             Kind::Query(_)
             | Kind::CreateTableAs { .. }
+            | Kind::CreateView { .. }
             | Kind::Explain(_)
             | Kind::ExplainPolicy(_)
             | Kind::ShowTables => {}
@@ -139,13 +161,36 @@ pub(crate) fn dotted(parts: &[Ident]) -> String {
 /// Everything that is not exactly one statement of the allow-list, within the limits of
 /// [`crate::limits`], in syntax that the governed tree has a place for. Nothing is ignored.
 pub fn parse(sql: &str) -> Result<Statement, SqlError> {
+    limits::on_large_stack(|| parse_here(sql, PARSER_DEPTH_MAX))
+}
+
+/// Reads the stored query of a view, which may have some more parentheses than its author's.
+///
+/// # Errors
+/// As [`parse`], or a statement that is no query.
+pub fn parse_view(sql: &str) -> Result<Statement, SqlError> {
     limits::on_large_stack(|| {
-        let mut tokens = tokens(sql)?;
-        let start = first(&tokens).map_or(Position { line: 1, column: 1 }, limits::position);
-        let explains_policy = take_explain_policy(&mut tokens);
-        let statement = parse_one(tokens, PARSER_DEPTH_MAX)?;
-        lowered(&statement, start, explains_policy)
+        let statement = parse_here(sql, GOVERNED_PARSER_DEPTH_MAX)?;
+        match statement.kind {
+            Kind::Query(_) => Ok(statement),
+            _ => {
+                let message = "a view is a query";
+                Err(SqlError::new(
+                    SqlErrorKind::Invalid,
+                    message,
+                    Position::default(),
+                ))
+            }
+        }
     })
+}
+
+fn parse_here(sql: &str, depth_max: usize) -> Result<Statement, SqlError> {
+    let mut tokens = tokens(sql)?;
+    let start = first(&tokens).map_or(Position { line: 1, column: 1 }, limits::position);
+    let explains_policy = take_explain_policy(&mut tokens);
+    let statement = parse_one(tokens, depth_max)?;
+    lowered(&statement, start, explains_policy)
 }
 
 /// Lowers a statement of the parser's.

@@ -59,6 +59,8 @@ pub struct Shown {
     pub schema: String,
     /// Name of the table.
     pub name: String,
+    /// Whether it is a view.
+    pub is_view: bool,
     /// Whether the name alone means this dataset.
     pub is_plain: bool,
     /// Its columns, if the caller may know them.

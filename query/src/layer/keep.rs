@@ -337,6 +337,10 @@ fn writes(sql: &str) -> bool {
     let kind = dataos_sql::parse(sql).map(|statement| statement.kind);
     matches!(
         kind,
-        Ok(Kind::CreateTableAs { .. } | Kind::Insert { .. } | Kind::Change(_))
+        Ok(Kind::CreateTableAs { .. }
+            | Kind::CreateView { .. }
+            | Kind::DropView { .. }
+            | Kind::Insert { .. }
+            | Kind::Change(_))
     )
 }

@@ -13,7 +13,7 @@ use dataos_model::{
     access::AccessRequest,
     action::Action,
     dataset::{ColumnType, DatasetId},
-    depot::AssetSnapshot,
+    depot::{AssetSnapshot, DatasetSource},
     fault::Fault,
     query::{QueryAnswer, QueryRequest},
 };
@@ -86,7 +86,12 @@ impl Inner {
         for id in &seen {
             *counts.entry(id.name.to_lowercase()).or_default() += 1;
         }
+        let is_view = |id: &DatasetId| {
+            let dataset = snapshot.datasets.get(id);
+            dataset.is_some_and(|of| matches!(of.source, DatasetSource::View { .. }))
+        };
         let datasets = seen.into_iter().map(|id| Shown {
+            is_view: is_view(&id),
             schema: format!("{}.{}", id.depot, id.collection),
             is_plain: counts.get(&id.name.to_lowercase()) == Some(&1),
             columns: columns.remove(&id).unwrap_or_default(),

@@ -6,6 +6,7 @@ use dataos_model::{
     action::Action,
     dataset::DatasetId,
     decision::{Decision, Request},
+    depot::AssetSnapshot,
     entity::Entity,
     fault::Fault,
     query::{QueryRequest, ResultColumn},
@@ -33,12 +34,12 @@ impl Inner {
         &self,
         request: &QueryRequest,
         kind: &Kind,
-        tables: &Tables,
+        (snapshot, tables): (&AssetSnapshot, &Tables),
         questions: &mut Questions,
     ) -> Result<Decided, Refusal> {
         let mut decided = (Action::Select, String::new(), Basis::default());
         let mut permits = Vec::new();
-        let writes = write_requests(request, kind, tables);
+        let writes = write_requests(request, kind, (snapshot, tables));
         let decisions = self.seams.decide.decide_all(&writes).await;
         for (asked, decision) in writes.into_iter().zip(decisions) {
             questions.write(&asked, &decision);
@@ -120,13 +121,22 @@ impl Inner {
 }
 
 /// What the PDP is asked about the target of a write: all at once, so that one policy set answers.
-fn write_requests(request: &QueryRequest, kind: &Kind, tables: &Tables) -> Vec<Request> {
+fn write_requests(
+    request: &QueryRequest,
+    kind: &Kind,
+    (snapshot, tables): (&AssetSnapshot, &Tables),
+) -> Vec<Request> {
     let Some(target) = &tables.target else {
         return Vec::new();
     };
-    let actions = write_actions(kind).into_iter();
-    let asked = actions.map(|action| {
-        let mut asked = if target.schema.is_some() {
+    let mut actions = write_actions(kind);
+    let is_view = matches!(kind, Kind::CreateView { .. });
+    if is_view && snapshot.datasets.contains_key(&target.dataset) {
+        // What is replaced is gone.
+        actions.insert(Action::Delete);
+    }
+    let asked = actions.into_iter().map(|action| {
+        let mut asked = if action != Action::CreateDataset {
             Request::new(&request.principal, action, target.dataset.uid())
         } else {
             let collection = target.dataset.collection_uid();
@@ -142,7 +152,10 @@ fn write_requests(request: &QueryRequest, kind: &Kind, tables: &Tables) -> Vec<R
 /// What a statement does to its target; MERGE what its branches do.
 fn write_actions(kind: &Kind) -> BTreeSet<Action> {
     match kind {
-        Kind::CreateTableAs { .. } => BTreeSet::from([Action::CreateDataset]),
+        Kind::CreateTableAs { .. } | Kind::CreateView { .. } => {
+            BTreeSet::from([Action::CreateDataset])
+        }
+        Kind::DropView { .. } => BTreeSet::from([Action::Delete]),
         Kind::Insert { .. } => BTreeSet::from([Action::Insert]),
         Kind::Change(change) => {
             let steps = change.steps.iter();

@@ -116,11 +116,17 @@ impl Prepared {
         word.map_or("", |word| word.text())
     }
 
+    /// Whether CREATE or DROP is of a view.
+    fn is_of_view(&self) -> bool {
+        let words = self.piece.iter().flat_map(|piece| &piece.words);
+        words.skip(1).take(3).any(|word| word.text() == "view")
+    }
+
     /// Whether it takes effect.
     fn writes(&self) -> bool {
         matches!(
             self.word(),
-            "insert" | "create" | "update" | "delete" | "merge"
+            "insert" | "create" | "drop" | "update" | "delete" | "merge"
         )
     }
 

@@ -36,5 +36,7 @@ mod sqlite;
 mod streams;
 mod tpcds;
 mod tpch;
+mod view_attacks;
+mod views;
 mod write_attacks;
 mod writes;

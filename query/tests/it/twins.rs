@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use datafusion::arrow::array::{ArrayRef, Date32Array, Int64Array, StringArray};
 use dataos_model::{
-    access::CellOutcome, dataset::DatasetId, fault::Fault, mask::Mask, query::QueryAnswer,
-    seams::RunQuery,
+    access::CellOutcome, dataset::DatasetId, depot::DatasetSource, fault::Fault, mask::Mask,
+    query::QueryAnswer, seams::RunQuery,
 };
 use dataos_query::QueryConfig;
 use regex::Regex;
@@ -141,10 +141,60 @@ fn texts(texts: impl Iterator<Item = String>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(texts))
 }
 
+/// The names of the two tables.
+const NAMES: [&str; 2] = ["t", "u"];
+/// Their names where views have those.
+const BASES: [&str; 2] = ["base_t", "base_u"];
+
+/// Where the policies of a world with views lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Governed {
+    /// On the tables below the views, which show what their reader sees of those.
+    Below,
+    /// On the views, over tables that are open.
+    Views,
+}
+
+/// Puts a view over each of two tables, under the names that statements have.
+fn viewed(
+    world: &World,
+    governed: Governed,
+    (t, u): (DatasetId, DatasetId),
+) -> (DatasetId, DatasetId) {
+    let view = |name: &str, base: &DatasetId, all: &[(&str, &str)]| {
+        // What the reader sees nothing of below the view would make it unreadable.
+        let is_shown = |(column, _): &&(&str, &str)| {
+            governed == Governed::Views || !["ssn", "region"].contains(column)
+        };
+        let columns: Vec<(&str, &str)> = all.iter().filter(is_shown).copied().collect();
+        let items: Vec<String> = columns
+            .iter()
+            .map(|(column, _)| format!("\"b\".\"{column}\" AS \"{column}\""))
+            .collect();
+        let DatasetId {
+            depot,
+            collection,
+            name: base,
+        } = base;
+        let items = items.join(", ");
+        let sql = format!("SELECT {items} FROM \"{depot}\".\"{collection}\".\"{base}\" AS \"b\"");
+        let id = DatasetId::new("lake", "main", name);
+        world
+            .catalog
+            .add(&id, &columns, DatasetSource::View { sql });
+        id
+    };
+    let views = (view("t", &t, T), view("u", &u, U));
+    match governed {
+        Governed::Below => (t, u),
+        Governed::Views => views,
+    }
+}
+
 /// How a world takes up a table.
 type Fill<'a> = &'a dyn Fn(&World, &str, &[(&str, &str)], Vec<ArrayRef>) -> DatasetId;
 
-fn filled(world: &World, number: i64, fill: Fill<'_>) -> (DatasetId, DatasetId) {
+fn filled(world: &World, number: i64, fill: Fill<'_>, [t, u]: [&str; 2]) -> (DatasetId, DatasetId) {
     let rows = rows(number);
     let ids: Int64Array = rows.iter().map(|row| Some(row.id)).collect();
     let amounts: Int64Array = rows.iter().map(Row::amount).collect();
@@ -152,7 +202,7 @@ fn filled(world: &World, number: i64, fill: Fill<'_>) -> (DatasetId, DatasetId) 
     let salaries: Int64Array = rows.iter().map(|row| Some(row.salary())).collect();
     let t = fill(
         world,
-        "t",
+        t,
         T,
         vec![
             Arc::new(ids),
@@ -172,7 +222,7 @@ fn filled(world: &World, number: i64, fill: Fill<'_>) -> (DatasetId, DatasetId) 
     let ranks: Int64Array = others.iter().map(|other| other.3).collect();
     let u = fill(
         world,
-        "u",
+        u,
         U,
         vec![
             Arc::new(ids),
@@ -183,6 +233,19 @@ fn filled(world: &World, number: i64, fill: Fill<'_>) -> (DatasetId, DatasetId) 
         ],
     );
     (t, u)
+}
+
+fn sourced(
+    world: &World,
+    back_end: &BackEnd,
+    number: i64,
+    names: [&str; 2],
+) -> (DatasetId, DatasetId) {
+    let space = format!("twin{number}");
+    let fill = |world: &World, name: &str, columns: &[(&str, &str)], arrays| {
+        back_end.fill(world, &space, name, columns, arrays)
+    };
+    filled(world, number, &fill, names)
 }
 
 fn govern(world: &World, t: &DatasetId, u: &DatasetId) {
@@ -246,17 +309,17 @@ impl Twins {
 
     /// Over tables of a kind of source; a database of its own for each world.
     pub(crate) fn of(back_end: &BackEnd) -> Self {
-        Self::new(|world, number| {
-            let space = format!("twin{number}");
-            filled(world, number, &|world, name, columns, arrays| {
-                back_end.fill(world, &space, name, columns, arrays)
-            })
-        })
+        Self::new(|world, number| sourced(world, back_end, number, NAMES))
+    }
+
+    /// Over views of tables of a kind of source.
+    pub(crate) fn of_views(back_end: &BackEnd, governed: Governed) -> Self {
+        Self::new(|world, number| viewed(world, governed, sourced(world, back_end, number, BASES)))
     }
 
     /// Over tables that are stored here, and so can be written.
     pub(crate) fn of_stored() -> Self {
-        Self::new(|world, number| filled(world, number, &World::stored))
+        Self::new(|world, number| filled(world, number, &World::stored, NAMES))
     }
 
     /// Runs a statement in both worlds, as [`Twins::compare`], and sees to it that in each of them hidden

@@ -636,6 +636,14 @@ impl Assets for Shelf {
         Ok(())
     }
 
+    async fn drop_view(&self, view: &DatasetId) -> Result<(), Fault> {
+        self.note(format!("drop {view}"));
+        self.change(|snapshot| {
+            snapshot.datasets.remove(view);
+        });
+        Ok(())
+    }
+
     async fn search(
         &self,
         _: &str,

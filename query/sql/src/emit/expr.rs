@@ -324,7 +324,7 @@ impl Printer<'_> {
     }
 
     fn literal(&mut self, literal: &Literal) {
-        if self.datasets.is_some() {
+        if self.hides_literals {
             return self.word("?");
         }
         match literal {

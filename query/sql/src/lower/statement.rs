@@ -25,6 +25,8 @@ impl Lowering {
             ast::Statement::Query(query) => Ok(Kind::Query(self.query(query)?)),
             ast::Statement::Insert(insert) => self.insert(insert),
             ast::Statement::CreateTable(create) => self.create_table(create),
+            ast::Statement::CreateView(create) => self.create_view(create),
+            ast::Statement::Drop { .. } => self.drop_view(statement),
             ast::Statement::Update(update) => self.update(update),
             ast::Statement::Delete(delete) => self.delete(delete),
             ast::Statement::Merge(merge) => self.merge(merge),
@@ -88,7 +90,7 @@ impl Lowering {
     }
 
     /// The table that a statement writes: always all three parts.
-    fn target(&mut self, name: &ast::ObjectName) -> Result<TableName, SqlError> {
+    pub(super) fn target(&mut self, name: &ast::ObjectName) -> Result<TableName, SqlError> {
         let parts = self.name(name)?;
         let position = parts.first().map_or(self.here, |part| part.position);
         if parts.len() == 3 {
@@ -355,7 +357,9 @@ impl Lowering {
                 let tables = std::mem::take(&mut self.tables);
                 Ok(Kind::ExplainWrite(Box::new(Statement { kind, tables })))
             }
-            Kind::Explain(_)
+            Kind::CreateView { .. }
+            | Kind::DropView { .. }
+            | Kind::Explain(_)
             | Kind::ExplainPolicy(_)
             | Kind::ExplainWrite(_)
             | Kind::ShowTables => Err(self.refuse(
@@ -378,7 +382,7 @@ fn is_empty_format(format: &ast::HiveFormat) -> bool {
 }
 
 /// The kind of a statement in words, for the message; no name or literal of the caller's.
-fn word(statement: &ast::Statement) -> String {
+pub(super) fn word(statement: &ast::Statement) -> String {
     let mut words = Words(String::new());
     // The writer stops the printing behind the variant's name, which is an error to the printer.
     let _stopped = write!(words, "{statement:?}");

@@ -275,7 +275,10 @@ fn classes(world: &World) -> Relation {
             int(schema.map_or(0, |(_, oid)| *oid)),
             int(count),
         ];
-        row.extend(constants.iter().map(|(_, value)| value.clone()));
+        row.extend(constants.iter().map(|(name, value)| match *name {
+            "relkind" if dataset.is_view => text("v"),
+            _ => value.clone(),
+        }));
         relation.rows.push(row);
     }
     relation
@@ -551,7 +554,11 @@ fn tables(world: &World) -> Relation {
             text(&world.database),
             text(&dataset.schema),
             text(&dataset.name),
-            text("BASE TABLE"),
+            text(if dataset.is_view {
+                "VIEW"
+            } else {
+                "BASE TABLE"
+            }),
             text("NO"),
             text("NO"),
             Value::Null,

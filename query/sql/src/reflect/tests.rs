@@ -13,6 +13,7 @@ fn world() -> World {
     let shown = |schema: &str, name: &str, is_plain: bool| Shown {
         schema: schema.to_owned(),
         name: name.to_owned(),
+        is_view: false,
         is_plain,
         columns: vec![
             column("id", 20, -1),

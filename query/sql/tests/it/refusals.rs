@@ -191,12 +191,35 @@ const STATEMENTS: &[Case] = &[
     ),
     (
         "create view v as select 1",
-        "the statement CREATE VIEW is not supported",
+        "the name of a table to be written needs three parts",
     ),
     (
-        "create materialized view v as select 1",
-        "CREATE VIEW is not supported",
+        "create materialized view a.b.v as select 1",
+        "a materialized view is not supported",
     ),
+    (
+        "create view a.b.v with (security_invoker = false) as select 1",
+        "CREATE VIEW with options is not supported",
+    ),
+    (
+        "create temporary view a.b.v as select 1",
+        "a temporary view is not supported",
+    ),
+    (
+        "create view if not exists a.b.v as select 1",
+        "IF NOT EXISTS is not supported",
+    ),
+    (
+        "create view a.b.v (a, b) as select 1",
+        "2 names for 1 columns",
+    ),
+    (
+        "create view a.b.v as select 1 as x, 2 as \"X\"",
+        "the new table would have two columns",
+    ),
+    ("drop view a.b.v, a.b.w", "DROP of several views"),
+    ("drop view if exists a.b.v", "IF EXISTS is not supported"),
+    ("drop view a.b.v cascade", "DROP VIEW with options"),
     (
         "drop table purchases",
         "the statement DROP is not supported",

@@ -1,0 +1,203 @@
+//! Views as people use them: made by psql, read with each reader's own rights, found by clients.
+
+use std::{fs, process::Command};
+
+use dataos_tests::{
+    ctl::Ctl,
+    server::{Options, Server},
+};
+use serde_json::{Value, json};
+
+use crate::postgres::port;
+
+const ORDERS: &str = "id,customer,region,amount\n1,ana,EMEA,10\n2,bo,AMER,20\n3,cy,EMEA,30\n";
+const POLICIES: &str = r#"
+name: readers
+version: v1
+type: policy
+policy:
+  access:
+    subjects: {tags: [["users:dataos:analyst"]]}
+    predicates: [read]
+    objects: {paths: ["dataos://local:main/orders", "dataos://local:main/totals"]}
+    allow: true
+---
+name: own-region
+version: v1
+type: policy
+policy:
+  data:
+    type: filter
+    priority: 40
+    depot: local
+    collection: main
+    dataset: orders
+    selector: {user: {match: any, tags: ["users:dataos:analyst"]}}
+    filters: [{column: region, operator: equals, value: EMEA}]
+---
+name: mask-customer
+version: v1
+type: policy
+policy:
+  data:
+    type: mask
+    priority: 50
+    depot: local
+    collection: main
+    dataset: "**"
+    selector:
+      user: {match: any, tags: ["users:dataos:analyst"]}
+      column: {tags: ["PII.name"]}
+    mask: {operator: redact, redact: {replacement: "(hidden)"}}
+"#;
+const CLOSED: &str = r#"
+name: readers
+version: v1
+type: policy
+policy:
+  access:
+    subjects: {tags: [["users:dataos:analyst"]]}
+    predicates: [read]
+    objects: {paths: ["dataos://local:main/totals"]}
+    allow: true
+"#;
+
+/// A server with a depot that can be written, its administrator, and the analyst `ana`.
+struct House {
+    server: Server,
+    admin: Ctl,
+    ana: Ctl,
+    _files: tempfile::TempDir,
+}
+
+impl House {
+    fn new() -> Self {
+        let files = tempfile::tempdir().unwrap();
+        fs::write(files.path().join("orders.csv"), ORDERS).unwrap();
+        let server = Server::start(&Options {
+            config: Some("[postgres]\nlisten = \"127.0.0.1:0\"\n".to_owned()),
+            ..Options::default()
+        })
+        .unwrap();
+        let admin = Ctl::login(&server, "admin", &server.first_password().unwrap()).unwrap();
+        let path = files.path().display();
+        let depot = format!(
+            "name: local\nversion: v1\ntype: depot\ndepot:\n  type: FILES\n  spec: {{path: \"{path}\", writable: true}}\n"
+        );
+        apply(&admin, &depot);
+        let tag = [
+            "catalog",
+            "tag",
+            "local.main.orders",
+            "--column",
+            "customer",
+            "PII.name",
+        ];
+        admin.json(&tag).unwrap();
+        apply(&admin, POLICIES);
+        let ana = admin
+            .person(&server, "ana", &["--tag", "users:dataos:analyst"])
+            .unwrap();
+        Self {
+            server,
+            admin,
+            ana,
+            _files: files,
+        }
+    }
+
+    /// What psql prints for a statement of this person.
+    fn psql(&self, user: &str, who: &Ctl, sql: &str) -> Result<String, String> {
+        let place = format!(
+            "host=127.0.0.1 port={} dbname=dataos user={user} sslmode=verify-full sslrootcert={}",
+            port(&self.server),
+            self.server.ca().display()
+        );
+        let output = Command::new("psql")
+            .args(["-X", "-A", "-t", "-d", &place, "-c", sql])
+            .env("PGPASSWORD", who.key().unwrap())
+            .output()
+            .expect("psql is not installed; run: apt-get install -y postgresql-client");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        match output.status.success() {
+            true => Ok(text(&output.stdout)),
+            false => Err(text(&output.stderr)),
+        }
+    }
+}
+
+fn apply(admin: &Ctl, manifest: &str) {
+    let printed = admin.apply(manifest).unwrap();
+    assert_eq!(printed.code, 0, "{}\n{}", printed.stdout, printed.stderr);
+}
+
+fn rows(who: &Ctl, sql: &str) -> Value {
+    who.json(&["query", sql]).unwrap()["rows"].clone()
+}
+
+#[test]
+fn a_view_is_made_read_explained_and_dropped() {
+    let house = House::new();
+    let (admin, ana) = (&house.admin, &house.ana);
+    let make =
+        "CREATE VIEW local.main.totals AS SELECT customer, region, amount FROM local.main.orders";
+    let refused = house.psql("ana", ana, make).unwrap_err();
+    assert!(refused.contains("create_dataset"), "{refused}");
+    assert_eq!(house.psql("admin", admin, make).unwrap(), "CREATE VIEW");
+    let read = "SELECT customer, amount FROM totals ORDER BY amount";
+    assert_eq!(
+        rows(admin, read),
+        json!([["ana", 10], ["bo", 20], ["cy", 30]])
+    );
+    // The administrator made it; the analyst reads it with her own rights.
+    let hers = json!([["(hidden)", 10], ["(hidden)", 30]]);
+    assert_eq!(rows(ana, read), hers);
+    assert_eq!(
+        house.psql("ana", ana, read).unwrap(),
+        "(hidden)|10\n(hidden)|30"
+    );
+    let explained = rows(ana, "EXPLAIN POLICY SELECT * FROM totals");
+    let explained: Vec<String> = explained
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| format!("{} {}", row[0].as_str().unwrap(), row[2].as_str().unwrap()))
+        .collect();
+    assert_eq!(explained[0], "local:main/totals view");
+    assert!(
+        explained.contains(&"local:main/orders rows".to_owned()),
+        "{explained:?}"
+    );
+    // Clients list it as a view, and its lineage leads to the table.
+    assert!(
+        house
+            .psql("ana", ana, "\\dv")
+            .unwrap()
+            .contains("totals|view")
+    );
+    let path = "/api/v1/catalog/datasets/local/main/totals/lineage";
+    let (status, lineage) = house.server.get(&admin.key().unwrap(), path).unwrap();
+    assert_eq!(status, 200);
+    let upstream = lineage["upstream"].as_array().unwrap();
+    assert_eq!(upstream.len(), 3, "{lineage}");
+    assert!(
+        upstream
+            .iter()
+            .all(|edge| edge.to_string().contains("orders"))
+    );
+    // Without the table she reads no view of it; a restart and a scan leave it there.
+    apply(admin, CLOSED);
+    let printed = ana.run(&["query", read]).unwrap();
+    assert_eq!(printed.code, 3, "{}", printed.stderr);
+    assert!(!printed.stderr.contains("orders"), "{}", printed.stderr);
+    admin.json(&["catalog", "scan", "local"]).unwrap();
+    assert_eq!(rows(admin, "SELECT count(*) FROM totals"), json!([[3]]));
+    assert_eq!(
+        house
+            .psql("admin", admin, "DROP VIEW local.main.totals")
+            .unwrap(),
+        "DROP VIEW"
+    );
+    let gone = house.psql("admin", admin, read).unwrap_err();
+    assert!(gone.contains("does not exist"), "{gone}");
+}
