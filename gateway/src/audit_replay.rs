@@ -20,6 +20,7 @@ use std::{
 use clap::Args;
 use dataos_audit::Indexes;
 use dataos_model::{
+    annotation::Call,
     asked,
     decision::{Decision, Effect, Reason},
     fault::Fault,
@@ -28,6 +29,7 @@ use dataos_model::{
     state::StateChange,
 };
 use dataos_pdp::{Replay, State};
+use dataos_query::carries_out;
 use serde_json::{Value, json};
 
 use crate::audit_check;
@@ -287,9 +289,8 @@ fn decide(state: &State, asked: &str, write: &str, access: &str) -> Result<Outco
         });
     }
     let (mut answers, mut denied) = (Vec::new(), String::new());
-    let mut answer = |decision: &Decision, in_short: String| {
-        // The query layer carries out no obligation.
-        if decision.is_allowed() && decision.obligations.is_empty() {
+    let mut answer = |decision: &Decision, in_short: String, is_known: fn(&Call) -> bool| {
+        if decision.is_allowed() && decision.obligations.iter().all(is_known) {
             answers.push(in_short);
             return;
         }
@@ -300,13 +301,14 @@ fn decide(state: &State, asked: &str, write: &str, access: &str) -> Result<Outco
     };
     for line in write.lines() {
         let decision = state.decide(&asked::read(line).map_err(malformed)?);
-        answer(&decision, decision.effect.name().to_owned());
+        // The query layer carries out no obligation of a write.
+        answer(&decision, decision.effect.name().to_owned(), |_| false);
     }
     if !access.is_empty() {
         let found = state.access(&asked::read_access(access).map_err(malformed)?);
-        found
-            .iter()
-            .for_each(|access| answer(&access.decision, access.in_short()));
+        for access in found {
+            answer(&access.decision, access.in_short(), carries_out);
+        }
     }
     Ok(of_answers(answers, denied))
 }

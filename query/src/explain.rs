@@ -51,6 +51,17 @@ pub(crate) fn policy(
                 format!("reads, with your rights: {sql}"),
             ]);
         }
+        let obligations = access.decision.obligations.iter();
+        rows.extend(obligations.map(|obligation| {
+            [
+                grant.dataset.id.to_string(),
+                "*".to_owned(),
+                obligation.to_string(),
+                policies(&access.decision.policies),
+                condition(&Predicate::ALWAYS),
+                "may stand in conditions alone".to_owned(),
+            ]
+        }));
         rows.push([
             grant.dataset.id.to_string(),
             "*".to_owned(),

@@ -16,6 +16,8 @@ use dataos_model::{
 };
 use dataos_sql::ROW_COLUMN;
 
+use crate::obligation;
+
 /// A column that the caller sees.
 #[derive(Clone, Debug)]
 pub(crate) struct VisibleColumn {
@@ -62,6 +64,7 @@ impl Grant {
             .with_reason("schema_changed")
             .with_hint("run the query again"));
         }
+        obligation::check(&access.decision.obligations, &dataset.schema)?;
         let columns = dataset.schema.columns.iter().filter_map(|column| {
             let found = access
                 .columns
@@ -83,6 +86,11 @@ impl Grant {
         self.access.rows == Predicate::ALWAYS
             && self.columns.len() == self.dataset.schema.columns.len()
             && self.columns.iter().all(|column| column.rules.is_empty())
+    }
+
+    /// Whether the caller may use a column in conditions alone.
+    pub(crate) fn is_condition_only(&self, column: &str) -> bool {
+        obligation::is_condition_only(&self.access.decision.obligations, column)
     }
 
     /// The query of a view.

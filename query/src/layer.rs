@@ -49,6 +49,7 @@ use crate::{
     figures::Figures,
     grant::{Grant, denied},
     kept::Kept,
+    obligation,
     questions::Questions,
     resolve::{SnapshotNames, visible},
     source::Sources,
@@ -60,7 +61,7 @@ use crate::{
     },
 };
 
-/// The layer carries out no obligation: a policy that permits under one does not permit here.
+/// The layer carries out no obligation on a write: a policy that permits one under some does not permit here.
 const KNOWS_NONE: fn(&Call) -> bool = |_| false;
 
 /// The governed query layer.
@@ -73,6 +74,8 @@ pub struct QueryLayer {
 struct Inner {
     config: QueryConfig,
     seams: QuerySeams,
+    /// Decides on writes.
+    writes: Obliged,
     sessions: Sessions,
     sources: Sources,
     places: Arc<Semaphore>,
@@ -126,7 +129,7 @@ impl QueryLayer {
     pub fn open(config: QueryConfig, seams: QuerySeams) -> Result<Arc<Self>, Fault> {
         config.check()?;
         let seams = QuerySeams {
-            decide: Arc::new(Obliged::new(seams.decide, KNOWS_NONE)),
+            decide: Arc::new(Obliged::new(seams.decide, obligation::is_known)),
             ..seams
         };
         let sessions = Sessions::new(runtime(&config)?, config.partitions);
@@ -141,6 +144,7 @@ impl QueryLayer {
         let inner = Inner {
             kept: Arc::new(Kept::new(&config, Arc::clone(&seams.clock))),
             config,
+            writes: Obliged::new(Arc::clone(&seams.decide), KNOWS_NONE),
             seams,
             sessions,
             sources,
@@ -258,6 +262,7 @@ impl Inner {
         }
         let (shown, views) = behind.bind(&grants, view)?;
         let bound = dataos_sql::bind(&statement, &tables, &shown)?;
+        shown_alone(&bound, &grants)?;
         let kind = match &bound.kind {
             BoundKind::ExplainWrite(kind) => {
                 action = Action::Select;
@@ -697,11 +702,38 @@ fn view(grant: &Grant) -> TableView {
         name: column.name.clone(),
         column_type: column.shown_type.clone(),
         is_masked: column.is_masked(),
+        is_condition_only: grant.is_condition_only(&column.name),
     });
     TableView {
         dataset: grant.dataset.id.clone(),
         columns: columns.collect(),
     }
+}
+
+/// Refuses a statement that takes a value from a column that may stand in conditions alone. A change reads its
+/// tables in too many ways to tell them apart, so it reads none with such a column.
+fn shown_alone(bound: &Bound, grants: &[Grant]) -> Result<(), Fault> {
+    let kind = match &bound.kind {
+        BoundKind::ExplainWrite(kind) => kind,
+        kind => kind,
+    };
+    let banned = grants.iter().flat_map(|grant| {
+        let columns = grant.columns.iter().map(|column| column.name.as_str());
+        columns.filter(|column| grant.is_condition_only(column))
+    });
+    let outputs = bound.columns.iter();
+    let outputs = outputs.chain(bound.returning().into_iter().flat_map(|of| &of.columns));
+    let found = match kind {
+        BoundKind::Change(_) => banned.map(str::to_owned).next(),
+        _ => outputs
+            .filter(|column| column.is_condition_only)
+            .map(|column| column.name.clone())
+            .next(),
+    };
+    let Some(column) = found else { return Ok(()) };
+    let message = format!("`{column}` would show what may stand in conditions alone");
+    Err(Fault::denied("no_projection", message)
+        .with_hint("name the other columns instead of `*`; use it in WHERE or in JOIN .. ON"))
 }
 
 /// The columns of a query, as they come out of its plan.

@@ -12,9 +12,7 @@ use dataos_model::{
     depot::{AssetSnapshot, Dataset, DatasetSource},
     fault::{Fault, FaultKind},
 };
-use dataos_sql::{
-    Bound, Names, Resolution, Statement, TableView, Tables, ViewColumn, ir::Ident, parse_view,
-};
+use dataos_sql::{Bound, Names, Resolution, Statement, TableView, Tables, ir::Ident, parse_view};
 
 use crate::grant::Grant;
 
@@ -36,6 +34,8 @@ struct View {
     tables: Tables,
     /// Tables after it is replaced by its query.
     expanded: usize,
+    /// 1 over tables alone, and one more than those of the views that it reads.
+    level: usize,
 }
 
 /// A view as its reader's query.
@@ -71,10 +71,9 @@ impl Views {
         if self.find(id).is_some() {
             return Ok(());
         }
+        // Ends circles, which only a damaged catalog has.
         if depth == DEPTH_MAX {
-            return Err(exceeded(format!(
-                "views are nested more than {DEPTH_MAX} deep"
-            )));
+            return Err(too_deep());
         }
         let statement = parse_view(sql).map_err(|_| unreadable(id))?;
         let tables =
@@ -89,11 +88,21 @@ impl Views {
         }
         let expanded = self.expanded(&tables);
         check_expanded(expanded)?;
+        let inner = tables.datasets();
+        let levels = inner
+            .iter()
+            .filter_map(|id| self.find(id))
+            .map(|view| view.level);
+        let level = 1 + levels.max().unwrap_or_default();
+        if level > DEPTH_MAX {
+            return Err(too_deep());
+        }
         self.0.push(View {
             dataset: Arc::clone(dataset),
             statement,
             tables,
             expanded,
+            level,
         });
         Ok(())
     }
@@ -151,15 +160,18 @@ impl Views {
                 return Err(unreadable(id));
             }
             let masked = columns.iter().zip(&query.columns);
-            let masked: BTreeMap<&str, bool> = masked
-                .map(|(column, output)| (column.name.as_str(), output.is_masked))
+            let masked: BTreeMap<&str, (bool, bool)> = masked
+                .map(|(column, output)| {
+                    let flags = (output.is_masked, output.is_condition_only);
+                    (column.name.as_str(), flags)
+                })
                 .collect();
             let mut table = shown(grant);
             for column in &mut table.columns {
-                let ViewColumn {
-                    name, is_masked, ..
-                } = column;
-                *is_masked |= masked.get(name.as_str()).copied().unwrap_or(true);
+                let flags = masked.get(column.name.as_str()).copied();
+                let (is_masked, is_condition_only) = flags.unwrap_or((true, true));
+                column.is_masked |= is_masked;
+                column.is_condition_only |= is_condition_only;
             }
             tables.push(table);
             bound.push(BoundView {
@@ -186,6 +198,10 @@ fn check_expanded(expanded: usize) -> Result<(), Fault> {
     }
     let message = format!("more than {EXPANDED_MAX} tables are behind its views");
     Err(exceeded(message))
+}
+
+fn too_deep() -> Fault {
+    exceeded(format!("views are nested more than {DEPTH_MAX} deep"))
 }
 
 fn exceeded(message: String) -> Fault {

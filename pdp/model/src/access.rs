@@ -44,13 +44,15 @@ pub struct DatasetAccess {
 }
 
 impl DatasetAccess {
-    /// The answer in short: `deny`, or `allow` with a digest of all that is shown of which rows. Two
+    /// The answer in short: `deny`, or `allow` with a digest of all that is shown of which rows, and under which obligations. Two
     /// answers with the same text let the same through.
     pub fn in_short(&self) -> String {
         if !self.decision.is_allowed() {
             return Effect::Deny.name().to_owned();
         }
         let mut parts = vec![self.schema_hash.to_string(), self.rows.to_string()];
+        let obligations = self.decision.obligations.iter();
+        parts.extend(obligations.map(|obligation| format!("under {obligation}")));
         for column in &self.columns {
             parts.push(column.name.clone());
             parts.push(column.rules.len().to_string());

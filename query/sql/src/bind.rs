@@ -58,6 +58,8 @@ pub struct ViewColumn {
     pub column_type: ColumnType,
     /// Whether a mask lies over it for this caller.
     pub is_masked: bool,
+    /// Whether it may stand in conditions alone.
+    pub is_condition_only: bool,
 }
 
 /// What a bound statement does.
@@ -118,6 +120,8 @@ pub struct OutputColumn {
     pub engine_name: String,
     /// Whether a masked column contributes to it, or to a condition inside it.
     pub is_masked: bool,
+    /// Whether a column that may stand in conditions alone contributes to it, or to a condition inside it.
+    pub is_condition_only: bool,
 }
 
 /// A statement ready to run.
@@ -415,6 +419,13 @@ impl<'a> Binder<'a> {
         }
     }
 
+    fn is_condition_only(&self, source: Source) -> bool {
+        self.views
+            .get(source.occurrence)
+            .and_then(|view| view.columns.get(source.column))
+            .is_none_or(|column| column.is_condition_only)
+    }
+
     fn is_masked(&self, source: Source) -> bool {
         self.views
             .get(source.occurrence)
@@ -427,6 +438,10 @@ impl<'a> Binder<'a> {
             name: output.name.clone(),
             engine_name: output.engine_name.clone(),
             is_masked: output.flow.sources().any(|source| self.is_masked(source)),
+            is_condition_only: output
+                .flow
+                .sources()
+                .any(|source| self.is_condition_only(source)),
         }
     }
 

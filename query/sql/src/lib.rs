@@ -27,8 +27,12 @@
 //!
 //! let statement = parse("select count(*) as n from orders o where o.id > 7")?;
 //! let tables = tables(&statement, &names)?;
-//! let id_column =
-//!     ViewColumn { name: "id".into(), column_type: ColumnType::Int(64), is_masked: false };
+//! let id_column = ViewColumn {
+//!     name: "id".into(),
+//!     column_type: ColumnType::Int(64),
+//!     is_masked: false,
+//!     is_condition_only: false,
+//! };
 //! let bound = bind(&statement, &tables, &[TableView { dataset: id, columns: vec![id_column] }])?;
 //! assert_eq!(
 //!     bound.emit(),

@@ -10,6 +10,7 @@ use dataos_model::{
     entity::Entity,
     fault::Fault,
     query::{QueryRequest, ResultColumn},
+    seams::Decide as _,
 };
 use dataos_sql::{Bound, Kind, Statement, StepAction, Tables};
 
@@ -40,7 +41,7 @@ impl Inner {
         let mut decided = (Action::Select, String::new(), Basis::default());
         let mut permits = Vec::new();
         let writes = write_requests(request, kind, (snapshot, tables));
-        let decisions = self.seams.decide.decide_all(&writes).await;
+        let decisions = self.writes.decide_all(&writes).await;
         for (asked, decision) in writes.into_iter().zip(decisions) {
             questions.write(&asked, &decision);
             let (action, resource) = (asked.action, asked.resource.to_string());

@@ -28,6 +28,7 @@ mod masks;
 mod mysql;
 mod noninterference;
 mod postgres;
+mod projection;
 mod records;
 mod rows;
 mod samples;

@@ -347,6 +347,9 @@ async fn views_behind_views_are_bounded() {
     world.check("SELECT count(*) FROM v7", "[[3]]").await;
     let fault = world.refused("SELECT count(*) FROM v9").await;
     assert_eq!(reason(&fault), (FaultKind::TooLarge, "sql_too_large"));
+    let all = "SELECT count(*) FROM v0, v1, v2, v3, v4, v5, v6, v7, v8";
+    let fault = world.refused(all).await;
+    assert_eq!(reason(&fault), (FaultKind::TooLarge, "sql_too_large"));
     // A circle, as only a damaged catalog has one.
     put("a", of("b"));
     put("b", of("a"));

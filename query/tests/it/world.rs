@@ -310,6 +310,8 @@ struct Orders {
     cells: BTreeMap<(DatasetId, String), Vec<CellRule>>,
     denied: BTreeSet<(Action, String)>,
     obligations: Vec<Call>,
+    /// Those of reading one dataset.
+    obligations_on: BTreeMap<String, Vec<Call>>,
     accesses: usize,
     is_stale: bool,
     /// Number of the policy set.
@@ -317,6 +319,12 @@ struct Orders {
 }
 
 impl Orders {
+    fn obligations_of(&self, id: &DatasetId) -> Vec<Call> {
+        let of_dataset = self.obligations_on.get(&id.to_string());
+        let of_dataset = of_dataset.into_iter().flatten();
+        self.obligations.iter().chain(of_dataset).cloned().collect()
+    }
+
     fn policy_set(&self) -> Hash {
         match self.policy_set {
             0 => Hash::of("policies"),
@@ -364,6 +372,14 @@ impl Desk {
     /// Another policy set from now on, which says the same.
     pub(crate) fn reload(&self) {
         self.0.lock().unwrap().policy_set += 1;
+    }
+
+    /// From now on reading this dataset is permitted under this obligation.
+    pub(crate) fn oblige_on(&self, dataset: &str, obligation: &str) {
+        let call = Call::parse(obligation).unwrap();
+        let mut orders = self.0.lock().unwrap();
+        let obligations = orders.obligations_on.entry(dataset.to_owned());
+        obligations.or_default().push(call);
     }
 
     /// How often the PDP was asked about datasets.
@@ -438,7 +454,7 @@ impl Decide for Desk {
             DatasetAccess {
                 dataset: id.clone(),
                 decision: Decision {
-                    obligations: orders.obligations.clone(),
+                    obligations: orders.obligations_of(id),
                     policy_set: orders.policy_set(),
                     ..decision(effect, "select")
                 },

@@ -90,6 +90,7 @@ pub(crate) fn views() -> Vec<TableView> {
                 name: bare(column).to_owned(),
                 column_type: ColumnType::Text,
                 is_masked: column.starts_with('!'),
+                is_condition_only: false,
             })
             .collect(),
     });
