@@ -33,7 +33,7 @@ use dataos_model::{
     seams::{KeepQueries, RunQuery},
 };
 use dataos_sql::{
-    Bound, BoundKind, Kind, Statement, TableView, Tables, ViewColumn, reflect::Question,
+    Bound, BoundKind, Explained, Kind, Statement, TableView, Tables, ViewColumn, reflect::Question,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -212,7 +212,7 @@ impl Inner {
         resolved: (Arc<AssetSnapshot>, Tables),
     ) -> Result<(Option<Turn>, Arc<AssetSnapshot>, Tables), Refusal> {
         let (snapshot, tables) = resolved;
-        let is_explained = matches!(statement.kind, Kind::ExplainWrite(_));
+        let is_explained = matches!(statement.kind, Kind::ExplainWrite(..));
         let Some(target) = tables.target.as_ref().filter(|_| !is_explained) else {
             return Ok((None, snapshot, tables));
         };
@@ -264,7 +264,7 @@ impl Inner {
         let bound = dataos_sql::bind(&statement, &tables, &shown)?;
         shown_alone(&bound, &grants)?;
         let kind = match &bound.kind {
-            BoundKind::ExplainWrite(kind) => {
+            BoundKind::ExplainWrite(kind, _) => {
                 action = Action::Select;
                 kind
             }
@@ -392,7 +392,10 @@ impl Inner {
                 return self.written(request, prepared, written);
             }
             BoundKind::Explain => explain::statement(prepared.bound.emit())?,
-            BoundKind::ExplainPolicy | BoundKind::ExplainWrite(_) => {
+            BoundKind::ExplainWrite(_, Explained::Statement) => {
+                explain::statement(prepared.bound.emit())?
+            }
+            BoundKind::ExplainPolicy | BoundKind::ExplainWrite(_, Explained::Policy) => {
                 explain::policy(&prepared.permits, &prepared.grants)?
             }
             BoundKind::ShowTables => {
@@ -458,7 +461,7 @@ impl Inner {
             // What these answer costs nothing.
             BoundKind::Explain
             | BoundKind::ExplainPolicy
-            | BoundKind::ExplainWrite(_)
+            | BoundKind::ExplainWrite(..)
             | BoundKind::ShowTables => {
                 let progress = Progress::default();
                 self.perform(request, prepared, &progress).await?.columns
@@ -714,7 +717,7 @@ fn view(grant: &Grant) -> TableView {
 /// tables in too many ways to tell them apart, so it reads none with such a column.
 fn shown_alone(bound: &Bound, grants: &[Grant]) -> Result<(), Fault> {
     let kind = match &bound.kind {
-        BoundKind::ExplainWrite(kind) => kind,
+        BoundKind::ExplainWrite(kind, _) => kind,
         kind => kind,
     };
     let banned = grants.iter().flat_map(|grant| {

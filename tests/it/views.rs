@@ -1,4 +1,5 @@
-//! Views as people use them: made by psql, read with each reader's own rights, found by clients.
+//! Views as people use them: made by psql, read with each reader's own rights, found by clients. And
+//! columns for conditions alone, also behind a view.
 
 use std::{fs, process::Command};
 
@@ -200,4 +201,67 @@ fn a_view_is_made_read_explained_and_dropped() {
     );
     let gone = house.psql("admin", admin, read).unwrap_err();
     assert!(gone.contains("does not exist"), "{gone}");
+}
+
+const BAN: &str = r#"
+@id("region-for-conditions")
+@obligation("no_projection(column = 'region')")
+permit (
+  principal == DataOS::User::"ana",
+  action in DataOS::Action::"read_data",
+  resource in DataOS::Dataset::"local:main/orders"
+);
+"#;
+
+#[test]
+fn a_column_for_conditions_alone_is_shown_on_no_way() {
+    let house = House::new();
+    let (admin, ana) = (&house.admin, &house.ana);
+    let make =
+        "CREATE VIEW local.main.totals AS SELECT customer, region, amount FROM local.main.orders";
+    admin.json(&["query", make]).unwrap();
+    assert_eq!(
+        rows(ana, "SELECT region FROM totals LIMIT 1"),
+        json!([["EMEA"]])
+    );
+    let bearer = format!("Authorization: Bearer {}", admin.key().unwrap());
+    let put = [
+        "-X",
+        "PUT",
+        "-H",
+        &bearer,
+        "-H",
+        "If-None-Match: *",
+        "-H",
+        "Content-Type: text/plain",
+        "-d",
+        BAN,
+    ];
+    let (status, _, body) = house
+        .server
+        .request(&put, "/api/v1/policies/texts/ban")
+        .unwrap();
+    assert_eq!(status, 201, "{body}");
+    for sql in [
+        "SELECT region FROM orders",
+        "SELECT * FROM orders",
+        "SELECT upper(region) AS x FROM totals",
+    ] {
+        let printed = ana.run(&["query", sql]).unwrap();
+        assert_eq!(printed.code, 3, "{sql}: {}", printed.stderr);
+        assert!(
+            printed.stderr.contains("no_projection"),
+            "{sql}: {}",
+            printed.stderr
+        );
+    }
+    let counted = "SELECT count(*) FROM orders WHERE region = 'EMEA'";
+    assert_eq!(rows(ana, counted), json!([[2]]));
+    assert_eq!(
+        rows(
+            ana,
+            "SELECT amount FROM totals WHERE region = 'EMEA' ORDER BY 1"
+        ),
+        json!([[10], [30]])
+    );
 }

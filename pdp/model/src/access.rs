@@ -44,8 +44,8 @@ pub struct DatasetAccess {
 }
 
 impl DatasetAccess {
-    /// The answer in short: `deny`, or `allow` with a digest of all that is shown of which rows, and under which obligations. Two
-    /// answers with the same text let the same through.
+    /// The answer in short: `deny`, or `allow` with a digest of all that is shown of which rows, under
+    /// which obligations. Two answers with the same text let the same through.
     pub fn in_short(&self) -> String {
         if !self.decision.is_allowed() {
             return Effect::Deny.name().to_owned();

@@ -19,7 +19,7 @@ use crate::{
     limits,
     lineage::{Flow, Source},
     names::{Tables, Target},
-    parse::{Kind, Statement},
+    parse::{Explained, Kind, Statement},
     recheck,
 };
 
@@ -81,8 +81,8 @@ pub enum BoundKind {
     Explain,
     /// Answers what would be enforced.
     ExplainPolicy,
-    /// Answers what would be enforced for a write, which is not done.
-    ExplainWrite(Box<BoundKind>),
+    /// Tells of a write, which is not done.
+    ExplainWrite(Box<BoundKind>, Explained),
     /// Answers the tables that the caller may name; there is nothing to emit.
     ShowTables,
 }
@@ -184,10 +184,10 @@ fn bind_here(
     tables: &Tables,
     views: &[TableView],
 ) -> Result<Bound, SqlError> {
-    if let Kind::ExplainWrite(write) = &statement.kind {
+    if let Kind::ExplainWrite(write, explained) = &statement.kind {
         let bound = bind_here(write, tables, views)?;
         return Ok(Bound {
-            kind: BoundKind::ExplainWrite(Box::new(bound.kind)),
+            kind: BoundKind::ExplainWrite(Box::new(bound.kind), *explained),
             lineage: None,
             ..bound
         });
@@ -357,7 +357,7 @@ impl<'a> Binder<'a> {
             }
             (Kind::Explain(_), _) => (BoundKind::Explain, None),
             (Kind::ExplainPolicy(_), _) => (BoundKind::ExplainPolicy, None),
-            (Kind::Query(_) | Kind::Change(_) | Kind::ExplainWrite(_) | Kind::ShowTables, _) => {
+            (Kind::Query(_) | Kind::Change(_) | Kind::ExplainWrite(..) | Kind::ShowTables, _) => {
                 (BoundKind::Query, None)
             }
         })

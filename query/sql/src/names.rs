@@ -134,7 +134,7 @@ impl Tables {
 /// # Errors
 /// A name that means no dataset of the caller's, or several.
 pub fn tables(statement: &Statement, names: &dyn Names) -> Result<Tables, SqlError> {
-    if let Kind::ExplainWrite(write) = &statement.kind {
+    if let Kind::ExplainWrite(write, _) = &statement.kind {
         return tables(write, names);
     }
     let occurrences = statement.tables.iter().map(|name| {
@@ -155,7 +155,7 @@ pub fn tables(statement: &Statement, names: &dyn Names) -> Result<Tables, SqlErr
         Kind::Query(_)
         | Kind::Explain(_)
         | Kind::ExplainPolicy(_)
-        | Kind::ExplainWrite(_)
+        | Kind::ExplainWrite(..)
         | Kind::ShowTables => None,
     };
     let steps = match &statement.kind {
@@ -172,7 +172,7 @@ pub fn tables(statement: &Statement, names: &dyn Names) -> Result<Tables, SqlErr
         | Kind::Insert { .. }
         | Kind::Explain(_)
         | Kind::ExplainPolicy(_)
-        | Kind::ExplainWrite(_)
+        | Kind::ExplainWrite(..)
         | Kind::ShowTables => Vec::new(),
     };
     let returning = statement.returning();

@@ -71,10 +71,19 @@ pub enum Kind {
     Explain(Query),
     /// EXPLAIN POLICY: what would be enforced.
     ExplainPolicy(Query),
-    /// EXPLAIN POLICY of a write.
-    ExplainWrite(Box<Statement>),
+    /// EXPLAIN or EXPLAIN POLICY of a write.
+    ExplainWrite(Box<Statement>, Explained),
     /// SHOW TABLES.
     ShowTables,
+}
+
+/// What is told of a write that is not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Explained {
+    /// The governed statement.
+    Statement,
+    /// What would be enforced.
+    Policy,
 }
 
 impl Kind {
@@ -87,7 +96,7 @@ impl Kind {
             | Self::Insert { query, .. }
             | Self::Explain(query)
             | Self::ExplainPolicy(query) => Some(query),
-            Self::DropView { .. } | Self::Change(_) | Self::ExplainWrite(_) | Self::ShowTables => {
+            Self::DropView { .. } | Self::Change(_) | Self::ExplainWrite(..) | Self::ShowTables => {
                 None
             }
         }
@@ -106,7 +115,7 @@ impl Statement {
             | Kind::DropView { .. }
             | Kind::Explain(_)
             | Kind::ExplainPolicy(_)
-            | Kind::ExplainWrite(_)
+            | Kind::ExplainWrite(..)
             | Kind::ShowTables => None,
         }
     }
@@ -121,7 +130,7 @@ impl Statement {
                 names.push(&change.target);
                 names.extend(change.steps.iter().flat_map(|step| step.rows.names()));
             }
-            Kind::ExplainWrite(write) => names.extend(write.names()),
+            Kind::ExplainWrite(write, _) => names.extend(write.names()),
             Kind::Query(_)
             | Kind::CreateTableAs { .. }
             | Kind::CreateView { .. }
@@ -201,7 +210,7 @@ pub(crate) fn lowered(
 ) -> Result<Statement, SqlError> {
     let mut lowering = Lowering::new(start);
     let kind = if explains_policy {
-        lowering.explained(statement)?
+        lowering.explained(statement, Explained::Policy)?
     } else {
         lowering.statement(statement)?
     };

@@ -167,7 +167,7 @@ fn write_actions(kind: &Kind) -> BTreeSet<Action> {
             });
             actions.collect()
         }
-        Kind::ExplainWrite(write) => write_actions(&write.kind),
+        Kind::ExplainWrite(write, _) => write_actions(&write.kind),
         Kind::Query(_) | Kind::Explain(_) | Kind::ExplainPolicy(_) | Kind::ShowTables => {
             BTreeSet::new()
         }
@@ -178,7 +178,7 @@ fn write_actions(kind: &Kind) -> BTreeSet<Action> {
 pub(super) fn added_to<'a>(statement: &Statement, tables: &'a Tables) -> Option<&'a DatasetId> {
     let target = tables.target.as_ref().map(|target| &target.dataset);
     let kind = match &statement.kind {
-        Kind::ExplainWrite(write) => &write.kind,
+        Kind::ExplainWrite(write, _) => &write.kind,
         kind => kind,
     };
     target.filter(|_| matches!(kind, Kind::Insert { .. }))

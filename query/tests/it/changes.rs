@@ -625,6 +625,44 @@ async fn merge_needs_a_permit_for_each_of_its_branches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn explain_tells_the_governed_queries_of_a_write_and_does_nothing() {
+    let (world, id) = world();
+    for (sql, part) in [
+        ("UPDATE t SET amount = 1 WHERE id = 7", r#"\"id\" = 7"#),
+        ("DELETE FROM t WHERE id = 7", r#"\"id\" = 7"#),
+        (
+            "INSERT INTO lake.main.t (id) SELECT id + 7 FROM t",
+            r#"\"id\" + 7"#,
+        ),
+        (
+            "CREATE TABLE lake.main.new AS SELECT id + 7 AS n FROM t",
+            r#"\"id\" + 7"#,
+        ),
+        (
+            "MERGE INTO t USING (SELECT 7 AS id) AS s ON t.id = s.id WHEN MATCHED THEN DELETE",
+            "SELECT 7",
+        ),
+    ] {
+        let rows = world.rows(&format!("EXPLAIN {sql}")).await;
+        assert!(
+            rows.contains(part) && rows.contains("__t0"),
+            "{sql}: {rows}"
+        );
+    }
+    for sql in ["UPDATE t SET email = 'x'", "DELETE FROM t RETURNING ssn"] {
+        let told = world.refused(&format!("EXPLAIN {sql}")).await;
+        let done = world.refused(sql).await;
+        assert_eq!(
+            (told.reason, told.message),
+            (done.reason, done.message),
+            "{sql}"
+        );
+    }
+    assert!(world.catalog.calls().is_empty());
+    assert_eq!(world.raw(&id), BEFORE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn explain_policy_tells_of_a_write_and_does_nothing() {
     let (world, id) = world();
     let sql = "UPDATE t SET amount = 1 WHERE id = 1 RETURNING *";

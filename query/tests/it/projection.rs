@@ -7,7 +7,7 @@ use dataos_model::{
     dataset::DatasetId,
     fault::FaultKind,
     query::{PageRequest, RowFormat},
-    seams::{KeepQueries, RunQuery},
+    seams::RunQuery,
 };
 
 use crate::world::World;

@@ -27,6 +27,9 @@ const PROBES: &[&str] = &[
     "born",
 ];
 
+/// Of these so many suffice behind views, whose attacks are all in `attacks` too.
+const PROBES_OF_VIEWS: usize = 3;
+
 /// Ways to read it (`w`), to read around it, and to change it.
 const READS: &[&str] = &[
     "SELECT * FROM w ORDER BY 1, 2",
@@ -60,10 +63,10 @@ const READS: &[&str] = &[
     "SELECT * FROM w",
 ];
 
-async fn attack(twins: &Twins, what: &str) {
+async fn attack(twins: &Twins, what: &str, probes: &[&str]) {
     let (mut run, mut answered, mut leaks) = (0, 0, Vec::new());
     for query in QUERIES {
-        for probe in PROBES {
+        for probe in probes {
             let created = query.replace("{e}", probe);
             let created = format!("CREATE VIEW lake.main.w AS {created}");
             let reads = READS.iter().map(|read| (*read).to_owned());
@@ -81,19 +84,20 @@ async fn attack(twins: &Twins, what: &str) {
         "{what}: {run} statements, {answered} answered, {} leaks",
         leaks.len()
     );
-    assert!(run >= 1_500, "{run}");
+    assert!(run >= 250 * probes.len(), "{run}");
     assert!(answered * 4 >= run, "{answered} of {run}");
     assert!(leaks.is_empty(), "\n{}", leaks.join("\n\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_view_of_tables_tells_two_worlds_apart() {
-    attack(&Twins::of_files(), "views of files").await;
+    attack(&Twins::of_files(), "views of files", PROBES).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_view_of_views_tells_two_worlds_apart() {
     for governed in [Governed::Below, Governed::Views] {
-        attack(&Twins::of_views(governed), "views of views").await;
+        let probes = PROBES.get(..PROBES_OF_VIEWS).unwrap();
+        attack(&Twins::of_views(governed), "views of views", probes).await;
     }
 }

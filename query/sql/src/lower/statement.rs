@@ -11,7 +11,7 @@ use super::Lowering;
 use crate::{
     error::{SqlError, SqlErrorKind},
     ir::Ident,
-    parse::{Kind, Statement, TableName},
+    parse::{Explained, Kind, Statement, TableName},
 };
 
 impl Lowering {
@@ -47,10 +47,7 @@ impl Lowering {
                 self.absent(*estimate, "EXPLAIN ESTIMATE")?;
                 self.absent(format.is_some(), "EXPLAIN FORMAT")?;
                 self.absent(options.is_some(), "EXPLAIN with options")?;
-                match statement.as_ref() {
-                    ast::Statement::Query(query) => Ok(Kind::Explain(self.query(query)?)),
-                    other => Err(self.refuse(format!("EXPLAIN {}", word(other)), other.span())),
-                }
+                self.explained(statement, Explained::Statement)
             }
             ast::Statement::ShowTables {
                 terse,
@@ -349,23 +346,35 @@ impl Lowering {
         }
     }
 
-    /// A query or a write whose policies are explained.
-    pub(crate) fn explained(&mut self, statement: &ast::Statement) -> Result<Kind, SqlError> {
-        match self.statement(statement)? {
-            Kind::Query(query) => Ok(Kind::ExplainPolicy(query)),
-            kind @ (Kind::CreateTableAs { .. } | Kind::Insert { .. } | Kind::Change(_)) => {
+    /// A query or a write that is explained.
+    pub(crate) fn explained(
+        &mut self,
+        statement: &ast::Statement,
+        explained: Explained,
+    ) -> Result<Kind, SqlError> {
+        match (self.statement(statement)?, explained) {
+            (Kind::Query(query), Explained::Policy) => Ok(Kind::ExplainPolicy(query)),
+            (Kind::Query(query), Explained::Statement) => Ok(Kind::Explain(query)),
+            (kind @ (Kind::CreateTableAs { .. } | Kind::Insert { .. } | Kind::Change(_)), _) => {
                 let tables = std::mem::take(&mut self.tables);
-                Ok(Kind::ExplainWrite(Box::new(Statement { kind, tables })))
+                let write = Box::new(Statement { kind, tables });
+                Ok(Kind::ExplainWrite(write, explained))
             }
-            Kind::CreateView { .. }
-            | Kind::DropView { .. }
-            | Kind::Explain(_)
-            | Kind::ExplainPolicy(_)
-            | Kind::ExplainWrite(_)
-            | Kind::ShowTables => Err(self.refuse(
-                format!("EXPLAIN POLICY {}", word(statement)),
-                statement.span(),
-            )),
+            (
+                Kind::CreateView { .. }
+                | Kind::DropView { .. }
+                | Kind::Explain(_)
+                | Kind::ExplainPolicy(_)
+                | Kind::ExplainWrite(..)
+                | Kind::ShowTables,
+                _,
+            ) => {
+                let what = match explained {
+                    Explained::Statement => "EXPLAIN",
+                    Explained::Policy => "EXPLAIN POLICY",
+                };
+                Err(self.refuse(format!("{what} {}", word(statement)), statement.span()))
+            }
         }
     }
 }
