@@ -21,7 +21,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Admitted, Inner, Prepared, columns_of, open::Open};
+use super::{Inner, Prepared, columns_of, open::Open, run::Admitted};
 use crate::execute::{Progress, Rows, overdue};
 
 /// Chunks that wait for a caller who reads slowly.
