@@ -213,7 +213,9 @@ async fn answer(world: &World, sql: &str, format: RowFormat) -> String {
         Ok(answer) => {
             let body = answer.chunks.concat();
             let body = match format {
-                RowFormat::Json => String::from_utf8(body).unwrap(),
+                RowFormat::Json | RowFormat::NdJson | RowFormat::Csv => {
+                    String::from_utf8(body).unwrap()
+                }
                 RowFormat::ArrowStream => decoded(&body),
             };
             format!("{:?} {} {body}", answer.columns, answer.row_count)

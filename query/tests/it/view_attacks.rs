@@ -2,7 +2,10 @@
 //! know, with a probe in each place of its query, and read in every position where a relation can stand.
 //! All of it must end the same in both.
 
-use crate::twins::{End, Governed, Twins};
+use crate::{
+    back_ends::BackEnd,
+    twins::{End, Governed, Twins},
+};
 
 /// Queries of a view (`{e}` is a probe over the columns of `t`).
 const QUERIES: &[&str] = &[
@@ -91,13 +94,18 @@ async fn attack(twins: &Twins, what: &str, probes: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_view_of_tables_tells_two_worlds_apart() {
-    attack(&Twins::of_files(), "views of files", PROBES).await;
+    attack(&Twins::of(&BackEnd::Files), "views of files", PROBES).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_view_of_views_tells_two_worlds_apart() {
     for governed in [Governed::Below, Governed::Views] {
         let probes = PROBES.get(..PROBES_OF_VIEWS).unwrap();
-        attack(&Twins::of_views(governed), "views of views", probes).await;
+        attack(
+            &Twins::of_views(&BackEnd::Files, governed),
+            "views of views",
+            probes,
+        )
+        .await;
     }
 }
