@@ -131,6 +131,11 @@ impl Catalog {
         Arc::clone(scans.entry(depot.to_owned()).or_default())
     }
 
+    /// The catalog as it is now.
+    pub fn snapshot(&self) -> Arc<AssetSnapshot> {
+        Arc::clone(&self.published().snapshot)
+    }
+
     fn published(&self) -> Arc<Published> {
         self.transactions.published()
     }
@@ -138,8 +143,8 @@ impl Catalog {
 
 #[async_trait]
 impl Assets for Catalog {
-    fn snapshot(&self) -> Arc<AssetSnapshot> {
-        Arc::clone(&self.published().snapshot)
+    async fn snapshot(&self) -> Result<Arc<AssetSnapshot>, Fault> {
+        Ok(Self::snapshot(self))
     }
 
     async fn register_depot(&self, depot: Depot) -> Result<(), Fault> {

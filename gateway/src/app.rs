@@ -6,6 +6,8 @@
 mod attach;
 mod clock;
 mod first;
+mod role;
+mod split;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -15,7 +17,7 @@ use dataos_model::{
     clock::Clock,
     fault::{Fault, FaultKind},
     record::{Entry, EntryKind},
-    seams::{Policies, Record, Secrets},
+    seams::{Policies, Record, RunQuery, Secrets},
 };
 use dataos_orchestrator::{Orchestrator, OrchestratorConfig, OrchestratorSeams};
 use dataos_pdp::{Pdp, PdpConfig};
@@ -27,6 +29,8 @@ use tokio::{
 };
 
 pub use attach::Attached;
+pub(crate) use clock::SystemClock;
+pub use role::RunningRole;
 
 use crate::{
     accept::Acceptor,
@@ -47,10 +51,12 @@ use crate::{
     observe::spans::Spans,
     postgres::PostgresAcceptor,
     record, reload,
+    roles::{link::Link, served::Platform},
     secrets::SealedSecrets,
     serve::{Gateway, GatewayConfig, Seams},
     store::Store,
 };
+use split::{OpenDoor, Split};
 
 /// How often the last use of API keys and sessions is written down.
 const USE_EVERY: Duration = Duration::from_secs(60);
@@ -76,6 +82,8 @@ pub struct RunningApp {
     rooms: Rooms,
     stop: watch::Sender<bool>,
     acceptor: JoinHandle<()>,
+    /// The door for roles.
+    roles: Option<OpenDoor>,
     /// Address and acceptor of the PostgreSQL door.
     postgres: Option<(SocketAddr, JoinHandle<()>)>,
     background: Vec<AbortHandle>,
@@ -94,7 +102,7 @@ struct Rooms {
     pdp: Arc<Pdp>,
     log: Arc<AuditLog>,
     catalog: Arc<Catalog>,
-    query: Arc<QueryLayer>,
+    query: Arc<dyn RunQuery>,
     orchestrator: Arc<Orchestrator>,
     clock: Arc<dyn Clock>,
 }
@@ -158,13 +166,18 @@ impl App {
         let directory = DataDirectory::open(&config.data_dir)?;
         check_data_folder(&config, &directory)?;
         directory.check_metadata(&config.metadata)?;
-        let clock: Arc<dyn Clock> = Arc::new(clock::SystemClock);
-        let rooms = Rooms::open(&config, directory.path(), clock).await?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let secrets = Arc::new(SealedSecrets::open(directory.path())?);
+        let certificates =
+            open_certificates(&config, directory.path(), (&secrets, &clock), address).await?;
+        let split = Split::open(&config, &certificates, &clock).await?;
+        let rooms = Rooms::open(&config, directory.path(), secrets, clock, split.as_ref()).await?;
         directory.note_metadata(&config.metadata)?;
-        let certificates = open_certificates(&config, directory.path(), &rooms, address).await?;
         let tls = certificates.tls();
         let record = calls(Arc::clone(&rooms.log) as _);
-        let gateway = Arc::new(rooms.gateway(&config, &certificates, record).await?);
+        let links = split.iter().flat_map(Split::links).collect();
+        let gateway = rooms.gateway(&config, &certificates, record, links);
+        let gateway = Arc::new(gateway.await?);
         attach::system(rooms.catalog.as_ref()).await?;
         let history = History::start(&rooms.pdp, Arc::clone(&rooms.log) as _)?;
         rooms.record_start(address).await?;
@@ -177,6 +190,14 @@ impl App {
         // Last of all that can fail: its password is shown once, and only by a start that succeeds.
         let first_login = first::administrator(&rooms.accounts).await?;
         let (open, opened) = watch::channel(false);
+        let roles = match split {
+            Some(split) => {
+                let platform = rooms.platform();
+                let served = split.served(platform, &rooms);
+                Some(split.open_door(served, &gateway, &config)?)
+            }
+            None => None,
+        };
         let postgres = match (postgres, &config.postgres) {
             (Some(listener), Some(config)) => {
                 let (tls, gateway) = (Arc::clone(&tls), Arc::clone(&gateway));
@@ -197,6 +218,7 @@ impl App {
             rooms,
             stop,
             acceptor,
+            roles,
             postgres,
             background,
             spans,
@@ -220,6 +242,11 @@ impl RunningApp {
     /// The address of the PostgreSQL door, if it is open.
     pub fn postgres_address(&self) -> Option<SocketAddr> {
         self.postgres.as_ref().map(|(address, _)| *address)
+    }
+
+    /// The address of the door for roles, if it is open.
+    pub fn roles_address(&self) -> Option<SocketAddr> {
+        self.roles.as_ref().map(OpenDoor::address)
     }
 
     /// PEM of the CA that clients must trust; empty if the certificate is not the built-in CA's.
@@ -277,6 +304,10 @@ impl RunningApp {
                 tracing::error!(%error, "an acceptor ended badly");
             }
         }
+        // Calls that were open until now may have needed it.
+        if let Some(roles) = self.roles {
+            roles.close().await;
+        }
         self.spans.end().await;
         for task in &self.background {
             task.abort();
@@ -293,8 +324,13 @@ impl RunningApp {
 }
 
 impl Rooms {
-    async fn open(config: &Config, folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
-        let secrets = Arc::new(SealedSecrets::open(folder)?);
+    async fn open(
+        config: &Config,
+        folder: &Path,
+        secrets: Arc<SealedSecrets>,
+        clock: Arc<dyn Clock>,
+        split: Option<&Split>,
+    ) -> Result<Self, Fault> {
         let pepper = Pepper::new(&secrets.get_or_create(PEPPER).await?);
         let (pdp, applied) = open_policies(config, folder, Arc::clone(&clock)).await?;
         let store = Store::open(&config.metadata, &folder.join("accounts.db")).await?;
@@ -320,17 +356,20 @@ impl Rooms {
         )
         .await?;
         secrets.get_or_create(dataos_query::MASK_KEY).await?;
-        let query = QueryLayer::open(
-            QueryConfig::default(),
-            QuerySeams {
-                decide: Arc::clone(&pdp) as _,
-                record: Arc::clone(&log) as _,
-                records: Some(Arc::clone(&log) as _),
-                assets: Arc::clone(&catalog) as _,
-                secrets: Arc::clone(&shared_secrets),
-                clock: Arc::clone(&clock),
-            },
-        )?;
+        let query: Arc<dyn RunQuery> = match split.and_then(Split::query) {
+            Some(elsewhere) => elsewhere,
+            None => QueryLayer::open(
+                QueryConfig::default(),
+                QuerySeams {
+                    decide: Arc::clone(&pdp) as _,
+                    record: Arc::clone(&log) as _,
+                    records: Some(Arc::clone(&log) as _),
+                    assets: Arc::clone(&catalog) as _,
+                    secrets: Arc::clone(&shared_secrets),
+                    clock: Arc::clone(&clock),
+                },
+            )?,
+        };
         let orchestrator = Orchestrator::open(
             OrchestratorConfig {
                 metadata: config.metadata.clone(),
@@ -342,7 +381,7 @@ impl Rooms {
                 policies: Arc::clone(&pdp) as _,
                 assets: Arc::clone(&catalog) as _,
                 secrets: shared_secrets,
-                query: Arc::clone(&query) as _,
+                query: Arc::clone(&query),
                 identities: Arc::clone(&accounts) as _,
                 sink: Arc::clone(&pdp) as _,
                 clock: Arc::clone(&clock),
@@ -367,6 +406,7 @@ impl Rooms {
         config: &Config,
         certificates: &Arc<Certificates>,
         record: Arc<dyn Record>,
+        links: Vec<Arc<Link>>,
     ) -> Result<Gateway, Fault> {
         let accounts = Arc::clone(&self.accounts);
         let tokens = Tokens::open(&config.issuers, Arc::clone(&accounts), self.clock.now())?;
@@ -394,7 +434,7 @@ impl Rooms {
             records: Arc::clone(&self.log) as _,
             assets: Arc::clone(&self.catalog) as _,
             resources: Arc::clone(&self.orchestrator) as _,
-            query: Arc::clone(&self.query) as _,
+            query: Arc::clone(&self.query),
             clock,
         };
         let spans = Spans::new(config.telemetry.as_ref())
@@ -410,6 +450,7 @@ impl Rooms {
                 session_life,
                 providers,
                 certificates: Some(Arc::clone(certificates)),
+                links,
                 authzen: config.authzen.clone(),
                 authzen_keys: AuthzenKeys::new(
                     &self.secrets.get_or_create(METADATA_KEY).await?,
@@ -418,6 +459,16 @@ impl Rooms {
                 spans,
             },
         ))
+    }
+
+    /// What the gateway alone has for roles.
+    fn platform(&self) -> Platform {
+        Platform {
+            decide: Arc::clone(&self.pdp) as _,
+            record: Arc::clone(&self.log) as _,
+            records: Arc::clone(&self.log) as _,
+            secrets: Arc::clone(&self.secrets) as _,
+        }
     }
 
     /// The log says when the platform started, and under which policies.
@@ -534,7 +585,7 @@ async fn open_policies(
 async fn open_certificates(
     config: &Config,
     folder: &Path,
-    rooms: &Rooms,
+    (secrets, clock): (&Arc<SealedSecrets>, &Arc<dyn Clock>),
     address: SocketAddr,
 ) -> Result<Arc<Certificates>, Fault> {
     let clients = &config.asked_of_clients;
@@ -542,8 +593,8 @@ async fn open_certificates(
         Some(files) => Certificates::from_files(files, clients)?,
         None => {
             let names = certificates::names(&config.host_names, address.ip());
-            let secrets = Arc::clone(&rooms.secrets);
-            Certificates::built_in(folder, secrets, names, clients, rooms.clock.as_ref()).await?
+            let secrets = Arc::clone(secrets);
+            Certificates::built_in(folder, secrets, names, clients, clock.as_ref()).await?
         }
     };
     Ok(Arc::new(certificates))

@@ -2,6 +2,7 @@
 //! key is only ever in memory.
 
 pub(crate) mod authority;
+pub(crate) mod role;
 pub(crate) mod tls;
 
 use std::{fmt, path::Path, sync::Arc, time::Duration};

@@ -7,6 +7,7 @@
 mod authzen;
 mod issuer;
 mod login;
+mod roles;
 mod sources;
 mod telemetry;
 mod tls;
@@ -26,6 +27,7 @@ pub use crate::rate::{Quota, RateConfig, RedisConfig};
 pub use authzen::AuthzenConfig;
 pub use issuer::{ClaimNames, IssuerConfig, KeySource};
 pub use login::{CommandLine, LoginConfig};
+pub use roles::RolesConfig;
 pub use telemetry::TelemetryConfig;
 pub use tls::{AskedOfClients, CertificateFiles, ClientCertificate, TlsVersion};
 
@@ -66,6 +68,8 @@ pub struct Flags {
     pub config: Option<PathBuf>,
     /// `--listen`.
     pub listen: Option<String>,
+    /// `--role`.
+    pub role: Option<String>,
     /// `--data-dir`.
     pub data_dir: Option<PathBuf>,
     /// `--data`.
@@ -160,6 +164,8 @@ pub struct Config {
     pub authzen: AuthzenConfig,
     /// The PostgreSQL door; closed if absent.
     pub postgres: Option<PostgresConfig>,
+    /// What this process does, and where the others are.
+    pub roles: RolesConfig,
     /// Issuers of bearer tokens.
     pub issuers: Vec<IssuerConfig>,
     /// Key, value and origin of each plain setting, for `config explain`.
@@ -238,6 +244,7 @@ impl Config {
             data: Some(text(&values, "data"))
                 .filter(|t| !t.is_empty())
                 .map(PathBuf::from),
+            roles: RolesConfig::read(&values, &data_dir)?,
             data_dir,
             metadata,
             host_names: host_names(&values)?,

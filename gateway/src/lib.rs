@@ -31,6 +31,8 @@ mod rpc;
 
 pub use route::openapi::text as openapi;
 
+pub mod roles;
+
 mod decide;
 mod history;
 mod record;
@@ -51,3 +53,4 @@ pub mod demo;
 pub mod audit_check;
 mod audit_replay;
 pub mod policy_code;
+pub mod role_certificate;

@@ -4,13 +4,15 @@ use std::{fmt::Display, io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use dataos_gateway::{
-    app::{App, Attached, RunningApp},
+    app::{App, Attached, RunningApp, RunningRole},
     audit_check::{self, AuditCommand},
     config::{Config, Flags, LogFormat},
     demo::DemoOptions,
     listeners::{Listeners, Program},
     observe,
     policy_code::{self, PolicyCommand},
+    role_certificate::{self, CertificateCommand},
+    roles::Role,
 };
 use dataos_model::fault::Fault;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -53,6 +55,11 @@ enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Certificates of roles, from the gateway's data directory.
+    Certificate {
+        #[command(subcommand)]
+        command: CertificateCommand,
+    },
     /// Questions about the configuration.
     Config {
         #[command(subcommand)]
@@ -85,6 +92,9 @@ struct Demo {
 
 #[derive(Args)]
 struct Settings {
+    /// What this process does: all, or one role of a platform of several processes.
+    #[arg(long, value_name = "ROLE")]
+    role: Option<String>,
     /// Address and port to listen on.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
@@ -103,6 +113,7 @@ impl Settings {
     fn load(self) -> Result<Config, Fault> {
         let flags = Flags {
             config: self.config,
+            role: self.role,
             listen: self.listen,
             data_dir: self.data_dir,
             data: self.data,
@@ -126,6 +137,7 @@ fn main() -> ExitCode {
             say(found);
             ExitCode::SUCCESS
         }),
+        Command::Certificate { command } => certificate(&command),
         Command::Config {
             command: ConfigCommand::Explain(settings),
         } => settings.load().map(|config| explain(&config)),
@@ -183,7 +195,10 @@ fn serve(config: Config, listeners: Listeners) -> Result<ExitCode, Fault> {
         .enable_all()
         .build()
         .map_err(|error| Fault::internal(format!("no runtime: {error}")))?;
-    let ended = runtime.block_on(run(config, listeners, &program));
+    let ended = match config.roles.role {
+        Some(role) if role != Role::Gateway => runtime.block_on(run_role(&config, role)),
+        _ => runtime.block_on(run(config, listeners, &program)),
+    };
     drop(runtime);
     // What follows does not return: lines that wait are written before.
     drop(log);
@@ -234,6 +249,33 @@ async fn run(config: Config, listeners: Listeners, program: &Program) -> Result<
     }))
 }
 
+/// Runs one role that is not the gateway.
+async fn run_role(config: &Config, role: Role) -> Result<Ended, Fault> {
+    let mut signals = Signals::new()?;
+    let running = RunningRole::start(config, role).await?;
+    say(format_args!(
+        "DataOS kernel, role `{}`, listens on {}",
+        running.role(),
+        running.address()
+    ));
+    while signals.next().await == Told::Restart {
+        say("a role restarts by stop and start");
+    }
+    say("stopping: open calls may finish");
+    Ok(Ended::Stopped(tokio::select! {
+        () = running.shutdown() => ExitCode::SUCCESS,
+        () = signals.stop() => ExitCode::from(INTERRUPTED),
+    }))
+}
+
+fn certificate(command: &CertificateCommand) -> Result<ExitCode, Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|error| Fault::internal(format!("no runtime: {error}")))?;
+    say(runtime.block_on(role_certificate::run(command))?);
+    Ok(ExitCode::SUCCESS)
+}
+
 fn demo(options: &Demo) -> Result<ExitCode, Fault> {
     let _log = observe::init_log("warn", LogFormat::Text)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -259,6 +301,9 @@ fn greet(app: &RunningApp) {
     say(format_args!("  data:     {}", app.data_dir().display()));
     if let Some(address) = app.postgres_address() {
         say(format_args!("  postgres: {address}, database `dataos`"));
+    }
+    if let Some(address) = app.roles_address() {
+        say(format_args!("  roles:    {address}"));
     }
     if !app.ca_pem().is_empty() {
         say(format_args!(

@@ -45,6 +45,7 @@ use crate::{
     record::Refusals,
     recording,
     respond::{self, Answer, AnswerBody},
+    roles::{deadline, link::Link},
     route::{self, Found, Hold, Parameters, Route},
     rpc,
 };
@@ -103,6 +104,8 @@ pub(crate) struct Gateway {
     pub(crate) authzen_keys: AuthzenKeys,
     /// None in tests alone.
     certificates: Option<Arc<Certificates>>,
+    /// The ways to roles that are processes of their own.
+    pub(crate) links: Vec<Arc<Link>>,
 }
 
 /// An authenticated call on a known route.
@@ -169,6 +172,7 @@ pub(crate) struct GatewayConfig {
     pub(crate) authzen: AuthzenConfig,
     pub(crate) authzen_keys: AuthzenKeys,
     pub(crate) certificates: Option<Arc<Certificates>>,
+    pub(crate) links: Vec<Arc<Link>>,
     pub(crate) spans: Spans,
 }
 
@@ -210,6 +214,7 @@ impl Gateway {
             authzen: config.authzen,
             authzen_keys: config.authzen_keys,
             certificates: config.certificates,
+            links: config.links,
         }
     }
 
@@ -235,9 +240,10 @@ impl Gateway {
         let passed = match checked {
             Ok(head) => match rpc::deadline(&parts) {
                 Ok(None) => self.pass(head, &mut body, &peer, &request_id).await,
-                Ok(Some(deadline)) => {
+                Ok(Some(time)) => {
                     let passed = self.pass(head, &mut body, &peer, &request_id);
-                    let passed = tokio::time::timeout(deadline, passed).await;
+                    let passed = deadline::within(time, passed);
+                    let passed = tokio::time::timeout(time, passed).await;
                     passed.unwrap_or_else(|_| too_late(&request_id))
                 }
                 Err(refusal) => self.refuse(&refusal, Some(&head), &peer, &request_id),

@@ -218,7 +218,8 @@ impl Core {
                 check.map_err(|fault| policy_refused(document, fault))?;
             }
             for reference in &document.references {
-                self.check_reference(document, reference, &documents, &rows)?;
+                self.check_reference(document, reference, &documents, &rows)
+                    .await?;
             }
         }
         let mut items = Vec::with_capacity(documents.len());
@@ -229,18 +230,18 @@ impl Core {
         Ok(items)
     }
 
-    fn check_reference(
+    async fn check_reference(
         &self,
         document: &Document,
         reference: &Reference,
         documents: &[Document],
         rows: &[ResourceRow],
     ) -> Result<(), Fault> {
-        let is_depot_elsewhere = reference.resource_type == "depot"
-            && self.assets.snapshot().depots.contains_key(&reference.name);
-        let is_known = is_depot_elsewhere
-            || documents.iter().any(|other| reference.names(&other.id))
+        let is_declared = documents.iter().any(|other| reference.names(&other.id))
             || rows.iter().any(|row| reference.names(&row.id));
+        let is_known = is_declared
+            || reference.resource_type == "depot"
+                && (self.assets.snapshot().await?.depots).contains_key(&reference.name);
         if is_known {
             return Ok(());
         }

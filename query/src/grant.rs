@@ -270,6 +270,9 @@ pub(crate) fn next(decision: &Decision, action: &str) -> String {
 /// The refusal that a deny becomes.
 pub(crate) fn denied(access: &DatasetAccess) -> Fault {
     let decision = &access.decision;
+    if let Some(fault) = decision.not_asked() {
+        return fault;
+    }
     let detail = if decision.detail.is_empty() {
         String::new()
     } else {

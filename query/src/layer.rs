@@ -181,7 +181,7 @@ impl Inner {
         request: &QueryRequest,
         statement: &Statement,
     ) -> Result<(Arc<AssetSnapshot>, Tables), Refusal> {
-        let snapshot = self.seams.assets.snapshot();
+        let snapshot = self.seams.assets.snapshot().await?;
         let decide = self.seams.decide.as_ref();
         let names = SnapshotNames::of(&snapshot, statement, request, decide).await;
         let tables = dataos_sql::tables(statement, &names)?;

@@ -129,7 +129,7 @@ impl Writer<'_> {
         let stage = self.assets.stage_write(staged.clone(), lineage).await?;
         let made = match is_new {
             true => make_folder(&folder).await,
-            false => self.check_unchanged(&target),
+            false => self.check_unchanged(&target).await,
         };
         let is_made = is_new && made.is_ok();
         let written = match made {
@@ -338,6 +338,9 @@ fn check_values(dataset: &Dataset, bound: &Bound) -> Result<(), Fault> {
 
 /// The refusal of a write.
 pub(crate) fn denied(asked: &Request, decision: &Decision) -> Fault {
+    if let Some(fault) = decision.not_asked() {
+        return fault;
+    }
     let detail = if decision.detail.is_empty() {
         String::new()
     } else {

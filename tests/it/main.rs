@@ -27,6 +27,7 @@ mod refusals;
 mod replay;
 mod restart;
 mod rows;
+mod roles;
 mod secrets;
 mod soak;
 mod sources;

@@ -10,4 +10,5 @@ pub mod collector;
 pub mod ctl;
 pub mod peers;
 pub mod provider;
+pub mod roles;
 pub mod server;

@@ -38,7 +38,7 @@ pub(super) async fn attach(
         .canonicalize()
         .map_err(|error| Fault::invalid(format!("--data {}: {error}", folder.display())))?;
     let name = depot_name(&root);
-    let snapshot = assets.snapshot();
+    let snapshot = assets.snapshot().await?;
     let source = DepotSource::Files {
         root: root.clone(),
         is_writable: false,
@@ -65,6 +65,7 @@ pub(super) async fn attach(
     let report = assets.scan(&name).await?;
     let datasets = assets
         .snapshot()
+        .await?
         .datasets
         .values()
         .filter(|dataset| dataset.id.depot == name)
@@ -84,7 +85,8 @@ pub(super) async fn attach(
 
 /// Makes the audit log a dataset of the catalog.
 pub(super) async fn system(assets: &dyn Assets) -> Result<(), Fault> {
-    if !assets.snapshot().depots.contains_key(audit_table::DEPOT) {
+    let snapshot = assets.snapshot().await?;
+    if !snapshot.depots.contains_key(audit_table::DEPOT) {
         let depot = Depot {
             name: audit_table::DEPOT.to_owned(),
             description: "What the platform knows of itself".to_owned(),

@@ -6,7 +6,7 @@ use dataos_model::clock::{Clock, Timestamp};
 
 /// Wall-clock time.
 #[derive(Debug)]
-pub(super) struct SystemClock;
+pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {

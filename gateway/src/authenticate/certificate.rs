@@ -55,9 +55,8 @@ impl PeerCertificate {
         trust_domain: &str,
         now: Timestamp,
     ) -> Result<Arc<Principal>, &'static str> {
-        let uri = self.uri.as_deref().map_err(|reason| *reason)?;
-        self.check_life(now)?;
-        let name = uri
+        let name = self
+            .uri(now)?
             .strip_prefix(&identity(trust_domain, ""))
             .filter(|name| is_service_name(name))
             .ok_or("certificate_identity")?;
@@ -67,6 +66,13 @@ impl PeerCertificate {
         principal.issuer = format!("spiffe://{trust_domain}");
         principal.credential_id = Some(self.digest.to_string());
         Ok(Arc::new(principal))
+    }
+
+    /// The one URI that it names, while it lives.
+    pub(crate) fn uri(&self, now: Timestamp) -> Result<&str, &'static str> {
+        let uri = self.uri.as_deref().map_err(|reason| *reason)?;
+        self.check_life(now)?;
+        Ok(uri)
     }
 
     /// Its digest as bound tokens name it (RFC 8705 3.1), while it lives. Whom it names does not matter.

@@ -301,20 +301,20 @@ fn wrong(path: &Path, setting: &str, problem: &str) -> Fault {
 
 /// Files that are looked at for changes.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(crate) struct Watched {
     files: Vec<PathBuf>,
     seen: Vec<Option<(SystemTime, u64)>>,
 }
 
 impl Watched {
-    pub(super) fn new(files: impl IntoIterator<Item = PathBuf>) -> Self {
+    pub(crate) fn new(files: impl IntoIterator<Item = PathBuf>) -> Self {
         let files: Vec<PathBuf> = files.into_iter().collect();
         let seen = stamps(&files);
         Self { files, seen }
     }
 
     /// Whether any has changed since this was asked last.
-    pub(super) fn has_changed(&mut self) -> bool {
+    pub(crate) fn has_changed(&mut self) -> bool {
         let now = stamps(&self.files);
         let has_changed = now != self.seen;
         self.seen = now;

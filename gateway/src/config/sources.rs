@@ -38,6 +38,11 @@ pub(super) const METADATA_URL: &str = "metadata_url";
 pub(super) const SETTINGS: &[Setting] = &[
     setting("listen", "127.0.0.1:8443", "address and port to listen on"),
     setting(
+        "role",
+        "all",
+        "what this process does: all, gateway or query; others are processes of their own",
+    ),
+    setting(
         "data_dir",
         "",
         "folder that holds everything; default depends on the user",
@@ -160,6 +165,26 @@ pub(super) const SETTINGS: &[Setting] = &[
         "postgres.idle_timeout",
         "1h",
         "time that such a connection may be open without a statement",
+    ),
+    setting(
+        "roles.listen",
+        "127.0.0.1:8444",
+        "address and port on which other roles call this one; closed if role is all",
+    ),
+    setting(
+        "roles.identity",
+        "",
+        "folder with this role's certificate; default is `identity` in data_dir, the built-in CA for gateway",
+    ),
+    setting(
+        "roles.gateway",
+        "",
+        "HOST:PORT of the gateway's roles.listen, for the other roles",
+    ),
+    setting(
+        "roles.query",
+        "",
+        "HOST:PORT, comma-separated, of processes of the role query; in the gateway itself if empty",
     ),
     setting(
         "rate.address",
@@ -327,8 +352,14 @@ fn variable(key: &str) -> String {
 }
 
 fn apply_flags(flags: &Flags, values: &mut Values) -> Result<(), Fault> {
-    if let Some(listen) = &flags.listen {
-        values.insert("listen", (listen.clone(), Origin::Flag("--listen")));
+    let texts = [
+        ("listen", "--listen", &flags.listen),
+        ("role", "--role", &flags.role),
+    ];
+    for (key, flag, text) in texts {
+        if let Some(text) = text {
+            values.insert(key, (text.clone(), Origin::Flag(flag)));
+        }
     }
     let paths = [
         ("data_dir", "--data-dir", &flags.data_dir),

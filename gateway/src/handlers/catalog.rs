@@ -66,7 +66,7 @@ async fn visible<'a>(
 }
 
 pub(crate) async fn depots(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
-    let snapshot = gateway.seams.assets.snapshot();
+    let snapshot = gateway.seams.assets.snapshot().await?;
     let seen = visible(&gateway, &call, snapshot.datasets.keys()).await;
     let own = visible_depots(&gateway, &call, &snapshot).await;
     let depots: Vec<Value> = snapshot
@@ -146,7 +146,7 @@ pub(crate) async fn scan(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answe
 pub(crate) async fn search(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
     let limit = bounded(&call, "limit", DATASETS_DEFAULT, DATASETS_MAX)?;
     let depot = call.head.query.get("depot");
-    let snapshot = gateway.seams.assets.snapshot();
+    let snapshot = gateway.seams.assets.snapshot().await?;
     let candidates = snapshot
         .datasets
         .keys()
@@ -177,11 +177,11 @@ pub(crate) async fn search(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Ans
 }
 
 pub(crate) async fn dataset(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
-    one(&gateway, &dataset_id(&call.parameters)?)
+    one(&gateway, &dataset_id(&call.parameters)?).await
 }
 
-fn one(gateway: &Gateway, id: &DatasetId) -> Result<Answer, Fault> {
-    let snapshot = gateway.seams.assets.snapshot();
+async fn one(gateway: &Gateway, id: &DatasetId) -> Result<Answer, Fault> {
+    let snapshot = gateway.seams.assets.snapshot().await?;
     let found = snapshot
         .datasets
         .get(id)
@@ -203,7 +203,7 @@ pub(crate) async fn set_tags(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<A
         .assets
         .set_tags(&id, wire.column.as_deref(), wire.tags)
         .await?;
-    let answer = one(&gateway, &id)?.with_fact("tags", tags);
+    let answer = one(&gateway, &id).await?.with_fact("tags", tags);
     Ok(match wire.column {
         Some(column) => answer.with_fact("column", column),
         None => answer,

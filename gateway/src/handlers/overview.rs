@@ -65,7 +65,7 @@ pub(crate) async fn overview(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<A
         "latency_us": {"p50": figures.latency_us(0.5), "p99": figures.latency_us(0.99)},
         "top_denied": top_denied,
         "recent": recent,
-        "health": health(&gateway),
+        "health": health(&gateway).await,
     })))
 }
 
@@ -87,7 +87,7 @@ async fn recent(gateway: &Gateway) -> Result<Vec<Value>, Fault> {
     Ok(page.entries.iter().map(wire::audit_entry).collect())
 }
 
-fn health(gateway: &Gateway) -> Vec<Value> {
+async fn health(gateway: &Gateway) -> Vec<Value> {
     let mut rows = Vec::new();
     let mut row = |component: &str, is_well: bool, detail: String| {
         let state = if is_well { "ok" } else { "degraded" };
@@ -103,13 +103,22 @@ fn health(gateway: &Gateway) -> Vec<Value> {
         Some(reason) => row("audit log", false, reason.to_owned()),
         None => row("audit log", true, format!("{} entries", log.size)),
     }
-    let snapshot = gateway.seams.assets.snapshot();
-    let detail = format!(
-        "{} depots, {} datasets",
-        snapshot.depots.len(),
-        snapshot.datasets.len()
-    );
-    row("catalog", true, detail);
+    match gateway.seams.assets.snapshot().await {
+        Ok(snapshot) => {
+            let (depots, datasets) = (snapshot.depots.len(), snapshot.datasets.len());
+            row(
+                "catalog",
+                true,
+                format!("{depots} depots, {datasets} datasets"),
+            );
+        }
+        Err(fault) => row("catalog", false, fault.to_string()),
+    }
+    for link in &gateway.links {
+        let away = link.away();
+        let detail = away.as_deref().unwrap_or("there").to_owned();
+        row(&format!("role {}", link.peer()), away.is_none(), detail);
+    }
     for (issuer, is_well, detail) in gateway
         .authenticator
         .issuer_health(gateway.seams.clock.now())
@@ -128,7 +137,12 @@ fn degraded(gateway: &Gateway) -> String {
     ];
     let known = dependencies
         .iter()
-        .filter_map(|(dependency, away)| Some((dependency, u8::from((*away)?))));
+        .filter_map(|(name, away)| Some(((*name).to_owned(), (*away)?)));
+    let roles = gateway.links.iter();
+    let roles = roles.map(|link| (format!("role_{}", link.peer()), link.away().is_some()));
+    let known = known
+        .chain(roles)
+        .map(|(name, away)| (name, u8::from(away)));
     let lines: String = known
         .map(|(dependency, away)| format!("{name}{{dependency=\"{dependency}\"}} {away}\n"))
         .collect();

@@ -21,7 +21,7 @@ pub(crate) async fn health(_gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<A
     Ok(text(StatusCode::OK, "ok\n"))
 }
 
-/// Ready when decisions can be made and recorded.
+/// Ready when decisions can be made and recorded. Roles that are away are named; what does without them goes on.
 pub(crate) async fn ready(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<Answer, Fault> {
     let reason = if gateway.seams.policies.info().hash == Hash::default() {
         Some("no policy set is loaded\n")
@@ -31,7 +31,13 @@ pub(crate) async fn ready(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<Ans
         None
     };
     Ok(match reason {
-        None => text(StatusCode::OK, "ok\n"),
+        None => {
+            let away = gateway.links.iter().filter(|link| link.away().is_some());
+            let away: String = away
+                .map(|link| format!("away: {}\n", link.peer()))
+                .collect();
+            text(StatusCode::OK, format!("ok\n{away}"))
+        }
         Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason),
     })
 }

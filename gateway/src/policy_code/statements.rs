@@ -141,8 +141,8 @@ fn refused<T>() -> Result<T, Fault> {
 
 #[async_trait]
 impl Assets for Shelf {
-    fn snapshot(&self) -> Arc<AssetSnapshot> {
-        Arc::clone(&self.0)
+    async fn snapshot(&self) -> Result<Arc<AssetSnapshot>, Fault> {
+        Ok(Arc::clone(&self.0))
     }
 
     async fn register_depot(&self, _depot: Depot) -> Result<(), Fault> {

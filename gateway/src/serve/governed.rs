@@ -21,6 +21,7 @@ use crate::{
     record,
     recording::{self, Level},
     respond::{self, Answer},
+    roles::deadline,
     route::{Hold, Route},
 };
 
@@ -236,8 +237,9 @@ impl Gateway {
         call: Arc<Call>,
     ) -> Result<Answer, Fault> {
         let step = call.step("handle");
-        let work = (route.handler)(Arc::clone(self), call);
-        let answered = tokio::time::timeout(self.limits.answer_timeout, work).await;
+        let time = self.limits.answer_timeout;
+        let work = deadline::within(time, (route.handler)(Arc::clone(self), call));
+        let answered = tokio::time::timeout(time, work).await;
         drop(step);
         answered.unwrap_or_else(|_| {
             Err(Fault::new(

@@ -115,7 +115,7 @@ async fn silent_connections_lose_their_place() {
         listen: Some("127.0.0.1:0".to_owned()),
         data_dir: Some(folder.path().join("data")),
         config: Some(file),
-        data: None,
+        ..Default::default()
     };
     let config = dataos_gateway::config::Config::load(&flags, std::iter::empty()).unwrap();
     let app = dataos_gateway::app::App::start(config, |_| ())

@@ -188,8 +188,8 @@ impl Policies for World {
 
 #[async_trait]
 impl Assets for World {
-    fn snapshot(&self) -> Arc<AssetSnapshot> {
-        Arc::default()
+    async fn snapshot(&self) -> Result<Arc<AssetSnapshot>, Fault> {
+        Ok(Arc::default())
     }
 
     async fn register_depot(&self, depot: Depot) -> Result<(), Fault> {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     action::Action,
     dataset::DatasetId,
@@ -14,7 +16,7 @@ use crate::{
 };
 
 /// One question about several datasets, answered under one policy set.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AccessRequest {
     /// Who.
     pub principal: Principal,
@@ -27,7 +29,7 @@ pub struct AccessRequest {
 }
 
 /// The answer for one dataset.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DatasetAccess {
     /// The dataset.
     pub dataset: DatasetId,
@@ -70,7 +72,7 @@ impl DatasetAccess {
 }
 
 /// What becomes of one column.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ColumnAccess {
     /// The column.
     pub name: String,
@@ -81,7 +83,7 @@ pub struct ColumnAccess {
 }
 
 /// One rule for a cell.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellRule {
     /// When it applies; sees the raw values of the row.
     pub when: Predicate,
@@ -92,7 +94,7 @@ pub struct CellRule {
 }
 
 /// What becomes of a cell.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum CellOutcome {
     /// Shown as it is.
     Plain,

@@ -5,8 +5,11 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use serde::{Deserialize, Serialize};
+
 /// A literal of an annotation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub enum Literal {
     /// An integer.
     Integer(i64),
@@ -20,8 +23,10 @@ pub enum Literal {
     List(Vec<Literal>),
 }
 
+bounded!(Literal);
+
 /// A parsed annotation: an operator with named parameters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     /// The operator, `[a-z][a-z0-9_]*`.
     pub operator: String,

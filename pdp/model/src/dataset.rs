@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     entity::{EntityType, EntityUid},
     fault::Fault,
@@ -12,7 +14,7 @@ use crate::{
 ///
 /// Prints as `depot:collection/name`, the part of the product's address behind `dataos://`; this is
 /// also the id of its `Dataset` entity. In SQL it is `depot.collection.name`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DatasetId {
     /// Name of the depot.
     pub depot: String,
@@ -90,7 +92,8 @@ impl FromStr for DatasetId {
 }
 
 /// The type of a column, as the catalog knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub enum ColumnType {
     /// True or false.
     Bool,
@@ -124,6 +127,8 @@ pub enum ColumnType {
     /// A type of the source that we do not read; named for the message.
     Other(String),
 }
+
+bounded!(ColumnType);
 
 /// The type of a policy attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -237,7 +242,7 @@ impl FromStr for ColumnType {
 }
 
 /// A column.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Column {
     /// Its name, exactly as the source spells it.
     pub name: String,
@@ -248,7 +253,7 @@ pub struct Column {
 }
 
 /// The columns of a dataset, in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DatasetSchema {
     /// The columns.
     pub columns: Vec<Column>,

@@ -2,17 +2,20 @@
 
 use std::{collections::BTreeMap, fmt, ops::Deref, sync::Arc};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::{
     action::Action,
     annotation::Call,
     entity::{Entity, EntityUid},
+    fault::Fault,
     hash::Hash,
     principal::Principal,
     value::Value,
 };
 
 /// What is asked: may `principal` do `action` on `resource`, in `context`?
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// Who.
     pub principal: Principal,
@@ -48,7 +51,7 @@ impl Request {
 }
 
 /// Allow or deny.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Effect {
     /// The request may pass.
     Allow,
@@ -80,7 +83,7 @@ impl fmt::Display for Effect {
 }
 
 /// Why; one word, stable, shown alike by API, CLI and console.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Reason {
     /// A permit applies and no forbid.
     Permitted,
@@ -102,6 +105,8 @@ pub enum Reason {
     ObligationUnknown,
     /// No valid policy set is loaded.
     SetUnavailable,
+    /// The PDP is in another process and cannot be asked.
+    Unavailable,
     /// The PDP failed.
     Internal,
 }
@@ -120,13 +125,14 @@ impl Reason {
             Self::NotExact => "not_exact",
             Self::ObligationUnknown => "obligation_unknown",
             Self::SetUnavailable => "set_unavailable",
+            Self::Unavailable => "unavailable",
             Self::Internal => "internal",
         }
     }
 }
 
 /// A policy as a decision names it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PolicyRef {
     /// Its `@id`.
     pub id: String,
@@ -180,6 +186,18 @@ impl From<PolicyRef> for SharedPolicyRef {
     }
 }
 
+impl Serialize for SharedPolicyRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        PolicyRef::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SharedPolicyRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        PolicyRef::deserialize(deserializer).map(Self::from)
+    }
+}
+
 impl Deref for SharedPolicyRef {
     type Target = PolicyRef;
 
@@ -205,7 +223,7 @@ impl PartialEq for SharedPolicyRef {
 impl Eq for SharedPolicyRef {}
 
 /// The answer of the PDP; everything that a decision record commits to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     /// Allow or deny.
     pub effect: Effect,
@@ -226,9 +244,34 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// The deny where the PDP cannot be asked.
+    pub fn unasked(fault: &Fault) -> Self {
+        Self {
+            effect: Effect::Deny,
+            reason: Reason::Unavailable,
+            policies: Vec::new(),
+            errors: Vec::new(),
+            obligations: Vec::new(),
+            policy_set: Hash::default(),
+            entities: Hash::default(),
+            detail: fault.message.clone(),
+        }
+    }
+
     /// Whether the request may pass.
     pub fn is_allowed(&self) -> bool {
         self.effect == Effect::Allow
+    }
+
+    /// What to tell instead of a denial where the PDP could not be asked.
+    pub fn not_asked(&self) -> Option<Fault> {
+        let is_unasked = self.reason == Reason::Unavailable;
+        is_unasked.then(|| {
+            let message = format!("this could not be decided: {}", self.detail);
+            Fault::unavailable(message)
+                .with_reason(Reason::Unavailable.code())
+                .with_hint("try again later")
+        })
     }
 }
 

@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::{
     clock::Timestamp,
     dataset::{DatasetId, DatasetSchema},
@@ -14,7 +16,7 @@ use crate::{
 };
 
 /// How a depot is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DepotSource {
     /// A folder of Parquet, CSV and JSON files. `root/x.csv` is dataset `main/x`, `root/a/x.csv` is
     /// `a/x`, and a folder `root/a/x.parquet/` of parts is one dataset.
@@ -87,7 +89,7 @@ pub enum Tls {
 }
 
 /// A declared data source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Depot {
     /// Its name: `[a-z][a-z0-9]*`.
     pub name: String,
@@ -102,7 +104,7 @@ pub struct Depot {
 }
 
 /// The format of a file dataset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FileFormat {
     /// Apache Parquet.
     Parquet,
@@ -113,7 +115,7 @@ pub enum FileFormat {
 }
 
 /// Where the rows of one dataset lie.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DatasetSource {
     /// One or more files of one format and schema.
     Files {
@@ -156,7 +158,7 @@ pub fn generation(part: &Path) -> u64 {
 }
 
 /// A dataset as catalogued.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dataset {
     /// Its name.
     pub id: DatasetId,
@@ -189,6 +191,33 @@ pub struct AssetSnapshot {
     pub depots: BTreeMap<String, Arc<Depot>>,
     /// Datasets by id.
     pub datasets: BTreeMap<DatasetId, Arc<Dataset>>,
+}
+
+impl Serialize for AssetSnapshot {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let depots: Vec<&Depot> = self.depots.values().map(Arc::as_ref).collect();
+        let datasets: Vec<&Dataset> = self.datasets.values().map(Arc::as_ref).collect();
+        (self.transaction, self.hash, depots, datasets).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for AssetSnapshot {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (transaction, hash, depots, datasets) =
+            <(u64, Hash, Vec<Depot>, Vec<Dataset>)>::deserialize(deserializer)?;
+        let depots = depots
+            .into_iter()
+            .map(|one| (one.name.clone(), Arc::new(one)));
+        let datasets = datasets
+            .into_iter()
+            .map(|one| (one.id.clone(), Arc::new(one)));
+        Ok(Self {
+            transaction,
+            hash,
+            depots: depots.collect(),
+            datasets: datasets.collect(),
+        })
+    }
 }
 
 #[cfg(test)]

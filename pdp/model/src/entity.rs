@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{dataset::DatasetSchema, value::Value};
 
 /// The Cedar namespace of our own types and actions.
@@ -11,7 +13,7 @@ const SEPARATOR: &str = "::";
 
 /// The name of an entity type: of ours without the namespace (`User`), of any other one with it
 /// (`Shop::Record`). So two types are equal if and only if they are the same type.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EntityType(Cow<'static, str>);
 
 macro_rules! entity_types {
@@ -113,7 +115,7 @@ impl EntityType {
 }
 
 /// Type and id of an entity; prints as Cedar does: `DataOS::User::"alice"`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EntityUid {
     /// The type.
     pub entity_type: EntityType,
@@ -148,7 +150,7 @@ fn is_plain(byte: u8) -> bool {
 ///
 /// Conventions: a `Column` has its `Dataset` and its tags as parents; a `Dataset` its `Collection`
 /// and tags; a `Collection` its `Depot`; tag `A.B` has parent tag `A`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entity {
     /// Its name.
     pub uid: EntityUid,
@@ -189,7 +191,7 @@ impl Entity {
 }
 
 /// One change of the entity snapshot. A list of changes is applied as one version.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum EntityChange {
     /// Adds or replaces.
     Upsert(Entity),

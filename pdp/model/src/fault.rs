@@ -5,8 +5,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The situation, independent of any protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum FaultKind {
     /// The input is wrong: malformed, unknown key, wrong type.
@@ -40,7 +42,7 @@ pub enum FaultKind {
 }
 
 /// A place in a text of the caller's: one-based line and column, and the field if there is one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Location {
     /// File name, if the text came from a file.
     pub file: Option<String>,
@@ -53,7 +55,7 @@ pub struct Location {
 }
 
 /// An error as it crosses a seam.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// The situation.
     pub kind: FaultKind,

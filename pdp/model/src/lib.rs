@@ -4,6 +4,9 @@
 //! predicates, masks, records) and the traits by which rooms meet. Never done here: I/O, an async
 //! runtime, Cedar, SQL, Arrow, HTTP.
 
+#[macro_use]
+mod depth;
+
 pub mod clock;
 pub mod fault;
 pub mod hash;

@@ -1,9 +1,11 @@
 //! Column lineage of a statement, in OpenLineage's terms.
 
+use serde::{Deserialize, Serialize};
+
 use crate::dataset::DatasetId;
 
 /// How a value flows from a source column to a target column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Transformation {
     /// Direct, unchanged.
     Identity,
@@ -28,7 +30,7 @@ impl Transformation {
 }
 
 /// One edge.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ColumnEdge {
     /// Source dataset.
     pub source: DatasetId,
@@ -41,7 +43,7 @@ pub struct ColumnEdge {
 }
 
 /// What a statement writes, and from what.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriteLineage {
     /// The dataset written.
     pub target: DatasetId,

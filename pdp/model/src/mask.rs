@@ -4,6 +4,8 @@ mod parameters;
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use self::parameters::Parameters;
 use crate::{
     annotation::{AnnotationError, Call, Literal},
@@ -11,7 +13,7 @@ use crate::{
 };
 
 /// Precision of `bucket_date`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum DatePrecision {
     /// Start of the hour, UTC.
     Hour,
@@ -26,7 +28,7 @@ pub enum DatePrecision {
 }
 
 /// A typed mask. NULL stays NULL except under `Redact` and `Constant`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mask {
     /// A NULL of the column's type.
     Null,

@@ -1,9 +1,11 @@
 //! Policies as texts, and the set in force.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{clock::Timestamp, entity::EntityUid, fault::Fault, hash::Hash};
 
 /// A policy text that joins the folder: compiled from an applied resource.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyText {
     /// Where it comes from, such as `policy:v1:mask-email`; one source is replaced as a whole.
     pub source: String,
@@ -12,7 +14,7 @@ pub struct PolicyText {
 }
 
 /// The policy set in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicySetInfo {
     /// Its digest.
     pub hash: Hash,
@@ -28,7 +30,7 @@ pub struct PolicySetInfo {
 }
 
 /// One policy of the set in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyInfo {
     /// Its `@id`.
     pub id: String,
@@ -43,7 +45,7 @@ pub struct PolicyInfo {
 }
 
 /// A template of the set in force: a policy with slots, which decides nothing until a link fills them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TemplateInfo {
     /// Its `@id`.
     pub id: String,
@@ -62,7 +64,7 @@ pub struct TemplateInfo {
 }
 
 /// A policy made of a template: entities for its slots, and an id of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyLink {
     /// Id of the policy.
     pub id: String,

@@ -8,10 +8,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::value::{IpRange, Value};
 
 /// A total condition over one row.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub enum Predicate {
     /// Always or never.
     Constant(bool),
@@ -25,8 +28,11 @@ pub enum Predicate {
     Not(Box<Predicate>),
 }
 
+bounded!(Predicate);
+
 /// A typed expression over one row, with Cedar's semantics.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub enum Expression {
     /// A value.
     Literal(Value),
@@ -68,9 +74,11 @@ pub enum Expression {
     Error(String),
 }
 
+bounded!(Expression);
+
 /// Comparison operators. `Equal` is total over all types; the others compare two values of one of
 /// the types Long, Decimal, `DateTime`, Duration and fail otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Comparison {
     /// Same value; values of different types are unequal.
     Equal,
@@ -81,7 +89,7 @@ pub enum Comparison {
 }
 
 /// Integer operators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Arithmetic {
     /// Sum.
     Add,
@@ -92,7 +100,7 @@ pub enum Arithmetic {
 }
 
 /// Tests with a set on the left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SetTest {
     /// The right value is an element.
     Contains,
@@ -103,7 +111,7 @@ pub enum SetTest {
 }
 
 /// A piece of a pattern.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum LikePiece {
     /// Exactly this text.
     Text(String),

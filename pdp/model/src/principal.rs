@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     entity::{Entity, EntityType, EntityUid},
     value::Value,
 };
 
 /// How the principal proved who it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Authentication {
     /// No credential.
     Anonymous,
@@ -27,7 +29,7 @@ pub enum Authentication {
 }
 
 /// A verified caller.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Principal {
     /// `User`, `Service`, or the user `anonymous`.
     pub uid: EntityUid,

@@ -8,13 +8,15 @@ use std::{
 
 use bytes::Bytes;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     access::DatasetAccess, clock::Timestamp, dataset::ColumnType, dataset::DatasetId, fault::Fault,
     hash::Hash, principal::Principal, record::Receipt, value::Value,
 };
 
 /// The format of the rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RowFormat {
     /// Chunks that together form one JSON array of arrays; 64-bit integers and decimals as strings
     /// only where a double cannot hold them exactly.
@@ -28,7 +30,7 @@ pub enum RowFormat {
 }
 
 /// A statement to run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QueryRequest {
     /// Who.
     pub principal: Principal,
@@ -45,7 +47,7 @@ pub struct QueryRequest {
 }
 
 /// A column of the result.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResultColumn {
     /// Its name.
     pub name: String,
@@ -56,7 +58,7 @@ pub struct ResultColumn {
 }
 
 /// What was enforced for one table of the statement.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableCertificate {
     /// The dataset.
     pub dataset: DatasetId,
@@ -65,7 +67,7 @@ pub struct TableCertificate {
 }
 
 /// What was enforced, as recorded.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
     /// Policy set under which all tables were decided.
     pub policy_set: Hash,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     asked,
     clock::Timestamp,
@@ -11,7 +13,7 @@ use crate::{
 };
 
 /// What an entry is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum EntryKind {
     /// A decision of the PDP about a call, a query or a reconcile step.
     Decision,
@@ -102,7 +104,7 @@ pub const TRACE_ID: &str = "trace_id";
 
 /// An entry to append. Header fields (kind, time, request id, effect, action, request digest, policy
 /// set) are public in the tree; everything else is committed to by a salted digest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// What it is about.
     pub kind: EntryKind,
@@ -213,7 +215,7 @@ impl Entry {
 }
 
 /// Proof that an entry is durable: its position and the compact receipt that goes to the caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// Position in the log.
     pub index: u64,
@@ -222,7 +224,7 @@ pub struct Receipt {
 }
 
 /// An entry as read back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredEntry {
     /// Position in the log.
     pub index: u64,
@@ -233,7 +235,7 @@ pub struct StoredEntry {
 }
 
 /// A search; all given conditions must hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordQuery {
     /// Only entries at or after this time.
     pub from: Option<Timestamp>,
@@ -267,7 +269,7 @@ pub struct RecordQuery {
 pub const PAGE_ENTRIES_MAX: usize = 1000;
 
 /// A page of entries, newest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordPage {
     /// The entries.
     pub entries: Vec<StoredEntry>,

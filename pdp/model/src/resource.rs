@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     clock::Timestamp,
     entity::{EntityType, EntityUid},
@@ -10,7 +12,7 @@ use crate::{
 };
 
 /// Identity of a resource; prints as `type:version:name[:workspace]`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ResourceId {
     /// Type, such as `workflow`.
     pub resource_type: String,
@@ -63,7 +65,7 @@ impl FromStr for ResourceId {
 }
 
 /// A resource with its state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceView {
     /// Identity.
     pub id: ResourceId,
@@ -90,7 +92,7 @@ pub struct ResourceView {
 }
 
 /// One step of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunNode {
     /// Name of the job in the DAG.
     pub job: String,
@@ -111,7 +113,7 @@ pub struct RunNode {
 }
 
 /// What apply did with one document.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApplyOutcome {
     /// The resource.
     pub id: ResourceId,
@@ -124,7 +126,7 @@ pub struct ApplyOutcome {
 }
 
 /// One action that apply would take.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedChange {
     /// The resource.
     pub id: ResourceId,
@@ -135,7 +137,7 @@ pub struct PlannedChange {
 }
 
 /// A plan, and the digest that apply can demand.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// Digest over manifests, base revisions and policy set.
     pub hash: Hash,
@@ -146,7 +148,7 @@ pub struct Plan {
 }
 
 /// Which resources to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceFilter {
     /// Of this type.
     pub resource_type: Option<String>,

@@ -6,6 +6,7 @@ use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     access::{AccessRequest, DatasetAccess},
@@ -225,8 +226,11 @@ pub trait Records: Send + Sync + Debug {
 /// The catalog.
 #[async_trait]
 pub trait Assets: Send + Sync + Debug {
-    /// The catalog as it is now.
-    fn snapshot(&self) -> Arc<AssetSnapshot>;
+    /// The catalog as it is now: every change that was acknowledged before is in it.
+    ///
+    /// # Errors
+    /// The catalog is elsewhere and cannot be asked.
+    async fn snapshot(&self) -> Result<Arc<AssetSnapshot>, Fault>;
 
     /// Adds or replaces a depot. Its datasets appear with the next scan.
     ///
@@ -301,7 +305,7 @@ pub trait Assets: Send + Sync + Debug {
 }
 
 /// What a scan found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanReport {
     /// Datasets that are new.
     pub added: Vec<DatasetId>,
@@ -316,7 +320,7 @@ pub struct ScanReport {
 }
 
 /// Lineage around one dataset.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lineage {
     /// Edges into its columns.
     pub upstream: Vec<ColumnEdge>,

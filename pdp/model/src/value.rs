@@ -5,10 +5,12 @@ use std::{
     net::IpAddr,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::entity::EntityUid;
 
 /// An IP address or range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IpRange {
     /// An address in the range.
     pub address: IpAddr,
@@ -17,7 +19,8 @@ pub struct IpRange {
 }
 
 /// A value. There is no null: absence is the absence of the attribute.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub enum Value {
     /// True or false.
     Bool(bool),
@@ -40,6 +43,8 @@ pub enum Value {
     /// A reference to an entity.
     Entity(EntityUid),
 }
+
+bounded!(Value);
 
 impl From<bool> for Value {
     fn from(value: bool) -> Self {

@@ -49,7 +49,7 @@ impl Inner {
         let answered = async {
             // Kept until the walk ends, also if nobody waits for it any more.
             let place = self.place(self.config.queue_time_max).await?;
-            let world = self.world(request, question.needs_columns()).await;
+            let world = self.world(request, question.needs_columns()).await?;
             let walk = tokio::task::spawn_blocking(move || {
                 let rows = question.answer(&world);
                 drop(place);
@@ -73,8 +73,8 @@ impl Inner {
         })
     }
 
-    async fn world(&self, request: &QueryRequest, needs_columns: bool) -> World {
-        let snapshot = self.seams.assets.snapshot();
+    async fn world(&self, request: &QueryRequest, needs_columns: bool) -> Result<World, Fault> {
+        let snapshot = self.seams.assets.snapshot().await?;
         let all: Vec<DatasetId> = snapshot.datasets.keys().cloned().collect();
         let seen = visible(&all, request, self.seams.decide.as_ref()).await;
         let seen: Vec<DatasetId> = seen.into_iter().collect();
@@ -97,7 +97,7 @@ impl Inner {
             columns: columns.remove(&id).unwrap_or_default(),
             name: id.name,
         });
-        World {
+        Ok(World {
             user: request.principal.uid.id.clone(),
             database: wire::DATABASE.to_owned(),
             version: format!(
@@ -105,7 +105,7 @@ impl Inner {
                 env!("CARGO_PKG_VERSION")
             ),
             datasets: datasets.collect(),
-        }
+        })
     }
 
     /// The columns that statements of the caller could name; of what he may see in the catalog alone,

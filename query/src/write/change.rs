@@ -109,7 +109,7 @@ impl Writer<'_> {
         put_files(&mut staged, vec![path.clone()]);
         let stage = self.assets.stage_write(staged.clone(), lineage).await?;
         // From here on scans leave the table alone; one that came between is found here.
-        let part = match self.check_unchanged(dataset) {
+        let part = match self.check_unchanged(dataset).await {
             Ok(()) => {
                 let part = OpenPart::begin(&path, arrow_schema(&dataset.schema));
                 let writing = changing.write(touched, &part, returning);
@@ -144,8 +144,8 @@ impl Writer<'_> {
     }
 
     /// Refuses a table whose files are not those that the change was made from.
-    pub(super) fn check_unchanged(&self, dataset: &Dataset) -> Result<(), Fault> {
-        let now = self.assets.snapshot();
+    pub(super) async fn check_unchanged(&self, dataset: &Dataset) -> Result<(), Fault> {
+        let now = self.assets.snapshot().await?;
         let is_same = now
             .datasets
             .get(&dataset.id)

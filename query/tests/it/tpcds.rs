@@ -2,12 +2,7 @@
 
 use std::{fs::File, path::PathBuf, process::Command, sync::Arc};
 
-use dataos_model::{
-    dataset::DatasetId,
-    depot::FileFormat,
-    query::RowFormat,
-    seams::{Assets, RunQuery},
-};
+use dataos_model::{dataset::DatasetId, depot::FileFormat, query::RowFormat, seams::RunQuery};
 use dataos_query::{Baseline, QueryConfig};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 

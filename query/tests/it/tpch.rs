@@ -3,12 +3,7 @@
 use std::{fs::File, sync::Arc};
 
 use datafusion::arrow::datatypes::DataType;
-use dataos_model::{
-    dataset::DatasetId,
-    depot::FileFormat,
-    query::RowFormat,
-    seams::{Assets, RunQuery},
-};
+use dataos_model::{dataset::DatasetId, depot::FileFormat, query::RowFormat, seams::RunQuery};
 use dataos_query::{Baseline, QueryConfig, sample::write_tpch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 

@@ -564,6 +564,10 @@ impl Shelf {
         });
     }
 
+    pub(crate) fn snapshot(&self) -> Arc<AssetSnapshot> {
+        self.snapshot.lock().unwrap().clone()
+    }
+
     pub(crate) fn put(&self, dataset: Dataset) {
         self.change(|snapshot| {
             snapshot
@@ -601,8 +605,8 @@ impl Shelf {
 
 #[async_trait]
 impl Assets for Shelf {
-    fn snapshot(&self) -> Arc<AssetSnapshot> {
-        self.snapshot.lock().unwrap().clone()
+    async fn snapshot(&self) -> Result<Arc<AssetSnapshot>, Fault> {
+        Ok(Self::snapshot(self))
     }
 
     async fn register_depot(&self, _: Depot) -> Result<(), Fault> {

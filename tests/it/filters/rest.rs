@@ -70,8 +70,8 @@ impl RunQuery for Rest {
 
 #[async_trait]
 impl Assets for Rest {
-    fn snapshot(&self) -> Arc<AssetSnapshot> {
-        Arc::default()
+    async fn snapshot(&self) -> Result<Arc<AssetSnapshot>, Fault> {
+        Ok(Arc::default())
     }
 
     async fn register_depot(&self, _: Depot) -> Result<(), Fault> {

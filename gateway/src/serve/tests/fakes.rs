@@ -421,8 +421,8 @@ fn not_in_these_tests<T>() -> Result<T, Fault> {
 
 #[async_trait]
 impl Assets for FakeAssets {
-    fn snapshot(&self) -> Arc<AssetSnapshot> {
-        Arc::clone(&self.0)
+    async fn snapshot(&self) -> Result<Arc<AssetSnapshot>, Fault> {
+        Ok(Arc::clone(&self.0))
     }
 
     async fn register_depot(&self, _depot: Depot) -> Result<(), Fault> {
@@ -602,6 +602,7 @@ fn config(limits: Limits, tokens: &Tokens, accounts: &Arc<Accounts>) -> GatewayC
             Providers::open(tokens, Arc::clone(accounts), seal, session_life).unwrap(),
         ),
         certificates: None,
+        links: Vec::new(),
         authzen: AuthzenConfig {
             context: vec!["purpose".to_owned()],
             ..AuthzenConfig::default()

@@ -1,0 +1,61 @@
+//! The decision point of the gateway. Where it cannot be asked, all is denied.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dataos_model::{
+    access::{AccessRequest, DatasetAccess},
+    decision::{Decision, Request},
+    fault::Fault,
+    hash::Hash,
+    predicate::Predicate,
+    seams::Decide,
+};
+
+use crate::roles::{link::Link, method::Method};
+
+/// Asks over a link.
+#[derive(Debug)]
+pub(crate) struct RemoteDecide(pub(crate) Arc<Link>);
+
+#[async_trait]
+impl Decide for RemoteDecide {
+    async fn decide(&self, request: &Request) -> Decision {
+        let decided = self.0.call(Method::Decide, request).await;
+        decided.unwrap_or_else(|fault| Decision::unasked(&fault))
+    }
+
+    async fn decide_all(&self, requests: &[Request]) -> Vec<Decision> {
+        if requests.is_empty() {
+            return Vec::new();
+        }
+        let decided = self.0.call(Method::DecideAll, &requests).await;
+        let decided = decided.and_then(|all: Vec<Decision>| counted(all, requests.len()));
+        decided.unwrap_or_else(|fault| vec![Decision::unasked(&fault); requests.len()])
+    }
+
+    async fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess> {
+        let decided = self.0.call(Method::Access, request).await;
+        let decided = decided.and_then(|all| counted(all, request.datasets.len()));
+        decided.unwrap_or_else(|fault| {
+            let denied = request.datasets.iter().map(|dataset| DatasetAccess {
+                dataset: dataset.clone(),
+                decision: Decision::unasked(&fault),
+                schema_hash: Hash::default(),
+                rows: Predicate::NEVER,
+                row_policies: Vec::new(),
+                columns: Vec::new(),
+            });
+            denied.collect()
+        })
+    }
+}
+
+/// Callers pair answers with questions, so that one too few would leave a question without its deny.
+fn counted<T>(answers: Vec<T>, questions: usize) -> Result<Vec<T>, Fault> {
+    if answers.len() == questions {
+        return Ok(answers);
+    }
+    let message = format!("{questions} questions got {} decisions", answers.len());
+    Err(Fault::internal(message))
+}

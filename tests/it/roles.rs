@@ -1,0 +1,317 @@
+//! A platform of several processes: what holds in one process holds between them, what is away stops what needs
+//! it and nothing else, and nobody without a role gets a word.
+
+mod peer;
+mod strangers;
+
+use std::{fs, time::Duration};
+
+use dataos_tests::{
+    ctl::Ctl,
+    roles::Platform,
+    server::{Options, Server, header},
+};
+use serde_json::Value;
+
+const ORDERS: &str =
+    "id,customer,region,amount\n1,ana,EMEA,10.50\n2,bo,AMER,20.00\n3,cy,EMEA,30.25\n";
+
+const POLICIES: &str = r#"
+name: orders-readers
+version: v1
+type: policy
+policy:
+  access:
+    subjects: {tags: [["users:dataos:analyst"]]}
+    predicates: [read]
+    objects: {paths: ["dataos://shop:**"]}
+    allow: true
+---
+name: own-region
+version: v1
+type: policy
+policy:
+  data:
+    type: filter
+    priority: 40
+    depot: shop
+    collection: main
+    dataset: orders
+    selector: {user: {match: any, tags: ["users:dataos:analyst"]}}
+    filters: [{column: region, operator: equals, valueFrom: {userAttribute: region}}]
+---
+name: mask-customer
+version: v1
+type: policy
+policy:
+  data:
+    type: mask
+    priority: 50
+    depot: shop
+    collection: main
+    dataset: "**"
+    selector:
+      user: {match: any, tags: ["users:dataos:analyst"]}
+      column: {tags: ["PII.name"]}
+    mask: {operator: redact, redact: {replacement: "(hidden)"}}
+"#;
+
+/// A platform with the depot `shop`, which may be written, and the analyst `ana`.
+struct House {
+    platform: Platform,
+    admin: Ctl,
+    ana: Ctl,
+    _files: tempfile::TempDir,
+}
+
+impl House {
+    fn new(roles: &[&str]) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        fs::write(files.path().join("orders.csv"), ORDERS).unwrap();
+        let many: String = (0..60_000)
+            .map(|i| format!("{i},row number {i}\n"))
+            .collect();
+        fs::write(files.path().join("many.csv"), format!("id,text\n{many}")).unwrap();
+        let platform = Platform::start(roles, Options::default()).unwrap();
+        let server = &platform.gateway;
+        let admin = Ctl::login(server, "admin", &server.first_password().unwrap()).unwrap();
+        let depot = format!(
+            "name: shop\nversion: v1\ntype: depot\ndepot:\n  type: FILES\n  spec: {{path: \"{}\", writable: true}}\n",
+            files.path().display()
+        );
+        for manifest in [depot.as_str(), POLICIES] {
+            let applied = admin.apply(manifest).unwrap();
+            assert_eq!(applied.code, 0, "{}", applied.stderr);
+        }
+        let found = admin
+            .json(&["catalog", "search", "--depot", "shop"])
+            .unwrap();
+        assert_eq!(found["datasets"].as_array().unwrap().len(), 2, "{found}");
+        let customer = [
+            "catalog",
+            "tag",
+            "shop.main.orders",
+            "--column",
+            "customer",
+            "PII.name",
+        ];
+        admin.json(&customer).unwrap();
+        let analyst = [
+            "--tag",
+            "users:dataos:analyst",
+            "--attribute",
+            "region=EMEA",
+        ];
+        let ana = admin.person(server, "ana", &analyst).unwrap();
+        Self {
+            platform,
+            admin,
+            ana,
+            _files: files,
+        }
+    }
+
+    fn server(&self) -> &Server {
+        &self.platform.gateway
+    }
+
+    /// Status, headers and answer of a statement of ana's.
+    fn query(&self, sql: &str) -> (u16, String, Value) {
+        let bearer = format!("Authorization: Bearer {}", self.ana.key().unwrap());
+        let body = serde_json::json!({ "sql": sql }).to_string();
+        let arguments = [
+            "-H",
+            &bearer,
+            "-H",
+            "Content-Type: application/json",
+            "-d",
+            &body,
+        ];
+        let (status, headers, answer) = self.server().request(&arguments, "/api/v1/query").unwrap();
+        (status, headers, serde_json::from_str(&answer).unwrap())
+    }
+
+    /// The governed statement of each test, with all that is enforced on it.
+    fn governed(&self) {
+        let (status, headers, answer) = self.query("SELECT * FROM shop.main.orders ORDER BY id");
+        assert_eq!(status, 200, "{answer:#}");
+        assert_eq!(answer["row_count"], 2, "{answer:#}");
+        assert_eq!(answer["rows"][0][1], "(hidden)");
+        assert_eq!(answer["rows"][1][2], "EMEA");
+        let receipt = header(&headers, "DataOS-Receipt").unwrap();
+        let verified = self.ana.json(&["audit", "verify", receipt]).unwrap();
+        assert_eq!(verified["verified"][0]["action"], "query");
+        let receipt = answer["certificate"]["receipt"].as_str().unwrap();
+        let verified = self.ana.json(&["audit", "verify", receipt]).unwrap();
+        assert_eq!(verified["verified"][0]["action"], "select");
+    }
+
+    /// What does not need the role that is away.
+    fn the_rest_goes_on(&self) {
+        let (status, _, _) = self.server().request(&[], "/healthz").unwrap();
+        assert_eq!(status, 200);
+        assert_eq!(self.ana.run(&["whoami"]).unwrap().code, 0);
+        let decisions = ["audit", "search", "--principal", "ana"];
+        let found = self.admin.json(&decisions).unwrap();
+        assert!(!found["entries"].as_array().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn statements_run_in_a_process_of_their_own_as_in_one() {
+    let house = House::new(&["query"]);
+    house.governed();
+
+    // The record says which role decided and ended it.
+    let found = [
+        "audit",
+        "search",
+        "--principal",
+        "ana",
+        "--action",
+        "select",
+    ];
+    let found = house.admin.json(&found).unwrap();
+    let kinds: Vec<&str> = found["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            assert_eq!(entry["facts"]["role"], "query", "{entry:#}");
+            entry["kind"].as_str().unwrap()
+        })
+        .collect();
+    assert!(
+        kinds.contains(&"decision") && kinds.contains(&"outcome"),
+        "{kinds:?}"
+    );
+
+    // Denied, refused, unknown: as the query layer says it.
+    let (status, _, answer) = house.query("SELECT * FROM system.log.audit");
+    assert_eq!(
+        (status, &answer["reason"]),
+        (403, &Value::from("no_permit")),
+        "{answer}"
+    );
+    let (status, _, answer) = house.query("SELEC 1");
+    assert_eq!(status, 400, "{answer}");
+    assert_eq!(answer["location"]["line"], 1, "{answer}");
+
+    // The log itself is read through the gateway.
+    let log = "SELECT count(*) FROM system.log.audit WHERE principal LIKE '%ana%'";
+    let counted = house.admin.json(&["query", log]).unwrap();
+    assert!(counted["rows"][0][0].as_i64().unwrap() > 3, "{counted}");
+
+    // A copy is staged in the catalog before it is there: masked on its first read.
+    let copy = "CREATE TABLE shop.main.copy AS SELECT customer FROM shop.main.orders";
+    house.admin.json(&["query", copy]).unwrap();
+    let (_, _, answer) = house.query("SELECT customer FROM shop.main.copy");
+    assert_eq!(
+        answer["rows"],
+        serde_json::json!([["(hidden)"], ["(hidden)"], ["(hidden)"]])
+    );
+
+    // An answer of many pieces arrives whole.
+    let bearer = format!("Authorization: Bearer {}", house.ana.key().unwrap());
+    let body = r#"{"sql": "SELECT id, text FROM shop.main.many ORDER BY id", "rows_max": 100000}"#;
+    let arguments = [
+        "-H",
+        &bearer,
+        "-H",
+        "Content-Type: application/json",
+        "-d",
+        body,
+    ];
+    let (status, _, answer) = house.server().request(&arguments, "/api/v1/query").unwrap();
+    assert_eq!(status, 200);
+    assert!(answer.len() > 1 << 20, "{} bytes", answer.len());
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let rows = answer["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 60_000);
+    assert!(
+        rows.iter().zip(0..).all(|(row, id)| row[0] == id),
+        "rows out of order"
+    );
+}
+
+#[test]
+fn a_query_role_that_is_away_stops_statements_and_nothing_else() {
+    let mut house = House::new(&["query"]);
+    house.governed();
+    house.platform.role("query").kill().unwrap();
+    house.platform.wait_for_ready("ok\naway: query\n").unwrap();
+    let (status, headers, answer) = house.query("SELECT 1");
+    assert_eq!(
+        (status, &answer["reason"]),
+        (503, &Value::from("role_away")),
+        "{answer}"
+    );
+    assert!(
+        answer["detail"].as_str().unwrap().contains("`query`"),
+        "{answer}"
+    );
+    assert!(header(&headers, "Retry-After").is_some(), "{headers}");
+    assert!(
+        answer["receipt"].is_string(),
+        "what was decided is in the log: {answer}"
+    );
+    house.the_rest_goes_on();
+    let bearer = format!("Authorization: Bearer {}", house.admin.key().unwrap());
+    let (_, _, figures) = house
+        .server()
+        .request(&["-H", &bearer], "/metrics")
+        .unwrap();
+    assert!(
+        figures.contains("dataos_degraded{dependency=\"role_query\"} 1"),
+        "{figures}"
+    );
+    let overview = house
+        .server()
+        .get(&house.admin.key().unwrap(), "/api/v1/overview")
+        .unwrap()
+        .1;
+    let health = overview["health"].as_array().unwrap();
+    let role = health
+        .iter()
+        .find(|row| row["component"] == "role query")
+        .unwrap();
+    assert_eq!(role["state"], "degraded", "{role}");
+
+    // It comes back, and is taken up by itself.
+    house.platform.role("query").start().unwrap();
+    house.platform.wait_until_whole().unwrap();
+    house.governed();
+    house.platform.role("query").stop().unwrap();
+}
+
+#[test]
+fn an_identity_is_renewed_over_the_door() {
+    let mut platform = Platform::start(&["query"], Options::default()).unwrap();
+    let folder = platform.role("query").identity.clone();
+    let (own, roots) = (folder.join("identity.pem"), folder.join("ca.pem"));
+    let before = fs::read_to_string(&own).unwrap();
+    let trusted = fs::read_to_string(&roots).unwrap();
+    // Another set of CAs than the gateway's, as while one is rolled over.
+    fs::write(&roots, format!("{trusted}{}", strangers::Ca::new().pem)).unwrap();
+    let started = std::time::Instant::now();
+    while fs::read_to_string(&own).unwrap() == before {
+        let printed = platform.role("query").printed();
+        assert!(started.elapsed() < Duration::from_secs(30), "{printed}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(fs::read_to_string(&roots).unwrap(), trusted);
+    let key = |pem: &str| pem[pem.find("BEGIN PRIVATE KEY").unwrap()..].to_owned();
+    assert_ne!(
+        key(&fs::read_to_string(&own).unwrap()),
+        key(&before),
+        "a key of its own"
+    );
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&own).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    platform.wait_until_whole().unwrap();
+    // The new one is good for a start.
+    platform.role("query").stop().unwrap();
+    platform.wait_for_ready("ok\naway: query\n").unwrap();
+    platform.role("query").start().unwrap();
+    platform.wait_until_whole().unwrap();
+}
