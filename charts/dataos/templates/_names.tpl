@@ -54,3 +54,40 @@ default
 {{ include "dataos.name" . }}-metadata
 {{- end -}}
 {{- end -}}
+
+{{/* The roles that are pods of their own, as a comma-separated list; empty if there are none. */}}
+{{- define "dataos.roles" -}}
+{{- $roles := list -}}
+{{- range $role := list "query" "catalog" "orchestrator" -}}
+{{- if (index $.Values.roles $role).enabled -}}
+{{- $roles = append $roles $role -}}
+{{- end -}}
+{{- end -}}
+{{- join "," $roles -}}
+{{- end -}}
+
+{{/* Name of the objects of a role: (list context role). */}}
+{{- define "dataos.roleName" -}}
+{{- printf "%s-%s" (include "dataos.name" (index . 0) | trunc 49 | trimSuffix "-") (index . 1) -}}
+{{- end -}}
+
+{{/* Labels by which objects of a role find each other. They are not those of the gateway, whose service must not find them. */}}
+{{- define "dataos.roleSelector" -}}
+app.kubernetes.io/name: {{ printf "%s-%s" (index . 0).Chart.Name (index . 1) }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+{{- end -}}
+
+{{- define "dataos.roleLabels" -}}
+{{- $context := index . 0 -}}
+{{ include "dataos.roleSelector" . }}
+app.kubernetes.io/part-of: {{ $context.Chart.Name }}
+app.kubernetes.io/version: {{ $context.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $context.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $context.Chart.Name $context.Chart.Version }}
+{{- end -}}
+
+{{/* The secret with the identity of a role, which a platform of several pods needs. */}}
+{{- define "dataos.identity" -}}
+{{- $role := index . 1 -}}
+{{- required (printf "roles.identities.%s names a secret with the certificate of that role" $role) (index (index . 0).Values.roles.identities $role) -}}
+{{- end -}}
