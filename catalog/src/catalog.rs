@@ -131,6 +131,11 @@ impl Catalog {
         Arc::clone(scans.entry(depot.to_owned()).or_default())
     }
 
+    /// Closes the store and gives its lock back; later changes are refused.
+    pub async fn close(&self) {
+        self.transactions.close().await;
+    }
+
     /// The catalog as it is now.
     pub fn snapshot(&self) -> Arc<AssetSnapshot> {
         Arc::clone(&self.published().snapshot)
@@ -304,13 +309,18 @@ impl Assets for Catalog {
         text: &str,
         limit: usize,
         is_visible: &(dyn for<'a> Fn(&'a DatasetId) -> bool + Send + Sync),
-    ) -> Vec<DatasetId> {
+    ) -> Result<Vec<DatasetId>, Fault> {
         let published = self.published();
         let documents = published
             .documents
             .iter()
             .map(|(id, document)| (id, document.as_ref()));
-        search::search(documents, text, limit.min(HITS_MAX), is_visible)
+        Ok(search::search(
+            documents,
+            text,
+            limit.min(HITS_MAX),
+            is_visible,
+        ))
     }
 
     async fn lineage(&self, dataset: &DatasetId) -> Result<Lineage, Fault> {

@@ -70,6 +70,13 @@ impl Transactions {
         Ok(transactions)
     }
 
+    /// Closes the store when the transaction that runs has ended.
+    pub(crate) async fn close(&self) {
+        let mut writer = self.writer.lock().await;
+        writer.stopped = Some(stopped("it is closed"));
+        writer.store.close().await;
+    }
+
     /// What readers see now.
     pub(crate) fn published(&self) -> Arc<Published> {
         self.published.load_full()

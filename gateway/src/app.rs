@@ -6,22 +6,21 @@
 mod attach;
 mod clock;
 mod first;
+mod ground;
 mod role;
 mod split;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use dataos_audit::{AuditConfig, AuditLog};
-use dataos_catalog::{Catalog, CatalogConfig, CatalogSeams};
 use dataos_model::{
     clock::Clock,
     fault::{Fault, FaultKind},
     record::{Entry, EntryKind},
-    seams::{Policies, Record, RunQuery, Secrets},
+    seams::{Assets, Policies, Record, Resources, RunQuery},
 };
-use dataos_orchestrator::{Orchestrator, OrchestratorConfig, OrchestratorSeams};
+use dataos_orchestrator::Orchestrator;
 use dataos_pdp::{Pdp, PdpConfig};
-use dataos_query::{QueryConfig, QueryLayer, QuerySeams};
 use tokio::{
     net::TcpListener,
     sync::watch,
@@ -51,15 +50,23 @@ use crate::{
     observe::spans::Spans,
     postgres::PostgresAcceptor,
     record, reload,
-    roles::{link::Link, served::Platform},
+    roles::{
+        Role,
+        link::{AWAY, Link},
+        served::{Gate, Platform},
+    },
     secrets::SealedSecrets,
     serve::{Gateway, GatewayConfig, Seams},
     store::Store,
 };
+use ground::Ground;
 use split::{OpenDoor, Split};
 
 /// How often the last use of API keys and sessions is written down.
 const USE_EVERY: Duration = Duration::from_secs(60);
+/// How long a start waits for a catalog that is a process of its own, and how often it asks.
+const ATTACH_MAX: Duration = Duration::from_secs(20);
+const ATTACH_PAUSE: Duration = Duration::from_millis(500);
 /// Names of the platform's own secrets.
 const PEPPER: &str = "dataos/api-key-pepper";
 const AUDIT_KEY: &str = "dataos/audit-key";
@@ -101,9 +108,13 @@ struct Rooms {
     applied: Applied,
     pdp: Arc<Pdp>,
     log: Arc<AuditLog>,
-    catalog: Arc<Catalog>,
+    catalog: Arc<dyn Assets>,
     query: Arc<dyn RunQuery>,
-    orchestrator: Arc<Orchestrator>,
+    resources: Arc<dyn Resources>,
+    /// To be closed at the end, if it is in this process.
+    orchestrator: Option<Arc<Orchestrator>>,
+    /// Decides for all but what looks at policies themselves.
+    gate: Arc<Gate>,
     clock: Arc<dyn Clock>,
 }
 
@@ -178,7 +189,6 @@ impl App {
         let links = split.iter().flat_map(Split::links).collect();
         let gateway = rooms.gateway(&config, &certificates, record, links);
         let gateway = Arc::new(gateway.await?);
-        attach::system(rooms.catalog.as_ref()).await?;
         let history = History::start(&rooms.pdp, Arc::clone(&rooms.log) as _)?;
         rooms.record_start(address).await?;
         let (stop, stopped) = watch::channel(false);
@@ -190,21 +200,15 @@ impl App {
         // Last of all that can fail: its password is shown once, and only by a start that succeeds.
         let first_login = first::administrator(&rooms.accounts).await?;
         let (open, opened) = watch::channel(false);
-        let roles = match split {
-            Some(split) => {
-                let platform = rooms.platform();
-                let served = split.served(platform, &rooms);
-                Some(split.open_door(served, &gateway, &config)?)
-            }
-            None => None,
-        };
+        let roles = split.map(|split| split.open_door(&rooms, &gateway, &config, &mut background));
+        let roles = roles.transpose()?;
         let postgres = match (postgres, &config.postgres) {
             (Some(listener), Some(config)) => {
-                let (tls, gateway) = (Arc::clone(&tls), Arc::clone(&gateway));
                 let address = local_address(&listener)?;
+                let (tls, gateway) = (Arc::clone(&tls), Arc::clone(&gateway));
                 let door = PostgresAcceptor::new(listener, tls, gateway, config.clone());
-                let running = door.run(stopped.clone());
-                Some((address, tokio::spawn(when_open(opened.clone(), running))))
+                let running = when_open(opened.clone(), door.run(stopped.clone()));
+                Some((address, tokio::spawn(running)))
             }
             _ => None,
         };
@@ -271,14 +275,20 @@ impl RunningApp {
     /// # Errors
     /// A folder that cannot be read, or a depot that cannot be registered.
     pub async fn attach_data(&self) -> Result<Option<Attached>, Fault> {
-        match &self.config.data {
-            Some(folder) => {
-                let (catalog, log) = (&self.rooms.catalog, &self.rooms.log);
-                attach::attach(folder, catalog.as_ref(), log.as_ref())
-                    .await
-                    .map(Some)
+        let Some(folder) = &self.config.data else {
+            return Ok(None);
+        };
+        let (catalog, log) = (&self.rooms.catalog, &self.rooms.log);
+        let until = tokio::time::Instant::now() + ATTACH_MAX;
+        loop {
+            let attached = attach::attach(folder, catalog.as_ref(), log.as_ref()).await;
+            match attached {
+                // A catalog that is a process of its own may come a little later.
+                Err(fault) if fault.reason == AWAY && tokio::time::Instant::now() < until => {
+                    tokio::time::sleep(ATTACH_PAUSE).await;
+                }
+                attached => return attached.map(Some),
             }
-            None => Ok(None),
         }
     }
 
@@ -312,7 +322,9 @@ impl RunningApp {
         for task in &self.background {
             task.abort();
         }
-        self.rooms.orchestrator.close().await;
+        if let Some(orchestrator) = &self.rooms.orchestrator {
+            orchestrator.close().await;
+        }
         self.rooms.accounts.close().await;
         let log = Arc::clone(&self.rooms.log);
         match tokio::task::spawn_blocking(move || log.close()).await {
@@ -342,52 +354,22 @@ impl Rooms {
         let alarm = Arc::clone(&log);
         // The entry is queued at once; nobody waits for it.
         pdp.on_divergence(move |divergence| alarm.append_behind(record::diverged(&divergence)));
-        let shared_secrets = Arc::clone(&secrets) as Arc<dyn Secrets>;
-        let catalog = Catalog::open(
-            CatalogConfig {
-                directory: folder.join("catalog"),
-                metadata: config.metadata.clone(),
-            },
-            CatalogSeams {
-                sink: Arc::clone(&pdp) as _,
-                secrets: Arc::clone(&shared_secrets),
-                clock: Arc::clone(&clock),
-            },
-        )
-        .await?;
+        let has = |role| split.is_some_and(|split| split.has(role));
+        let gate = Gate::new(Arc::clone(&pdp) as _, !has(Role::Orchestrator));
         secrets.get_or_create(dataos_query::MASK_KEY).await?;
-        let query: Arc<dyn RunQuery> = match split.and_then(Split::query) {
-            Some(elsewhere) => elsewhere,
-            None => QueryLayer::open(
-                QueryConfig::default(),
-                QuerySeams {
-                    decide: Arc::clone(&pdp) as _,
-                    record: Arc::clone(&log) as _,
-                    records: Some(Arc::clone(&log) as _),
-                    assets: Arc::clone(&catalog) as _,
-                    secrets: Arc::clone(&shared_secrets),
-                    clock: Arc::clone(&clock),
-                },
-            )?,
+        let ground = Ground {
+            config,
+            folder,
+            split,
+            pdp: &pdp,
+            log: &log,
+            gate: &gate,
+            secrets: &secrets,
+            clock: &clock,
         };
-        let orchestrator = Orchestrator::open(
-            OrchestratorConfig {
-                metadata: config.metadata.clone(),
-                ..OrchestratorConfig::new(folder.join("orchestrator"))
-            },
-            OrchestratorSeams {
-                decide: Arc::clone(&pdp) as _,
-                record: Arc::clone(&log) as _,
-                policies: Arc::clone(&pdp) as _,
-                assets: Arc::clone(&catalog) as _,
-                secrets: shared_secrets,
-                query: Arc::clone(&query),
-                identities: Arc::clone(&accounts) as _,
-                sink: Arc::clone(&pdp) as _,
-                clock: Arc::clone(&clock),
-            },
-        )
-        .await?;
+        let catalog = ground.catalog().await?;
+        let query = ground.query(&catalog)?;
+        let (resources, orchestrator) = ground.resources(&catalog, &query, &accounts).await?;
         Ok(Self {
             secrets,
             accounts,
@@ -396,7 +378,9 @@ impl Rooms {
             log,
             catalog,
             query,
+            resources,
             orchestrator,
+            gate,
             clock,
         })
     }
@@ -427,13 +411,13 @@ impl Rooms {
             Arc::clone(&clock),
         );
         let seams = Seams {
-            decide: Arc::clone(&self.pdp) as _,
+            decide: Arc::clone(&self.gate) as _,
             explore: Arc::clone(&self.pdp) as _,
             policies: Arc::clone(&self.pdp) as _,
             record,
             records: Arc::clone(&self.log) as _,
-            assets: Arc::clone(&self.catalog) as _,
-            resources: Arc::clone(&self.orchestrator) as _,
+            assets: Arc::clone(&self.catalog),
+            resources: Arc::clone(&self.resources),
             query: Arc::clone(&self.query),
             clock,
         };
@@ -451,6 +435,7 @@ impl Rooms {
                 providers,
                 certificates: Some(Arc::clone(certificates)),
                 links,
+                gate: Some(Arc::clone(&self.gate)),
                 authzen: config.authzen.clone(),
                 authzen_keys: AuthzenKeys::new(
                     &self.secrets.get_or_create(METADATA_KEY).await?,
@@ -464,7 +449,10 @@ impl Rooms {
     /// What the gateway alone has for roles.
     fn platform(&self) -> Platform {
         Platform {
-            decide: Arc::clone(&self.pdp) as _,
+            gate: Arc::clone(&self.gate),
+            policies: Arc::clone(&self.pdp) as _,
+            sink: Arc::clone(&self.pdp) as _,
+            identities: Arc::clone(&self.accounts) as _,
             record: Arc::clone(&self.log) as _,
             records: Arc::clone(&self.log) as _,
             secrets: Arc::clone(&self.secrets) as _,

@@ -183,9 +183,10 @@ fn read_format(path: &Path) -> Result<bool, Fault> {
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut entries = fs::read_dir(path).map_err(|e| damaged(e.to_string()))?;
-            // A lock without a format is left by a start that was killed in between.
+            // A lock without a format is left by a start that was killed in between; the identity of a role
+            // is there before its first start.
             let foreign = entries.find_map(|entry| match entry {
-                Ok(entry) if entry.file_name() == "lock" => None,
+                Ok(entry) if entry.file_name() == "lock" || entry.file_name() == "identity" => None,
                 Ok(entry) => Some(entry.file_name().to_string_lossy().into_owned()),
                 Err(error) => Some(error.to_string()),
             });

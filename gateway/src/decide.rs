@@ -243,6 +243,9 @@ pub(crate) async fn ask(decide: &Arc<dyn Decide>, request: &Request) -> Decision
 
 /// What a caller is told about a denial.
 pub(crate) fn denial(decision: &Decision) -> Fault {
+    if let Some(fault) = decision.not_asked() {
+        return fault;
+    }
     let message = if decision.detail.is_empty() {
         match decision.reason {
             Reason::NoPermit => "no policy permits this",

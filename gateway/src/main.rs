@@ -196,7 +196,7 @@ fn serve(config: Config, listeners: Listeners) -> Result<ExitCode, Fault> {
         .build()
         .map_err(|error| Fault::internal(format!("no runtime: {error}")))?;
     let ended = match config.roles.role {
-        Some(role) if role != Role::Gateway => runtime.block_on(run_role(&config, role)),
+        Some(role) if role != Role::Gateway => runtime.block_on(run_role(config, role)),
         _ => runtime.block_on(run(config, listeners, &program)),
     };
     drop(runtime);
@@ -250,16 +250,22 @@ async fn run(config: Config, listeners: Listeners, program: &Program) -> Result<
 }
 
 /// Runs one role that is not the gateway.
-async fn run_role(config: &Config, role: Role) -> Result<Ended, Fault> {
+async fn run_role(config: Config, role: Role) -> Result<Ended, Fault> {
     let mut signals = Signals::new()?;
-    let running = RunningRole::start(config, role).await?;
+    let mut running = RunningRole::start(config, role).await?;
     say(format_args!(
         "DataOS kernel, role `{}`, listens on {}",
         running.role(),
         running.address()
     ));
-    while signals.next().await == Told::Restart {
-        say("a role restarts by stop and start");
+    loop {
+        tokio::select! {
+            told = signals.next() => match told {
+                Told::Stop => break,
+                Told::Restart => say("a role restarts by stop and start"),
+            },
+            fault = running.failed() => return Err(fault),
+        }
     }
     say("stopping: open calls may finish");
     Ok(Ended::Stopped(tokio::select! {

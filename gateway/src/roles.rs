@@ -34,17 +34,28 @@ pub enum Role {
     Gateway,
     /// The query layer.
     Query,
+    /// The catalog.
+    Catalog,
+    /// The orchestrator.
+    Orchestrator,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::Gateway, Self::Query];
+    pub const ALL: &[Self] = &[
+        Self::Gateway,
+        Self::Query,
+        Self::Catalog,
+        Self::Orchestrator,
+    ];
 
     /// As settings and certificates name it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",
             Self::Query => "query",
+            Self::Catalog => "catalog",
+            Self::Orchestrator => "orchestrator",
         }
     }
 
@@ -72,3 +83,6 @@ impl fmt::Display for Role {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests;

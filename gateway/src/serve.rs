@@ -45,7 +45,7 @@ use crate::{
     record::Refusals,
     recording,
     respond::{self, Answer, AnswerBody},
-    roles::{deadline, link::Link},
+    roles::{deadline, link::Link, served::Gate},
     route::{self, Found, Hold, Parameters, Route},
     rpc,
 };
@@ -106,6 +106,8 @@ pub(crate) struct Gateway {
     certificates: Option<Arc<Certificates>>,
     /// The ways to roles that are processes of their own.
     pub(crate) links: Vec<Arc<Link>>,
+    /// What decisions wait for after the start.
+    pub(crate) gate: Option<Arc<Gate>>,
 }
 
 /// An authenticated call on a known route.
@@ -173,6 +175,7 @@ pub(crate) struct GatewayConfig {
     pub(crate) authzen_keys: AuthzenKeys,
     pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) links: Vec<Arc<Link>>,
+    pub(crate) gate: Option<Arc<Gate>>,
     pub(crate) spans: Spans,
 }
 
@@ -215,6 +218,7 @@ impl Gateway {
             authzen_keys: config.authzen_keys,
             certificates: config.certificates,
             links: config.links,
+            gate: config.gate,
         }
     }
 

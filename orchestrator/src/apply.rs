@@ -89,21 +89,22 @@ impl Core {
                 fields,
             });
         }
+        let hash = self.plan_hash(&items).await?;
         let warnings = items.iter().flat_map(|item| {
             item.warnings
                 .iter()
                 .map(|warning| format!("{}: {warning}", item.id()))
         });
         Ok(Plan {
-            hash: self.plan_hash(&items),
+            hash,
             changes,
             warnings: warnings.collect(),
         })
     }
 
-    fn plan_hash(&self, items: &[Item]) -> Hash {
+    async fn plan_hash(&self, items: &[Item]) -> Result<Hash, Fault> {
         let lines: Vec<plan::Line> = items.iter().map(Item::line).collect();
-        plan::hash(&lines, self.policies.info().hash)
+        Ok(plan::hash(&lines, self.policies.hash().await?))
     }
 
     /// The old values are shown only to who may see the resource.
@@ -143,7 +144,9 @@ impl Core {
         }
         let applying = self.applying.lock().await;
         let items = self.prepare(principal, workspace, manifests).await?;
-        if wanted.is_some_and(|hash| hash != self.plan_hash(&items)) {
+        if let Some(wanted) = wanted
+            && wanted != self.plan_hash(&items).await?
+        {
             return Err(Fault::new(
                 FaultKind::Conflict,
                 "the plan is stale: manifests, resources or policies have changed since",

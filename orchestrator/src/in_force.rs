@@ -39,6 +39,11 @@ impl InForce {
     }
 }
 
+/// Whether an orchestrator puts policies of this source in force.
+pub fn is_policy_source(source: &str) -> bool {
+    source == FILTERS || source.starts_with("policy:")
+}
+
 impl Core {
     /// Checks a policy against the schema and the datasets that are known, without effect. A filter is
     /// checked without the others: whether those still fit is not its fault.

@@ -48,4 +48,5 @@ mod core;
 mod orchestrator;
 
 pub use config::OrchestratorConfig;
+pub use in_force::is_policy_source;
 pub use orchestrator::{Orchestrator, OrchestratorSeams};

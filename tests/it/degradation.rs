@@ -6,6 +6,7 @@ use dataos_tests::{
     binaries::free_port,
     ctl::{Ctl, PASSWORD},
     peers::Postgres,
+    roles::Platform,
     server::{Options, Server},
 };
 use serde_json::Value;
@@ -168,4 +169,46 @@ fn what_is_away_stops_what_needs_it_and_nothing_else() {
     for password in [&house.shop.password, &house.metadata.password] {
         assert!(!printed.contains(password.as_str()));
     }
+}
+
+#[test]
+fn without_any_other_role_the_gateway_logs_in_decides_and_records() {
+    let roles = ["query", "catalog", "orchestrator"];
+    let mut platform = Platform::start(&roles, Options::default()).unwrap();
+    let admin = {
+        let server = &platform.gateway;
+        Ctl::login(server, "admin", &server.first_password().unwrap()).unwrap()
+    };
+    for role in roles {
+        platform.role(role).kill().unwrap();
+    }
+    let all_away = "ok\naway: query\naway: catalog\naway: orchestrator\n";
+    platform.wait_for_ready(all_away).unwrap();
+    for (role, command) in [
+        ("query", &["query", "SELECT 1"][..]),
+        ("catalog", &["catalog", "search"]),
+        ("orchestrator", &["get", "-t", "depot"]),
+    ] {
+        let refused = admin.run(command).unwrap();
+        assert_eq!(refused.code, 4, "{}", refused.stderr);
+        assert!(
+            refused.stderr.contains(&format!("`{role}`")),
+            "{}",
+            refused.stderr
+        );
+    }
+    let password = [("DATAOS_NEW_PASSWORD", PASSWORD)];
+    let made = admin.run_with(&["user", "create", "--id", "eve"], &password, "");
+    assert_eq!(made.unwrap().code, 0);
+    let eve = Ctl::login(&platform.gateway, "eve", PASSWORD).unwrap();
+    assert_eq!(eve.run(&["whoami"]).unwrap().code, 0);
+    let found = admin
+        .json(&["audit", "search", "--principal", "eve"])
+        .unwrap();
+    assert!(!found["entries"].as_array().unwrap().is_empty());
+    for role in roles {
+        platform.role(role).start().unwrap();
+    }
+    platform.wait_until_whole().unwrap();
+    assert_eq!(admin.run(&["query", "SELECT 1"]).unwrap().code, 0);
 }

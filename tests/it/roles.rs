@@ -4,7 +4,11 @@
 mod peer;
 mod strangers;
 
-use std::{fs, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    time::{Duration, Instant},
+};
 
 use dataos_tests::{
     ctl::Ctl,
@@ -56,6 +60,20 @@ policy:
     mask: {operator: redact, redact: {replacement: "(hidden)"}}
 "#;
 
+const WORKFLOW: &str = r"
+name: nightly
+version: v1
+type: workflow
+workflow:
+  dag:
+    - name: copy
+      spec:
+        stack: sql
+        compute: runnable-default
+        stackSpec:
+          sql: CREATE TABLE shop.main.nightly AS SELECT id FROM shop.main.orders
+";
+
 /// A platform with the depot `shop`, which may be written, and the analyst `ana`.
 struct House {
     platform: Platform,
@@ -66,13 +84,22 @@ struct House {
 
 impl House {
     fn new(roles: &[&str]) -> Self {
+        Self::with(roles, "")
+    }
+
+    /// The same with more of the gateway's configuration.
+    fn with(roles: &[&str], config: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         fs::write(files.path().join("orders.csv"), ORDERS).unwrap();
         let many: String = (0..60_000)
             .map(|i| format!("{i},row number {i}\n"))
             .collect();
         fs::write(files.path().join("many.csv"), format!("id,text\n{many}")).unwrap();
-        let platform = Platform::start(roles, Options::default()).unwrap();
+        let options = Options {
+            config: Some(config.to_owned()),
+            ..Options::default()
+        };
+        let platform = Platform::start(roles, options).unwrap();
         let server = &platform.gateway;
         let admin = Ctl::login(server, "admin", &server.first_password().unwrap()).unwrap();
         let depot = format!(
@@ -146,6 +173,17 @@ impl House {
         assert_eq!(verified["verified"][0]["action"], "select");
     }
 
+    /// Kinds of ana's records that came from a role.
+    fn recorded_by(&self, role: &str) -> BTreeSet<String> {
+        let found = ["audit", "search", "--principal", "ana"];
+        let found = self.admin.json(&found).unwrap();
+        let entries = found["entries"].as_array().unwrap().iter();
+        let of_role = entries.filter(|entry| entry["facts"]["role"] == role);
+        of_role
+            .map(|entry| entry["kind"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
     /// What does not need the role that is away.
     fn the_rest_goes_on(&self) {
         let (status, _, _) = self.server().request(&[], "/healthz").unwrap();
@@ -162,27 +200,10 @@ fn statements_run_in_a_process_of_their_own_as_in_one() {
     let house = House::new(&["query"]);
     house.governed();
 
-    // The record says which role decided and ended it.
-    let found = [
-        "audit",
-        "search",
-        "--principal",
-        "ana",
-        "--action",
-        "select",
-    ];
-    let found = house.admin.json(&found).unwrap();
-    let kinds: Vec<&str> = found["entries"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|entry| {
-            assert_eq!(entry["facts"]["role"], "query", "{entry:#}");
-            entry["kind"].as_str().unwrap()
-        })
-        .collect();
+    // The records say which role decided and ended it.
+    let kinds = house.recorded_by("query");
     assert!(
-        kinds.contains(&"decision") && kinds.contains(&"outcome"),
+        kinds.contains("decision") && kinds.contains("outcome"),
         "{kinds:?}"
     );
 
@@ -232,6 +253,149 @@ fn statements_run_in_a_process_of_their_own_as_in_one() {
         rows.iter().zip(0..).all(|(row, id)| row[0] == id),
         "rows out of order"
     );
+}
+
+/// All roles that can be processes of their own.
+const ROLES: &[&str] = &["query", "catalog", "orchestrator"];
+
+#[test]
+fn every_role_is_a_process_of_its_own() {
+    let house = House::new(ROLES);
+    house.governed();
+    assert!(house.recorded_by("query").contains("decision"));
+    let applied = ["audit", "search", "--kind", "resource_change"];
+    let found = house.admin.json(&applied).unwrap();
+    assert_eq!(
+        found["entries"][0]["facts"]["role"], "orchestrator",
+        "{found:#}"
+    );
+
+    // Search, lineage and tags of the catalog, a plan, a copy, and a workflow whose step is a statement.
+    let found = house
+        .admin
+        .json(&["catalog", "search", "customer"])
+        .unwrap();
+    assert_eq!(
+        found["datasets"][0]["sql_name"], "shop.main.orders",
+        "{found}"
+    );
+    let copy = "CREATE TABLE shop.main.copy AS SELECT customer FROM shop.main.orders";
+    house.admin.json(&["query", copy]).unwrap();
+    let (_, _, answer) = house.query("SELECT customer FROM shop.main.copy");
+    assert_eq!(answer["rows"][0][0], "(hidden)", "{answer}");
+    let log = "SELECT count(*) FROM system.log.audit WHERE kind = 'resource_change'";
+    let counted = house.admin.json(&["query", log]).unwrap();
+    assert!(counted["rows"][0][0].as_i64().unwrap() >= 4, "{counted}");
+    let applied = house.admin.apply(WORKFLOW).unwrap();
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    let started = Instant::now();
+    loop {
+        let (status, _, answer) = house.query("SELECT count(*) FROM shop.main.nightly");
+        if status == 200 {
+            assert_eq!(answer["rows"][0][0], 3);
+            break;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "{answer}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn a_catalog_that_is_away_stops_what_needs_it_and_nothing_else() {
+    let mut house = House::new(ROLES);
+    house.platform.role("catalog").kill().unwrap();
+    house
+        .platform
+        .wait_for_ready("ok\naway: catalog\n")
+        .unwrap();
+    let (status, _, answer) = house.query("SELECT * FROM shop.main.orders");
+    assert_eq!(
+        (status, &answer["reason"]),
+        (503, &Value::from("role_away")),
+        "{answer}"
+    );
+    assert!(
+        answer["detail"].as_str().unwrap().contains("`catalog`"),
+        "{answer}"
+    );
+    let searched = house.admin.run(&["catalog", "search"]).unwrap();
+    assert_eq!(searched.code, 4, "{}", searched.stderr);
+    house.the_rest_goes_on();
+    house.platform.role("catalog").start().unwrap();
+    house.platform.wait_until_whole().unwrap();
+    house.governed();
+    house.platform.role("catalog").stop().unwrap();
+}
+
+#[test]
+fn an_orchestrator_that_is_away_stops_changes_and_nothing_else() {
+    let mut house = House::new(ROLES);
+    house.platform.role("orchestrator").kill().unwrap();
+    house
+        .platform
+        .wait_for_ready("ok\naway: orchestrator\n")
+        .unwrap();
+    // What it put in force stays in force.
+    house.governed();
+    house.the_rest_goes_on();
+    let applied = house.admin.apply(POLICIES).unwrap();
+    assert_eq!(applied.code, 4, "{}", applied.stderr);
+    assert!(
+        applied.stderr.contains("`orchestrator`"),
+        "{}",
+        applied.stderr
+    );
+    house.platform.role("orchestrator").start().unwrap();
+    house.platform.wait_until_whole().unwrap();
+    assert_eq!(house.admin.apply(POLICIES).unwrap().code, 0);
+    house.governed();
+    house.platform.role("orchestrator").stop().unwrap();
+}
+
+#[test]
+fn a_gateway_that_was_started_anew_decides_nothing_before_all_policies_are_back() {
+    let mut house = House::new(ROLES);
+    house.governed();
+    house.platform.role("orchestrator").kill().unwrap();
+    house.platform.restart_gateway().unwrap();
+    // Not one governed word: a permit without its masks and filters would show what they hide.
+    let (status, answer) = house.platform.ready().unwrap();
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer.contains("`orchestrator`"), "{answer}");
+    let (status, _, answer) = house.query("SELECT * FROM shop.main.orders");
+    assert_eq!(
+        (status, &answer["reason"]),
+        (503, &Value::from("unavailable")),
+        "{answer}"
+    );
+    house.platform.role("orchestrator").start().unwrap();
+    house.platform.wait_until_whole().unwrap();
+    // The catalog was there all the time, and has told the new process what it knows.
+    house.governed();
+}
+
+#[test]
+fn a_statement_whose_time_is_over_ends_in_the_other_process() {
+    let house = House::with(&["query"], "\n[limits]\nanswer_timeout = \"10s\"\n");
+    let long = "SELECT count(*) FROM shop.main.many a, shop.main.many b WHERE a.text < b.text";
+    let (status, _, answer) = house.query(long);
+    assert_eq!(status, 504, "{answer}");
+    let started = Instant::now();
+    let cancelled = [
+        "audit",
+        "search",
+        "--principal",
+        "ana",
+        "--text",
+        "cancelled",
+    ];
+    loop {
+        let found = house.admin.json(&cancelled).unwrap();
+        if found["entries"][0]["facts"]["role"] == "query" {
+            break;
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "{found:#}");
+    }
 }
 
 #[test]
@@ -293,7 +457,7 @@ fn an_identity_is_renewed_over_the_door() {
     let trusted = fs::read_to_string(&roots).unwrap();
     // Another set of CAs than the gateway's, as while one is rolled over.
     fs::write(&roots, format!("{trusted}{}", strangers::Ca::new().pem)).unwrap();
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     while fs::read_to_string(&own).unwrap() == before {
         let printed = platform.role("query").printed();
         assert!(started.elapsed() < Duration::from_secs(30), "{printed}");

@@ -162,7 +162,7 @@ impl Platform {
         Ok(platform)
     }
 
-    /// Starts the gateway alone; the other roles have no identity yet. The options' configuration goes on in the
+    /// Starts the gateway alone, which may not be ready without the others; the other roles have no identity yet. The options' configuration goes on in the
     /// table `roles`.
     ///
     /// # Errors
@@ -184,11 +184,20 @@ impl Platform {
             ..options
         };
         Ok(Self {
-            gateway: Server::start(&options)?,
+            gateway: Server::begin(&options)?,
             port,
             roles,
             folder,
         })
+    }
+
+    /// Kills the gateway and starts it on the same directory and port; does not wait until it is ready.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn restart_gateway(&mut self) -> Result<()> {
+        self.gateway.kill()?;
+        self.gateway.start_again()
     }
 
     /// A folder for what belongs to this platform.

@@ -47,6 +47,16 @@ impl Server {
     /// # Errors
     /// It ends, or is not ready in time; the message holds what it printed.
     pub fn start(options: &Options) -> Result<Self> {
+        let mut server = Self::begin(options)?;
+        server.wait("/readyz")?;
+        Ok(server)
+    }
+
+    /// Starts a server and waits until it lives: it may not be ready.
+    ///
+    /// # Errors
+    /// It ends, or does not live in time; the message holds what it printed.
+    pub fn begin(options: &Options) -> Result<Self> {
         let temporary = if options.data_dir.is_none() {
             Some(tempfile::tempdir()?)
         } else {
@@ -93,11 +103,34 @@ impl Server {
             process,
             temporary,
         };
-        server.wait_until_ready()?;
+        server.wait("/healthz")?;
         Ok(server)
     }
 
-    fn wait_until_ready(&mut self) -> Result<()> {
+    /// Starts it again after [`Server::kill`], on the same address and directory, and waits until it lives.
+    ///
+    /// # Errors
+    /// As of [`Server::begin`].
+    pub fn start_again(&mut self) -> Result<()> {
+        let output = fs::OpenOptions::new().append(true).open(&self.log)?;
+        let address = self.url.strip_prefix("https://").unwrap_or_default();
+        let mut command = Command::new(binary("dataos"));
+        command
+            .args(["serve", "--listen", address, "--data-dir"])
+            .arg(&self.data_dir)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        let config = self.log.with_extension("toml");
+        if config.exists() {
+            command.arg("--config").arg(config);
+        }
+        self.process = command.spawn()?;
+        self.wait("/healthz")
+    }
+
+    /// Waits until this path is answered with 200.
+    fn wait(&mut self, path: &str) -> Result<()> {
         let deadline = Instant::now() + READY_TIMEOUT;
         loop {
             if let Some(status) = self.process.try_wait()? {
@@ -108,7 +141,7 @@ impl Server {
             }
             if let Some(url) = self.printed_url() {
                 self.url = url;
-                if self.is_ready() {
+                if self.answers(path) {
                     return Ok(());
                 }
             }
@@ -130,11 +163,11 @@ impl Server {
         Some(url.to_owned())
     }
 
-    fn is_ready(&self) -> bool {
+    fn answers(&self, path: &str) -> bool {
         Command::new("curl")
             .args(["-sf", "--max-time", "2", "--cacert"])
             .arg(self.ca())
-            .arg(format!("{}/readyz", self.url))
+            .arg(format!("{}{path}", self.url))
             .output()
             .is_ok_and(|output| output.status.success())
     }

@@ -65,6 +65,11 @@ pub(crate) struct Pending<'a> {
 }
 
 impl Tables {
+    /// Gives the lock back; later work is refused.
+    pub(crate) async fn close(&self) {
+        self.store.close().await;
+    }
+
     /// Opens or creates the tables, in `file` if `metadata` is embedded.
     pub(crate) async fn open(metadata: &Metadata, file: &Path) -> Result<Self, Fault> {
         let store = Store::open(&SCHEMA, metadata, file).await?;

@@ -23,7 +23,7 @@ async fn house() -> House {
 
 async fn names(house: &House, text: &str, hidden: Option<&str>) -> Vec<String> {
     let is_visible = |id: &DatasetId| Some(id.name.as_str()) != hidden;
-    let found = house.catalog.search(text, 10, &is_visible).await;
+    let found = house.catalog.search(text, 10, &is_visible).await.unwrap();
     found.into_iter().map(|id| id.name).collect()
 }
 
@@ -64,13 +64,15 @@ pub(crate) async fn what_is_hidden_takes_no_place() {
         ["customerEmail2", "orders"]
     );
     let is_visible = |id: &DatasetId| id.name != "customer";
-    let found = house.catalog.search("customer", 2, &is_visible).await;
+    let found = house.catalog.search("customer", 2, &is_visible);
+    let found = found.await.unwrap();
     assert_eq!(found.len(), 2, "the limit counts visible hits");
     assert!(
         house
             .catalog
             .search("customer", 0, &is_visible)
             .await
+            .unwrap()
             .is_empty()
     );
 }

@@ -2,14 +2,18 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use dataos_model::{clock::Clock, fault::Fault, seams::RunQuery};
+use dataos_model::{
+    clock::Clock,
+    fault::Fault,
+    seams::{Assets, Resources, RunQuery},
+};
 use tokio::{
     net::TcpListener,
     sync::watch,
     task::{AbortHandle, JoinHandle},
 };
 
-use super::{Rooms, local_address};
+use super::{ATTACH_PAUSE, Rooms, attach, local_address};
 use crate::{
     certificates::Certificates,
     config::Config,
@@ -18,9 +22,9 @@ use crate::{
         door::Door,
         identity::Identity,
         link::Link,
-        remote::RemoteQuery,
+        remote::{RemoteAssets, RemoteQuery, RemoteResources},
         renewal,
-        served::{Platform, Served},
+        served::{self, Served},
     },
     serve::Gateway,
 };
@@ -75,29 +79,56 @@ impl Split {
         Some(Arc::new(RemoteQuery(link)))
     }
 
+    /// The catalog, if it is one of them.
+    pub(super) fn assets(&self) -> Option<Arc<dyn Assets>> {
+        let link = self.link(Role::Catalog)?;
+        Some(Arc::new(RemoteAssets::new(link)))
+    }
+
+    /// The orchestrator, if it is one of them.
+    pub(super) fn resources(&self) -> Option<Arc<dyn Resources>> {
+        let link = self.link(Role::Orchestrator)?;
+        Some(Arc::new(RemoteResources(link)))
+    }
+
+    /// Whether a role is a process of its own.
+    pub(super) fn has(&self, role: Role) -> bool {
+        self.link(role).is_some()
+    }
+
     fn link(&self, role: Role) -> Option<Arc<Link>> {
         self.links.iter().find(|link| link.peer() == role).cloned()
     }
 
-    /// What they may ask for.
-    pub(super) fn served(&self, platform: Platform, rooms: &Rooms) -> Served {
-        Served {
-            identity: Arc::clone(&self.identity),
-            clock: Arc::clone(&self.clock),
-            platform: Some(platform),
-            assets: Some(Arc::clone(&rooms.catalog) as _),
-            query: None,
-        }
+    /// Makes the audit log a dataset of a catalog that may come later.
+    fn attach_system(&self, catalog: &Arc<dyn Assets>) -> Option<AbortHandle> {
+        let catalog = self.has(Role::Catalog).then(|| Arc::clone(catalog))?;
+        let attaching = async move {
+            while let Err(fault) = attach::system(catalog.as_ref()).await {
+                tracing::debug!(%fault, "the audit log is not in the catalog yet");
+                tokio::time::sleep(ATTACH_PAUSE).await;
+            }
+        };
+        Some(tokio::spawn(attaching).abort_handle())
     }
 
     /// Opens their door. It is open before the platform is: a role may be needed to start.
     pub(super) fn open_door(
         self,
-        served: Served,
+        rooms: &Rooms,
         gateway: &Arc<Gateway>,
         config: &Config,
+        background: &mut Vec<AbortHandle>,
     ) -> Result<OpenDoor, Fault> {
+        background.extend(self.attach_system(&rooms.catalog));
         let address = local_address(&self.listener)?;
+        let served = Served::new(Arc::clone(&self.identity), Arc::clone(&self.clock));
+        served.open(served::Rooms {
+            platform: Some(Arc::new(rooms.platform())),
+            assets: Some(Arc::clone(&rooms.catalog)),
+            query: Some(Arc::clone(&rooms.query)),
+            resources: None,
+        });
         let fresh = renewal::keep_fresh(Arc::clone(&self.identity), None, Arc::clone(&self.clock));
         let gateway = Arc::clone(gateway);
         let door = Door::new(

@@ -100,6 +100,8 @@ fn key(role: Role) -> &'static str {
     match role {
         Role::Gateway => "roles.gateway",
         Role::Query => "roles.query",
+        Role::Catalog => "roles.catalog",
+        Role::Orchestrator => "roles.orchestrator",
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(
         "role",
         "all",
-        "what this process does: all, gateway or query; others are processes of their own",
+        "what this process does: all, or gateway, query, catalog or orchestrator",
     ),
     setting(
         "data_dir",
@@ -185,6 +185,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         "roles.query",
         "",
         "HOST:PORT, comma-separated, of processes of the role query; in the gateway itself if empty",
+    ),
+    setting(
+        "roles.catalog",
+        "",
+        "HOST:PORT of the process of the role catalog; in the gateway itself if empty",
+    ),
+    setting(
+        "roles.orchestrator",
+        "",
+        "HOST:PORT of the process of the role orchestrator; in the gateway itself if empty",
     ),
     setting(
         "rate.address",

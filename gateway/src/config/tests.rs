@@ -1,6 +1,7 @@
 use std::io::Write;
 
 use super::{ClientCertificate, Config, Flags, KeySource, Origin, TlsVersion};
+use crate::roles::Role;
 
 fn load(toml: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -349,5 +350,56 @@ fn what_tls_asks_of_clients_is_checked() {
         let problem = load(&format!("[tls]\n{setting} = \"{bad}\"\n"), &[]).unwrap_err();
         let names_both = problem.contains(&format!("tls.{setting}")) && problem.contains(bad);
         assert!(names_both, "{problem}");
+    }
+}
+
+#[test]
+fn a_role_names_whom_it_needs_and_nobody_else() {
+    let all = load("", &[]).unwrap();
+    assert_eq!(all.roles.role, None);
+    assert_eq!(all.roles.identity, None);
+    let gateway = load(
+        "role = \"gateway\"\n[roles]\nquery = [\"a:1\", \"b:2\"]\n",
+        &[("DATAOS_ROLES_CATALOG", "[::1]:3")],
+    )
+    .unwrap();
+    assert_eq!(gateway.roles.of(Role::Query).unwrap(), ["a:1", "b:2"]);
+    assert_eq!(gateway.roles.of(Role::Catalog).unwrap(), ["[::1]:3"]);
+    assert_eq!(gateway.roles.of(Role::Orchestrator), None);
+    assert_eq!(gateway.roles.identity, None);
+    let query = [("DATAOS_ROLE", "query"), ("DATAOS_ROLES_GATEWAY", "g:8444")];
+    let query = load("", &query).unwrap();
+    assert_eq!(query.roles.of(Role::Gateway).unwrap(), ["g:8444"]);
+    assert_eq!(
+        query.roles.identity.as_deref(),
+        Some("/tmp/x/identity".as_ref())
+    );
+    for (environment, problem) in [
+        (&[("DATAOS_ROLE", "worker")][..], "`role` = `worker`"),
+        (&[("DATAOS_ROLE", "query")], "`roles.gateway`"),
+        (&[("DATAOS_ROLES_QUERY", "a:1")], "`roles.query`"),
+        (
+            &[("DATAOS_ROLE", "gateway"), ("DATAOS_ROLES_GATEWAY", "a:1")],
+            "`roles.gateway`",
+        ),
+        (
+            &[("DATAOS_ROLE", "gateway"), ("DATAOS_ROLES_QUERY", "a")],
+            "HOST:PORT",
+        ),
+        (
+            &[("DATAOS_ROLE", "gateway"), ("DATAOS_ROLES_QUERY", "u@a:1")],
+            "HOST:PORT",
+        ),
+        (
+            &[
+                ("DATAOS_ROLE", "catalog"),
+                ("DATAOS_ROLES_QUERY", "a:1"),
+                ("DATAOS_ROLES_GATEWAY", "g:1"),
+            ],
+            "`roles.query`",
+        ),
+    ] {
+        let refused = load("", environment).unwrap_err();
+        assert!(refused.contains(problem), "{refused}");
     }
 }

@@ -158,7 +158,7 @@ pub(crate) async fn search(gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Ans
                 .seams
                 .assets
                 .search(text, limit, &|id| seen.contains(id))
-                .await
+                .await?
         }
         None => {
             let mut all: Vec<DatasetId> = seen.iter().cloned().collect();

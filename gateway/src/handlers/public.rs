@@ -27,6 +27,8 @@ pub(crate) async fn ready(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<Ans
         Some("no policy set is loaded\n")
     } else if gateway.seams.records.status().refuses().is_some() {
         Some("the audit log does not take records\n")
+    } else if gateway.gate.as_ref().is_some_and(|gate| !gate.is_open()) {
+        Some("the role `orchestrator` has not put its policies in force\n")
     } else {
         None
     };

@@ -183,8 +183,8 @@ impl Assets for Shelf {
         _text: &str,
         _limit: usize,
         _is_visible: &(dyn for<'a> Fn(&'a DatasetId) -> bool + Send + Sync),
-    ) -> Vec<DatasetId> {
-        Vec::new()
+    ) -> Result<Vec<DatasetId>, Fault> {
+        Ok(Vec::new())
     }
 
     async fn lineage(&self, _dataset: &DatasetId) -> Result<Lineage, Fault> {

@@ -3,10 +3,13 @@
 //! A call is answered only if the caller's role has a row for it in [`method`](super::method), its certificate
 //! holds now, and it is of the same build. What is refused here was not begun.
 
-use std::{convert::Infallible, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible, fmt, io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc,
+    time::Duration,
+};
 
-use dataos_model::clock::Clock;
-use futures::stream;
+use dataos_model::{clock::Clock, fault::Fault};
+use futures::{FutureExt, stream};
 use http::{Request, Response, request::Parts};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::{
@@ -16,6 +19,7 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
 };
 use tokio_rustls::TlsAcceptor;
 use tonic::{Status, body::Body, server::ServerStreamingService};
@@ -69,7 +73,7 @@ pub(crate) struct Door {
 
 struct Shared {
     identity: Arc<Identity>,
-    served: Served,
+    served: Arc<Served>,
     clock: Arc<dyn Clock>,
     calls: Arc<Semaphore>,
     tell: Tell,
@@ -94,7 +98,7 @@ impl Door {
     pub(crate) fn new(
         listener: TcpListener,
         identity: Arc<Identity>,
-        served: Served,
+        served: Arc<Served>,
         clock: Arc<dyn Clock>,
         tell: Tell,
         drain_max: Duration,
@@ -116,6 +120,7 @@ impl Door {
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
         let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let graceful = GracefulShutdown::new();
+        let mut open = JoinSet::new();
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -135,13 +140,15 @@ impl Door {
             };
             let shared = Arc::clone(&self.shared);
             // Bounded by the permits.
-            tokio::spawn(shared.connection(stream, address, graceful.watcher(), permit));
+            open.spawn(shared.connection(stream, address, graceful.watcher(), permit));
+            while open.try_join_next().is_some() {}
         }
         drop(self.listener);
         let drained = tokio::time::timeout(self.drain_max, graceful.shutdown()).await;
         if drained.is_err() {
             tracing::warn!("some calls of roles did not finish in time and were cut off");
         }
+        open.shutdown().await;
     }
 }
 
@@ -293,14 +300,24 @@ impl ServerStreamingService<Call> for Handler {
     fn call(&mut self, request: tonic::Request<Call>) -> Self::Future {
         let (shared, role, method) = (Arc::clone(&self.shared), self.role, self.method);
         let (time_max, place) = (self.time_max, self.place.take());
+        let own = self.shared.identity.role();
         Box::pin(async move {
             let arguments = request.into_inner().arguments;
             let work = shared.served.call(role, method, &arguments);
+            // One call that cannot be answered must not look like a role that is away.
+            let work = AssertUnwindSafe(work).catch_unwind();
             // Whoever answers it calls others for no longer than the caller waits.
             let work = deadline::within(time_max, work);
             let outcome = tokio::time::timeout(time_max, work)
                 .await
                 .map_err(|_| Status::deadline_exceeded("the caller's time is over"))?;
+            let outcome = outcome.unwrap_or_else(|_| {
+                let message = format!(
+                    "{} of the role `{own}` failed; its log says why",
+                    method.path()
+                );
+                Err(Fault::internal(message))
+            });
             let pieces = wire::pieces(outcome).map(move |piece| {
                 let _held = &place;
                 Ok(piece)

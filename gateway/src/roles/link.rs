@@ -45,13 +45,17 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 /// Most tries of one call.
 const TRIES_MAX: u32 = 3;
 /// Reason code of what is refused because a role is away.
-const AWAY: &str = "role_away";
+pub(crate) const AWAY: &str = "role_away";
 
 /// What a ping is answered with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Pong {
     /// Digest of the CAs that the callee trusts.
     pub(crate) roots: Hash,
+    /// Tells this run of its process from another one.
+    pub(crate) process: u128,
+    /// Whether it has opened what it has for others.
+    pub(crate) is_open: bool,
 }
 
 /// A call that was not answered.
@@ -175,6 +179,20 @@ impl Link {
         self.endpoints.iter().find_map(pong)
     }
 
+    /// The run of the role's process, if it is there.
+    pub(crate) fn process(&self) -> Option<u128> {
+        let process = |endpoint: &Arc<Endpoint>| {
+            let health = endpoint.health();
+            let is_there = health.away.is_none();
+            health
+                .pong
+                .as_ref()
+                .filter(|_| is_there)
+                .map(|pong| pong.process)
+        };
+        self.endpoints.iter().find_map(process)
+    }
+
     /// Calls a method whose answer is one value.
     ///
     /// # Errors
@@ -219,7 +237,8 @@ impl Link {
                 Err(failure) => failure,
             };
             let is_safe = method.repeats() || !failure.may_have_run();
-            let is_over = attempt >= TRIES_MAX || !failure.is_passing();
+            let is_passing = failure.is_passing(self.endpoints.len() > 1);
+            let is_over = attempt >= TRIES_MAX || !is_passing;
             if is_over || !is_safe || !self.budget().withdraw() {
                 return Err(Unanswered {
                     fault: self.told(&endpoint, method, &failure),
@@ -342,9 +361,9 @@ impl Endpoint {
             match asked {
                 Ok(pong) => {
                     health.breaker.recovered();
-                    health.away = None;
+                    health.away = (!pong.is_open).then(|| "it is not open yet".to_owned());
                     health.pong = Some(pong);
-                    if was_away {
+                    if was_away && health.away.is_none() {
                         tracing::info!(peer = %self.peer, address = self.address, "a role is there");
                     }
                 }

@@ -1,53 +1,81 @@
 //! What a process answers other roles with: each call as a plain call of the seam behind it.
 
 mod platform;
+mod rooms;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use dataos_model::{
     clock::Clock,
-    depot::{AssetSnapshot, Dataset},
     fault::{Fault, FaultKind},
-    hash::Hash,
-    lineage::WriteLineage,
-    query::{Certificate, QueryRequest, ResultColumn},
-    record::Receipt,
-    seams::{Assets, RunQuery},
+    seams::{Assets, Resources, RunQuery},
 };
-use serde::{Deserialize, Serialize};
 
 use super::{
     Role,
     identity::Identity,
-    link::Pong,
+    link::{AWAY, Pong},
     method::Method,
     wire::{Answer, read},
 };
-pub(crate) use platform::Platform;
-pub(super) use platform::{Appended, ENTRIES_MAX};
+pub(crate) use platform::{Gate, Platform};
+pub(super) use {
+    platform::{Appended, ENTRIES_MAX},
+    rooms::QueryHead,
+};
 
 /// What a process has for others.
 #[derive(Debug)]
 pub(crate) struct Served {
-    pub(crate) identity: Arc<Identity>,
-    pub(crate) clock: Arc<dyn Clock>,
-    /// Of the gateway.
-    pub(crate) platform: Option<Platform>,
-    pub(crate) assets: Option<Arc<dyn Assets>>,
-    pub(crate) query: Option<Arc<dyn RunQuery>>,
+    identity: Arc<Identity>,
+    clock: Arc<dyn Clock>,
+    /// Tells this run of the process from another one.
+    process: u128,
+    /// Empty until they are open.
+    rooms: ArcSwap<Rooms>,
 }
 
-/// All of an answer to a query but its rows.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct QueryHead {
-    pub(super) columns: Vec<ResultColumn>,
-    pub(super) row_count: u64,
-    pub(super) is_truncated: bool,
-    pub(super) certificate: Certificate,
-    pub(super) receipt: Receipt,
+/// The seams of a process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rooms {
+    /// Of the gateway.
+    pub(crate) platform: Option<Arc<Platform>>,
+    pub(crate) assets: Option<Arc<dyn Assets>>,
+    pub(crate) query: Option<Arc<dyn RunQuery>>,
+    pub(crate) resources: Option<Arc<dyn Resources>>,
+}
+
+impl Rooms {
+    fn is_open(&self) -> bool {
+        self.platform.is_some()
+            || self.assets.is_some()
+            || self.query.is_some()
+            || self.resources.is_some()
+    }
 }
 
 impl Served {
+    /// Nothing yet.
+    pub(crate) fn new(identity: Arc<Identity>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self {
+            identity,
+            clock,
+            process: uuid::Uuid::new_v4().as_u128(),
+            rooms: ArcSwap::default(),
+        })
+    }
+
+    /// From now on, these.
+    pub(crate) fn open(&self, rooms: Rooms) {
+        self.rooms.store(Arc::new(rooms));
+    }
+
+    /// From now on, nothing.
+    pub(crate) fn close(&self) {
+        self.rooms.store(Arc::default());
+    }
+
     /// Answers a call that the table allows.
     ///
     /// # Errors
@@ -58,84 +86,66 @@ impl Served {
         method: Method,
         arguments: &[u8],
     ) -> Result<Answer, Fault> {
-        match method {
-            Method::Ping => Answer::of(&Pong {
+        let rooms = self.rooms.load_full();
+        if method == Method::Ping {
+            return Answer::of(&Pong {
                 roots: self.identity.current().roots_digest(),
-            }),
-            Method::Renew => {
-                let request: Vec<u8> = read(arguments)?;
-                let issuer = self.identity.issuer().ok_or_else(|| {
-                    let message =
-                        "certificates of roles come from files here, not from the built-in CA";
-                    Fault::new(FaultKind::Unsupported, message)
-                })?;
-                tracing::info!(role = %caller, "a role gets a new certificate");
-                Answer::of(&issuer.renew(caller, &request, self.clock.now())?)
+                process: self.process,
+                is_open: rooms.is_open(),
+            });
+        }
+        if method == Method::Renew {
+            return self.renewed(caller, arguments);
+        }
+        let group = method.path().rsplit('.').next().unwrap_or_default();
+        match group.split('/').next().unwrap_or_default() {
+            "Assets" => rooms::assets(there(&rooms.assets)?.as_ref(), method, arguments).await,
+            "Query" => rooms::query(there(&rooms.query)?.as_ref(), method, arguments).await,
+            "Resources" => {
+                rooms::resources(there(&rooms.resources)?.as_ref(), method, arguments).await
             }
-            Method::Decide
-            | Method::DecideAll
-            | Method::Access
-            | Method::Append
-            | Method::SearchLog
-            | Method::GetSecret => {
-                let platform = there(self.platform.as_ref())?;
+            _ => {
+                let platform = there(&rooms.platform)?;
+                if method == Method::PoliciesRestored {
+                    let process: u128 = read(arguments)?;
+                    return Answer::of(&self.restored(platform, process)?);
+                }
                 platform.call(caller, method, arguments).await
-            }
-            Method::Snapshot | Method::StageWrite | Method::SettleWrite | Method::RetractWrite => {
-                assets(there(self.assets.as_deref())?, method, arguments).await
-            }
-            Method::Run | Method::Describe => {
-                query(there(self.query.as_deref())?, method, arguments).await
             }
         }
     }
+
+    fn renewed(&self, caller: Role, arguments: &[u8]) -> Result<Answer, Fault> {
+        let request: Vec<u8> = read(arguments)?;
+        let issuer = self.identity.issuer().ok_or_else(|| {
+            let message = "certificates of roles come from files here, not from the built-in CA";
+            Fault::new(FaultKind::Unsupported, message)
+        })?;
+        tracing::info!(role = %caller, "a role gets a new certificate");
+        Answer::of(&issuer.renew(caller, &request, self.clock.now())?)
+    }
+
+    /// The policies were put in force in the process that the caller knew; another one has not seen them.
+    fn restored(&self, platform: &Platform, process: u128) -> Result<(), Fault> {
+        if process != self.process {
+            let message = "the gateway was started anew meanwhile";
+            return Err(Fault::unavailable(message));
+        }
+        platform.gate.open();
+        Ok(())
+    }
 }
 
-/// What the table says is here.
-fn there<T>(seam: Option<T>) -> Result<T, Fault> {
-    seam.ok_or_else(|| Fault::internal("the table of calls names a seam that this process has not"))
+/// What the table says is here, once it is open.
+fn there<T>(seam: &Option<T>) -> Result<&T, Fault> {
+    seam.as_ref().ok_or_else(|| {
+        Fault::unavailable("the role is not open yet")
+            .with_reason(AWAY)
+            .with_hint("try again later")
+    })
 }
 
 /// A call that another group of methods answers.
 fn elsewhere(method: Method) -> Fault {
     Fault::internal(format!("{} is answered elsewhere", method.path()))
-}
-
-async fn assets(assets: &dyn Assets, method: Method, arguments: &[u8]) -> Result<Answer, Fault> {
-    match method {
-        Method::Snapshot => {
-            let known: Option<(u64, Hash)> = read(arguments)?;
-            let snapshot = assets.snapshot().await?;
-            let is_known = known == Some((snapshot.transaction, snapshot.hash));
-            let changed: Option<&AssetSnapshot> = (!is_known).then_some(&snapshot);
-            Answer::of(&changed)
-        }
-        Method::StageWrite => {
-            let (target, lineage): (Dataset, WriteLineage) = read(arguments)?;
-            Answer::of(&assets.stage_write(target, lineage).await?)
-        }
-        Method::SettleWrite => {
-            let (stage, target): (u64, Dataset) = read(arguments)?;
-            Answer::of(&assets.settle_write(stage, target).await?)
-        }
-        Method::RetractWrite => Answer::of(&assets.retract_write(read(arguments)?).await?),
-        other => Err(elsewhere(other)),
-    }
-}
-
-async fn query(query: &dyn RunQuery, method: Method, arguments: &[u8]) -> Result<Answer, Fault> {
-    let request: QueryRequest = read(arguments)?;
-    if method == Method::Describe {
-        return Answer::of(&query.describe(request).await?);
-    }
-    let answered = query.run(request).await?;
-    let mut answer = Answer::of(&QueryHead {
-        columns: answered.columns,
-        row_count: answered.row_count,
-        is_truncated: answered.is_truncated,
-        certificate: answered.certificate,
-        receipt: answered.receipt,
-    })?;
-    answer.rows = answered.chunks;
-    Ok(answer)
 }

@@ -17,7 +17,7 @@ pub const VERSION: &str = env!("DATAOS_WIRE");
 /// The header of a call that names it.
 pub(super) const VERSION_HEADER: &str = "dataos-wire";
 /// Most bytes of the arguments of a call.
-pub(super) const CALL_BYTES_MAX: usize = 64 << 20;
+pub(super) const CALL_BYTES_MAX: usize = 256 << 20;
 /// Most bytes of an answer, all pieces together.
 pub(super) const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// Most bytes of a piece, so that little waits in buffers.

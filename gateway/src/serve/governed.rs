@@ -65,7 +65,10 @@ impl Gateway {
             match decide::target(subject, path, workspace, &call.parameters, resources).await {
                 Ok(target) => target,
                 Err(fault) => {
-                    let reason = "resource_malformed";
+                    let reason = match fault.kind {
+                        FaultKind::Unavailable => "resource_unavailable",
+                        _ => "resource_malformed",
+                    };
                     self.record_refusal(&call.request_id, reason, Some(&call.head), &call.peer);
                     let answer = respond::problem(&fault, &call.request_id, None);
                     return Passed::new(answer, route.pattern);

@@ -59,6 +59,7 @@ pub(crate) async fn first(folder: &Path) -> Scene {
 pub(crate) async fn start(folder: &Path, data: Option<&Path>) -> Result<RunningApp, Fault> {
     let flags = Flags {
         listen: Some("127.0.0.1:0".to_owned()),
+        role: None,
         data_dir: Some(folder.to_owned()),
         data: data.map(Path::to_owned),
         config: None,

@@ -46,6 +46,18 @@ pub struct DatasetAccess {
 }
 
 impl DatasetAccess {
+    /// Nothing of a dataset, for this reason.
+    pub fn denied(dataset: &DatasetId, decision: Decision) -> Self {
+        Self {
+            dataset: dataset.clone(),
+            decision,
+            schema_hash: Hash::default(),
+            rows: Predicate::NEVER,
+            row_policies: Vec::new(),
+            columns: Vec::new(),
+        }
+    }
+
     /// The answer in short: `deny`, or `allow` with a digest of all that is shown of which rows, under
     /// which obligations. Two answers with the same text let the same through.
     pub fn in_short(&self) -> String {

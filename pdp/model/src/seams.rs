@@ -82,6 +82,14 @@ pub trait Policies: Send + Sync + Debug {
     /// What is in force.
     fn info(&self) -> PolicySetInfo;
 
+    /// The digest of what is in force.
+    ///
+    /// # Errors
+    /// The PDP is elsewhere and cannot be asked.
+    async fn hash(&self) -> Result<Hash, Fault> {
+        Ok(self.info().hash)
+    }
+
     /// All policies in force, by id.
     fn list(&self) -> Vec<PolicyInfo>;
 
@@ -293,12 +301,15 @@ pub trait Assets: Send + Sync + Debug {
 
     /// Datasets and columns whose name, description or tag matches all words of `text`, best first,
     /// at most `limit`, filtered by `is_visible` before ranking.
+    ///
+    /// # Errors
+    /// The catalog is elsewhere and cannot be asked.
     async fn search(
         &self,
         text: &str,
         limit: usize,
         is_visible: &(dyn for<'a> Fn(&'a DatasetId) -> bool + Send + Sync),
-    ) -> Vec<DatasetId>;
+    ) -> Result<Vec<DatasetId>, Fault>;
 
     /// Edges into (`upstream`) or out of the columns of a dataset, with the other side's id.
     async fn lineage(&self, dataset: &DatasetId) -> Result<Lineage, Fault>;

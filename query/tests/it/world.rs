@@ -669,8 +669,8 @@ impl Assets for Shelf {
         _: &str,
         _: usize,
         _: &(dyn for<'a> Fn(&'a DatasetId) -> bool + Send + Sync),
-    ) -> Vec<DatasetId> {
-        Vec::new()
+    ) -> Result<Vec<DatasetId>, Fault> {
+        Ok(Vec::new())
     }
 
     async fn lineage(&self, _: &DatasetId) -> Result<Lineage, Fault> {

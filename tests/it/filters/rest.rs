@@ -107,7 +107,7 @@ impl Assets for Rest {
         _: &str,
         _: usize,
         _: &(dyn for<'a> Fn(&'a DatasetId) -> bool + Send + Sync),
-    ) -> Vec<DatasetId> {
+    ) -> Result<Vec<DatasetId>, Fault> {
         unreachable!("policies search nothing")
     }
 

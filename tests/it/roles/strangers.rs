@@ -202,14 +202,20 @@ async fn a_role_calls_what_its_row_says_and_nothing_else() {
     ] {
         assert_eq!(call(port, Some(&query), own).await, Admitted, "{own}");
     }
-    for other in ["Query/Run", "Query/Describe"] {
+    for other in [
+        "Query/Run",
+        "Query/Describe",
+        "Policies/Put",
+        "Entities/Apply",
+        "Secrets/Put",
+    ] {
         assert_eq!(
             call(port, Some(&query), other).await,
             PERMISSION_DENIED,
             "{other}"
         );
     }
-    for none in ["Decide/Nothing", "Policies/Put", "Log/Erase"] {
+    for none in ["Decide/Nothing", "Log/Erase", "Process/ping"] {
         assert_eq!(
             call(port, Some(&query), none).await,
             UNIMPLEMENTED,

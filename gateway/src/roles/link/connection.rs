@@ -74,9 +74,13 @@ impl Failure {
         }
     }
 
-    /// Whether another try may end otherwise.
-    pub(super) fn is_passing(&self) -> bool {
-        matches!(self, Self::NotReached(_) | Self::Broken(_) | Self::Full(_))
+    /// Whether another try may end otherwise, where there may be other endpoints: of another build, for one.
+    pub(super) fn is_passing(&self, has_others: bool) -> bool {
+        match self {
+            Self::NotReached(_) | Self::Broken(_) | Self::Full(_) => true,
+            Self::Refused(_) => has_others,
+            Self::Late => false,
+        }
     }
 }
 

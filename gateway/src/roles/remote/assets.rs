@@ -1,13 +1,16 @@
 //! The catalog of another role. What is kept of it is asked about again each time it is used, so that every
 //! change that was acknowledged is seen.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use dataos_model::{
     dataset::DatasetId,
     depot::{AssetSnapshot, Dataset, Depot},
-    fault::{Fault, FaultKind},
+    fault::Fault,
     lineage::WriteLineage,
     seams::{Assets, Lineage, ScanReport},
 };
@@ -50,25 +53,26 @@ impl Assets for RemoteAssets {
         }
     }
 
-    async fn register_depot(&self, _depot: Depot) -> Result<(), Fault> {
-        Err(not_asked_for())
+    async fn register_depot(&self, depot: Depot) -> Result<(), Fault> {
+        self.link.call(Method::RegisterDepot, &depot).await
     }
 
-    async fn remove_depot(&self, _name: &str) -> Result<(), Fault> {
-        Err(not_asked_for())
+    async fn remove_depot(&self, name: &str) -> Result<(), Fault> {
+        self.link.call(Method::RemoveDepot, &name).await
     }
 
-    async fn scan(&self, _depot: &str) -> Result<ScanReport, Fault> {
-        Err(not_asked_for())
+    async fn scan(&self, depot: &str) -> Result<ScanReport, Fault> {
+        self.link.call(Method::Scan, &depot).await
     }
 
     async fn set_tags(
         &self,
-        _dataset: &DatasetId,
-        _column: Option<&str>,
-        _tags: Vec<String>,
+        dataset: &DatasetId,
+        column: Option<&str>,
+        tags: Vec<String>,
     ) -> Result<(), Fault> {
-        Err(not_asked_for())
+        let arguments = (dataset, column, tags);
+        self.link.call(Method::SetTags, &arguments).await
     }
 
     async fn stage_write(&self, target: Dataset, lineage: WriteLineage) -> Result<u64, Fault> {
@@ -85,18 +89,19 @@ impl Assets for RemoteAssets {
 
     async fn search(
         &self,
-        _text: &str,
-        _limit: usize,
-        _is_visible: &(dyn for<'a> Fn(&'a DatasetId) -> bool + Send + Sync),
-    ) -> Vec<DatasetId> {
-        Vec::new()
+        text: &str,
+        limit: usize,
+        is_visible: &(dyn for<'a> Fn(&'a DatasetId) -> bool + Send + Sync),
+    ) -> Result<Vec<DatasetId>, Fault> {
+        let snapshot = self.snapshot().await?;
+        let visible = snapshot.datasets.keys().filter(|id| is_visible(id));
+        let visible: BTreeSet<&DatasetId> = visible.collect();
+        self.link
+            .call(Method::SearchAssets, &(text, limit, visible))
+            .await
     }
 
-    async fn lineage(&self, _dataset: &DatasetId) -> Result<Lineage, Fault> {
-        Err(not_asked_for())
+    async fn lineage(&self, dataset: &DatasetId) -> Result<Lineage, Fault> {
+        self.link.call(Method::GetLineage, dataset).await
     }
-}
-
-fn not_asked_for() -> Fault {
-    Fault::new(FaultKind::Unsupported, "no role asks the catalog for this")
 }

@@ -7,8 +7,6 @@ use dataos_model::{
     access::{AccessRequest, DatasetAccess},
     decision::{Decision, Request},
     fault::Fault,
-    hash::Hash,
-    predicate::Predicate,
     seams::Decide,
 };
 
@@ -38,14 +36,9 @@ impl Decide for RemoteDecide {
         let decided = self.0.call(Method::Access, request).await;
         let decided = decided.and_then(|all| counted(all, request.datasets.len()));
         decided.unwrap_or_else(|fault| {
-            let denied = request.datasets.iter().map(|dataset| DatasetAccess {
-                dataset: dataset.clone(),
-                decision: Decision::unasked(&fault),
-                schema_hash: Hash::default(),
-                rows: Predicate::NEVER,
-                row_policies: Vec::new(),
-                columns: Vec::new(),
-            });
+            let datasets = request.datasets.iter();
+            let denied =
+                datasets.map(|dataset| DatasetAccess::denied(dataset, Decision::unasked(&fault)));
             denied.collect()
         })
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dataos_model::{
-    fault::{Fault, FaultKind},
+    fault::Fault,
     seams::Secrets,
     secret::{Secret, SecretName},
 };
@@ -22,15 +22,13 @@ impl Secrets for RemoteSecrets {
         Ok(Secret::new(bytes))
     }
 
-    async fn put(&self, _name: &SecretName, _secret: Secret) -> Result<(), Fault> {
-        Err(read_only())
+    async fn put(&self, name: &SecretName, secret: Secret) -> Result<(), Fault> {
+        self.0
+            .call(Method::PutSecret, &(name, secret.expose()))
+            .await
     }
 
-    async fn remove(&self, _name: &SecretName) -> Result<(), Fault> {
-        Err(read_only())
+    async fn remove(&self, name: &SecretName) -> Result<(), Fault> {
+        self.0.call(Method::RemoveSecret, name).await
     }
-}
-
-fn read_only() -> Fault {
-    Fault::new(FaultKind::Unsupported, "this role writes no secrets")
 }

@@ -1,16 +1,20 @@
-//! What the gateway alone has: decisions, the log, secrets.
+//! What the gateway alone has: decisions, policies, entities, accounts, the log, secrets.
+
+mod allowed;
+mod gate;
 
 use std::sync::Arc;
 
 use dataos_model::{
     access::AccessRequest,
     decision::Request,
+    entity::EntityChange,
     fault::{Fault, FaultKind},
-    record::{Entry, EntryKind, Receipt, RecordQuery},
-    seams::{Decide, Record, Records, Secrets},
-    secret::SecretName,
+    policy::PolicyText,
+    record::{Entry, Receipt, RecordQuery},
+    seams::{Decide, EntitySink, Identities, Policies, Record, Records, Secrets},
+    secret::{Secret, SecretName},
 };
-use dataos_query::MASK_KEY;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 
@@ -20,11 +24,10 @@ use crate::roles::{
     method::Method,
     wire::{Answer, read},
 };
+pub(crate) use gate::Gate;
 
 /// Most entries of one call; a caller has more of them wait.
 pub(crate) const ENTRIES_MAX: usize = 512;
-/// Secrets below this are the platform's own.
-const PLATFORM_SECRETS: &str = "dataos/";
 
 /// An entry that another role appends.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,7 +40,10 @@ pub(crate) struct Appended {
 /// The seams that no role but the gateway has.
 #[derive(Debug)]
 pub(crate) struct Platform {
-    pub(crate) decide: Arc<dyn Decide>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) policies: Arc<dyn Policies>,
+    pub(crate) sink: Arc<dyn EntitySink>,
+    pub(crate) identities: Arc<dyn Identities>,
     pub(crate) record: Arc<dyn Record>,
     pub(crate) records: Arc<dyn Records>,
     pub(crate) secrets: Arc<dyn Secrets>,
@@ -53,15 +59,15 @@ impl Platform {
         match method {
             Method::Decide => {
                 let request: Request = read(arguments)?;
-                Answer::of(&self.decide.decide(&request).await)
+                Answer::of(&self.gate.decide(&request).await)
             }
             Method::DecideAll => {
                 let requests: Vec<Request> = read(arguments)?;
-                Answer::of(&self.decide.decide_all(&requests).await)
+                Answer::of(&self.gate.decide_all(&requests).await)
             }
             Method::Access => {
                 let request: AccessRequest = read(arguments)?;
-                Answer::of(&self.decide.access(&request).await)
+                Answer::of(&self.gate.access(&request).await)
             }
             Method::Append => {
                 let entries: Vec<Appended> = read(arguments)?;
@@ -71,14 +77,71 @@ impl Platform {
                 let query: RecordQuery = read(arguments)?;
                 Answer::of(&self.records.search(&query).await?)
             }
+            Method::GetPrincipal => {
+                let user: String = read(arguments)?;
+                Answer::of(&self.identities.principal(&user).await?)
+            }
+            Method::ApplyEntities => {
+                let changes: Vec<EntityChange> = read(arguments)?;
+                allowed::entities(caller, &changes)?;
+                Answer::of(&self.sink.apply(changes)?)
+            }
+            Method::GetSecret | Method::PutSecret | Method::RemoveSecret => {
+                self.secret(caller, method, arguments).await
+            }
+            other => self.policy(caller, other, arguments).await,
+        }
+    }
+
+    async fn secret(
+        &self,
+        caller: Role,
+        method: Method,
+        arguments: &[u8],
+    ) -> Result<Answer, Fault> {
+        match method {
             Method::GetSecret => {
                 let name: SecretName = read(arguments)?;
-                if !may_read_secret(caller, &name) {
-                    return Err(not_allowed(caller, &format!("read the secret `{name}`")));
-                }
-                let secret = self.secrets.get(&name).await?;
-                Answer::of(&secret.expose())
+                allowed::secret_to_read(caller, &name)?;
+                Answer::of(&self.secrets.get(&name).await?.expose())
             }
+            Method::PutSecret => {
+                let (name, bytes): (SecretName, Vec<u8>) = read(arguments)?;
+                let secret = Secret::new(bytes);
+                allowed::secret_to_write(caller, &name)?;
+                Answer::of(&self.secrets.put(&name, secret).await?)
+            }
+            Method::RemoveSecret => {
+                let name: SecretName = read(arguments)?;
+                allowed::secret_to_write(caller, &name)?;
+                Answer::of(&self.secrets.remove(&name).await?)
+            }
+            other => Err(elsewhere(other)),
+        }
+    }
+
+    async fn policy(
+        &self,
+        caller: Role,
+        method: Method,
+        arguments: &[u8],
+    ) -> Result<Answer, Fault> {
+        match method {
+            Method::CheckPolicies => {
+                let texts: Vec<PolicyText> = read(arguments)?;
+                Answer::of(&self.policies.check(&texts).await?)
+            }
+            Method::PutPolicy => {
+                let text: PolicyText = read(arguments)?;
+                allowed::policy_source(caller, &text.source)?;
+                Answer::of(&self.policies.put(text).await?)
+            }
+            Method::RemovePolicy => {
+                let source: String = read(arguments)?;
+                allowed::policy_source(caller, &source)?;
+                Answer::of(&self.policies.remove(&source).await?)
+            }
+            Method::PolicySet => Answer::of(&self.policies.info().hash),
             other => Err(elsewhere(other)),
         }
     }
@@ -94,10 +157,7 @@ impl Platform {
             return Err(Fault::new(FaultKind::TooLarge, message));
         }
         let mut kinds = entries.iter().map(|appended| appended.entry.kind);
-        if let Some(kind) = kinds.find(|kind| !may_append(caller, *kind)) {
-            let what = format!("append an entry of kind `{}`", kind.name());
-            return Err(not_allowed(caller, &what));
-        }
+        kinds.try_for_each(|kind| allowed::entry(caller, kind))?;
         let pending = entries.into_iter().map(|appended| {
             let entry = appended.entry.with_fact("role", caller);
             if appended.is_awaited {
@@ -115,62 +175,5 @@ impl Platform {
             }
         });
         Ok(join_all(pending).await)
-    }
-}
-
-/// Which kinds of entries a role writes: what it decides on, and how that ended.
-fn may_append(caller: Role, kind: EntryKind) -> bool {
-    match caller {
-        Role::Query => matches!(kind, EntryKind::Decision | EntryKind::Outcome),
-        Role::Gateway => false,
-    }
-}
-
-/// Which secrets a role reads: passwords of sources, of the platform's own none but the key of masks.
-fn may_read_secret(caller: Role, name: &SecretName) -> bool {
-    match caller {
-        Role::Query => name.0 == MASK_KEY || !name.0.starts_with(PLATFORM_SECRETS),
-        Role::Gateway => false,
-    }
-}
-
-fn not_allowed(caller: Role, what: &str) -> Fault {
-    tracing::error!(role = %caller, what, "a role asked for more than it may");
-    Fault::denied(
-        "role_call_denied",
-        format!("the role `{caller}` may not {what}"),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_key_of_the_ca_and_of_the_log_never_leave() {
-        let name = |name: &str| SecretName(name.to_owned());
-        for own in [
-            "dataos/ca-key",
-            "dataos/audit-key",
-            "dataos/api-key-pepper",
-            "dataos/",
-        ] {
-            for role in Role::ALL {
-                assert!(!may_read_secret(*role, &name(own)), "{role} {own}");
-            }
-        }
-        assert!(may_read_secret(Role::Query, &name(MASK_KEY)));
-        assert!(may_read_secret(
-            Role::Query,
-            &name("public/shop-login/password")
-        ));
-    }
-
-    #[test]
-    fn a_role_writes_what_it_does_and_nothing_else() {
-        for kind in EntryKind::ALL {
-            let is_own = matches!(kind, EntryKind::Decision | EntryKind::Outcome);
-            assert_eq!(may_append(Role::Query, *kind), is_own, "{kind:?}");
-        }
     }
 }

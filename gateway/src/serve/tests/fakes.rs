@@ -463,8 +463,8 @@ impl Assets for FakeAssets {
         _text: &str,
         _limit: usize,
         _is_visible: &(dyn for<'a> Fn(&'a DatasetId) -> bool + Send + Sync),
-    ) -> Vec<DatasetId> {
-        Vec::new()
+    ) -> Result<Vec<DatasetId>, Fault> {
+        Ok(Vec::new())
     }
 
     async fn lineage(&self, _dataset: &DatasetId) -> Result<Lineage, Fault> {
@@ -603,6 +603,7 @@ fn config(limits: Limits, tokens: &Tokens, accounts: &Arc<Accounts>) -> GatewayC
         ),
         certificates: None,
         links: Vec::new(),
+        gate: None,
         authzen: AuthzenConfig {
             context: vec!["purpose".to_owned()],
             ..AuthzenConfig::default()
