@@ -377,7 +377,8 @@ fn a_gateway_that_was_started_anew_decides_nothing_before_all_policies_are_back(
 #[test]
 fn a_statement_whose_time_is_over_ends_in_the_other_process() {
     let house = House::with(&["query"], "\n[limits]\nanswer_timeout = \"10s\"\n");
-    let long = "SELECT count(*) FROM shop.main.many a, shop.main.many b WHERE a.text < b.text";
+    let long =
+        "SELECT count(*) FROM shop.main.many a JOIN shop.main.many b ON a.id % 10 = b.id % 10";
     let (status, _, answer) = house.query(long);
     assert_eq!(status, 504, "{answer}");
     let started = Instant::now();
@@ -464,7 +465,7 @@ fn an_identity_is_renewed_over_the_door() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(fs::read_to_string(&roots).unwrap(), trusted);
-    let key = |pem: &str| pem[pem.find("BEGIN PRIVATE KEY").unwrap()..].to_owned();
+    let key = |pem: &str| pem.split_once("BEGIN PRIVATE KEY").unwrap().1.to_owned();
     assert_ne!(
         key(&fs::read_to_string(&own).unwrap()),
         key(&before),
