@@ -164,7 +164,7 @@ impl Connection {
         let certificate = session.peer_certificates().and_then(|chain| {
             let checked = CheckedChain::new(chain, Arc::clone(&self.tls), parts);
             let leaf = chain.first()?;
-            Some(Arc::new(PeerCertificate::read(leaf, checked)))
+            Some(Arc::new(PeerCertificate::read(leaf, Some(checked))))
         });
         let peer = Peer {
             address,

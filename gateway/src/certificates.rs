@@ -53,7 +53,7 @@ enum Source {
 /// What is needed to make a new leaf.
 #[derive(Debug)]
 struct BuiltIn {
-    authority: Authority,
+    authority: Arc<Authority>,
     names: Vec<String>,
     expires_at: ArcSwap<Timestamp>,
 }
@@ -89,7 +89,7 @@ impl Certificates {
         let authority = Authority::open(folder, secrets, now).await?;
         let leaf = authority.issue_server(&names, LEAF_DAYS, now)?;
         let source = Source::BuiltIn(BuiltIn {
-            authority,
+            authority: Arc::new(authority),
             names,
             expires_at: ArcSwap::from_pointee(end_of(now)),
         });
@@ -133,7 +133,7 @@ impl Certificates {
     /// # Errors
     /// The server has a certificate of its own.
     pub(crate) fn authority(&self) -> Result<&Authority, Fault> {
-        self.source.built_in().map(|it| &it.authority)
+        self.source.built_in().map(|it| it.authority.as_ref())
     }
 
     /// Issues a client certificate for a service.

@@ -73,7 +73,7 @@ pub async fn run(command: &CertificateCommand) -> Result<String, Fault> {
 }
 
 async fn issue(config: &Config, role: Role, out: &Path, life_s: i64) -> Result<String, Fault> {
-    let trust_domain = &config.client_certificates.trust_domain;
+    let trust_domain = &config.asked_of_clients.trust_domain;
     let issuer = RoleIssuer::of_directory(&config.data_dir, trust_domain).await?;
     let pem = issuer.issue(role, life_s, SystemClock.now())?;
     identity::write(out, &pem)?;

@@ -53,7 +53,7 @@ impl RunningRole {
         let (Some(folder), Some(addresses)) = (&roles.identity, roles.of(Role::Gateway)) else {
             return Err(Fault::internal("a role without identity or gateway"));
         };
-        let trust_domain = &config.client_certificates.trust_domain;
+        let trust_domain = &config.asked_of_clients.trust_domain;
         let identity = Identity::of_folder(role, trust_domain, folder, clock.now())?;
         let identity = Arc::new(identity);
         let listener = bind(roles.listen).await?;

@@ -51,7 +51,7 @@ impl Split {
         if config.roles.role.is_none() {
             return Ok(None);
         }
-        let trust_domain = &config.client_certificates.trust_domain;
+        let trust_domain = &config.asked_of_clients.trust_domain;
         let identity = match &config.roles.identity {
             Some(folder) => Identity::of_folder(Role::Gateway, trust_domain, folder, clock.now())?,
             None => Identity::built_in(Arc::clone(certificates), trust_domain, clock.now())?,

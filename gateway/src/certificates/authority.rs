@@ -143,33 +143,43 @@ impl Authority {
         secrets: Arc<SealedSecrets>,
         now: Timestamp,
     ) -> Result<Self, Fault> {
-        let held = match get(&secrets, CA).await? {
-            Some(text) => serde_json::from_slice(text.expose()).map_err(|_| damaged())?,
-            None => {
-                let issuing = match first(&secrets).await? {
-                    Some(ca) => ca,
-                    None => Ca::make(now).map_err(failed)?,
-                };
-                let held = Authorities {
-                    issuing,
-                    next: None,
-                    retiring: None,
-                };
-                keep(&secrets, &held).await?;
-                for name in [FIRST_CERTIFICATE, FIRST_KEY] {
-                    secrets.remove(&SecretName(name.to_owned())).await?;
-                }
-                held
-            }
+        let opened = match Self::there(folder, Arc::clone(&secrets)).await? {
+            Some(opened) => opened,
+            None => Self::of(folder, secrets, Ca::make(now).map_err(failed)?.into()),
         };
-        let opened = Self {
+        if get(&opened.secrets, CA).await?.is_none() {
+            keep(&opened.secrets, &opened.held.load()).await?;
+            for name in [FIRST_CERTIFICATE, FIRST_KEY] {
+                let name = SecretName(name.to_owned());
+                opened.secrets.remove(&name).await?;
+            }
+        }
+        opened.write_bundle()?;
+        Ok(opened)
+    }
+
+    /// The CA as it is there, if there is one; writes nothing.
+    ///
+    /// # Errors
+    /// Secrets that cannot be read, or a damaged one.
+    pub(super) async fn there(
+        folder: &Path,
+        secrets: Arc<SealedSecrets>,
+    ) -> Result<Option<Self>, Fault> {
+        let held = match get(&secrets, CA).await? {
+            Some(text) => Some(serde_json::from_slice(text.expose()).map_err(|_| damaged())?),
+            None => first(&secrets).await?.map(Authorities::from),
+        };
+        Ok(held.map(|held| Self::of(folder, secrets, held)))
+    }
+
+    fn of(folder: &Path, secrets: Arc<SealedSecrets>, held: Authorities) -> Self {
+        Self {
             secrets,
             bundle_file: folder.join("ca.pem"),
             held: ArcSwap::from_pointee(held),
             turn: Mutex::default(),
-        };
-        opened.write_bundle()?;
-        Ok(opened)
+        }
     }
 
     /// PEM of all CAs that are trusted at the moment, that which issues first.
@@ -280,10 +290,14 @@ impl Authority {
         })
     }
 
-    fn sign(
+    /// Signs with the CA that issues.
+    ///
+    /// # Errors
+    /// It does not fit its key.
+    pub(super) fn sign(
         &self,
         mut params: CertificateParams,
-        key: &KeyPair,
+        key: &impl PublicKeyData,
     ) -> Result<rcgen::Certificate, Fault> {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
@@ -302,6 +316,16 @@ impl Authority {
             Fault::unavailable(format!("{}: {error}", path.display()))
                 .with_hint("the CAs in force are kept; the file is written at the next start")
         })
+    }
+}
+
+impl From<Ca> for Authorities {
+    fn from(issuing: Ca) -> Self {
+        Self {
+            issuing,
+            next: None,
+            retiring: None,
+        }
     }
 }
 
@@ -418,17 +442,17 @@ fn damaged() -> Fault {
     .with_hint("restore secrets.sealed and secrets.key from one backup")
 }
 
-fn failed(error: rcgen::Error) -> Fault {
+pub(super) fn failed(error: rcgen::Error) -> Fault {
     Fault::internal(format!("no certificate can be issued: {error}"))
 }
 
-fn named(name: &str) -> DistinguishedName {
+pub(super) fn named(name: &str) -> DistinguishedName {
     let mut distinguished = DistinguishedName::new();
     distinguished.push(DnType::CommonName, name);
     distinguished
 }
 
-fn validity(now: Timestamp, life: time::Duration) -> (OffsetDateTime, OffsetDateTime) {
+pub(super) fn validity(now: Timestamp, life: time::Duration) -> (OffsetDateTime, OffsetDateTime) {
     let start =
         OffsetDateTime::from_unix_timestamp(now.0 / 1000).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     (start - BACKDATE, start + life)

@@ -1,20 +1,18 @@
 //! Certificates of roles by the built-in CA: X.509-SVIDs that both ends of a connection between roles show.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-use dataos_model::{
-    clock::Timestamp,
-    fault::{Fault, FaultKind},
-    seams::Secrets,
-    secret::{Secret, SecretName},
-};
+use dataos_model::{clock::Timestamp, fault::Fault, secret::Secret};
 use rcgen::{
     Certificate, CertificateParams, CertificateSigningRequestParams, ExtendedKeyUsagePurpose,
-    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
+    KeyPair, PublicKeyData, SanType,
 };
 use rustls::pki_types::CertificateSigningRequestDer;
 
-use super::{CA_CERTIFICATE, Certificates, named, open_ca, validity};
+use super::{
+    Certificates,
+    authority::{Authority, failed, named, validity},
+};
 use crate::{
     roles::{
         Role,
@@ -29,20 +27,16 @@ pub(crate) const LIFE_S: i64 = 24 * 3600;
 /// Issues certificates of roles.
 #[derive(Debug)]
 pub(crate) struct RoleIssuer {
-    ca_pem: String,
-    ca_key: Secret,
-    /// PEM of all CAs that roles trust.
-    roots_pem: String,
+    authority: Arc<Authority>,
     trust_domain: String,
 }
 
 impl Certificates {
-    /// What issues certificates of roles now, if the CA is the built-in one.
+    /// What issues certificates of roles, if the CA is the built-in one.
     pub(crate) fn role_issuer(&self) -> Option<RoleIssuer> {
-        self.renewal.as_ref().map(|renewal| RoleIssuer {
-            ca_pem: renewal.ca_pem.clone(),
-            ca_key: renewal.ca_key.clone(),
-            roots_pem: self.ca_pem.clone(),
+        let built_in = self.source.built_in().ok()?;
+        Some(RoleIssuer {
+            authority: Arc::clone(&built_in.authority),
             trust_domain: self.clients.trust_domain.clone(),
         })
     }
@@ -62,23 +56,17 @@ impl RoleIssuer {
         if !folder.join("secrets.sealed").exists() {
             return Err(none());
         }
-        let secrets = SealedSecrets::open(folder)?;
-        let certificate = secrets.get(&SecretName(CA_CERTIFICATE.to_owned())).await;
-        if certificate.is_err_and(|fault| fault.kind == FaultKind::NotFound) {
-            return Err(none());
-        }
-        let (ca_pem, ca_key) = open_ca(&secrets, Timestamp(0)).await?;
+        let secrets = Arc::new(SealedSecrets::open(folder)?);
+        let authority = Authority::there(folder, secrets).await?;
         Ok(Self {
-            roots_pem: ca_pem.clone(),
-            ca_pem,
-            ca_key,
+            authority: Arc::new(authority.ok_or_else(none)?),
             trust_domain: trust_domain.to_owned(),
         })
     }
 
     /// PEM of all CAs that roles trust.
-    pub(crate) fn roots_pem(&self) -> &str {
-        &self.roots_pem
+    pub(crate) fn roots_pem(&self) -> String {
+        self.authority.bundle()
     }
 
     /// A certificate with a key of its own.
@@ -87,11 +75,11 @@ impl RoleIssuer {
     /// A CA that does not fit its key.
     pub(crate) fn issue(&self, role: Role, life_s: i64, now: Timestamp) -> Result<Pem, Fault> {
         let key = KeyPair::generate().map_err(failed)?;
-        let certificate = self.signed(role, &key, life_s, now).map_err(failed)?;
+        let certificate = self.signed(role, &key, life_s, now)?;
         Ok(Pem {
             chain: certificate.pem(),
             key: Secret::new(key.serialize_pem()),
-            roots: self.roots_pem.clone(),
+            roots: self.roots_pem(),
         })
     }
 
@@ -109,10 +97,10 @@ impl RoleIssuer {
         let request = CertificateSigningRequestDer::from(request);
         let request = CertificateSigningRequestParams::from_der(&request)
             .map_err(|error| Fault::invalid(format!("not a signing request: {error}")))?;
-        let certificate = self.signed(role, &request.public_key, LIFE_S, now);
+        let certificate = self.signed(role, &request.public_key, LIFE_S, now)?;
         Ok(Renewed {
-            chain: certificate.map_err(failed)?.pem(),
-            roots: self.roots_pem.clone(),
+            chain: certificate.pem(),
+            roots: self.roots_pem(),
         })
     }
 
@@ -122,27 +110,16 @@ impl RoleIssuer {
         key: &impl PublicKeyData,
         life_s: i64,
         now: Timestamp,
-    ) -> Result<Certificate, rcgen::Error> {
-        let ca_key = KeyPair::try_from(self.ca_key.expose())?;
-        let issuer = Issuer::from_ca_cert_pem(&self.ca_pem, ca_key)?;
+    ) -> Result<Certificate, Fault> {
+        let uri = role.uri(&self.trust_domain);
         let mut params = CertificateParams::default();
         params.distinguished_name = named(&format!("DataOS {role}"));
-        params.subject_alt_names = vec![SanType::URI(
-            role.uri(&self.trust_domain).as_str().try_into()?,
-        )];
+        params.subject_alt_names = vec![SanType::URI(uri.as_str().try_into().map_err(failed)?)];
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
         ];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.use_authority_key_identifier_extension = true;
-        let (not_before, start) = validity(now, 0);
-        params.not_before = not_before;
-        params.not_after = start + time::Duration::seconds(life_s);
-        params.signed_by(key, &issuer)
+        (params.not_before, params.not_after) = validity(now, time::Duration::seconds(life_s));
+        self.authority.sign(params, key)
     }
-}
-
-fn failed(error: rcgen::Error) -> Fault {
-    Fault::internal(format!("no certificate can be issued: {error}"))
 }

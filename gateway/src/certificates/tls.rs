@@ -110,24 +110,6 @@ impl CheckedChain {
         }
     }
 
-    /// One that nothing checks again.
-    #[cfg(test)]
-    pub(crate) fn of_tests() -> Self {
-        let served = Arc::new(rustls::server::ResolvesServerCertUsingSni::new());
-        let clients = AskedOfClients {
-            minimum_version: TlsVersion::V13,
-            certificate: ClientCertificate::None,
-            certificate_by_name: BTreeMap::new(),
-            trust_domain: "dataos".to_owned(),
-            ca_file: None,
-            crl_file: None,
-        };
-        let parts = parts(served, "", &clients).unwrap();
-        let tls = Tls::fixed((*parts.config).clone());
-        let parts = tls.parts();
-        Self::new(&[], tls, parts)
-    }
-
     /// Whether a handshake would take it now, but for its times; else why not.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

@@ -173,7 +173,7 @@ impl Shared {
         let Some(leaf) = leaf else { return };
         let caller = Caller {
             address,
-            certificate: Arc::new(PeerCertificate::read(leaf, Arc::default())),
+            certificate: Arc::new(PeerCertificate::read(leaf, None)),
         };
         let service = service_fn(move |request: Request<Incoming>| {
             let (shared, caller) = (Arc::clone(&self), caller.clone());

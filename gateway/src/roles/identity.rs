@@ -335,7 +335,7 @@ fn no_tls(error: rustls::Error) -> Fault {
 /// Refuses a certificate that is not of this role, or does not hold now.
 fn check_leaf(leaf: &[u8], role: Role, trust_domain: &str, now: Timestamp) -> Result<(), Fault> {
     let expected = role.uri(trust_domain);
-    let certificate = PeerCertificate::read(leaf, Arc::default());
+    let certificate = PeerCertificate::read(leaf, None);
     let problem = match certificate.uri(now) {
         Ok(uri) if uri == expected => return Ok(()),
         Ok(uri) => format!("the certificate is of {uri}, not of {expected}"),

@@ -77,7 +77,7 @@ impl DepotSource {
 }
 
 /// How the connection to a database server is protected.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tls {
     /// Not at all: for this machine and trusted networks.
     Off,

@@ -271,7 +271,7 @@ impl Inner {
                 questions: std::mem::take(questions),
             });
         }
-        let snapshot = self.seams.assets.snapshot();
+        let snapshot = self.seams.assets.snapshot().await?;
         let grants = answers.into_iter().map(|access| {
             let dataset = snapshot.datasets.get(&access.dataset);
             let dataset = dataset.ok_or_else(|| {

@@ -56,7 +56,7 @@ impl RoleVerifier {
 
     fn check_role(&self, leaf: &[u8], now: UnixTime) -> Result<(), Error> {
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let certificate = PeerCertificate::read(leaf, Arc::default());
+        let certificate = PeerCertificate::read(leaf, None);
         let role = certificate
             .uri(Timestamp(now.saturating_mul(1000)))
             .ok()

@@ -184,7 +184,7 @@ async fn open(
         .await?;
     let leaf = stream.get_ref().1.peer_certificates();
     let leaf = leaf.and_then(<[_]>::first).ok_or("no certificate")?;
-    let certificate = PeerCertificate::read(leaf, Arc::default());
+    let certificate = PeerCertificate::read(leaf, None);
     let (send, driver) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW_BYTES)

@@ -1,6 +1,7 @@
 //! Doors and links in one process, over sockets of 127.0.0.1, with a clock that is told the time.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -24,7 +25,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use crate::{
     accounts::fake_sink::FakeSink,
     certificates::Certificates,
-    config::ClientCertificates,
+    config::{AskedOfClients, ClientCertificate, TlsVersion},
     roles::{
         Role, deadline,
         door::Door,
@@ -153,15 +154,18 @@ impl Scene {
         let now = i64::try_from(now.unwrap().as_millis()).unwrap();
         let clock = Arc::new(Told(AtomicI64::new(now)));
         let folder = tempfile::tempdir().unwrap();
-        let secrets = SealedSecrets::open(folder.path()).unwrap();
-        let clients = ClientCertificates {
+        let secrets = Arc::new(SealedSecrets::open(folder.path()).unwrap());
+        let clients = AskedOfClients {
+            minimum_version: TlsVersion::V13,
+            certificate: ClientCertificate::Optional,
+            certificate_by_name: BTreeMap::new(),
             ca_file: None,
             crl_file: None,
             trust_domain: DOMAIN.to_owned(),
         };
         let names = vec!["localhost".to_owned()];
         let certificates =
-            Certificates::built_in(folder.path(), &secrets, names, &clients, clock.as_ref());
+            Certificates::built_in(folder.path(), secrets, names, &clients, clock.as_ref());
         let begun = Arc::new(AtomicUsize::new(0));
         let row = |byte: u8| Bytes::from(vec![byte; 300_000]);
         Self {

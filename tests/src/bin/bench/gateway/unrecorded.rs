@@ -65,6 +65,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         listen: Some(listen.to_string()),
         data_dir: Some(data_dir),
         data: None,
+        role: None,
     };
     let config = Config::load(&flags, std::iter::empty()).map_err(failed)?;
     let _log = observe::init_log(&config.log_level, config.log_format).map_err(failed)?;
