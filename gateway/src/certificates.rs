@@ -2,17 +2,19 @@
 //! key is only ever in memory.
 
 pub(crate) mod authority;
+mod issue;
 pub(crate) mod role;
 pub(crate) mod tls;
 
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use authority::{Authority, IssuedCertificate, Phase, Step};
+use authority::{Authority, Phase, Step};
 use dataos_model::{
     clock::{Clock, Timestamp},
     fault::{Fault, FaultKind},
 };
+use issue::IssuedCertificate;
 use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
