@@ -5,6 +5,7 @@ use std::fs;
 
 use dataos_tests::{
     ctl::Ctl,
+    manifests::{OWN_REGION, governed_orders},
     peers::Postgres,
     server::{Options, Server, header},
 };
@@ -12,11 +13,6 @@ use dataos_tests::{
 const ORDERS: &str = "id,customer,region,amount,ordered_on\n\
     1,ana,EMEA,10.50,2026-01-02\n2,bo,AMER,20.00,2026-01-03\n3,cy,EMEA,30.25,2026-02-04\n";
 const EVENTS: &str = "{\"id\":1,\"kind\":\"click\"}\n{\"id\":2,\"kind\":\"view\"}\n";
-
-fn applied(ctl: &Ctl, manifest: &str) {
-    let printed = ctl.apply(manifest).unwrap();
-    assert_eq!(printed.code, 0, "{}\n{}", printed.stdout, printed.stderr);
-}
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one journey, told in order")]
@@ -79,7 +75,13 @@ fn a_folder_of_files_is_closed_until_a_policy_opens_it() {
             "PII.name",
         ])
         .unwrap();
-    applied(&admin, POLICIES);
+    admin
+        .applied(&governed_orders(
+            "local",
+            &["local:main/orders"],
+            OWN_REGION,
+        ))
+        .unwrap();
     let answer = ana
         .json(&["query", "SELECT * FROM local.main.orders ORDER BY id"])
         .unwrap();
@@ -119,46 +121,6 @@ fn a_folder_of_files_is_closed_until_a_policy_opens_it() {
     assert_eq!(denials["entries"][0]["reason"], "no_permit", "{denials:#}");
 }
 
-const POLICIES: &str = r#"
-name: orders-readers
-version: v1
-type: policy
-policy:
-  access:
-    subjects: {tags: [["users:dataos:analyst"]]}
-    predicates: [read]
-    objects: {paths: ["dataos://local:main/orders"]}
-    allow: true
----
-name: own-region
-version: v1
-type: policy
-policy:
-  data:
-    type: filter
-    priority: 40
-    depot: local
-    collection: main
-    dataset: orders
-    selector: {user: {match: any, tags: ["users:dataos:analyst"]}}
-    filters: [{column: region, operator: equals, valueFrom: {userAttribute: region}}]
----
-name: mask-customer
-version: v1
-type: policy
-policy:
-  data:
-    type: mask
-    priority: 50
-    depot: local
-    collection: main
-    dataset: "**"
-    selector:
-      user: {match: any, tags: ["users:dataos:analyst"]}
-      column: {tags: ["PII.name"]}
-    mask: {operator: redact, redact: {replacement: "(hidden)"}}
-"#;
-
 #[test]
 #[expect(clippy::too_many_lines, reason = "one journey, told in order")]
 fn a_postgresql_database_is_attached_scanned_tagged_governed_and_queried() {
@@ -173,7 +135,9 @@ fn a_postgresql_database_is_attached_scanned_tagged_governed_and_queried() {
         .unwrap();
     let server = Server::start(&Options::default()).unwrap();
     let admin = Ctl::login(&server, "admin", &server.first_password().unwrap()).unwrap();
-    applied(&admin, &depot("hr", postgres.port, &postgres.password));
+    admin
+        .applied(&depot("hr", postgres.port, &postgres.password))
+        .unwrap();
     let answer = admin
         .json(&[
             "query",
@@ -194,9 +158,9 @@ fn a_postgresql_database_is_attached_scanned_tagged_governed_and_queried() {
             "PII.email",
         ])
         .unwrap();
-    applied(
-        &admin,
-        r#"
+    admin
+        .applied(
+            r#"
 name: hr-readers
 version: v1
 type: policy
@@ -235,7 +199,8 @@ policy:
       column: {tags: [PII.email]}
     mask: {operator: regex_replace, regex_replace: {pattern: "^[^@]*", replacement: "x"}}
 "#,
-    );
+        )
+        .unwrap();
     let answer = ana
         .json(&["query", "SELECT min(region), max(region), count(*), min(email), max(email) FROM hr.public.people"])
         .unwrap();
@@ -268,13 +233,10 @@ fn a_copy_is_masked_on_its_first_read() {
     fs::write(files.path().join("orders.csv"), ORDERS).unwrap();
     let server = Server::start(&Options::default()).unwrap();
     let admin = Ctl::login(&server, "admin", &server.first_password().unwrap()).unwrap();
-    applied(
-        &admin,
-        &format!(
+    admin.applied(&format!(
             "name: local\nversion: v1\ntype: depot\ndepot:\n  type: FILES\n  spec: {{path: \"{}\", writable: true}}\n",
             files.path().display()
-        ),
-    );
+        )).unwrap();
     admin
         .json(&[
             "catalog",
@@ -285,7 +247,9 @@ fn a_copy_is_masked_on_its_first_read() {
             "PII.name",
         ])
         .unwrap();
-    applied(&admin, &POLICIES.replace("main/orders", "**"));
+    admin
+        .applied(&governed_orders("local", &["local:**"], OWN_REGION))
+        .unwrap();
     let ana = admin
         .person(
             &server,

@@ -8,51 +8,13 @@ use std::{fmt::Write, fs, path::PathBuf};
 
 use dataos_tests::{
     ctl::{Ctl, PASSWORD},
+    manifests::{OWN_REGION, governed_orders},
     server::{Options, Server},
 };
 
 const ORDERS: &str = "id,customer,region,amount,ordered_on\n\
     1,ana,EMEA,10.50,2026-01-02\n2,bo,AMER,20.00,2026-01-03\n3,,EMEA,30.25,2026-02-04\n";
 const EVENTS: &str = "{\"id\":1,\"kind\":\"click\"}\n";
-const POLICIES: &str = r#"
-name: readers
-version: v1
-type: policy
-policy:
-  access:
-    subjects: {tags: [["users:dataos:analyst"]]}
-    predicates: [read]
-    objects: {paths: ["dataos://local:main/orders", "dataos://local:main/numbers"]}
-    allow: true
----
-name: own-region
-version: v1
-type: policy
-policy:
-  data:
-    type: filter
-    priority: 40
-    depot: local
-    collection: main
-    dataset: orders
-    selector: {user: {match: any, tags: ["users:dataos:analyst"]}}
-    filters: [{column: region, operator: equals, valueFrom: {userAttribute: region}}]
----
-name: mask-customer
-version: v1
-type: policy
-policy:
-  data:
-    type: mask
-    priority: 50
-    depot: local
-    collection: main
-    dataset: "**"
-    selector:
-      user: {match: any, tags: ["users:dataos:analyst"]}
-      column: {tags: ["PII.name"]}
-    mask: {operator: redact, redact: {replacement: "(hidden)"}}
-"#;
 
 /// A server with both doors open, an administrator, and the analyst `ana`, who reads the orders of her
 /// region without names.
@@ -110,13 +72,13 @@ impl House {
             ana,
             _files: files,
         };
-        house.apply(POLICIES);
+        let seen = ["local:main/orders", "local:main/numbers"];
+        house.apply(&governed_orders("local", &seen, OWN_REGION));
         house
     }
 
     fn apply(&self, manifest: &str) {
-        let printed = self.admin.apply(manifest).unwrap();
-        assert_eq!(printed.code, 0, "{}\n{}", printed.stdout, printed.stderr);
+        self.admin.applied(manifest).unwrap();
     }
 
     /// What the REST door answers: each value as text.

@@ -12,53 +12,20 @@ use std::{
 
 use dataos_tests::{
     ctl::Ctl,
+    manifests::{OWN_REGION, governed_orders},
     roles::Platform,
     server::{Options, Server, header},
 };
 use serde_json::Value;
 
+use crate::load::until;
+
 const ORDERS: &str =
     "id,customer,region,amount\n1,ana,EMEA,10.50\n2,bo,AMER,20.00\n3,cy,EMEA,30.25\n";
 
-const POLICIES: &str = r#"
-name: orders-readers
-version: v1
-type: policy
-policy:
-  access:
-    subjects: {tags: [["users:dataos:analyst"]]}
-    predicates: [read]
-    objects: {paths: ["dataos://shop:**"]}
-    allow: true
----
-name: own-region
-version: v1
-type: policy
-policy:
-  data:
-    type: filter
-    priority: 40
-    depot: shop
-    collection: main
-    dataset: orders
-    selector: {user: {match: any, tags: ["users:dataos:analyst"]}}
-    filters: [{column: region, operator: equals, valueFrom: {userAttribute: region}}]
----
-name: mask-customer
-version: v1
-type: policy
-policy:
-  data:
-    type: mask
-    priority: 50
-    depot: shop
-    collection: main
-    dataset: "**"
-    selector:
-      user: {match: any, tags: ["users:dataos:analyst"]}
-      column: {tags: ["PII.name"]}
-    mask: {operator: redact, redact: {replacement: "(hidden)"}}
-"#;
+fn policies() -> String {
+    governed_orders("shop", &["shop:**"], OWN_REGION)
+}
 
 const WORKFLOW: &str = r"
 name: nightly
@@ -106,7 +73,7 @@ impl House {
             "name: shop\nversion: v1\ntype: depot\ndepot:\n  type: FILES\n  spec: {{path: \"{}\", writable: true}}\n",
             files.path().display()
         );
-        for manifest in [depot.as_str(), POLICIES] {
+        for manifest in [depot.as_str(), &policies()] {
             let applied = admin.apply(manifest).unwrap();
             assert_eq!(applied.code, 0, "{}", applied.stderr);
         }
@@ -301,6 +268,31 @@ fn every_role_is_a_process_of_its_own() {
 }
 
 #[test]
+fn roles_follow_by_themselves_when_the_ca_is_rolled_over() {
+    let mut house = House::new(ROLES);
+    let first = fs::read_to_string(house.server().ca()).unwrap();
+    for step in ["announce", "issue", "finish"] {
+        let rolled = ["certificate", "roll-over", step];
+        house.admin.json(&rolled).unwrap();
+        let trusted = fs::read_to_string(house.server().ca()).unwrap();
+        for role in &house.platform.roles {
+            let file = role.identity.join("ca.pem");
+            until("the role has a certificate of the CA that issues", || {
+                fs::read_to_string(&file).is_ok_and(|taken| taken == trusted)
+            });
+        }
+        house.platform.wait_until_whole().unwrap();
+        house.governed();
+    }
+    assert_ne!(fs::read_to_string(house.server().ca()).unwrap(), first);
+    // What lies on disk is what it was renewed to.
+    house.platform.role("query").stop().unwrap();
+    house.platform.role("query").start().unwrap();
+    house.platform.wait_until_whole().unwrap();
+    house.governed();
+}
+
+#[test]
 fn a_catalog_that_is_away_stops_what_needs_it_and_nothing_else() {
     let mut house = House::new(ROLES);
     house.platform.role("catalog").kill().unwrap();
@@ -338,7 +330,7 @@ fn an_orchestrator_that_is_away_stops_changes_and_nothing_else() {
     // What it put in force stays in force.
     house.governed();
     house.the_rest_goes_on();
-    let applied = house.admin.apply(POLICIES).unwrap();
+    let applied = house.admin.apply(&policies()).unwrap();
     assert_eq!(applied.code, 4, "{}", applied.stderr);
     assert!(
         applied.stderr.contains("`orchestrator`"),
@@ -347,7 +339,7 @@ fn an_orchestrator_that_is_away_stops_changes_and_nothing_else() {
     );
     house.platform.role("orchestrator").start().unwrap();
     house.platform.wait_until_whole().unwrap();
-    assert_eq!(house.admin.apply(POLICIES).unwrap().code, 0);
+    assert_eq!(house.admin.apply(&policies()).unwrap().code, 0);
     house.governed();
     house.platform.role("orchestrator").stop().unwrap();
 }
@@ -376,9 +368,8 @@ fn a_gateway_that_was_started_anew_decides_nothing_before_all_policies_are_back(
 
 #[test]
 fn a_statement_whose_time_is_over_ends_in_the_other_process() {
-    let house = House::with(&["query"], "\n[limits]\nanswer_timeout = \"10s\"\n");
-    let long =
-        "SELECT count(*) FROM shop.main.many a JOIN shop.main.many b ON a.id % 10 = b.id % 10";
+    let house = House::with(&["query"], "\n[limits]\nanswer_timeout = \"5s\"\n");
+    let long = "SELECT count(*) FROM shop.main.many a JOIN shop.main.many b ON a.id % 2 = b.id % 2";
     let (status, _, answer) = house.query(long);
     assert_eq!(status, 504, "{answer}");
     let started = Instant::now();

@@ -48,11 +48,6 @@ policy:
     mask: {operator: regex_replace, regex_replace: {pattern: "^[^@]*", replacement: "x"}}
 "#;
 
-fn applied(ctl: &Ctl, manifest: &str) {
-    let printed = ctl.apply(manifest).unwrap();
-    assert_eq!(printed.code, 0, "{}\n{}", printed.stdout, printed.stderr);
-}
-
 fn maria_db() -> (TestMariaDb, String) {
     let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let (certificate, key) = (own.cert.pem(), own.signing_key.serialize_pem());
@@ -107,7 +102,9 @@ fn a_mariadb_server_and_a_sqlite_file_are_governed_and_joined() {
     );
     let server = Server::start(&Options::default()).unwrap();
     let admin = Ctl::login(&server, "admin", &server.first_password().unwrap()).unwrap();
-    applied(&admin, &depots(maria_db.port, &certificate, &file));
+    admin
+        .applied(&depots(maria_db.port, &certificate, &file))
+        .unwrap();
     let kinds = admin.json(&["catalog", "depots"]).unwrap().to_string();
     assert!(
         kinds.contains("\"mysql\"") && kinds.contains("\"sqlite\""),
@@ -130,7 +127,7 @@ fn a_mariadb_server_and_a_sqlite_file_are_governed_and_joined() {
         "PII.email",
     ];
     admin.json(&tag).unwrap();
-    applied(&admin, POLICIES);
+    admin.applied(POLICIES).unwrap();
 
     // To the server's collation `emea` is EMEA, to a policy it is not.
     let sql = "SELECT count(*), min(region), min(email), max(email) FROM shop.shop.people";

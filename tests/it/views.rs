@@ -5,6 +5,7 @@ use std::{fs, process::Command};
 
 use dataos_tests::{
     ctl::Ctl,
+    manifests::{governed_orders, readers},
     server::{Options, Server},
 };
 use serde_json::{Value, json};
@@ -12,56 +13,6 @@ use serde_json::{Value, json};
 use crate::postgres::port;
 
 const ORDERS: &str = "id,customer,region,amount\n1,ana,EMEA,10\n2,bo,AMER,20\n3,cy,EMEA,30\n";
-const POLICIES: &str = r#"
-name: readers
-version: v1
-type: policy
-policy:
-  access:
-    subjects: {tags: [["users:dataos:analyst"]]}
-    predicates: [read]
-    objects: {paths: ["dataos://local:main/orders", "dataos://local:main/totals"]}
-    allow: true
----
-name: own-region
-version: v1
-type: policy
-policy:
-  data:
-    type: filter
-    priority: 40
-    depot: local
-    collection: main
-    dataset: orders
-    selector: {user: {match: any, tags: ["users:dataos:analyst"]}}
-    filters: [{column: region, operator: equals, value: EMEA}]
----
-name: mask-customer
-version: v1
-type: policy
-policy:
-  data:
-    type: mask
-    priority: 50
-    depot: local
-    collection: main
-    dataset: "**"
-    selector:
-      user: {match: any, tags: ["users:dataos:analyst"]}
-      column: {tags: ["PII.name"]}
-    mask: {operator: redact, redact: {replacement: "(hidden)"}}
-"#;
-const CLOSED: &str = r#"
-name: readers
-version: v1
-type: policy
-policy:
-  access:
-    subjects: {tags: [["users:dataos:analyst"]]}
-    predicates: [read]
-    objects: {paths: ["dataos://local:main/totals"]}
-    allow: true
-"#;
 
 /// A server with a depot that can be written, its administrator, and the analyst `ana`.
 struct House {
@@ -85,7 +36,7 @@ impl House {
         let depot = format!(
             "name: local\nversion: v1\ntype: depot\ndepot:\n  type: FILES\n  spec: {{path: \"{path}\", writable: true}}\n"
         );
-        apply(&admin, &depot);
+        admin.applied(&depot).unwrap();
         let tag = [
             "catalog",
             "tag",
@@ -95,7 +46,10 @@ impl House {
             "PII.name",
         ];
         admin.json(&tag).unwrap();
-        apply(&admin, POLICIES);
+        let seen = ["local:main/orders", "local:main/totals"];
+        admin
+            .applied(&governed_orders("local", &seen, "value: EMEA"))
+            .unwrap();
         let ana = admin
             .person(&server, "ana", &["--tag", "users:dataos:analyst"])
             .unwrap();
@@ -125,11 +79,6 @@ impl House {
             false => Err(text(&output.stderr)),
         }
     }
-}
-
-fn apply(admin: &Ctl, manifest: &str) {
-    let printed = admin.apply(manifest).unwrap();
-    assert_eq!(printed.code, 0, "{}\n{}", printed.stdout, printed.stderr);
 }
 
 fn rows(who: &Ctl, sql: &str) -> Value {
@@ -187,7 +136,7 @@ fn a_view_is_made_read_explained_and_dropped() {
             .all(|edge| edge.to_string().contains("orders"))
     );
     // Without the table she reads no view of it; a restart and a scan leave it there.
-    apply(admin, CLOSED);
+    admin.applied(&readers(&["local:main/totals"])).unwrap();
     let printed = ana.run(&["query", read]).unwrap();
     assert_eq!(printed.code, 3, "{}", printed.stderr);
     assert!(!printed.stderr.contains("orders"), "{}", printed.stderr);

@@ -164,6 +164,18 @@ impl Ctl {
         self.home.path().join("dataos/contexts.toml")
     }
 
+    /// Applies a manifest, all of it.
+    ///
+    /// # Errors
+    /// It is refused; the error is what the command said.
+    pub fn applied(&self, manifest: &str) -> Result<()> {
+        let printed = self.apply(manifest)?;
+        if printed.code == 0 {
+            return Ok(());
+        }
+        Err(Error::other(printed.stdout + &printed.stderr))
+    }
+
     /// Applies a manifest text.
     ///
     /// # Errors

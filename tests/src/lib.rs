@@ -8,6 +8,7 @@ pub mod binaries;
 pub mod browser;
 pub mod collector;
 pub mod ctl;
+pub mod manifests;
 pub mod peers;
 pub mod provider;
 pub mod roles;
