@@ -287,6 +287,7 @@ fn roles_follow_by_themselves_when_the_ca_is_rolled_over() {
     assert_ne!(fs::read_to_string(house.server().ca()).unwrap(), first);
     // What lies on disk is what it was renewed to.
     house.platform.role("query").stop().unwrap();
+    house.platform.wait_for_ready("ok\naway: query\n").unwrap();
     house.platform.role("query").start().unwrap();
     house.platform.wait_until_whole().unwrap();
     house.governed();

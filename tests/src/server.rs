@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Error, Result},
+    io::{self, Error, Result, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -11,6 +11,9 @@ use std::{
 use serde_json::Value;
 
 use crate::binaries::binary;
+
+/// Lines of a server's log that a failed test shows.
+const LAST_LINES: usize = 40;
 
 /// Longest wait until the server is ready; a debug build on a busy machine is slow.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -280,6 +283,18 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Whoever reads why a test failed wants to know what the server said last.
+            let printed = self.printed();
+            let from = printed.lines().count().saturating_sub(LAST_LINES);
+            let last: String = printed
+                .lines()
+                .skip(from)
+                .flat_map(|line| [line, "\n"])
+                .collect();
+            let ended = self.process.try_wait();
+            let _ = writeln!(io::stderr(), "{}: {ended:?}\n{last}", self.url);
+        }
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = fs::remove_file(&self.log);
