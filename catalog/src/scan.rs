@@ -30,6 +30,11 @@ use crate::{
 /// Most columns of a dataset.
 pub(crate) const COLUMNS_MAX: usize = 10_000;
 
+/// Most tables and views of a database.
+pub(crate) const RELATIONS_MAX: usize = 100_000;
+/// Most columns of all of its tables together.
+pub(crate) const ALL_COLUMNS_MAX: usize = 2_000_000;
+
 /// What one look at a depot found.
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
@@ -41,6 +46,23 @@ pub(crate) struct Survey {
     pub(crate) unreadable: Vec<Unreadable>,
     /// Whether all of the source was seen, so that what is missing is gone.
     pub(crate) is_whole: bool,
+}
+
+impl Survey {
+    /// Of a database with more tables or columns than are taken.
+    pub(crate) fn of_too_many(depot: &str) -> Self {
+        let reason = format!(
+            "more than {RELATIONS_MAX} tables or {ALL_COLUMNS_MAX} columns; none was catalogued"
+        );
+        Self {
+            unreadable: vec![Unreadable {
+                name: depot.to_owned(),
+                reason,
+                id: None,
+            }],
+            ..Self::default()
+        }
+    }
 }
 
 /// A thing that could not be read.

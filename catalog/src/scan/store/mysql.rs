@@ -23,17 +23,13 @@ use sqlx::{
 use crate::{
     change::Record,
     names,
-    scan::{Survey, Unreadable, schema_problem},
+    scan::{ALL_COLUMNS_MAX, RELATIONS_MAX, Survey, Unreadable, schema_problem},
 };
 
 /// Longest wait for a connection.
 const CONNECT_SECONDS_MAX: u64 = 10;
 /// Longest whole scan.
 const SCAN_SECONDS_MAX: u64 = 120;
-/// Most tables and views.
-const RELATIONS_MAX: usize = 100_000;
-/// Most columns of all tables together.
-const COLUMNS_MAX: usize = 2_000_000;
 
 /// Why a view is not catalogued.
 const VIEW: &str = "it is a view, and the server does not tell which columns it reads, so tags could \
@@ -148,22 +144,11 @@ async fn read(
         .await?;
     let columns = sqlx::query(COLUMNS)
         .bind(database)
-        .bind(bound(COLUMNS_MAX))
+        .bind(bound(ALL_COLUMNS_MAX))
         .fetch_all(&mut *connection)
         .await?;
-    if tables.len() > RELATIONS_MAX || columns.len() > COLUMNS_MAX {
-        let reason = format!(
-            "more than {RELATIONS_MAX} tables or {COLUMNS_MAX} columns; none was catalogued"
-        );
-        let unreadable = vec![Unreadable {
-            name: depot.to_owned(),
-            reason,
-            id: None,
-        }];
-        return Ok(Survey {
-            unreadable,
-            ..Survey::default()
-        });
+    if tables.len() > RELATIONS_MAX || columns.len() > ALL_COLUMNS_MAX {
+        return Ok(Survey::of_too_many(depot));
     }
     let mut of_tables = HashMap::<String, Vec<Column>>::new();
     for row in &columns {

@@ -24,7 +24,7 @@ use sqlx::{
 use crate::{
     change::Record,
     names,
-    scan::{Survey, Unreadable, schema_problem},
+    scan::{ALL_COLUMNS_MAX, RELATIONS_MAX, Survey, Unreadable, schema_problem},
 };
 use types::{Attribute, Types};
 use views::{Relation, Views};
@@ -33,10 +33,6 @@ use views::{Relation, Views};
 const CONNECT_SECONDS_MAX: u64 = 10;
 /// Longest whole scan.
 const SCAN_SECONDS_MAX: u64 = 120;
-/// Most tables and views.
-const RELATIONS_MAX: usize = 100_000;
-/// Most columns of all tables together.
-const ATTRIBUTES_MAX: usize = 2_000_000;
 /// Bytes of a page, for sizes.
 const PAGE_BYTES: u64 = 8192;
 
@@ -155,26 +151,15 @@ async fn read(
         .fetch_all(&mut *transaction)
         .await?;
     let attributes = sqlx::query(ATTRIBUTES)
-        .bind(bound(ATTRIBUTES_MAX))
+        .bind(bound(ALL_COLUMNS_MAX))
         .fetch_all(&mut *transaction)
         .await?;
     let types = sqlx::query(TYPES).fetch_all(&mut *transaction).await?;
     let views = Views::read(&mut transaction).await?;
     transaction.commit().await?;
 
-    if relations.len() > RELATIONS_MAX || attributes.len() > ATTRIBUTES_MAX {
-        let reason = format!(
-            "more than {RELATIONS_MAX} tables or {ATTRIBUTES_MAX} columns; none was catalogued"
-        );
-        let unreadable = vec![Unreadable {
-            name: depot.to_owned(),
-            reason,
-            id: None,
-        }];
-        return Ok(Survey {
-            unreadable,
-            ..Survey::default()
-        });
+    if relations.len() > RELATIONS_MAX || attributes.len() > ALL_COLUMNS_MAX {
+        return Ok(Survey::of_too_many(depot));
     }
     join(
         depot,

@@ -19,17 +19,13 @@ use sqlx::{
 use crate::{
     change::Record,
     names,
-    scan::{Survey, Unreadable, schema_problem},
+    scan::{ALL_COLUMNS_MAX, RELATIONS_MAX, Survey, Unreadable, schema_problem},
 };
 
 /// Longest whole scan.
 const SCAN_SECONDS_MAX: u64 = 60;
 /// Longest wait for a file that another program writes.
 const BUSY_SECONDS_MAX: u64 = 10;
-/// Most tables and views.
-const RELATIONS_MAX: usize = 100_000;
-/// Most columns of all tables together.
-const COLUMNS_MAX: usize = 2_000_000;
 /// The one schema of a file.
 const SCHEMA: &str = "main";
 
@@ -96,23 +92,12 @@ async fn read(
         .fetch_all(&mut *transaction)
         .await?;
     let columns = sqlx::query(COLUMNS)
-        .bind(bound(COLUMNS_MAX))
+        .bind(bound(ALL_COLUMNS_MAX))
         .fetch_all(&mut *transaction)
         .await?;
     transaction.rollback().await?;
-    if tables.len() > RELATIONS_MAX || columns.len() > COLUMNS_MAX {
-        let reason = format!(
-            "more than {RELATIONS_MAX} tables or {COLUMNS_MAX} columns; none was catalogued"
-        );
-        let unreadable = vec![Unreadable {
-            name: depot.to_owned(),
-            reason,
-            id: None,
-        }];
-        return Ok(Survey {
-            unreadable,
-            ..Survey::default()
-        });
+    if tables.len() > RELATIONS_MAX || columns.len() > ALL_COLUMNS_MAX {
+        return Ok(Survey::of_too_many(depot));
     }
     let mut of_tables = HashMap::<String, Vec<Column>>::new();
     for row in &columns {
