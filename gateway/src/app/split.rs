@@ -124,6 +124,7 @@ impl Split {
         let address = local_address(&self.listener)?;
         let served = Served::new(Arc::clone(&self.identity), Arc::clone(&self.clock));
         served.open(served::Rooms {
+            opened_for: None,
             platform: Some(Arc::new(rooms.platform())),
             assets: Some(Arc::clone(&rooms.catalog)),
             query: Some(Arc::clone(&rooms.query)),

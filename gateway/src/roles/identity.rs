@@ -68,6 +68,8 @@ pub(crate) struct Renewed {
 #[derive(Debug)]
 pub(crate) struct Identity {
     role: Role,
+    /// Tells this run of the process from another one.
+    process: u128,
     trust_domain: String,
     source: Source,
     current: ArcSwap<Material>,
@@ -119,6 +121,7 @@ impl Identity {
         let material = Material::new(&pem, Role::Gateway, trust_domain, now)?;
         Ok(Self {
             role: Role::Gateway,
+            process: new_process(),
             trust_domain: trust_domain.to_owned(),
             source: Source::BuiltIn(certificates),
             current: ArcSwap::from_pointee(material),
@@ -140,6 +143,7 @@ impl Identity {
             .map_err(|fault| of_folder(folder, &fault))?;
         Ok(Self {
             role,
+            process: new_process(),
             trust_domain: trust_domain.to_owned(),
             source: Source::Folder(folder.to_owned()),
             current: ArcSwap::from_pointee(material),
@@ -149,6 +153,11 @@ impl Identity {
     /// The role.
     pub(crate) fn role(&self) -> Role {
         self.role
+    }
+
+    /// This run of the process.
+    pub(crate) fn process(&self) -> u128 {
+        self.process
     }
 
     /// The domain of all roles.
@@ -353,6 +362,10 @@ fn life(leaf: &[u8]) -> Result<(Timestamp, Timestamp), Fault> {
         time(validity.not_before.timestamp()),
         time(validity.not_after.timestamp()),
     ))
+}
+
+fn new_process() -> u128 {
+    uuid::Uuid::new_v4().as_u128()
 }
 
 fn pem_of(folder: &Path) -> Result<Pem, Fault> {

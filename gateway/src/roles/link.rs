@@ -54,7 +54,7 @@ pub(crate) struct Pong {
     pub(crate) roots: Hash,
     /// Tells this run of its process from another one.
     pub(crate) process: u128,
-    /// Whether it has opened what it has for others.
+    /// Whether it has opened what it has for the run of the caller's process.
     pub(crate) is_open: bool,
 }
 
@@ -379,9 +379,10 @@ impl Endpoint {
     }
 
     async fn ping(&self) -> Result<Pong, String> {
+        let arguments = wire::written(&self.identity.process());
+        let arguments = arguments.map_err(|fault| fault.to_string())?;
         let asked = async {
             let connection = self.connected().await?;
-            let arguments = wire::written(&()).unwrap_or_default();
             connection.call(Method::Ping, arguments, PING_MAX).await
         };
         let answered = tokio::time::timeout(PING_MAX, asked).await;

@@ -30,8 +30,6 @@ pub(super) use {
 pub(crate) struct Served {
     identity: Arc<Identity>,
     clock: Arc<dyn Clock>,
-    /// Tells this run of the process from another one.
-    process: u128,
     /// Empty until they are open.
     rooms: ArcSwap<Rooms>,
 }
@@ -39,6 +37,8 @@ pub(crate) struct Served {
 /// The seams of a process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rooms {
+    /// The run of the gateway's process that they were opened for; none for the gateway's own.
+    pub(crate) opened_for: Option<u128>,
     /// Of the gateway.
     pub(crate) platform: Option<Arc<Platform>>,
     pub(crate) assets: Option<Arc<dyn Assets>>,
@@ -47,11 +47,14 @@ pub(crate) struct Rooms {
 }
 
 impl Rooms {
-    fn is_open(&self) -> bool {
-        self.platform.is_some()
+    /// Whether a process may call what is here. A gateway that was started anew may find a role that has not
+    /// noticed yet, and is about to close and open again for it.
+    fn is_open(&self, caller: u128) -> bool {
+        let is_any = self.platform.is_some()
             || self.assets.is_some()
             || self.query.is_some()
-            || self.resources.is_some()
+            || self.resources.is_some();
+        is_any && self.opened_for.is_none_or(|process| process == caller)
     }
 }
 
@@ -61,7 +64,6 @@ impl Served {
         Arc::new(Self {
             identity,
             clock,
-            process: uuid::Uuid::new_v4().as_u128(),
             rooms: ArcSwap::default(),
         })
     }
@@ -90,8 +92,8 @@ impl Served {
         if method == Method::Ping {
             return Answer::of(&Pong {
                 roots: self.identity.current().roots_digest(),
-                process: self.process,
-                is_open: rooms.is_open(),
+                process: self.identity.process(),
+                is_open: rooms.is_open(read(arguments)?),
             });
         }
         if method == Method::Renew {
@@ -127,7 +129,7 @@ impl Served {
 
     /// The policies were put in force in the process that the caller knew; another one has not seen them.
     fn restored(&self, platform: &Platform, process: u128) -> Result<(), Fault> {
-        if process != self.process {
+        if process != self.identity.process() {
             let message = "the gateway was started anew meanwhile";
             return Err(Fault::unavailable(message));
         }

@@ -192,6 +192,26 @@ async fn an_identity_is_renewed_at_half_of_its_life() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_is_open_for_another_run_of_the_gateway_is_away() {
+    let scene = Scene::new().await;
+    let (identity, _folder) = scene.identity(Role::Gateway);
+    let open = |opened_for| {
+        let (scene, identity) = (&scene, Arc::clone(&identity));
+        async move {
+            let mut rooms = scene.rooms(Role::Query).await;
+            rooms.opened_for = Some(opened_for);
+            let address = scene.open_with(Role::Query, "127.0.0.1:0", rooms).await;
+            Link::open(Role::Query, &[address], &identity, &scene.clock())
+        }
+    };
+    let ours = open(identity.process()).await;
+    soon("there", || ours.away().is_none()).await;
+    let other = open(identity.process().wrapping_add(1)).await;
+    let is_told = || other.away().is_some_and(|why| why.contains("not open yet"));
+    soon("told", is_told).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn entries_arrive_in_order_each_once() {
     let scene = Scene::new().await;
     let link = scene.link(

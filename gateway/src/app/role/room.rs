@@ -75,7 +75,7 @@ impl Opener {
                 }
                 Err(fault) => return Err(fault),
             };
-            served.open(room.seams());
+            served.open(room.seams(process));
             tracing::info!(role = %self.role, "open");
             while !*closed.borrow() && !self.is_other_run(process) {
                 rest(LOOK_EVERY, &mut closed).await;
@@ -158,8 +158,12 @@ impl Opener {
 }
 
 impl Room {
-    fn seams(&self) -> Rooms {
-        let mut rooms = Rooms::default();
+    /// What it answers a run of the gateway's process with.
+    fn seams(&self, process: u128) -> Rooms {
+        let mut rooms = Rooms {
+            opened_for: Some(process),
+            ..Rooms::default()
+        };
         match self {
             Self::Query(query) => rooms.query = Some(Arc::clone(query) as _),
             Self::Catalog(catalog) => rooms.assets = Some(Arc::clone(catalog) as _),

@@ -206,6 +206,12 @@ impl Scene {
     }
 
     pub(super) async fn open_at(&self, role: Role, address: &str) -> String {
+        let rooms = self.rooms(role).await;
+        self.open_with(role, address, rooms).await
+    }
+
+    /// Opens a door of a role that has these rooms.
+    pub(super) async fn open_with(&self, role: Role, address: &str, rooms: Rooms) -> String {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let identity = match role {
@@ -220,7 +226,7 @@ impl Scene {
             }
         };
         let served = Served::new(Arc::clone(&identity), self.clock());
-        served.open(self.rooms(role).await);
+        served.open(rooms);
         let rear = Arc::clone(&self.rear);
         let tell = move |reason, _: SocketAddr| rear.told.lock().unwrap().push(reason);
         let drain = Duration::from_millis(100);
@@ -238,7 +244,8 @@ impl Scene {
         address
     }
 
-    async fn rooms(&self, role: Role) -> Rooms {
+    /// What a role has for all who may call it.
+    pub(super) async fn rooms(&self, role: Role) -> Rooms {
         if role == Role::Query {
             return Rooms {
                 query: Some(Arc::clone(&self.rear) as _),
