@@ -1,9 +1,10 @@
-//! The committer: one thread that gives entries their place, makes them durable and wakes callers.
+//! The committer: gives entries their place, makes them durable and wakes callers. Its thread calls it, or on a
+//! quiet log the caller whose turn it is; never two at once.
 
 use std::{
     collections::VecDeque,
     io,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use dataos_model::{clock::Clock, fault::Fault, record::Receipt as RecordReceipt};
@@ -20,7 +21,8 @@ use crate::{
     codec::Prepared,
     contents::Contents,
     full,
-    queue::{Pending, Queue, Rank, refusal},
+    pace::Pace,
+    queue::{Pending, Queue, Rank, Turn, refusal},
     segment::{Reserved, SegmentWriter},
     spare::is_no_room,
     view::{Newest, View},
@@ -32,9 +34,6 @@ const BATCH_ENTRIES_MAX: usize = 4096;
 /// A batch takes no more entries once it has this many bytes; with the last entry and its end it
 /// still fits the smallest segment.
 const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
-
-/// After a batch of more than this many entries the committer rests: their callers are many.
-const LONE_ENTRIES: usize = 2;
 
 /// Kept free in the last segment of a full disk for what the log has to say about itself: that the
 /// disk is full, that it no longer is, that the log was closed.
@@ -85,7 +84,7 @@ impl Committed {
     }
 }
 
-/// The committer. All fields are owned by its thread; `queue` and `view` are shared.
+/// The committer; `queue` and `view` are shared with others.
 #[derive(Debug)]
 pub(crate) struct Committer {
     pub(crate) queue: Arc<Queue>,
@@ -96,11 +95,12 @@ pub(crate) struct Committer {
     pub(crate) key: SignerKey,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) last_time_ms: i64,
+    pub(crate) batch: Batch,
 }
 
 /// A batch on its way; one after another in the same memory.
-#[derive(Default)]
-struct Batch {
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
     entries: Vec<Pending>,
     leaves: Vec<[u8; 32]>,
     /// Offset of each frame from the start of the batch, and its length.
@@ -123,36 +123,56 @@ impl Batch {
     }
 }
 
-impl Committer {
-    /// The thread: commits until the queue is closed and empty, or a write fails.
-    pub(crate) fn run(mut self) {
-        let mut batch = Batch::default();
-        let mut rests = false;
-        loop {
-            let mut waiting = self.queue.take(rests);
-            if waiting.is_empty() {
-                return;
-            }
-            if let Err(error) = self.keep_contents(&mut waiting) {
-                self.stop(&error, Vec::new(), waiting);
-                return;
-            }
-            rests = waiting.len() > LONE_ENTRIES;
-            while !waiting.is_empty() {
-                self.watch_room(&mut waiting);
-                self.collect(&mut waiting, &mut batch);
-                if batch.entries.is_empty() {
-                    continue;
-                }
-                if let Err(error) = self.commit(&mut batch) {
-                    self.stop(&error, batch.entries, waiting);
-                    return;
-                }
-                // What found no room; it is looked at again, entry by entry.
-                let back = batch.entries.drain(..).rev();
-                back.for_each(|pending| waiting.push_front(pending));
-            }
+/// The thread: commits until the queue is closed and empty, which it is after a write that failed too.
+pub(crate) fn run(committer: &Mutex<Committer>, queue: &Queue) {
+    let mut pace = Pace::default();
+    loop {
+        let waiting = queue.take(pace.rests());
+        if waiting.is_empty() {
+            return;
         }
+        pace.took(waiting.len());
+        with(committer, queue, |committer| committer.commit_all(waiting));
+        pace.committed();
+    }
+}
+
+/// Commits what a caller took.
+pub(crate) fn lead(committer: &Mutex<Committer>, queue: &Queue, mut turn: Turn<'_>) {
+    let waiting = std::mem::take(&mut turn.waiting);
+    with(committer, queue, |committer| committer.commit_all(waiting));
+}
+
+/// Nobody else has it: who calls has taken from the queue. One that panicked has left its work undone; then
+/// nothing is written any more.
+fn with(committer: &Mutex<Committer>, queue: &Queue, work: impl FnOnce(&mut Committer)) {
+    match committer.lock() {
+        Ok(mut committer) => work(&mut committer),
+        Err(_) => drop(queue.stop("writing it failed unexpectedly")),
+    }
+}
+
+impl Committer {
+    /// Commits all that was taken from the queue; stops the log if a write fails.
+    fn commit_all(&mut self, mut waiting: VecDeque<Pending>) {
+        if let Err(error) = self.keep_contents(&mut waiting) {
+            return self.stop(&error, Vec::new(), waiting);
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        while !waiting.is_empty() {
+            self.watch_room(&mut waiting);
+            self.collect(&mut waiting, &mut batch);
+            if batch.entries.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.commit(&mut batch) {
+                return self.stop(&error, batch.entries, waiting);
+            }
+            // What found no room; it is looked at again, entry by entry.
+            let back = batch.entries.drain(..).rev();
+            back.for_each(|pending| waiting.push_front(pending));
+        }
+        self.batch = batch;
     }
 
     /// Makes durable what entries name and have no room for. Refuses those for whose contents there is no

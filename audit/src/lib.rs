@@ -66,6 +66,7 @@ mod sealed;
 mod recover;
 
 mod commit;
+mod pace;
 
 mod search;
 

@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    future::ready,
     io,
     sync::{Arc, Mutex, PoisonError, RwLock},
     thread::{self, JoinHandle},
@@ -24,11 +25,14 @@ use dataos_proof::{
     proof::TlogProof,
     tile::{BundlePath, TilePath},
 };
-use tokio::sync::oneshot;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::oneshot,
+};
 
 use crate::{
     checkpoint, codec,
-    commit::{Committed, Committer},
+    commit::{self, Batch, Committed, Committer},
     config::AuditConfig,
     contents::{self, Contents},
     directory::Directory,
@@ -49,6 +53,7 @@ pub struct AuditLog {
     verifier: VerifierKey,
     report: RecoveryReport,
     queue: Arc<Queue>,
+    committer: Arc<Mutex<Committer>>,
     reader: Reader,
     /// Taken by whoever ends the log.
     running: Mutex<Option<Running>>,
@@ -144,23 +149,29 @@ impl AuditLog {
         let reader = Reader::new(path, Arc::clone(&view), Arc::clone(&disk));
         let (sealer, sealer_thread) = start_sealer(config, &reader, &disk)?;
         let contents = Contents::new(path, Arc::clone(&disk));
-        let committer = {
-            let (queue, view, spare) = (Arc::clone(&queue), Arc::clone(&view), Arc::clone(&spare));
-            let writer = SegmentWriter::new(path, disk, active, spare, config.segment_bytes);
-            let committer = Committer {
-                queue,
-                view,
-                contents,
-                writer,
-                frontier,
-                key,
-                clock,
-                last_time_ms,
-            };
-            spawn("audit-commit", move || committer.run())?
+        let committer = Arc::new(Mutex::new(Committer {
+            queue: Arc::clone(&queue),
+            view: Arc::clone(&view),
+            contents,
+            writer: SegmentWriter::new(
+                path,
+                disk,
+                active,
+                Arc::clone(&spare),
+                config.segment_bytes,
+            ),
+            frontier,
+            key,
+            clock,
+            last_time_ms,
+            batch: Batch::default(),
+        }));
+        let committer_thread = {
+            let (committer, queue) = (Arc::clone(&committer), Arc::clone(&queue));
+            spawn("audit-commit", move || commit::run(&committer, &queue))?
         };
         let running = Running {
-            committer,
+            committer: committer_thread,
             spare,
             spare_thread,
             keeper,
@@ -173,6 +184,7 @@ impl AuditLog {
             verifier,
             report,
             queue,
+            committer,
             reader,
             running: Mutex::new(Some(running)),
         })
@@ -245,39 +257,66 @@ impl Drop for AuditLog {
     }
 }
 
-impl AuditLog {
-    fn queue(
-        &self,
-        entry: &Entry,
-        waiter: oneshot::Sender<Result<Committed, Fault>>,
-        is_awaited: bool,
-    ) -> Result<(), Fault> {
-        self.queue.push(Pending {
-            prepared: codec::prepare(entry)?,
-            rank: Rank::of(entry),
-            waiter,
-            is_awaited,
-        })
-    }
-}
-
 impl Record for AuditLog {
     fn append(&self, entry: Entry) -> BoxFuture<Result<Receipt, Fault>> {
-        let (waiter, answer) = oneshot::channel::<Result<Committed, Fault>>();
-        let queued = self.queue(&entry, waiter, true);
-        Box::pin(async move {
-            queued?;
-            match answer.await {
-                Ok(committed) => committed?.receipt(),
-                Err(_) => Err(refusal(Some("the committer ended"))),
+        let (pending, answer) = match pending(&entry, true) {
+            Ok(made) => made,
+            Err(fault) => return Box::pin(ready(Err(fault))),
+        };
+        let queued = self.queue.push(pending);
+        Box::pin(receipt(queued, answer))
+    }
+
+    fn append_awaited(&self, entry: Entry) -> BoxFuture<Result<Receipt, Fault>> {
+        if !may_block() {
+            return self.append(entry);
+        }
+        let (pending, answer) = match pending(&entry, true) {
+            Ok(made) => made,
+            Err(fault) => return Box::pin(ready(Err(fault))),
+        };
+        let queued = self.queue.push_or_lead(pending).map(|turn| {
+            if let Some(turn) = turn {
+                tokio::task::block_in_place(|| commit::lead(&self.committer, &self.queue, turn));
             }
-        })
+        });
+        Box::pin(receipt(queued, answer))
     }
 
     fn append_behind(&self, entry: Entry) {
         // A full disk counts what it refuses; what completes a decision is missed by who looks for it.
-        let _ = self.queue(&entry, oneshot::channel().0, false);
+        let _ = pending(&entry, false).and_then(|(pending, _)| self.queue.push(pending));
     }
+}
+
+/// What the committer answers.
+type Answer = oneshot::Receiver<Result<Committed, Fault>>;
+
+/// An entry on its way, and where its answer comes.
+fn pending(entry: &Entry, is_awaited: bool) -> Result<(Pending, Answer), Fault> {
+    let (waiter, answer) = oneshot::channel();
+    let pending = Pending {
+        prepared: codec::prepare(entry)?,
+        rank: Rank::of(entry),
+        waiter,
+        is_awaited,
+    };
+    Ok((pending, answer))
+}
+
+/// The receipt of an entry that was queued, once it is durable.
+async fn receipt(queued: Result<(), Fault>, answer: Answer) -> Result<Receipt, Fault> {
+    queued?;
+    match answer.await {
+        Ok(committed) => committed?.receipt(),
+        Err(_) => Err(refusal(Some("the committer ended"))),
+    }
+}
+
+/// Whether this thread may wait for a disk: others then do the work of the runtime that it belongs to.
+fn may_block() -> bool {
+    Handle::try_current()
+        .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
 }
 
 #[async_trait]

@@ -1,5 +1,9 @@
 //! The queue between callers and the committer: bounded, first in first out, shut to new work while
 //! the disk is full, closed for good once the log stops.
+//!
+//! What waits is committed by whoever took it: as a rule the committer's thread, and on a quiet log the caller
+//! whose entry came alone ([`Turn`]), which saves two changes of thread. Nobody takes before the one who took
+//! last is done.
 
 use std::{
     collections::VecDeque,
@@ -26,11 +30,13 @@ const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// share its sync: outcomes would otherwise cost as many syncs as decisions, and delay them.
 const BEHIND_MAX: Duration = Duration::from_millis(20);
 
-/// Longest rest between two batches, and how many entries end it. Where a sync takes less than a
-/// signature and two system calls, batches of whatever came meanwhile would be of two or three, and
-/// their cost that of their entries.
+/// Longest rest between two batches, and how many entries end it.
 const REST_MAX: Duration = Duration::from_micros(300);
 const REST_ENTRIES: usize = 16;
+
+/// For how long nothing was committed on a log that is quiet. On a busy one callers have better things to do than
+/// to write.
+const QUIET: Duration = Duration::from_micros(100);
 
 /// What an entry may still use of a disk that is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +83,26 @@ impl Pending {
     }
 }
 
+/// The turn of a caller to commit what it took. The committer waits until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    queue: &'a Queue,
+    pub(crate) waiting: VecDeque<Pending>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.queue.lock();
+        state.is_led = false;
+        state.worked_at = Some(Instant::now());
+        let wakes = state.is_closed || !state.pending.is_empty();
+        drop(state);
+        if wakes {
+            self.queue.changed.notify_one();
+        }
+    }
+}
+
 /// The queue.
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -96,6 +122,12 @@ struct State {
     is_idle: bool,
     /// Whether it rests until [`REST_ENTRIES`] wait, whoever waits for them.
     is_resting: bool,
+    /// Whether the committer commits what it took.
+    is_working: bool,
+    /// Whether a caller does.
+    is_led: bool,
+    /// When the newest commit ended.
+    worked_at: Option<Instant>,
     /// Set by `close` and `stop`, never unset.
     is_closed: bool,
     /// Why the log takes no entries any more.
@@ -105,6 +137,12 @@ struct State {
 }
 
 impl State {
+    fn take(&mut self) -> VecDeque<Pending> {
+        self.bytes = 0;
+        self.awaited = 0;
+        std::mem::take(&mut self.pending)
+    }
+
     /// Ends the state of a full disk, with an entry that counts what was refused.
     fn end_full(&mut self) {
         if let Some(full) = self.full.take() {
@@ -132,6 +170,39 @@ impl Queue {
     /// Adds an entry at the end.
     pub(crate) fn push(&self, pending: Pending) -> Result<(), Fault> {
         let mut state = self.lock();
+        let wakes = self.add(&mut state, pending)?;
+        drop(state);
+        if wakes {
+            self.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Adds an entry at the end. On a quiet log it is the caller's turn to commit what waits.
+    pub(crate) fn push_or_lead(&self, pending: Pending) -> Result<Option<Turn<'_>>, Fault> {
+        let mut state = self.lock();
+        let is_quiet = state
+            .worked_at
+            .is_none_or(|worked_at| worked_at.elapsed() >= QUIET);
+        let leads = is_quiet && !state.is_working && !state.is_led && !state.is_resting;
+        let wakes = self.add(&mut state, pending)?;
+        if leads {
+            state.is_led = true;
+            let waiting = state.take();
+            return Ok(Some(Turn {
+                queue: self,
+                waiting,
+            }));
+        }
+        drop(state);
+        if wakes {
+            self.changed.notify_one();
+        }
+        Ok(None)
+    }
+
+    /// Adds an entry; whether the committer is to be woken for it.
+    fn add(&self, state: &mut State, pending: Pending) -> Result<bool, Fault> {
         if state.is_closed {
             return Err(refusal(state.stopped.as_deref()));
         }
@@ -151,16 +222,12 @@ impl Queue {
                 .with_reason("audit_queue_full")
                 .with_hint("try again in a second"));
         }
-        let was_due = self.is_due(&state);
+        let was_due = self.is_due(state);
         state.bytes = bytes;
         state.awaited += usize::from(pending.is_awaited);
         state.pending.push_back(pending);
-        let wakes = state.is_idle || !was_due && self.is_due(&state);
-        drop(state);
-        if wakes {
-            self.changed.notify_one();
-        }
-        Ok(())
+        // Who leads wakes it at the end.
+        Ok(!state.is_led && (state.is_idle || !was_due && self.is_due(state)))
     }
 
     /// Whether what waits is to be written at once: somebody waits for it, or it is half of what may wait.
@@ -176,16 +243,19 @@ impl Queue {
     /// first takes more at once.
     pub(crate) fn take(&self, rests: bool) -> VecDeque<Pending> {
         let mut state = self.lock();
+        if std::mem::take(&mut state.is_working) {
+            state.worked_at = Some(Instant::now());
+        }
         if rests {
             state = self.rest(state);
         }
         let mut deadline = Instant::now() + BEHIND_MAX;
-        while !self.is_due(&state) {
+        while state.is_led || !self.is_due(&state) {
             let left = deadline.saturating_duration_since(Instant::now());
             state = if !left.is_zero() {
                 let waited = self.changed.wait_timeout(state, left);
                 waited.unwrap_or_else(PoisonError::into_inner).0
-            } else if state.pending.is_empty() {
+            } else if state.is_led || state.pending.is_empty() {
                 state.is_idle = true;
                 let waited = self.changed.wait(state);
                 let mut state = waited.unwrap_or_else(PoisonError::into_inner);
@@ -196,9 +266,8 @@ impl Queue {
                 break;
             };
         }
-        state.bytes = 0;
-        state.awaited = 0;
-        std::mem::take(&mut state.pending)
+        state.is_working = true;
+        state.take()
     }
 
     /// Waits for [`REST_ENTRIES`] that somebody waits for, or for [`REST_MAX`].

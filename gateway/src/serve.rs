@@ -388,7 +388,8 @@ impl Gateway {
 
     /// Writes a record that an answer waits for; what is not recorded is not answered.
     pub(crate) async fn append(&self, entry: Entry, request_id: &str) -> Result<Receipt, Fault> {
-        self.seams.record.append(entry).await.map_err(|fault| {
+        let appended = self.seams.record.append_awaited(entry);
+        appended.await.map_err(|fault| {
             let shown = refuse::unrecorded(&fault, request_id);
             self.figures.note_unrecorded();
             shown

@@ -15,6 +15,7 @@ use dataos_model::fault::FaultKind;
 use super::*;
 
 mod full;
+mod lead;
 mod power_cut;
 #[expect(
     dead_code,
@@ -44,6 +45,8 @@ struct TestDisk {
     mode: Mutex<Mode>,
     changed: Condvar,
     writes: AtomicU64,
+    /// Writes by other threads than the log's.
+    led: AtomicU64,
 }
 
 impl TestDisk {
@@ -53,7 +56,12 @@ impl TestDisk {
             mode,
             changed,
             writes: AtomicU64::new(0),
+            led: AtomicU64::new(0),
         })
+    }
+
+    fn led(&self) -> u64 {
+        self.led.load(Ordering::SeqCst)
     }
 
     fn set(&self, mode: Mode) {
@@ -73,6 +81,9 @@ impl Disk for TestDisk {
 
     fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.writes.fetch_add(1, Ordering::SeqCst);
+        let thread = std::thread::current();
+        let is_own = thread.name().is_some_and(|name| name.starts_with("audit-"));
+        self.led.fetch_add(u64::from(!is_own), Ordering::SeqCst);
         let mode = *self.mode.lock().unwrap();
         match mode {
             Mode::WritesFail => Err(io::Error::from_raw_os_error(5)),
@@ -115,7 +126,16 @@ fn open_on(folder: &Path, disk: &Arc<TestDisk>, queue_entries: usize) -> Arc<Aud
         ..AuditConfig::new(folder, "logs.example/test")
     };
     let disk = Arc::clone(disk);
-    AuditLog::open_on(&config, &Secret::new([7; 32]), Arc::new(FixedClock), disk).unwrap()
+    let as_disk = Arc::clone(&disk) as _;
+    let log = AuditLog::open_on(
+        &config,
+        &Secret::new([7; 32]),
+        Arc::new(FixedClock),
+        as_disk,
+    )
+    .unwrap();
+    disk.led.store(0, Ordering::SeqCst);
+    log
 }
 
 /// Longest wait for what takes a second.

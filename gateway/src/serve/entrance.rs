@@ -41,7 +41,7 @@ impl Gateway {
         let is_passage = matches!(entrance, Entrance::Begin | Entrance::Leave | Entrance::Left);
         match attempt.answer {
             Ok(answer) if is_passage => Passed::new(answer, route.pattern),
-            Ok(answer) => match self.seams.record.append(entry).await {
+            Ok(answer) => match self.seams.record.append_awaited(entry).await {
                 Ok(receipt) => Passed {
                     receipt: Some(receipt),
                     ..Passed::new(answer, route.pattern)

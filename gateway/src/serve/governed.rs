@@ -155,19 +155,12 @@ impl Gateway {
         }
     }
 
-    /// Writes the record of a call, and waits for it. It is queued by this call itself.
-    fn recorded(
-        &self,
-        call: &Call,
-        entry: Entry,
-    ) -> impl Future<Output = Result<Receipt, Fault>> + use<> {
+    /// Writes the record of a call, and waits for it.
+    async fn recorded(&self, call: &Call, entry: Entry) -> Result<Receipt, Fault> {
         let step = call.step("record");
-        let pending = self.seams.record.append(entry);
-        async move {
-            let receipt = pending.await;
-            drop(step);
-            receipt
-        }
+        let receipt = self.seams.record.append_awaited(entry).await;
+        drop(step);
+        receipt
     }
 
     /// Runs a handler while its decision is written.
@@ -179,7 +172,14 @@ impl Gateway {
         started: Instant,
         work: impl Future<Output = Result<Answer, Fault>>,
     ) -> Passed {
-        match tokio::join!(self.recorded(call, entry), work) {
+        let step = call.step("record");
+        let pending = self.seams.record.append(entry);
+        let recorded = async move {
+            let receipt = pending.await;
+            drop(step);
+            receipt
+        };
+        match tokio::join!(recorded, work) {
             (Ok(receipt), answered) => {
                 self.finish(route, call, (receipt, level), answered, started)
             }

@@ -150,7 +150,7 @@ impl Gateway {
         entry: Entry,
         fault: &Fault,
     ) -> Passed {
-        match self.seams.record.append(entry).await {
+        match self.seams.record.append_awaited(entry).await {
             Ok(receipt) => Passed {
                 answer: respond::problem(fault, &call.request_id, Some(&receipt)),
                 receipt: Some(receipt),

@@ -162,6 +162,12 @@ pub trait Record: Send + Sync + Debug {
     /// The entry is written even if the future is dropped.
     fn append(&self, entry: Entry) -> BoxFuture<Result<Receipt, Fault>>;
 
+    /// As [`Record::append`], for a caller that does nothing else until the entry is durable: the log may write it
+    /// on the caller's own thread, before this returns.
+    fn append_awaited(&self, entry: Entry) -> BoxFuture<Result<Receipt, Fault>> {
+        self.append(entry)
+    }
+
     /// Queues an entry for which nobody waits, not even for whether there is room. It is written in order like
     /// any other: with the next one that somebody waits for, or a moment later.
     fn append_behind(&self, entry: Entry) {

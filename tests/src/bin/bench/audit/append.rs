@@ -188,7 +188,9 @@ fn paced_appends(log: &Arc<AuditLog>, runtime: &Runtime, span: Duration) -> Resu
         let log = Arc::clone(log);
         caller += 1;
         let append = async move {
-            log.append(entry(caller)).await.map_err(Error::other)?;
+            log.append_awaited(entry(caller))
+                .await
+                .map_err(Error::other)?;
             Ok::<_, Error>(arrived.elapsed().as_secs_f64() * 1e6)
         };
         tasks.spawn_on(append, runtime.handle());
@@ -237,7 +239,9 @@ pub(super) async fn appends(
             let mut latencies = Vec::new();
             while started.elapsed() < span {
                 let before = Instant::now();
-                log.append(entry(caller)).await.map_err(Error::other)?;
+                log.append_awaited(entry(caller))
+                    .await
+                    .map_err(Error::other)?;
                 latencies.push(before.elapsed().as_secs_f64() * 1e6);
                 count.fetch_add(1, Ordering::Relaxed);
             }
