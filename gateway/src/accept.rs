@@ -9,6 +9,7 @@ use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
+    pin::Pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -138,8 +139,30 @@ struct Connection {
     _place: Place,
 }
 
+/// A connection whose handshake is done.
+struct Open {
+    stream: TlsStream<TcpStream>,
+    is_http2: bool,
+    peer: Peer,
+    ending: Ending,
+}
+
+/// What drives a connection to its end. Each step is boxed, so that an idle connection holds no room for its
+/// handshake, the other protocol, or a call.
+type Driving = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
 impl Connection {
     async fn run(self, stream: TcpStream, address: SocketAddr) {
+        let Some(open) = Box::pin(self.open(stream, address)).await else {
+            return;
+        };
+        if let Err(error) = self.serve(open).await {
+            tracing::debug!(%address, %error, "connection ended early");
+        }
+    }
+
+    /// Ends TLS.
+    async fn open(&self, stream: TcpStream, address: SocketAddr) -> Option<Open> {
         // Before the handshake: a certificate that is served from here on is another one.
         let ending = Ending::new(&self.tls, self.stop.clone(), address, &self.limits);
         let parts = self.tls.parts();
@@ -152,12 +175,12 @@ impl Connection {
                 if is_certificate_refused(&error) {
                     self.gateway.note_refused("certificate_refused", address);
                 }
-                return;
+                return None;
             }
             Err(_) => {
                 self.gateway.figures.note_handshake_failed();
                 tracing::debug!(%address, "handshake timed out");
-                return;
+                return None;
             }
         };
         let session = stream.get_ref().1;
@@ -171,12 +194,22 @@ impl Connection {
             server_name: session.server_name().map(str::to_owned),
             certificate,
         };
-        let is_http2 = session.alpn_protocol() == Some(HTTP2);
-        self.serve(stream, is_http2, peer, ending).await;
+        Some(Open {
+            is_http2: session.alpn_protocol() == Some(HTTP2),
+            stream,
+            peer,
+            ending,
+        })
     }
 
     /// Serves calls until either side ends the connection.
-    async fn serve(self, stream: TlsStream<TcpStream>, is_http2: bool, peer: Peer, ending: Ending) {
+    fn serve(&self, open: Open) -> Driving {
+        let Open {
+            stream,
+            is_http2,
+            peer,
+            ending,
+        } = open;
         let address = peer.address;
         let wire = Arc::new(Wire::new());
         let gateway = Arc::clone(&self.gateway);
@@ -190,7 +223,7 @@ impl Connection {
             let (gateway, peer) = (Arc::clone(&gateway), peer.clone());
             let (call, refusal) = wire.begin();
             let is_last = Arc::clone(&is_last);
-            async move {
+            Box::pin(async move {
                 let mut response = match refusal {
                     Some(refusal) => gateway.answer_malformed(&refusal, &peer),
                     None => gateway.answer(request, peer).await,
@@ -200,17 +233,16 @@ impl Connection {
                     response.headers_mut().insert(CONNECTION, close);
                 }
                 Ok::<_, Infallible>(response.map(|body| call.answered(body)))
-            }
+            })
         });
-        let ended = if is_http2 {
-            let connection = http2().serve_connection(stream, service);
-            until_ended(connection, ending.of_http2(), |it| it.graceful_shutdown()).await
+        if is_http2 {
+            let connection = Box::pin(http2().serve_connection(stream, service));
+            let ends = ending.of_http2();
+            Box::pin(until_ended(connection, ends, |it| it.graceful_shutdown()))
         } else {
-            let connection = http1().serve_connection(stream, service);
-            until_ended(connection, ending.of_http1(), |it| it.graceful_shutdown()).await
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%address, %error, "connection ended early");
+            let connection = Box::pin(http1().serve_connection(stream, service));
+            let ends = ending.of_http1();
+            Box::pin(until_ended(connection, ends, |it| it.graceful_shutdown()))
         }
     }
 }

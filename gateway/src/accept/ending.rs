@@ -4,7 +4,7 @@
 use std::{
     future::Future,
     net::SocketAddr,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -89,11 +89,10 @@ async fn replaced(served: &mut watch::Receiver<u64>, spread: Duration) {
 
 /// Drives a connection to its end, and has it ended in order when `ends` resolves.
 pub(super) async fn until_ended<C: Future>(
-    connection: C,
+    mut connection: Pin<Box<C>>,
     ends: impl Future<Output = ()>,
     end: impl FnOnce(Pin<&mut C>),
 ) -> C::Output {
-    let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return ended,
         () = ends => end(connection.as_mut()),

@@ -7,6 +7,7 @@
 
 use std::{
     io::{self, IoSlice},
+    mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -184,8 +185,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
                 // Its end is no end of the call that is being answered.
                 return Poll::Pending;
             }
-            let mut space = [0; READ_BYTES];
-            let mut read = ReadBuf::new(&mut space);
+            let mut space = [MaybeUninit::uninit(); READ_BYTES];
+            let mut read = ReadBuf::uninit(&mut space);
             match Pin::new(&mut self.inner).poll_read(context, &mut read) {
                 Poll::Ready(Ok(())) if !read.filled().is_empty() => self.take(read.filled()),
                 Poll::Ready(ended) => return Poll::Ready(ended),
@@ -204,8 +205,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
         buffer.put_slice(part);
         self.passed_at += part.len();
         if self.passed_at == self.passed.len() {
-            self.passed.clear();
-            self.passed.shrink_to(READ_BYTES);
+            // An idle connection holds none of it.
+            self.passed = Vec::new();
             self.passed_at = 0;
         }
     }
@@ -294,9 +295,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let age = self.wire.age();
         let until = *self.lingers_until.get_or_insert(age + LINGER);
-        let mut space = [0; READ_BYTES];
+        let mut space = [MaybeUninit::uninit(); READ_BYTES];
         while self.lingered_bytes < LINGER_BYTES_MAX {
-            let mut read = ReadBuf::new(&mut space);
+            let mut read = ReadBuf::uninit(&mut space);
             match Pin::new(&mut self.inner).poll_read(context, &mut read) {
                 Poll::Ready(Ok(())) if !read.filled().is_empty() => {
                     self.lingered_bytes += read.filled().len();
