@@ -47,6 +47,9 @@ pub(crate) struct Options {
     /// Requests to compare.
     #[arg(long, default_value_t = 10_000_000, requires = "differential")]
     triples: usize,
+    /// Worlds to leave out, which an earlier run has compared.
+    #[arg(long, default_value_t = 0, requires = "differential")]
+    after: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -67,7 +70,7 @@ enum Case {
 
 pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
     if options.differential {
-        return differential::run(options.triples);
+        return differential::run(options.after, options.triples);
     }
     let is_wanted = |case| options.case.is_none_or(|wanted| wanted == case);
     let mut figures = Vec::new();

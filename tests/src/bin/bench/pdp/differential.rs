@@ -29,7 +29,8 @@ const PER_WORLD: usize = 2_000;
 /// Of them by one caller.
 const PER_CALLER: usize = 50;
 
-pub(super) fn run(triples: usize) -> Result<Vec<Figure>> {
+/// Compares so many triples of the worlds behind the first `after`.
+pub(super) fn run(after: usize, triples: usize) -> Result<Vec<Figure>> {
     let started = Instant::now();
     let worlds = triples.div_ceil(PER_WORLD);
     let next = AtomicUsize::new(0);
@@ -41,7 +42,7 @@ pub(super) fn run(triples: usize) -> Result<Vec<Figure>> {
             if world >= worlds {
                 return Ok(seen);
             }
-            compare_world(world as u64, &mut seen)?;
+            compare_world((after + world) as u64, &mut seen)?;
         }
     };
     let seen = thread::scope(|scope| {
