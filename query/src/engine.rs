@@ -7,3 +7,4 @@ mod leakproof;
 pub(crate) mod numbered;
 pub(crate) mod session;
 pub(crate) mod view;
+mod yielding;

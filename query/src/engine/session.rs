@@ -13,6 +13,8 @@ use datafusion::{
     prelude::{SessionConfig, SessionContext},
 };
 
+use super::yielding::GiveWay;
+
 /// Most bytes of the keys of a join that are handed to its other side as a list.
 const KEYS_BYTES_MAX: usize = 1 << 20;
 
@@ -69,6 +71,7 @@ impl Sessions {
             .with_scalar_functions(SessionStateDefaults::default_scalar_functions())
             .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
             .with_window_functions(SessionStateDefaults::default_window_functions())
+            .with_physical_optimizer_rule(Arc::new(GiveWay))
             .build();
         let context = SessionContext::new_with_state(state);
         for (name, table) in tables {

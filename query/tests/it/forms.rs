@@ -49,6 +49,15 @@ const FORMS: &[(&str, &str)] = &[
         r#"[["red","a**",1,1],["red","a**",null,1],["red","b***",2,1],["red","b***",null,1],[null,null,null,2]]"#,
     ),
     ("SELECT count(*) FROM staff GROUP BY ()", "[[4]]"),
+    ("SELECT count(*) FROM staff a, staff b, staff c", "[[64]]"),
+    (
+        "SELECT count(*) FROM staff a CROSS JOIN staff b CROSS JOIN staff c CROSS JOIN staff d WHERE a.id < c.id",
+        "[[96]]",
+    ),
+    (
+        "SELECT a.id, count(*) FROM staff a, staff b, (SELECT DISTINCT team FROM staff) c GROUP BY a.id ORDER BY 1",
+        "[[1,8],[2,8],[3,8],[4,8]]",
+    ),
     (
         "SELECT team, count(*) FROM staff GROUP BY ALL ORDER BY 1",
         r#"[["blue",2],["red",2]]"#,

@@ -150,3 +150,35 @@ impl dataos_model::clock::Clock for Midnight {
         dataos_model::clock::Timestamp(0)
     }
 }
+
+/// A join may give rows for ever without reading any; its caller has left, or his time is over.
+#[test]
+fn a_join_without_end_ends_with_its_caller() {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let world = World::new();
+            numbers(&world, 20_000);
+            for joined in [
+                "numbers a, numbers b, numbers c",
+                "numbers a JOIN numbers b ON a.id <> b.id JOIN numbers c ON a.id + b.id > c.id",
+                "numbers a JOIN numbers b ON a.id % 2 = b.id % 2 JOIN numbers c ON a.id % 2 = c.id % 2",
+            ] {
+                let sql = format!("SELECT count(*) FROM {joined}");
+                let running = tokio::time::timeout(Duration::from_secs(1), world.run(&sql));
+                assert!(running.await.is_err(), "{joined}");
+                world.check("SELECT count(*) FROM numbers", "[[20000]]").await;
+                tell.send(joined).unwrap();
+            }
+        });
+    });
+    for _ in 0..3 {
+        told.recv_timeout(Duration::from_secs(120))
+            .expect("a thread of the engine never comes back");
+    }
+}
