@@ -245,7 +245,8 @@ impl Gateway {
             Ok(head) => match rpc::deadline(&parts) {
                 Ok(None) => self.pass(head, &mut body, &peer, &request_id).await,
                 Ok(Some(time)) => {
-                    let passed = self.pass(head, &mut body, &peer, &request_id);
+                    // Few calls have one; the others need no room for it.
+                    let passed = Box::pin(self.pass(head, &mut body, &peer, &request_id));
                     let passed = deadline::within(time, passed);
                     let passed = tokio::time::timeout(time, passed).await;
                     passed.unwrap_or_else(|_| too_late(&request_id))

@@ -1,4 +1,4 @@
-//! Request heads of HTTP/1, byte by byte.
+//! Request heads of HTTP/1.
 
 use http::{StatusCode, Uri};
 
@@ -12,21 +12,35 @@ const METHOD_BYTES_MAX: usize = 32;
 /// Room for method, spaces and version around the longest target.
 const LINE_BYTES_MAX: usize = TARGET_BYTES_MAX + METHOD_BYTES_MAX + 16;
 
-/// Moves bytes of `input` into `head` up to the end of the head, and says how many.
+/// Moves bytes of `input` into `head` up to the end of the head, and says how many; a line at a time.
 pub(super) fn take(head: &mut Vec<u8>, input: &[u8]) -> Result<usize, Refusal> {
     let mut has_line = head.contains(&b'\n');
-    for (used, byte) in input.iter().copied().enumerate() {
-        check_line_byte(head.last().copied(), byte)?;
-        head.push(byte);
-        if byte == b'\n' {
+    let mut used = 0;
+    for line in input.split_inclusive(|byte| *byte == b'\n') {
+        let bytes_max = if has_line {
+            HEAD_BYTES_MAX
+        } else {
+            LINE_BYTES_MAX
+        };
+        // What is wrong within the bound is told before that it is passed.
+        let room = bytes_max.saturating_sub(head.len());
+        let line = line.get(..=room).unwrap_or(line);
+        let mut before = head.last().copied();
+        for byte in line.iter().copied() {
+            check_line_byte(before, byte)?;
+            before = Some(byte);
+        }
+        head.extend_from_slice(line);
+        used += line.len();
+        if line.ends_with(b"\n") {
             has_line = true;
             if head == b"\r\n" {
                 // One empty line before a request is to be ignored (RFC 9112, 2.2).
                 head.clear();
-                return Ok(used + 1);
+                return Ok(used);
             }
             if is_whole(head) {
-                return Ok(used + 1);
+                return Ok(used);
             }
         }
         if !has_line && head.len() > LINE_BYTES_MAX {
@@ -37,7 +51,7 @@ pub(super) fn take(head: &mut Vec<u8>, input: &[u8]) -> Result<usize, Refusal> {
             return Err(Refusal::new(TOO_LARGE, "head_too_large", detail));
         }
     }
-    Ok(input.len())
+    Ok(used)
 }
 
 const TOO_LARGE: StatusCode = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
