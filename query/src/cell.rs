@@ -28,8 +28,8 @@ pub(crate) fn cell(
     keys: Option<&MaskKeys>,
 ) -> Result<Arc<dyn PhysicalExpr>, Fault> {
     let (_, input) = raw
-        .find(&column.name)
-        .ok_or_else(|| Fault::internal(format!("column `{}` was not scanned", column.name)))?;
+        .find(&column.reads)
+        .ok_or_else(|| Fault::internal(format!("column `{}` was not scanned", column.reads)))?;
     if column.rules.is_empty() {
         return Ok(input);
     }

@@ -196,7 +196,10 @@ async fn opened(
         let raw = view::open(sessions, &view.bound, &grant.dataset.schema, tables)
             .await
             .map_err(|error| fault(&error, detail))?;
-        let grant = Arc::new(grant.retyped(&view::types(&raw.schema()))?);
+        let grant = Arc::new(Grant {
+            leaves_out: view.bound.is_aggregated(),
+            ..grant.retyped(&view::types(&raw.schema()))?
+        });
         let table = governed(&grant, raw);
         opened.push((grant, table));
     }

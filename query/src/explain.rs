@@ -14,7 +14,7 @@ use dataos_model::{
     predicate::Predicate,
 };
 
-use crate::grant::Grant;
+use crate::{grant::Grant, obligation};
 
 /// What is enforced: for a write what permits it, then for each table its rows and each column of the
 /// catalog.
@@ -59,7 +59,7 @@ pub(crate) fn policy(
                 obligation.to_string(),
                 policies(&access.decision.policies),
                 condition(&Predicate::ALWAYS),
-                "may stand in conditions alone".to_owned(),
+                obligation::described(obligation),
             ]
         }));
         rows.push([

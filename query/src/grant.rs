@@ -14,15 +14,20 @@ use dataos_model::{
     mask::Mask,
     predicate::Predicate,
 };
-use dataos_sql::ROW_COLUMN;
+use dataos_sql::{GroupMinimum, ROW_COLUMN};
 
 use crate::obligation;
+
+/// What the names of columns that tell entities apart start with; no caller can name one.
+const ENTITY_COLUMN: &str = "__entity";
 
 /// A column that the caller sees.
 #[derive(Clone, Debug)]
 pub(crate) struct VisibleColumn {
     /// Its name.
     pub(crate) name: String,
+    /// The column of the dataset that it shows.
+    pub(crate) reads: String,
     /// Its type in the catalog.
     pub(crate) raw_type: ColumnType,
     /// Its type for this caller.
@@ -42,6 +47,12 @@ pub(crate) struct Grant {
     pub(crate) access: DatasetAccess,
     /// Visible columns in the order of the catalog.
     pub(crate) columns: Vec<VisibleColumn>,
+    /// If there are any, the dataset leaves in aggregates alone, and each group must meet all of them.
+    pub(crate) minimums: Vec<GroupMinimum>,
+    /// Columns behind the others by which minimums count, as they are in the dataset, whoever may see them.
+    pub(crate) entities: Vec<VisibleColumn>,
+    /// Whether it is a view that leaves out groups: all of it is shown, and nothing is evaluated below it.
+    pub(crate) leaves_out: bool,
 }
 
 impl Grant {
@@ -74,16 +85,22 @@ impl Grant {
             VisibleColumn::new(&column.name, &column.column_type, column.is_nullable, rules)
         });
         let columns = columns.collect();
+        let (minimums, entities) = minimums(dataset, &access)?;
         Ok(Self {
             dataset: Arc::clone(dataset),
             access,
             columns,
+            minimums,
+            entities,
+            leaves_out: false,
         })
     }
 
     /// Whether the caller sees the dataset exactly as it is.
     pub(crate) fn is_transparent(&self) -> bool {
         self.access.rows == Predicate::ALWAYS
+            && self.minimums.is_empty()
+            && !self.leaves_out
             && self.columns.len() == self.dataset.schema.columns.len()
             && self.columns.iter().all(|column| column.rules.is_empty())
     }
@@ -140,8 +157,8 @@ impl Grant {
         }
         Ok(Self {
             dataset: Arc::new(dataset),
-            access: self.access.clone(),
             columns,
+            ..self.clone()
         })
     }
 
@@ -164,18 +181,12 @@ impl Grant {
             is_nullable: false,
         };
         let mut columns = self.columns.clone();
-        columns.push(VisibleColumn {
-            name: column.name.clone(),
-            raw_type: column.column_type.clone(),
-            shown_type: column.column_type.clone(),
-            is_nullable: column.is_nullable,
-            rules: Vec::new(),
-        });
+        columns.push(VisibleColumn::plain(ROW_COLUMN.to_owned(), &column));
         dataset.schema.columns.push(column);
         Ok(Self {
             dataset: Arc::new(dataset),
-            access: self.access.clone(),
             columns,
+            ..self.clone()
         })
     }
 
@@ -186,7 +197,7 @@ impl Grant {
     ) -> BTreeSet<String> {
         let mut names = self.access.rows.columns();
         for column in visible {
-            names.insert(column.name.clone());
+            names.insert(column.reads.clone());
             for rule in &column.rules {
                 names.extend(rule.when.columns());
             }
@@ -196,6 +207,18 @@ impl Grant {
 }
 
 impl VisibleColumn {
+    /// A column as it is, under a name.
+    fn plain(name: String, column: &Column) -> Self {
+        Self {
+            name,
+            reads: column.name.clone(),
+            raw_type: column.column_type.clone(),
+            shown_type: column.column_type.clone(),
+            is_nullable: column.is_nullable,
+            rules: Vec::new(),
+        }
+    }
+
     /// `None` if no row shows anything of the column.
     fn new(
         name: &str,
@@ -217,6 +240,7 @@ impl VisibleColumn {
         };
         Some(Self {
             name: name.to_owned(),
+            reads: name.to_owned(),
             raw_type: raw_type.clone(),
             shown_type,
             is_nullable: is_nullable || !is_plain,
@@ -227,6 +251,32 @@ impl VisibleColumn {
     /// Whether some row may show something else than the raw value.
     pub(crate) fn is_masked(&self) -> bool {
         !self.rules.is_empty()
+    }
+}
+
+/// The minimums that obligations ask for, and the columns that they count.
+fn minimums(
+    dataset: &Dataset,
+    access: &DatasetAccess,
+) -> Result<(Vec<GroupMinimum>, Vec<VisibleColumn>), Fault> {
+    let (mut minimums, mut entities) = (Vec::new(), Vec::new());
+    for (key, size) in obligation::minimums(&access.decision.obligations) {
+        let column = key.and_then(|key| dataset.schema.column(key));
+        let entity = column.map(|column| {
+            let name = format!("{ENTITY_COLUMN}{}", entities.len());
+            entities.push(VisibleColumn::plain(name.clone(), column));
+            name
+        });
+        minimums.push(GroupMinimum { size, entity });
+    }
+    let mut names = entities.iter().map(|entity| &entity.name);
+    match names.find(|name| dataset.schema.column(name).is_some()) {
+        Some(name) => Err(Fault::new(
+            FaultKind::Unsupported,
+            format!("`{}` has a column `{name}`", dataset.id),
+        )
+        .with_hint("rename the column: the count of entities needs the name")),
+        None => Ok((minimums, entities)),
     }
 }
 

@@ -552,6 +552,8 @@ fn view(grant: &Grant) -> TableView {
     TableView {
         dataset: grant.dataset.id.clone(),
         columns: columns.collect(),
+        minimums: grant.minimums.clone(),
+        is_view: grant.view().is_some(),
     }
 }
 

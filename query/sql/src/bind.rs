@@ -23,6 +23,7 @@ use crate::{
     recheck,
 };
 
+mod aggregation;
 mod change;
 mod column;
 mod expr;
@@ -37,6 +38,7 @@ mod star;
 mod view;
 mod write;
 
+pub use aggregation::GroupMinimum;
 pub use change::{BoundChange, BoundStep, ROW_COLUMN, StepKind};
 use scope::{CteEntry, Output, Scope};
 
@@ -47,6 +49,10 @@ pub struct TableView {
     pub dataset: DatasetId,
     /// Its visible columns, in the order of the catalog.
     pub columns: Vec<ViewColumn>,
+    /// If there are any, the dataset leaves in aggregates alone, and each group must meet all of them.
+    pub minimums: Vec<GroupMinimum>,
+    /// Whether it is a view.
+    pub is_view: bool,
 }
 
 /// A visible column.
@@ -137,6 +143,7 @@ pub struct Bound {
     fingerprint: String,
     lineage: Option<WriteLineage>,
     returning: Option<Box<Bound>>,
+    is_aggregated: bool,
 }
 
 impl Bound {
@@ -154,6 +161,11 @@ impl Bound {
     /// RETURNING: a query whose one table stands for the rows written or removed.
     pub fn returning(&self) -> Option<&Bound> {
         self.returning.as_deref()
+    }
+
+    /// Whether it leaves out groups that are too small: nothing may be evaluated on them.
+    pub fn is_aggregated(&self) -> bool {
+        self.is_aggregated
     }
 
     /// What a write takes from where.
@@ -202,8 +214,10 @@ fn bind_here(
     };
     let mut binder = Binder::new(tables, views)?;
     let bound = binder.query(query)?;
-    let text = emit::governed(&bound.query);
-    recheck::recheck(&text, &bound.query, tables.occurrences.len())?;
+    let aggregated = binder.aggregated(&bound.query)?;
+    let governed = aggregated.as_ref().unwrap_or(&bound.query);
+    let text = emit::governed(governed);
+    recheck::recheck(&text, governed, tables.occurrences.len())?;
     let fingerprint = emit::fingerprint(&bound.query, &tables.occurrences);
     let mut columns: Vec<OutputColumn> = bound
         .outputs
@@ -220,6 +234,7 @@ fn bind_here(
         fingerprint,
         lineage,
         returning: change::returning(statement, all, views)?,
+        is_aggregated: aggregated.is_some(),
     })
 }
 
@@ -240,6 +255,7 @@ fn without_query(tables: &Tables) -> Bound {
         fingerprint,
         lineage: None,
         returning: None,
+        is_aggregated: false,
     }
 }
 

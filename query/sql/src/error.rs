@@ -21,6 +21,8 @@ pub enum SqlErrorKind {
     Ambiguous,
     /// A write that the caller's view of the table does not allow.
     Denied,
+    /// More than aggregates of a table that leaves in aggregates alone.
+    AggregateOnly,
     /// A sound reference at an impossible place, or a wrong number of columns.
     Invalid,
     /// The emitted text does not say what was bound: a bug, caught before anything ran.
@@ -96,6 +98,7 @@ impl From<SqlError> for Fault {
             SqlErrorKind::Ambiguous => (FaultKind::Invalid, "sql_ambiguous_name"),
             SqlErrorKind::Invalid => (FaultKind::Invalid, "sql_invalid"),
             SqlErrorKind::Denied => (FaultKind::Denied, "masked_write"),
+            SqlErrorKind::AggregateOnly => (FaultKind::Denied, "min_group"),
             SqlErrorKind::Recheck => (FaultKind::Internal, "sql_recheck"),
         };
         let mut fault = Self::new(kind, error.message).with_reason(reason);

@@ -33,7 +33,13 @@
 //!     is_masked: false,
 //!     is_condition_only: false,
 //! };
-//! let bound = bind(&statement, &tables, &[TableView { dataset: id, columns: vec![id_column] }])?;
+//! let orders = TableView {
+//!     dataset: id,
+//!     columns: vec![id_column],
+//!     minimums: Vec::new(),
+//!     is_view: false,
+//! };
+//! let bound = bind(&statement, &tables, &[orders])?;
 //! assert_eq!(
 //!     bound.emit(),
 //!     r#"SELECT count(*) AS "n" FROM "__t0" AS "o" WHERE "o"."id" > 7"#
@@ -65,8 +71,8 @@ mod recheck;
 pub mod tpch;
 
 pub use bind::{
-    Bound, BoundChange, BoundKind, BoundStep, BoundTable, BoundView, OutputColumn, ROW_COLUMN,
-    StepKind, TableView, ViewColumn, bind,
+    Bound, BoundChange, BoundKind, BoundStep, BoundTable, BoundView, GroupMinimum, OutputColumn,
+    ROW_COLUMN, StepKind, TableView, ViewColumn, bind,
 };
 pub use change::{Change, Step, StepAction, Verb};
 pub use error::{SqlError, SqlErrorKind};

@@ -47,7 +47,7 @@ impl GovernedTable {
         raw: Arc<dyn TableProvider>,
         keys: Option<MaskKeys>,
     ) -> Self {
-        let fields = grant.columns.iter().map(|column| {
+        let fields = grant.columns.iter().chain(&grant.entities).map(|column| {
             let is_unread = matches!(column.shown_type, ColumnType::Other(_));
             let data_type = arrow_type(&column.shown_type);
             Field::new(&column.name, data_type, column.is_nullable || is_unread)
@@ -61,14 +61,16 @@ impl GovernedTable {
         }
     }
 
-    /// The visible columns that a scan wants.
+    /// The columns that a scan wants.
     fn wanted(&self, projection: Option<&[usize]>) -> Vec<&VisibleColumn> {
+        let columns = self.grant.columns.iter().chain(&self.grant.entities);
+        let columns: Vec<&VisibleColumn> = columns.collect();
         match projection {
             Some(indexes) => indexes
                 .iter()
-                .filter_map(|index| self.grant.columns.get(*index))
+                .filter_map(|index| columns.get(*index).copied())
                 .collect(),
-            None => self.grant.columns.iter().collect(),
+            None => columns,
         }
     }
 

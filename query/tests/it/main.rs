@@ -25,6 +25,7 @@ mod kept;
 mod leaks;
 mod limits;
 mod masks;
+mod min_group;
 mod mysql;
 mod noninterference;
 mod postgres;

@@ -75,11 +75,11 @@ async fn an_obligation_that_the_layer_does_not_know_is_a_refusal() {
         "INSERT INTO lake.main.people SELECT * FROM lake.main.people",
     ] {
         let world = world();
-        world.desk.oblige("min_group(size = 5, key = 'id')");
+        world.desk.oblige("watermark(size = 5, key = 'id')");
         let fault = world.run(sql).await.unwrap_err();
         assert_eq!(fault.kind, FaultKind::Denied, "{sql}: {fault}");
         assert_eq!(fault.reason, "obligation_unknown", "{sql}");
-        assert!(fault.message.contains("min_group"), "{sql}: {fault}");
+        assert!(fault.message.contains("watermark"), "{sql}: {fault}");
         assert!(fault.hint.unwrap().contains("@obligation"), "{sql}");
         let entries = world.log.entries();
         let [refusal] = entries.as_slice() else {
@@ -89,7 +89,7 @@ async fn an_obligation_that_the_layer_does_not_know_is_a_refusal() {
         assert_eq!(refusal.reason, "obligation_unknown", "{sql}");
         assert_eq!(
             refusal.obligations,
-            ["min_group(key = 'id', size = 5)"],
+            ["watermark(key = 'id', size = 5)"],
             "{sql}"
         );
     }

@@ -272,6 +272,19 @@ fn govern(world: &World, t: &DatasetId, u: &DatasetId) {
     world.desk.absent(u, "region");
 }
 
+/// More entities than a world has: of no group may anything be told.
+const NO_GROUP: &str = "min_group(size = 1000, key = 'id')";
+
+/// Nothing of the tables is hidden or masked, and all of them leaves in aggregates of groups that are larger than they are.
+fn withhold(world: &World, t: &DatasetId, u: &DatasetId) {
+    for table in [t, u] {
+        world.desk.oblige_on(&table.to_string(), NO_GROUP);
+    }
+}
+
+/// What the caller may know of the two tables.
+type Govern = fn(&World, &DatasetId, &DatasetId);
+
 /// The two worlds.
 pub(crate) struct Twins {
     left: World,
@@ -288,7 +301,7 @@ pub(crate) enum End {
 }
 
 impl Twins {
-    fn new(fill: impl Fn(&World, i64) -> (DatasetId, DatasetId)) -> Self {
+    fn new(fill: impl Fn(&World, i64) -> (DatasetId, DatasetId), govern: Govern) -> Self {
         let [left, right] = [1, 2].map(|number| {
             // One partition: several would answer in an order of chance.
             let world = World::with(QueryConfig {
@@ -309,17 +322,32 @@ impl Twins {
 
     /// Over tables of a kind of source; a database of its own for each world.
     pub(crate) fn of(back_end: &BackEnd) -> Self {
-        Self::new(|world, number| sourced(world, back_end, number, NAMES))
+        Self::new(
+            |world, number| sourced(world, back_end, number, NAMES),
+            govern,
+        )
+    }
+
+    /// Over such tables, of which nothing may be told, as each of their groups is too small.
+    pub(crate) fn withheld(back_end: &BackEnd) -> Self {
+        Self::new(
+            |world, number| sourced(world, back_end, number, NAMES),
+            withhold,
+        )
     }
 
     /// Over views of tables of a kind of source.
     pub(crate) fn of_views(back_end: &BackEnd, governed: Governed) -> Self {
-        Self::new(|world, number| viewed(world, governed, sourced(world, back_end, number, BASES)))
+        let views = |world: &World, number| {
+            viewed(world, governed, sourced(world, back_end, number, BASES))
+        };
+        Self::new(views, govern)
     }
 
     /// Over tables that are stored here, and so can be written.
     pub(crate) fn of_stored() -> Self {
-        Self::new(|world, number| filled(world, number, &World::stored, NAMES))
+        let tables = |world: &World, number| filled(world, number, &World::stored, NAMES);
+        Self::new(tables, govern)
     }
 
     /// Runs a statement in both worlds, as [`Twins::compare`], and sees to it that in each of them hidden

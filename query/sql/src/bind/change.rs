@@ -98,6 +98,7 @@ pub(super) fn bind(
         fingerprint,
         lineage: Some(lineage),
         returning: None,
+        is_aggregated: false,
     })
 }
 
@@ -110,6 +111,7 @@ impl Binder<'_> {
         let Kind::Query(query) = &step.rows.kind else {
             return Err(mismatch("a step of a change is no query"));
         };
+        self.refuse_aggregated()?;
         check_values(query, "a change")?;
         let mut bound = self.query(query)?;
         let mut columns: Vec<OutputColumn> = bound
@@ -143,6 +145,7 @@ impl Binder<'_> {
             fingerprint: emit::fingerprint(&bound.query, occurrences),
             lineage: None,
             returning: None,
+            is_aggregated: false,
         };
         Ok((BoundStep { kind, rows }, edges))
     }

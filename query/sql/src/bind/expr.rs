@@ -169,17 +169,17 @@ impl Binder<'_> {
 
 /// What an expression is made of, calls and columns apart.
 #[derive(Default)]
-struct Parts<'a> {
+pub(super) struct Parts<'a> {
     /// Parts of its value.
-    values: Vec<&'a mut Expr>,
+    pub(super) values: Vec<&'a mut Expr>,
     /// Parts that decide over its value.
-    decisive: Vec<&'a mut Expr>,
+    pub(super) decisive: Vec<&'a mut Expr>,
     /// A query in it.
-    query: Option<Inner<'a>>,
+    pub(super) query: Option<Inner<'a>>,
 }
 
 /// A query in an expression.
-enum Inner<'a> {
+pub(super) enum Inner<'a> {
     /// Stands for a value or a list of values.
     Values(&'a mut Query),
     /// Stands for whether it has a row.
@@ -193,11 +193,12 @@ fn values<'a>(values: impl IntoIterator<Item = &'a mut Expr>) -> Parts<'a> {
     }
 }
 
+/// What an expression is made of; nothing of calls and columns.
 #[expect(
     clippy::too_many_lines,
     reason = "an arm for each form of an expression"
 )]
-fn parts(expr: &mut Expr) -> Parts<'_> {
+pub(super) fn parts(expr: &mut Expr) -> Parts<'_> {
     match expr {
         Expr::Column(_) | Expr::Literal(_) | Expr::Call(_) => Parts::default(),
         Expr::Binary {
@@ -338,7 +339,8 @@ fn holds(expr: &mut Expr, test: &dyn Fn(&Expr) -> bool) -> bool {
         .any(|part| holds(part, test))
 }
 
-fn call_parts(call: &mut Call) -> Vec<&mut Expr> {
+/// The expressions that a call is made of.
+pub(super) fn call_parts(call: &mut Call) -> Vec<&mut Expr> {
     let mut parts = Vec::new();
     if let Arguments::List(list) = &mut call.arguments {
         parts.extend(list);

@@ -93,6 +93,8 @@ pub(crate) fn views() -> Vec<TableView> {
                 is_condition_only: false,
             })
             .collect(),
+        minimums: Vec::new(),
+        is_view: false,
     });
     views.collect()
 }

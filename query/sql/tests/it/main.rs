@@ -1,6 +1,8 @@
 //! Public behaviour of the SQL front end.
 
 #[cfg(test)]
+mod aggregation;
+#[cfg(test)]
 mod bypass;
 #[cfg(test)]
 mod fixture;
