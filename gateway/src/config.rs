@@ -33,8 +33,8 @@ pub use tls::{AskedOfClients, CertificateFiles, ClientCertificate, TlsVersion};
 
 use sources::{METADATA_URL, SETTINGS, Values, default_data_dir};
 use values::{
-    distinct_issuers, duration, host_names, limits, log_format, metadata, parsed, postgres, rates,
-    text,
+    distinct_issuers, duration, host_names, limits, log_format, metadata, parsed, postgres,
+    query_cache, rates, text,
 };
 
 /// Where the value of a setting came from.
@@ -164,6 +164,8 @@ pub struct Config {
     pub authzen: AuthzenConfig,
     /// The PostgreSQL door; closed if absent.
     pub postgres: Option<PostgresConfig>,
+    /// Memory for results of statements that are answered again, in bytes; none are, if 0.
+    pub query_cache_bytes_max: u64,
     /// What this process does, and where the others are.
     pub roles: RolesConfig,
     /// Issuers of bearer tokens.
@@ -260,6 +262,7 @@ impl Config {
             audit_origin: text(&values, "audit.origin"),
             authzen: AuthzenConfig::read(&values)?,
             postgres: postgres(&values)?,
+            query_cache_bytes_max: query_cache(&values)?,
             issuers: distinct_issuers(issuers)?,
             explained,
         })

@@ -38,6 +38,8 @@ pub struct QueryConfig {
     pub kept_bytes_max: u64,
     /// How long a result is kept, and a submitted query waits for its place.
     pub kept_time_max: Duration,
+    /// Most bytes of all results that are answered again; none are, if 0.
+    pub cache_bytes_max: u64,
     /// Threads' worth of work that one query is split into.
     pub partitions: usize,
     /// Most connections to source databases at a time.
@@ -59,6 +61,7 @@ impl Default for QueryConfig {
             kept_queries_per_caller_max: 16,
             kept_bytes_max: 256 << 20,
             kept_time_max: Duration::from_secs(15 * 60),
+            cache_bytes_max: 0,
             partitions: std::thread::available_parallelism().map_or(2, usize::from),
             connections_max: 16,
         }

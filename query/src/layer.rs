@@ -1,5 +1,6 @@
 //! The path of one statement: parse, decide, bind, record, execute, record the outcome.
 
+mod cache;
 mod keep;
 mod open;
 mod reflect;
@@ -33,6 +34,7 @@ use dataos_sql::{Bound, BoundKind, Explained, Kind, Statement, TableView, Tables
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
+    cached::Cached,
     certificate::{self, Basis, Refusal},
     column::column_type,
     config::{QueryConfig, QuerySeams},
@@ -76,6 +78,7 @@ struct Inner {
     turns: Turns,
     retired: Retired,
     kept: Arc<Kept>,
+    cached: Arc<Cached>,
     figures: Arc<Figures>,
 }
 
@@ -105,6 +108,8 @@ struct Performed {
     is_truncated: bool,
     /// Rows that a write added, changed or removed.
     rows_written: Option<u64>,
+    /// Whether nothing was run for it.
+    is_cached: bool,
 }
 
 impl QueryLayer {
@@ -129,6 +134,7 @@ impl QueryLayer {
         let figures = Arc::new(Figures::default());
         let inner = Inner {
             kept: Arc::new(Kept::new(&config, Arc::clone(&seams.clock))),
+            cached: Arc::new(Cached::new(config.cache_bytes_max)),
             config,
             writes: Obliged::new(Arc::clone(&seams.decide), KNOWS_NONE),
             seams,
@@ -413,8 +419,12 @@ impl Inner {
         prepared: &Prepared,
         progress: &Progress,
     ) -> Result<Performed, Fault> {
-        let planned = self.plan(prepared).await?;
         let rows_max = self.rows_max(request);
+        let key = self.key(request.format, prepared, rows_max).await;
+        if let Some(found) = key.as_ref().and_then(|key| self.cached.find(key)) {
+            return Ok(Performed::again(&found));
+        }
+        let planned = self.plan(prepared).await?;
         let (encoded, is_truncated) = planned
             .encoded(
                 request.format,
@@ -423,12 +433,15 @@ impl Inner {
                 progress,
             )
             .await?;
-        Ok(Performed {
+        let performed = Performed {
             encoded,
             columns: columns_of(&prepared.bound, &planned.schema()),
             is_truncated,
             rows_written: None,
-        })
+            is_cached: false,
+        };
+        self.cache(key, &performed).await;
+        Ok(performed)
     }
 
     /// What a statement would answer, without its rows.
@@ -458,6 +471,7 @@ impl Inner {
             columns,
             is_truncated: false,
             rows_written: None,
+            is_cached: false,
         })
     }
 
@@ -480,6 +494,7 @@ impl Inner {
             columns: columns(&schema),
             is_truncated,
             rows_written: None,
+            is_cached: false,
         })
     }
 }
@@ -522,11 +537,16 @@ impl RunQuery for QueryLayer {
     fn figures(&self) -> QueryFigures {
         let inner = &self.inner;
         let (kept, kept_bytes) = inner.kept.counts();
+        let cached = inner.cached.counts();
         let running = inner.config.queries_max - inner.places.available_permits();
         QueryFigures {
             running: running as u64,
             kept,
             kept_bytes,
+            cached: cached.entries,
+            cached_bytes: cached.byte_count,
+            cache_hits: cached.hits,
+            cache_misses: cached.misses,
             ..inner.figures.read()
         }
     }

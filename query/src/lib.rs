@@ -21,6 +21,7 @@ mod questions;
 mod resolve;
 mod views;
 
+mod cached;
 mod execute;
 mod explain;
 mod kept;

@@ -1,6 +1,7 @@
 //! Rows as clients get them: the same at every door and in every form, whole or visibly not, and
 //! stopped when nobody takes them.
 
+mod cache;
 mod ctl;
 mod stops;
 
@@ -21,11 +22,16 @@ struct House {
     server: Server,
     admin: Ctl,
     port: u16,
-    _files: tempfile::TempDir,
+    files: tempfile::TempDir,
 }
 
 impl House {
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With more settings.
+    fn with(settings: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         let folder = files.path().join("local");
         fs::create_dir(&folder).unwrap();
@@ -37,7 +43,7 @@ impl House {
         fs::write(folder.join("numbers.csv"), numbers).unwrap();
         let server = Server::start(&Options {
             data: Some(folder),
-            config: Some("[postgres]\nlisten = \"127.0.0.1:0\"\n".to_owned()),
+            config: Some(format!("[postgres]\nlisten = \"127.0.0.1:0\"\n{settings}")),
             ..Options::default()
         })
         .unwrap();
@@ -46,7 +52,7 @@ impl House {
             port: port(&server),
             server,
             admin,
-            _files: files,
+            files,
         }
     }
 

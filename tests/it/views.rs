@@ -1,5 +1,5 @@
 //! Views as people use them: made by psql, read with each reader's own rights, found by clients. And
-//! columns for conditions alone, also behind a view.
+//! columns for conditions alone, also behind a view, and tables that leave in aggregates alone.
 
 use std::{fs, process::Command};
 
@@ -59,6 +59,26 @@ impl House {
             ana,
             _files: files,
         }
+    }
+
+    /// Adds a policy text.
+    fn put(&self, name: &str, text: &str) {
+        let bearer = format!("Authorization: Bearer {}", self.admin.key().unwrap());
+        let put = [
+            "-X",
+            "PUT",
+            "-H",
+            &bearer,
+            "-H",
+            "If-None-Match: *",
+            "-H",
+            "Content-Type: text/plain",
+            "-d",
+            text,
+        ];
+        let path = format!("/api/v1/policies/texts/{name}");
+        let (status, _, body) = self.server.request(&put, &path).unwrap();
+        assert_eq!(status, 201, "{body}");
     }
 
     /// What psql prints for a statement of this person.
@@ -173,24 +193,7 @@ fn a_column_for_conditions_alone_is_shown_on_no_way() {
         rows(ana, "SELECT region FROM totals LIMIT 1"),
         json!([["EMEA"]])
     );
-    let bearer = format!("Authorization: Bearer {}", admin.key().unwrap());
-    let put = [
-        "-X",
-        "PUT",
-        "-H",
-        &bearer,
-        "-H",
-        "If-None-Match: *",
-        "-H",
-        "Content-Type: text/plain",
-        "-d",
-        BAN,
-    ];
-    let (status, _, body) = house
-        .server
-        .request(&put, "/api/v1/policies/texts/ban")
-        .unwrap();
-    assert_eq!(status, 201, "{body}");
+    house.put("ban", BAN);
     for sql in [
         "SELECT region FROM orders",
         "SELECT * FROM orders",
@@ -213,4 +216,41 @@ fn a_column_for_conditions_alone_is_shown_on_no_way() {
         ),
         json!([[10], [30]])
     );
+}
+
+const MINIMUM: &str = r#"
+@id("orders-in-aggregate")
+@obligation("min_group(size = 2, key = 'customer')")
+permit (
+  principal == DataOS::User::"ana",
+  action in DataOS::Action::"read_data",
+  resource in DataOS::Dataset::"local:main/orders"
+);
+"#;
+
+#[test]
+fn a_table_leaves_in_aggregates_of_enough_entities_alone() {
+    let house = House::new();
+    let (admin, ana) = (&house.admin, &house.ana);
+    house.put("minimum", MINIMUM);
+    for sql in [
+        "SELECT * FROM orders",
+        "SELECT max(amount) FROM orders",
+        "SELECT amount FROM orders ORDER BY amount",
+    ] {
+        let printed = ana.run(&["query", sql]).unwrap();
+        assert_eq!(printed.code, 3, "{sql}: {}", printed.stderr);
+        assert!(printed.stderr.contains("line 1"), "{}", printed.stderr);
+    }
+    // Two customers of the rows that she sees, whose names she does not.
+    let sum = "SELECT region, count(*), sum(amount) FROM orders GROUP BY region";
+    assert_eq!(rows(ana, sum), json!([["EMEA", 2, 40]]));
+    assert_eq!(house.psql("ana", ana, sum).unwrap(), "EMEA|2|40");
+    let one = "SELECT sum(amount) FROM orders WHERE amount > 20";
+    assert_eq!(rows(ana, one), json!([]));
+    assert_eq!(rows(admin, one), json!([[30]]));
+    let refused = house
+        .psql("ana", ana, "SELECT amount FROM orders")
+        .unwrap_err();
+    assert!(refused.contains("aggregates alone"), "{refused}");
 }

@@ -52,7 +52,10 @@ impl Ground<'_> {
             return Ok(elsewhere);
         }
         Ok(QueryLayer::open(
-            QueryConfig::default(),
+            QueryConfig {
+                cache_bytes_max: self.config.query_cache_bytes_max,
+                ..QueryConfig::default()
+            },
             QuerySeams {
                 decide: Arc::clone(self.gate) as _,
                 record: Arc::clone(self.log) as _,

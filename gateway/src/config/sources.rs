@@ -167,6 +167,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "time that such a connection may be open without a statement",
     ),
     setting(
+        "query.cache",
+        "",
+        "memory for results over files that are answered again while nothing changed, such as 64 MiB; none if empty",
+    ),
+    setting(
         "roles.listen",
         "127.0.0.1:8444",
         "address and port on which other roles call this one; closed if role is all",

@@ -79,6 +79,11 @@ const ERRORS: &[Case] = &[
         "a size from 1 B to 16 MiB",
     ),
     (
+        "[query]\ncache = \"64\"",
+        &[],
+        "a size from 1 MiB to 16 GiB",
+    ),
+    (
         "[limits]\nhead_timeout = 10",
         &[],
         "a duration from 1s to 300s",

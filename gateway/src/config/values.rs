@@ -106,6 +106,18 @@ pub(super) fn postgres(values: &Values) -> Result<Option<PostgresConfig>, Fault>
     }))
 }
 
+/// Memory for results that are answered again, in bytes.
+pub(super) fn query_cache(values: &Values) -> Result<u64, Fault> {
+    const CACHE: &str = "query.cache";
+    let value = text(values, CACHE);
+    if value.is_empty() {
+        return Ok(0);
+    }
+    units::size(&value)
+        .filter(|bytes| (1 << 20..=16 << 30).contains(bytes))
+        .ok_or_else(|| wrong(values, CACHE, "a size from 1 MiB to 16 GiB, such as 64 MiB"))
+}
+
 pub(super) fn rates(values: &Values) -> Result<RateConfig, Fault> {
     Ok(RateConfig {
         address: quota(values, "rate.address")?,

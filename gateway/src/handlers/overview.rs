@@ -172,8 +172,16 @@ fn queries(figures: &QueryFigures) -> String {
         ("dataos_queries_running", figures.running),
         ("dataos_queries_kept", figures.kept),
         ("dataos_queries_kept_bytes", figures.kept_bytes),
+        ("dataos_queries_cached", figures.cached),
+        ("dataos_queries_cached_bytes", figures.cached_bytes),
     ] {
         text.push_str(&format!("# TYPE {name} gauge\n{name} {value}\n"));
+    }
+    for (name, value) in [
+        ("dataos_query_cache_hits_total", figures.cache_hits),
+        ("dataos_query_cache_misses_total", figures.cache_misses),
+    ] {
+        text.push_str(&format!("# TYPE {name} counter\n{name} {value}\n"));
     }
     for (name, label, counts) in [
         ("dataos_queries_ended_total", "outcome", &figures.ended),

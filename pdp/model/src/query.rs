@@ -239,6 +239,14 @@ pub struct QueryFigures {
     pub kept: u64,
     /// Bytes of their results.
     pub kept_bytes: u64,
+    /// Results that are answered again.
+    pub cached: u64,
+    /// Bytes of them.
+    pub cached_bytes: u64,
+    /// How often a result was there.
+    pub cache_hits: u64,
+    /// How often one that could have been there was not.
+    pub cache_misses: u64,
     /// Statements by how they ended.
     pub ended: Vec<(&'static str, u64)>,
     /// How often each bound was hit.

@@ -144,6 +144,7 @@ pub struct Bound {
     lineage: Option<WriteLineage>,
     returning: Option<Box<Bound>>,
     is_aggregated: bool,
+    is_repeatable: bool,
 }
 
 impl Bound {
@@ -166,6 +167,11 @@ impl Bound {
     /// Whether it leaves out groups that are too small: nothing may be evaluated on them.
     pub fn is_aggregated(&self) -> bool {
         self.is_aggregated
+    }
+
+    /// Whether the query answers the same over the same rows at any time.
+    pub fn is_repeatable(&self) -> bool {
+        self.is_repeatable
     }
 
     /// What a write takes from where.
@@ -226,6 +232,7 @@ fn bind_here(
         .collect();
     let (kind, lineage) = binder.kind(statement, &bound, &mut columns, (views, &fingerprint))?;
     let (all, tables) = (tables, binder.bound_tables());
+    let is_repeatable = binder.is_repeatable;
     Ok(Bound {
         kind,
         columns,
@@ -235,6 +242,7 @@ fn bind_here(
         lineage,
         returning: change::returning(statement, all, views)?,
         is_aggregated: aggregated.is_some(),
+        is_repeatable,
     })
 }
 
@@ -256,6 +264,7 @@ fn without_query(tables: &Tables) -> Bound {
         lineage: None,
         returning: None,
         is_aggregated: false,
+        is_repeatable: false,
     }
 }
 
@@ -295,6 +304,8 @@ struct Binder<'a> {
     recursions: usize,
     /// Where the query at hand starts.
     place: Position,
+    /// Whether no function so far draws or reads the clock.
+    is_repeatable: bool,
 }
 
 impl<'a> Binder<'a> {
@@ -319,6 +330,7 @@ impl<'a> Binder<'a> {
             sources: 0,
             recursions: 0,
             place: Position::default(),
+            is_repeatable: true,
         })
     }
 

@@ -35,6 +35,12 @@ pub struct Function {
 }
 
 impl Function {
+    /// Whether it answers the same at any time: it neither draws nor reads the clock.
+    pub fn is_repeatable(&self) -> bool {
+        let reads_clock = matches!(self.name, "current_date" | "current_time" | "now");
+        !self.is_volatile && !reads_clock
+    }
+
     /// Whether it computes over the order of WITHIN GROUP.
     pub fn is_ordered_set(&self) -> bool {
         matches!(self.name, "percentile_cont" | "approx_percentile_cont")

@@ -26,6 +26,8 @@ pub(super) struct Open {
     receipt: Option<Receipt>,
     /// Bytes of rows that were handed out, if they go out while they are read.
     streamed: Option<u64>,
+    /// Whether the rows were there, and nothing was run.
+    is_cached: bool,
     is_ended: bool,
 }
 
@@ -55,6 +57,7 @@ impl Open {
             pending,
             receipt: None,
             streamed: None,
+            is_cached: false,
             is_ended: false,
         }
     }
@@ -82,10 +85,16 @@ impl Open {
         })
     }
 
+    /// The rows are there, and nothing is run.
+    pub(super) fn cached(&mut self) {
+        self.is_cached = true;
+    }
+
     /// Records how it ended.
-    pub(super) fn end(self, performed: Result<Performed, Fault>) -> Result<Performed, Fault> {
+    pub(super) fn end(mut self, performed: Result<Performed, Fault>) -> Result<Performed, Fault> {
         match &performed {
             Ok(performed) => {
+                self.is_cached = performed.is_cached;
                 let entry = self
                     .outcome("ok")
                     .with_fact("rows", performed.encoded.row_count)
@@ -124,7 +133,10 @@ impl Open {
         let completes = self.receipt.as_ref().map(|receipt| receipt.index);
         let latency_us = self.started.elapsed().as_micros();
         let entry = certificate::outcome(&self.request, completes, latency_us);
-        let entry = entry.with_fact("status", status);
+        let mut entry = entry.with_fact("status", status);
+        if self.is_cached {
+            entry = entry.with_fact("cached", true);
+        }
         match self.streamed {
             Some(byte_count) => entry.with_fact("bytes", byte_count),
             None => entry,

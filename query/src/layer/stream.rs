@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use dataos_model::{
     fault::Fault,
-    query::{QueryAnswer, QueryRequest, QueryStream, RowPart, RowStream, RowsEnd},
+    query::{Certificate, QueryAnswer, QueryRequest, QueryStream, RowPart, RowStream, RowsEnd},
 };
 use dataos_sql::BoundKind;
 use tokio::{
@@ -22,7 +22,10 @@ use tokio::{
 };
 
 use super::{Inner, Prepared, columns_of, open::Open, run::Admitted};
-use crate::execute::{Progress, Rows, overdue};
+use crate::{
+    cached::{CachedResult, Filling},
+    execute::{Progress, Rows, overdue},
+};
 
 /// Chunks that wait for a caller who reads slowly.
 const CHUNKS_WAITING_MAX: usize = 2;
@@ -58,9 +61,14 @@ impl Inner {
         let mut open = Open::new(self, &request, started, entry);
         let time_max = self.config.time_max;
         let ends = tokio::time::Instant::now() + time_max;
+        let rows_max = request.rows_max.unwrap_or(u64::MAX);
+        let key = self.key(request.format, &prepared, rows_max).await;
+        if let Some(found) = key.as_ref().and_then(|key| self.cached.find(key)) {
+            drop(place);
+            return again(&found, open, prepared.certificate).await;
+        }
         let beginning = async {
             let planned = self.plan(&prepared).await?;
-            let rows_max = request.rows_max.unwrap_or(u64::MAX);
             let bytes_max = self.config.stream_bytes_max;
             let mut rows = planned.rows(request.format, rows_max, bytes_max)?;
             let first = rows.next().await?;
@@ -78,13 +86,21 @@ impl Inner {
             }
         };
         open.stream(0);
+        let filling = self.cached.filling(key, &columns);
+        let filling = first
+            .iter()
+            .fold(filling, |filling, chunk| filling?.with(chunk));
         let mut at_hand: VecDeque<RowPart> = first.into_iter().map(RowPart::Chunk).collect();
         let certificate = prepared.certificate.clone();
         let rest = if rows.is_over() {
             at_hand.push_back(RowPart::End(rows.end()));
+            if let Some(filling) = filling {
+                filling.end(rows.end()).await;
+            }
             None
         } else {
-            Some(Rest::read(rows, (place, prepared), ends, overdue(time_max)))
+            let held = (place, prepared);
+            Some(Rest::read((rows, filling), held, ends, overdue(time_max)))
         };
         Ok(QueryStream {
             columns,
@@ -99,6 +115,28 @@ impl Inner {
             )),
         })
     }
+}
+
+/// The rows of a result that is there.
+async fn again(
+    found: &CachedResult,
+    mut open: Open,
+    certificate: Certificate,
+) -> Result<QueryStream, Fault> {
+    open.cached();
+    let receipt = open.durable().await?;
+    open.stream(0);
+    let chunks = found.chunks.iter().cloned().map(RowPart::Chunk);
+    let rows = Streamed {
+        ready: chunks.chain([RowPart::End(found.end)]).collect(),
+        rest: None,
+    };
+    Ok(QueryStream {
+        columns: found.columns.clone(),
+        certificate,
+        receipt,
+        rows: Box::new(Recorded::new(rows, open)),
+    })
 }
 
 /// An answer that is at hand, as a stream.
@@ -190,7 +228,7 @@ struct Rest {
 impl Rest {
     /// Reads on until `ends`, holding what the statement needs.
     fn read(
-        rows: Rows,
+        (rows, filling): (Rows, Option<Filling>),
         held: (OwnedSemaphorePermit, Prepared),
         ends: tokio::time::Instant,
         late: Fault,
@@ -200,7 +238,7 @@ impl Rest {
         let told = Arc::clone(&stopped);
         // Bounded by the places of queries, one of which it holds.
         let reader = tokio::spawn(async move {
-            if tokio::time::timeout_at(ends, read(rows, &sender))
+            if tokio::time::timeout_at(ends, read(rows, filling, &sender))
                 .await
                 .is_err()
             {
@@ -232,7 +270,11 @@ impl Drop for Rest {
 }
 
 /// Hands out all rows; returns early if nobody takes them.
-async fn read(mut rows: Rows, sender: &mpsc::Sender<Result<RowPart, Fault>>) {
+async fn read(
+    mut rows: Rows,
+    mut filling: Option<Filling>,
+    sender: &mpsc::Sender<Result<RowPart, Fault>>,
+) {
     loop {
         let chunks: Vec<Bytes> = match rows.next().await {
             Ok(chunks) => chunks,
@@ -242,11 +284,15 @@ async fn read(mut rows: Rows, sender: &mpsc::Sender<Result<RowPart, Fault>>) {
             }
         };
         for chunk in chunks {
+            filling = filling.and_then(|filling| filling.with(&chunk));
             if sender.send(Ok(RowPart::Chunk(chunk))).await.is_err() {
                 return;
             }
         }
         if rows.is_over() {
+            if let Some(filling) = filling {
+                filling.end(rows.end()).await;
+            }
             let _ = sender.send(Ok(RowPart::End(rows.end()))).await;
             return;
         }

@@ -73,6 +73,7 @@ impl Inner {
                 columns: columns_of(bound, &returned.schema),
                 is_truncated: false,
                 rows_written: None,
+                is_cached: false,
             },
             _ => self.answered(request, &explain::written(written.row_count)?)?,
         };

@@ -15,6 +15,7 @@ mod world;
 
 mod attacks;
 mod audit_table;
+mod cache;
 mod changes;
 mod exactness;
 mod explain;

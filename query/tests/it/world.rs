@@ -41,6 +41,9 @@ use dataos_query::{MASK_KEY, QueryConfig, QueryLayer, QuerySeams};
 use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
 use tempfile::TempDir;
 
+/// When tests take place; all files are newer.
+const START: Timestamp = Timestamp(1_700_000_000_000);
+
 /// Everything that a test needs.
 pub(crate) struct World {
     pub(crate) layer: Arc<QueryLayer>,
@@ -60,15 +63,24 @@ impl World {
     }
 
     pub(crate) fn with(config: QueryConfig) -> Self {
-        Self::open(config, None)
+        Self::open(config, None, START)
+    }
+
+    /// Whose results are answered again, at a time when all files are old.
+    pub(crate) fn caching() -> Self {
+        let config = QueryConfig {
+            cache_bytes_max: 1 << 20,
+            ..QueryConfig::default()
+        };
+        Self::open(config, None, Timestamp(4_000_000_000_000))
     }
 
     /// With an audit log to read.
     pub(crate) fn with_records(records: Arc<dyn Records>) -> Self {
-        Self::open(QueryConfig::default(), Some(records))
+        Self::open(QueryConfig::default(), Some(records), START)
     }
 
-    fn open(config: QueryConfig, records: Option<Arc<dyn Records>>) -> Self {
+    fn open(config: QueryConfig, records: Option<Arc<dyn Records>>, now: Timestamp) -> Self {
         let folder = TempDir::with_prefix("query-").unwrap();
         let (desk, log) = (Arc::new(Desk::default()), Arc::new(Log::default()));
         let (catalog, vault) = (Arc::new(Shelf::default()), Arc::new(Vault::default()));
@@ -86,7 +98,7 @@ impl World {
             records,
             assets: catalog.clone(),
             secrets: vault.clone(),
-            clock: Arc::new(Stopped),
+            clock: Arc::new(Stopped(now)),
         };
         desk.0.lock().unwrap().catalog = Some(catalog.clone());
         let layer = QueryLayer::open(config, seams).unwrap();
@@ -316,6 +328,8 @@ struct Orders {
     is_stale: bool,
     /// Number of the policy set.
     policy_set: usize,
+    /// Number of the entity snapshot.
+    entities: usize,
 }
 
 impl Orders {
@@ -329,6 +343,15 @@ impl Orders {
         match self.policy_set {
             0 => Hash::of("policies"),
             number => Hash::of(format!("policies {number}")),
+        }
+    }
+}
+
+impl Orders {
+    fn entities(&self) -> Hash {
+        match self.entities {
+            0 => Hash::of("entities"),
+            number => Hash::of(format!("entities {number}")),
         }
     }
 }
@@ -372,6 +395,11 @@ impl Desk {
     /// Another policy set from now on, which says the same.
     pub(crate) fn reload(&self) {
         self.0.lock().unwrap().policy_set += 1;
+    }
+
+    /// Another entity snapshot from now on, under which all is permitted as before.
+    pub(crate) fn change_entities(&self) {
+        self.0.lock().unwrap().entities += 1;
     }
 
     /// From now on reading this dataset is permitted under this obligation.
@@ -418,6 +446,7 @@ impl Decide for Desk {
         Decision {
             obligations: orders.obligations.clone(),
             policy_set: orders.policy_set(),
+            entities: orders.entities(),
             ..decision(effect, "desk")
         }
     }
@@ -456,6 +485,7 @@ impl Decide for Desk {
                 decision: Decision {
                     obligations: orders.obligations_of(id),
                     policy_set: orders.policy_set(),
+                    entities: orders.entities(),
                     ..decision(effect, "select")
                 },
                 schema_hash: if orders.is_stale {
@@ -716,10 +746,10 @@ impl Secrets for Vault {
 }
 
 #[derive(Debug)]
-struct Stopped;
+struct Stopped(Timestamp);
 
 impl Clock for Stopped {
     fn now(&self) -> Timestamp {
-        Timestamp(1_700_000_000_000)
+        self.0
     }
 }

@@ -114,7 +114,10 @@ impl Opener {
 
     fn query(&self) -> Result<Arc<QueryLayer>, Fault> {
         QueryLayer::open(
-            QueryConfig::default(),
+            QueryConfig {
+                cache_bytes_max: self.config.query_cache_bytes_max,
+                ..QueryConfig::default()
+            },
             QuerySeams {
                 decide: Arc::new(RemoteDecide(self.link())),
                 record: Arc::clone(&self.record) as _,

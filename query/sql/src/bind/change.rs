@@ -99,6 +99,7 @@ pub(super) fn bind(
         lineage: Some(lineage),
         returning: None,
         is_aggregated: false,
+        is_repeatable: false,
     })
 }
 
@@ -146,6 +147,7 @@ impl Binder<'_> {
             lineage: None,
             returning: None,
             is_aggregated: false,
+            is_repeatable: false,
         };
         Ok((BoundStep { kind, rows }, edges))
     }

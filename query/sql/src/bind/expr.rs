@@ -103,6 +103,7 @@ impl Binder<'_> {
             over,
             position: _,
         } = call;
+        self.is_repeatable &= function.is_repeatable();
         let how = match function.kind {
             FunctionKind::Aggregate => how.max(Transformation::Aggregation),
             FunctionKind::Scalar | FunctionKind::Window => how,

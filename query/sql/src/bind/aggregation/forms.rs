@@ -86,8 +86,10 @@ pub(super) fn is_total<'a>(
             ignores_case: _,
             is_negated: _,
         } => {
-            matches!(pattern.as_ref(), Expr::Literal(Literal::Text(_)))
-                && fit(expr, pattern)
+            matches!(
+                pattern.as_ref(),
+                Expr::Literal(Literal::Text(_) | Literal::Null)
+            ) && fit(expr, pattern)
                 && is_text(side(expr))
         }
         Expr::Literal(Literal::Bool(_) | Literal::Null) => true,

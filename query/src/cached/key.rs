@@ -1,0 +1,159 @@
+//! All that an answer depends on: the governed text, what its caller is shown of each dataset, under which
+//! policies and entities, in which form, and the files that it is read from.
+//!
+//! What a key cannot hold has none: databases and the audit log, which do not tell whether they changed,
+//! functions that answer otherwise each time, masks with a secret key, and files that were written just now.
+
+use std::{os::unix::fs::MetadataExt, path::PathBuf};
+
+use dataos_model::{
+    access::CellOutcome,
+    clock::Timestamp,
+    depot::DatasetSource,
+    hash::Hash,
+    query::{Certificate, RowFormat},
+};
+use dataos_sql::Bound;
+
+use crate::{grant::Grant, views::BoundView};
+
+/// Most files behind one statement; of more, their look-up costs as much as it spares.
+const FILES_MAX: usize = 1_000;
+/// A file that was written so recently may be written again without a sign of it: clocks of file systems are
+/// coarse.
+const SETTLED_MS: i64 = 2_000;
+
+/// A statement that may run, and how its rows are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) bound: &'a Bound,
+    pub(crate) views: &'a [BoundView],
+    pub(crate) grants: &'a [Grant],
+    pub(crate) certificate: &'a Certificate,
+    pub(crate) format: RowFormat,
+    pub(crate) rows_max: u64,
+    pub(crate) now: Timestamp,
+}
+
+/// The key of a result.
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    id: Hash,
+    files: Vec<FileVersion>,
+}
+
+/// A file as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct FileVersion {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+    size_bytes: u64,
+    /// When its content changed, and when anything of it did, in nanoseconds.
+    changed_ns: [i128; 2],
+}
+
+impl Key {
+    /// The key of a statement; none if its answer depends on more than a key can hold.
+    pub(crate) async fn of(asked: Asked<'_>) -> Option<Self> {
+        let Asked {
+            bound,
+            views,
+            grants,
+            certificate,
+            format,
+            rows_max,
+            now,
+        } = asked;
+        let is_repeatable =
+            bound.is_repeatable() && views.iter().all(|view| view.bound.is_repeatable());
+        if !is_repeatable || grants.iter().any(has_keyed_mask) {
+            return None;
+        }
+        let files = versions(paths(grants)?).await?;
+        let settled_ns = i128::from(now.0 - SETTLED_MS) * 1_000_000;
+        let mut changes = files.iter().flat_map(|file| file.changed_ns);
+        if changes.any(|changed_ns| changed_ns > settled_ns) {
+            return None;
+        }
+        let mut parts = vec![
+            certificate.governed_sql.clone(),
+            certificate.engine.clone(),
+            format!("{} {}", certificate.policy_set, certificate.entities),
+            format!("{format:?} {rows_max} {:?}", bound.columns),
+            tables(bound),
+        ];
+        for view in views {
+            let dataset = &view.dataset;
+            parts.push(format!("{dataset} {:?}", view.bound.columns));
+            parts.push(tables(&view.bound));
+        }
+        for grant in grants {
+            parts.push(serde_json::to_string(&grant.access).ok()?);
+            parts.push(format!("{:?}", grant.dataset.schema));
+            parts.push(format!("{:?}", grant.dataset.source));
+        }
+        parts.push(format!("{files:?}"));
+        let id = Hash::of_parts(parts);
+        Some(Self { id, files })
+    }
+
+    pub(super) fn id(&self) -> Hash {
+        self.id
+    }
+
+    /// Whether its files are as they were.
+    pub(super) async fn still_holds(&self) -> bool {
+        let paths = self.files.iter().map(|file| file.path.clone());
+        versions(paths.collect()).await.as_ref() == Some(&self.files)
+    }
+}
+
+/// Which dataset each table of the governed text is.
+fn tables(bound: &Bound) -> String {
+    let tables = bound.tables.iter();
+    let tables = tables.map(|table| format!("{} {:?};", table.governed_name, table.dataset));
+    tables.collect()
+}
+
+fn has_keyed_mask(grant: &Grant) -> bool {
+    let mut rules = grant.columns.iter().flat_map(|column| &column.rules);
+    rules.any(|rule| matches!(&rule.outcome, CellOutcome::Masked(mask) if mask.is_keyed()))
+}
+
+/// The files of all datasets; none if one of them is not in files, or there are too many.
+fn paths(grants: &[Grant]) -> Option<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    for grant in grants {
+        match &grant.dataset.source {
+            DatasetSource::Files { format: _, paths } => all.extend(paths.iter().cloned()),
+            DatasetSource::View { .. } => {}
+            DatasetSource::Table { .. } | DatasetSource::AuditLog => return None,
+        }
+    }
+    (all.len() <= FILES_MAX).then_some(all)
+}
+
+/// The files as they are; none if one cannot be looked at.
+async fn versions(paths: Vec<PathBuf>) -> Option<Vec<FileVersion>> {
+    let looked_at = tokio::task::spawn_blocking(move || {
+        let versions = paths.into_iter().map(|path| {
+            let found = std::fs::metadata(&path).ok()?;
+            let at = |seconds: i64, nanoseconds: i64| {
+                i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
+            };
+            Some(FileVersion {
+                path,
+                device: found.dev(),
+                inode: found.ino(),
+                size_bytes: found.size(),
+                changed_ns: [
+                    at(found.mtime(), found.mtime_nsec()),
+                    at(found.ctime(), found.ctime_nsec()),
+                ],
+            })
+        });
+        versions.collect()
+    });
+    looked_at.await.ok().flatten()
+}
