@@ -112,7 +112,7 @@ impl Reader {
 
     /// Hands matching entries from `floor` on to `take`, newest first, until it has enough, which
     /// `wanted` are, or the budget of entries to read is used up. Returns the cursor behind the last
-    /// one, if there may be more. `floor` is where a pack ends, or 0.
+    /// one, if there may be more.
     fn visit(
         &self,
         query: &RecordQuery,
@@ -120,6 +120,9 @@ impl Reader {
         budget: &mut usize,
         take: &mut dyn FnMut(StoredEntry) -> bool,
     ) -> Result<Option<u64>, Fault> {
+        let floor = query
+            .after
+            .map_or(floor, |after| floor.max(after.saturating_add(1)));
         let terms = codec::wanted_terms(query);
         let (from, to) = (query.from.map(|time| time.0), query.to.map(|time| time.0));
         let mut before = query.before.unwrap_or(u64::MAX);
@@ -146,7 +149,8 @@ impl Reader {
                         Err(BlockError::Moved) => continue,
                         Err(BlockError::Fault(fault)) => return Err(fault),
                     };
-                    for stored in stored.into_iter().rev().flatten() {
+                    let stored = stored.into_iter().rev().flatten();
+                    for stored in stored.take_while(|stored| stored.index >= floor) {
                         let index = stored.index;
                         if !take(stored) {
                             return Ok(more(index));
@@ -157,8 +161,9 @@ impl Reader {
                 }
                 Next::Pack(pack) if pack.end() <= floor => return Ok(None),
                 Next::Pack(pack) => {
-                    let from = (before, wanted.saturating_sub(taken.get()));
-                    match self.visit_pack(&pack, query, from, budget, &mut take)? {
+                    let range = floor.max(pack.first())..before;
+                    let wanted = wanted.saturating_sub(taken.get());
+                    match self.visit_pack(&pack, query, (range, wanted), budget, &mut take)? {
                         Some(index) => return Ok(more(index)),
                         None => before = pack.first(),
                     }

@@ -1,6 +1,7 @@
 //! Reading from packs: the index says which rows can match, their blocks are read and proven.
 
 use std::{
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -40,19 +41,23 @@ const GROUPS_AHEAD: usize = 4;
 const BLOCKS_AT_ONCE: usize = 8;
 
 impl Reader {
-    /// Hands matching entries of a pack below `before` to `take`, newest first; `wanted` are enough.
+    /// Hands matching entries of a pack in a range to `take`, newest first; `wanted` are enough.
     /// Returns where it stopped if `take` has enough or the budget is used up.
     pub(super) fn visit_pack(
         &self,
         pack: &Arc<Pack>,
         query: &RecordQuery,
-        (before, wanted): (u64, usize),
+        (range, wanted): (Range<u64>, usize),
         budget: &mut usize,
         take: &mut dyn FnMut(StoredEntry) -> bool,
     ) -> Result<Option<u64>, Fault> {
         let mut rows = self.candidates(pack, query)?;
-        let end = before.min(pack.end()) - pack.first();
-        rows.remove_range(u32::try_from(end).unwrap_or(u32::MAX)..);
+        let row = |index: u64| {
+            let row = index.min(pack.end()).saturating_sub(pack.first());
+            u32::try_from(row).unwrap_or(u32::MAX)
+        };
+        rows.remove_range(row(range.end)..);
+        rows.remove_range(..row(range.start));
         let is_exact = query.text.is_none() && query.request_id.is_none() && query.trace.is_none();
         let mut at_once = if is_exact { usize::MAX } else { 1 };
         while !rows.is_empty() {

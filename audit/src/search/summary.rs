@@ -52,6 +52,7 @@ impl Reader {
         });
         let query = &RecordQuery {
             before: None,
+            after: None,
             limit: 0,
             ..query.clone()
         };
@@ -84,8 +85,8 @@ impl Reader {
                     counter.add(&stored);
                     true
                 };
-                let stopped =
-                    self.visit_pack(pack, query, (u64::MAX, usize::MAX), &mut budget, take)?;
+                let all = (0..u64::MAX, usize::MAX);
+                let stopped = self.visit_pack(pack, query, all, &mut budget, take)?;
                 counter.is_complete = stopped.is_none_or(|at| at == pack.first());
             } else if self.count_pack(pack, query, &mut counter)? {
                 counted += u64::from(pack.index.count);

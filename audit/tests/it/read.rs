@@ -55,6 +55,15 @@ const CASES: &[Case] = &[
         |n| n.to_string().starts_with("69"),
     ),
     (|query| query.before = Some(10), |n| n < 10),
+    (|query| query.after = Some(10), |n| n > 10),
+    (
+        |query| {
+            query.after = Some(300);
+            query.action = text("insert");
+        },
+        |n| n > 300 && n % 2 == 1,
+    ),
+    (|query| query.after = Some(9_999), |_| false),
     (|query| query.from = Some(Timestamp(TIME_MS + 1)), |_| false),
     (|query| query.from = Some(Timestamp(TIME_MS)), |_| true),
     (|query| query.to = Some(Timestamp(TIME_MS)), |_| false),

@@ -189,7 +189,7 @@ impl Both {
         };
         for _ in 0..1 + numbers.below(3) {
             let time = Timestamp(TIME_MS - 5 + numbers.below(size / 100 + 10) as i64);
-            match numbers.below(12) {
+            match numbers.below(13) {
                 0 => query.from = Some(time),
                 1 => query.to = Some(time),
                 2 => {
@@ -209,6 +209,7 @@ impl Both {
                 10 => {
                     query.text = Some(numbers.pick(&["BREAK", "rare 1", "c2", "zebra"]).to_owned())
                 }
+                11 => query.after = Some(numbers.below(size + 10)),
                 _ => query.before = Some(numbers.below(size + 10)),
             }
         }
@@ -258,6 +259,7 @@ fn fits(query: &RecordQuery, stored: &StoredEntry) -> bool {
     query.from.is_none_or(|from| stored.time >= from)
         && query.to.is_none_or(|to| stored.time < to)
         && query.before.is_none_or(|before| stored.index < before)
+        && query.after.is_none_or(|after| stored.index > after)
         && uid(&query.principal, &entry.principal)
         && uid(&query.resource, &entry.resource)
         && query
@@ -331,6 +333,7 @@ async fn check_queries(both: &mut Both, plain: &AuditLog, sealing: &AuditLog, qu
 async fn check_summary(both: &Both, query: &RecordQuery, log: &AuditLog) {
     let query = RecordQuery {
         before: None,
+        after: None,
         ..query.clone()
     };
     let summary = log.summary(&query).await.unwrap();

@@ -85,6 +85,7 @@ fn query(call: &Call) -> Result<RecordQuery, Fault> {
         trace: text("trace"),
         text: text("text"),
         before,
+        after: None,
         limit: bounded(call, "limit", ENTRIES_DEFAULT, PAGE_ENTRIES_MAX)?,
     })
 }

@@ -261,6 +261,8 @@ pub struct RecordQuery {
     pub text: Option<String>,
     /// Only entries with an index below this one: the cursor of the next page.
     pub before: Option<u64>,
+    /// Only entries with an index above this one: where who follows the log stands.
+    pub after: Option<u64>,
     /// Most entries to return; at most [`PAGE_ENTRIES_MAX`].
     pub limit: usize,
 }

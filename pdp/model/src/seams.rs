@@ -184,7 +184,7 @@ pub trait Records: Send + Sync + Debug {
     /// Damaged storage.
     async fn search(&self, query: &RecordQuery) -> Result<RecordPage, Fault>;
 
-    /// How many entries match, which, and when; cursor and limit of the query do not count. Bounded
+    /// How many entries match, which, and when; bounds of indexes and limit of the query do not count. Bounded
     /// work: [`RecordSummary::is_complete`] says whether all was counted.
     ///
     /// # Errors
