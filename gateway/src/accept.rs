@@ -5,14 +5,7 @@ mod guard;
 mod peers;
 mod wire;
 
-use std::{
-    convert::Infallible,
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{convert::Infallible, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Request, header::CONNECTION};
 use hyper::{
@@ -211,24 +204,24 @@ impl Connection {
             ending,
         } = open;
         let address = peer.address;
-        let wire = Arc::new(Wire::new());
+        let wire = Arc::new(Wire::new(ending.is_last()));
         let gateway = Arc::clone(&self.gateway);
         let tell: Tell = Box::new(move |reason| gateway.note_refused(reason, address));
         let limits = self.limits.clone();
         let stream = Guarded::new(stream, is_http2, Arc::clone(&wire), limits, tell);
         let stream = TokioIo::new(stream);
         let gateway = Arc::clone(&self.gateway);
-        let is_last = ending.is_last();
         let service = service_fn(move |request: Request<Incoming>| {
             let (gateway, peer) = (Arc::clone(&gateway), peer.clone());
             let (call, refusal) = wire.begin();
-            let is_last = Arc::clone(&is_last);
+            let wire = Arc::clone(&wire);
+            // So that the library keeps no room for a call on an idle connection.
             Box::pin(async move {
                 let mut response = match refusal {
                     Some(refusal) => gateway.answer_malformed(&refusal, &peer),
                     None => gateway.answer(request, peer).await,
                 };
-                if !is_http2 && is_last.load(Ordering::Relaxed) {
+                if !is_http2 && wire.is_last() {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(CONNECTION, close);
                 }

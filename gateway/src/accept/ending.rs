@@ -16,8 +16,8 @@ use tokio::sync::watch;
 
 use crate::{certificates::tls::Tls, config::Limits};
 
-/// For how long an idle HTTP/1 connection may still send a call when the program stops. Closed at once, it
-/// would lose a call that is on its way; HTTP/2 has a frame that tells.
+/// For how long an idle HTTP/1 connection may still send a call. Closed at once, it would lose a call that is
+/// on its way; HTTP/2 has a frame that tells.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What tells a connection to end.
@@ -54,24 +54,22 @@ impl Ending {
 
     /// Resolves when an HTTP/2 connection is to be told that it takes no further calls.
     pub(super) async fn of_http2(mut self) {
+        self.told().await;
+    }
+
+    /// Resolves when an HTTP/1 connection is to be closed as soon as it is idle. Before that its next answer
+    /// says so itself.
+    pub(super) async fn of_http1(mut self) {
+        self.told().await;
+        tokio::time::sleep(self.linger).await;
+    }
+
+    async fn told(&mut self) {
         tokio::select! {
             () = stopped(&mut self.stop) => {}
             () = replaced(&mut self.served, self.spread) => {}
         }
-    }
-
-    /// Resolves when an HTTP/1 connection is to be closed as soon as it is idle. Before that its next answer
-    /// says so itself; for another certificate alone, an idle connection is left to `limits.idle_timeout`.
-    pub(super) async fn of_http1(mut self) {
-        tokio::select! {
-            () = stopped(&mut self.stop) => {}
-            () = replaced(&mut self.served, self.spread) => {
-                self.is_last.store(true, Ordering::Relaxed);
-                stopped(&mut self.stop).await;
-            }
-        }
         self.is_last.store(true, Ordering::Relaxed);
-        tokio::time::sleep(self.linger).await;
     }
 }
 

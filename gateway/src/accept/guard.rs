@@ -10,7 +10,7 @@ use std::{
     mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -38,7 +38,7 @@ const NO_FRAMES: [u8; READ_BYTES] = [0; READ_BYTES];
 const NO_FRAME_BYTES_MAX: usize = (16 << 10) + 64;
 /// How soon a busy connection looks whether it is idle.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Longest time, and most bytes, that are read of a refused peer so that it can read our answer:
+/// Longest time, and most bytes, that are read of a peer behind our last word so that it can read that:
 /// closing with bytes unread would reset the connection and with it the answer.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 256 << 10;
@@ -54,7 +54,7 @@ enum Spoken {
 pub(super) type Tell = Box<dyn Fn(&'static str) + Send + Sync>;
 
 /// A stream that refuses what is malformed, too slow or too much.
-pub(super) struct Guarded<S> {
+pub(super) struct Guarded<S: AsyncRead + AsyncWrite + Unpin> {
     inner: S,
     wire: Arc<Wire>,
     limits: Limits,
@@ -76,7 +76,7 @@ pub(super) struct Guarded<S> {
     is_unsent: bool,
     /// Bytes of [`NO_FRAMES`] that were given to the HTTP library.
     no_frame_bytes: usize,
-    /// Bytes read of a refused peer.
+    /// Bytes read behind our last word.
     lingered_bytes: usize,
     /// When the lingering ends.
     lingers_until: Option<Duration>,
@@ -127,11 +127,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
     /// Ready when time is up; else the task is woken when it will be, or may be.
     fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<Late> {
         let age = self.wire.age();
+        // Each is looked at once, as calls of HTTP/2 end on other threads; a call becomes an answer before it
+        // is none, so that one of the two is seen.
+        let has_calls = self.wire.has_calls();
         let is_sending = self.is_unsent || self.wire.has_answers();
         let (until, late) = if is_sending {
             let since = self.sent_at.max(self.wire.busy_until());
             (since + self.limits.send_timeout, Late::Send)
-        } else if self.wire.has_calls() {
+        } else if has_calls {
             // The call has its own times.
             (Duration::MAX, Late::Idle)
         } else if let Some(since) = self.head_since {
@@ -148,9 +151,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
             return Poll::Ready(late);
         }
         // The library does not read again when a call or an answer ends, so look again by ourselves.
-        let is_busy = is_sending || self.wire.has_calls();
-        let again = if is_busy { age + LOOK_AGAIN } else { until };
-        if self.poll_until(until.min(again), context).is_ready() {
+        let again = match is_sending || has_calls {
+            true => until.min(age + LOOK_AGAIN),
+            false => until,
+        };
+        if self.poll_until(again, context).is_ready() {
             context.waker().wake_by_ref();
         }
         Poll::Pending
@@ -405,13 +410,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
             ready!(Pin::new(&mut this.inner).poll_shutdown(context))?;
             this.is_shut = true;
         }
-        let is_whole = match &this.spoken {
-            Spoken::Http1(messages) => messages.is_between(),
-            Spoken::Http2(_) => !this.is_refused,
-        };
-        if !is_whole {
+        // What the peer of HTTP/1 sent before it heard of the end would reset the connection; that of HTTP/2 has
+        // heard of it before.
+        if this.is_refused || matches!(this.spoken, Spoken::Http1(_)) {
             ready!(this.poll_linger(context));
         }
         Poll::Ready(Ok(()))
     }
 }
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Drop for Guarded<S> {
+    fn drop(&mut self) {
+        // Where the library gave up, nobody has said goodbye yet. Behind an answer that is not whole nobody
+        // may: to some clients its end is that of the connection.
+        if !self.is_shut && !self.wire.is_cut() {
+            let mut context = Context::from_waker(Waker::noop());
+            let _ = Pin::new(&mut self.inner).poll_shutdown(&mut context);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The front as a peer meets it: bytes and frames over real TLS sockets.
 
 mod client;
+mod ending;
 mod http1;
 mod http2;
 mod limits;
@@ -25,7 +26,8 @@ struct Front {
     scene: Scene,
     address: SocketAddr,
     client: ClientConfig,
-    _stop: watch::Sender<bool>,
+    tls: Arc<Tls>,
+    stop: watch::Sender<bool>,
 }
 
 async fn front(limits: Limits) -> Front {
@@ -52,12 +54,15 @@ async fn front(limits: Limits) -> Front {
         .with_no_client_auth();
     let (stop, stopped) = watch::channel(false);
     let gateway = Arc::clone(&scene.gateway);
-    tokio::spawn(Acceptor::new(listener, Tls::fixed(tls), gateway, limits).run(stopped));
+    let tls = Tls::fixed(tls);
+    let acceptor = Acceptor::new(listener, Arc::clone(&tls), gateway, limits);
+    tokio::spawn(acceptor.run(stopped));
     Front {
         scene,
         address,
         client,
-        _stop: stop,
+        tls,
+        stop,
     }
 }
 
@@ -95,7 +100,8 @@ impl Front {
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
-        assert_eq!(self.recorded(), count);
+        let figures = self.scene.gateway.figures.prometheus();
+        assert_eq!(self.recorded(), count, "{figures}");
     }
 
     /// Waits until so many refusals of this reason are counted.

@@ -4,7 +4,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -22,12 +22,16 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Wire {
     opened: Instant,
+    /// The connection takes no further calls.
+    is_last: Arc<AtomicBool>,
     /// Calls that began.
     calls: AtomicU64,
     /// Calls without an answer yet.
     calls_open: AtomicUsize,
     /// Answers that are not sent whole yet.
     answers_open: AtomicUsize,
+    /// An answer was given up before its end.
+    is_cut: AtomicBool,
     /// When the last call or answer ended, in milliseconds since `opened`.
     busy_until_ms: AtomicU64,
     /// The number of the call that stands for a malformed head, and why that is refused.
@@ -35,12 +39,14 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(is_last: Arc<AtomicBool>) -> Self {
         Self {
             opened: Instant::now(),
+            is_last,
             calls: AtomicU64::new(0),
             calls_open: AtomicUsize::new(0),
             answers_open: AtomicUsize::new(0),
+            is_cut: AtomicBool::new(false),
             busy_until_ms: AtomicU64::new(0),
             refusal: Mutex::new(None),
         }
@@ -62,6 +68,11 @@ impl Wire {
         (OpenCall(Arc::clone(self)), refusal)
     }
 
+    /// Whether the connection takes no further calls.
+    pub(super) fn is_last(&self) -> bool {
+        self.is_last.load(Ordering::Relaxed)
+    }
+
     pub(super) fn age(&self) -> Duration {
         self.opened.elapsed()
     }
@@ -72,6 +83,11 @@ impl Wire {
 
     pub(super) fn has_answers(&self) -> bool {
         self.answers_open.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether an answer is not whole: one that was given up, or that is still being sent.
+    pub(super) fn is_cut(&self) -> bool {
+        self.has_answers() || self.is_cut.load(Ordering::Acquire)
     }
 
     /// Whether there was ever a call.
@@ -121,6 +137,9 @@ pub(super) struct OpenAnswer {
 
 impl Drop for OpenAnswer {
     fn drop(&mut self) {
+        if !self.body.is_end_stream() {
+            self.wire.is_cut.store(true, Ordering::Release);
+        }
         self.wire.note_end();
         self.wire.answers_open.fetch_sub(1, Ordering::AcqRel);
     }

@@ -71,7 +71,7 @@ impl Tls {
     }
 
     /// Another certificate is served from now on.
-    pub(super) fn note_served(&self) {
+    pub(crate) fn note_served(&self) {
         self.served.send_modify(|count| *count += 1);
     }
 

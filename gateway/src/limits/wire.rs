@@ -85,11 +85,6 @@ impl Messages {
         matches!(&self.state, State::Head(bytes) if !bytes.is_empty())
     }
 
-    /// Whether the last message that began is here whole.
-    pub(crate) fn is_between(&self) -> bool {
-        matches!(&self.state, State::Head(bytes) if bytes.is_empty())
-    }
-
     /// Ends the reading for a reason, found here or by a clock.
     pub(crate) fn refuse(&mut self, refusal: Refusal) -> Broken {
         let in_head = matches!(self.state, State::Head(_));

@@ -1,6 +1,11 @@
 //! A client that sends what it is told, byte by byte.
 
-use std::{io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use rustls::ClientConfig;
 use serde_json::Value;
@@ -16,6 +21,8 @@ const WAIT: Duration = Duration::from_secs(20);
 pub(super) struct Client {
     stream: TlsStream<TcpStream>,
     read: Vec<u8>,
+    /// How the other side ended, once it did.
+    end: Option<io::Result<()>>,
 }
 
 /// An answer of HTTP/1.
@@ -53,6 +60,7 @@ impl Client {
         Self {
             stream,
             read: Vec::new(),
+            end: None,
         }
     }
 
@@ -75,13 +83,50 @@ impl Client {
             .await
             .expect("the peer answers");
         match read {
-            Ok(0) => false,
+            Ok(0) => {
+                self.end = Some(Ok(()));
+                false
+            }
             Ok(bytes) => {
                 self.read.extend_from_slice(&space[..bytes]);
                 true
             }
             Err(error) => {
                 assert!(is_closed(error.kind()), "{error}");
+                self.end = Some(Err(error));
+                false
+            }
+        }
+    }
+
+    /// Whether these bytes were read and not taken yet.
+    pub(super) fn has_read(&self, bytes: &[u8]) -> bool {
+        self.read.windows(bytes.len()).any(|read| read == bytes)
+    }
+
+    /// So many bytes behind these, if they were read; all of it is forgotten.
+    pub(super) fn behind(&mut self, bytes: &[u8], count: usize) -> Option<Vec<u8>> {
+        let at = self
+            .read
+            .windows(bytes.len())
+            .position(|read| read == bytes)?;
+        let start = at + bytes.len();
+        let found = self.read.get(start..start + count)?.to_vec();
+        self.read.clear();
+        Some(found)
+    }
+
+    /// What was read and not taken yet.
+    pub(super) fn unread(&self) -> String {
+        String::from_utf8_lossy(&self.read).into_owned()
+    }
+
+    /// Whether the other side said in TLS that it ends (close_notify).
+    pub(super) fn has_ended_in_order(&self) -> bool {
+        match self.end.as_ref().expect("it is read to its end") {
+            Ok(()) => true,
+            Err(error) => {
+                assert_ne!(error.kind(), ErrorKind::InvalidData, "{error}");
                 false
             }
         }
