@@ -73,7 +73,7 @@ impl Acceptor {
     /// Runs until `stop` turns true, then drains.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
         let permits = Arc::new(Semaphore::new(self.limits.connections_max));
-        let peers = Arc::new(Peers::default());
+        let peers = Peers::default();
         // Nothing is sent: it is closed when the last connection is gone.
         let (alive, mut ended) = mpsc::channel::<Infallible>(1);
         loop {

@@ -117,11 +117,28 @@ impl Accounts {
         model::is_platform_name(user) || self.read().accounts.contains_key(user)
     }
 
-    /// The principal behind a session cookie.
+    /// The principal behind a session cookie, which uses the session.
     pub(crate) fn principal_of_session(
         &self,
         cookie: &str,
         now: Timestamp,
+    ) -> Result<Arc<Principal>, &'static str> {
+        self.principal_behind(cookie, |used, ends| used.now(ends, now))
+    }
+
+    /// The same where nobody does anything: it is no use of the session, which may end meanwhile.
+    pub(crate) fn principal_of_watched_session(
+        &self,
+        cookie: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Principal>, &'static str> {
+        self.principal_behind(cookie, |used, ends| used.check(ends, now))
+    }
+
+    fn principal_behind(
+        &self,
+        cookie: &str,
+        check: impl Fn(&Used, (i64, i64)) -> Result<(), &'static str>,
     ) -> Result<Arc<Principal>, &'static str> {
         let state = self.read();
         let digest = digest_of(cookie);
@@ -131,7 +148,7 @@ impl Accounts {
             used,
         }) = state.sessions.get(&digest)
         {
-            used.now((session.expires_at, session.idle_ms), now)?;
+            check(used, (session.expires_at, session.idle_ms))?;
             return principal.clone().ok_or("account_disabled");
         }
         let held = state.provider_sessions.get(&digest);
@@ -142,7 +159,7 @@ impl Accounts {
             return Err("token_names_local_user");
         }
         let session = &held.session;
-        held.used.now((session.expires_at, session.idle_ms), now)?;
+        check(&held.used, (session.expires_at, session.idle_ms))?;
         Ok(principal)
     }
 

@@ -78,6 +78,9 @@ impl AuthenticationFault {
     }
 }
 
+/// Finds the principal behind a session cookie.
+type LookAtSession = fn(&Accounts, &str, Timestamp) -> Result<Arc<Principal>, &'static str>;
+
 /// Turns credentials into principals.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
@@ -122,6 +125,26 @@ impl Authenticator {
         head: &Head,
         peer: &Peer,
     ) -> Result<Caller, AuthenticationFault> {
+        self.caller(head, peer, Accounts::principal_of_session)
+            .await
+    }
+
+    /// Whether who sent this request may still be answered, asked while its answer goes on.
+    pub(crate) async fn still(
+        &self,
+        head: &Head,
+        peer: &Peer,
+    ) -> Result<Caller, AuthenticationFault> {
+        let watched = Accounts::principal_of_watched_session;
+        self.caller(head, peer, watched).await
+    }
+
+    async fn caller(
+        &self,
+        head: &Head,
+        peer: &Peer,
+        look: LookAtSession,
+    ) -> Result<Caller, AuthenticationFault> {
         let certificate = peer.certificate.as_deref();
         if let Some(authorization) = &head.authorization {
             let credential = bearer(authorization)
@@ -132,7 +155,7 @@ impl Authenticator {
             if head.verb != Verb::Get {
                 check_own_page(head)?;
             }
-            return self.session(cookie).await;
+            return self.session(cookie, look).await;
         }
         if let Some(certificate) = certificate {
             if head.may_be_a_form() {
@@ -147,10 +170,14 @@ impl Authenticator {
     }
 
     /// Whose session this is, once its provider was asked again where that is due.
-    async fn session(&self, cookie: &str) -> Result<Caller, AuthenticationFault> {
+    async fn session(
+        &self,
+        cookie: &str,
+        look: LookAtSession,
+    ) -> Result<Caller, AuthenticationFault> {
         let now = self.clock.now();
         let principal = || {
-            let principal = self.accounts.principal_of_session(cookie, now);
+            let principal = look(&self.accounts, cookie, now);
             principal.map_err(AuthenticationFault::Invalid)
         };
         let known = principal()?;

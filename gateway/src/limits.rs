@@ -118,6 +118,8 @@ pub(crate) struct Head {
     pub(crate) accept_encoding: String,
     pub(crate) if_match: Option<String>,
     pub(crate) if_none_match: Option<String>,
+    /// The last event that a client saw of a stream to which it comes back.
+    pub(crate) last_event_id: Option<String>,
     /// What the client says of the trace that the request is part of.
     pub(crate) trace: Option<TraceParent>,
     /// The span of the call, if it is traced.
@@ -144,6 +146,7 @@ impl Head {
             accept_encoding: String::new(),
             if_match: None,
             if_none_match: None,
+            last_event_id: None,
             trace: None,
             span: None,
         })
@@ -198,6 +201,8 @@ pub(crate) const SESSION_COOKIE: &str = "__Host-dataos-session";
 pub(crate) const LOGIN_COOKIE: &str = "__Host-dataos-login";
 /// What browsers say of who sends a request, relative to whom.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Where a client of a stream of events goes on.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The header that a cross-site form cannot send.
 const CSRF_HEADER: &str = "x-dataos-csrf";
 /// Headers of which a second value would leave open which one counts.
@@ -213,6 +218,7 @@ const SINGLE: &[&str] = &[
     "dataos-correlation-id",
     "if-match",
     "if-none-match",
+    "last-event-id",
     "origin",
     "sec-fetch-site",
     CSRF_HEADER,
@@ -316,6 +322,7 @@ pub(crate) fn check(parts: &Parts, peer: &Peer) -> Result<Head, Refusal> {
         accept_encoding: list(&parts.headers, header::ACCEPT_ENCODING),
         if_match: text(header::IF_MATCH)?,
         if_none_match: text(header::IF_NONE_MATCH)?,
+        last_event_id: text(LAST_EVENT_ID)?,
         trace: TraceParent::read(&parts.headers),
         span: None,
     })

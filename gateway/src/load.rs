@@ -1,5 +1,9 @@
 //! How many calls are under way at once. When there are too many, those that can wait are refused
-//! first, so that people can still look at the log and probes still find us alive.
+//! first, so that people can still look at the log and probes still find us alive. What stays open has places
+//! of its own.
+
+pub(crate) mod counted;
+pub(crate) mod streams;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -69,7 +69,7 @@ impl PostgresAcceptor {
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
         let limits = self.gateway.limits.clone();
         let permits = Arc::new(Semaphore::new(self.config.connections_max));
-        let peers = Arc::new(Peers::default());
+        let peers = Peers::default();
         // Bounded by the permits.
         let mut open = JoinSet::new();
         loop {

@@ -1,5 +1,6 @@
 //! Answers: bodies, the one table of problems (RFC 9457), and the headers that every answer gets.
 
+pub(crate) mod events;
 mod streamed;
 
 use std::{
@@ -22,8 +23,9 @@ use hyper::body::{Body, Frame, SizeHint};
 use serde_json::{Map, Value, json};
 
 use crate::limits::Refusal;
-use streamed::Streamed;
+use events::Events;
 pub(crate) use streamed::{CutOff, truncated};
+use streamed::{Source, Streamed};
 
 /// Number of rows in an answer that is no JSON document.
 pub(crate) const ROW_COUNT: HeaderName = HeaderName::from_static("dataos-row-count");
@@ -37,7 +39,7 @@ const RECEIPT: HeaderName = HeaderName::from_static("dataos-receipt");
 /// Seconds after which a client may try again what is not available now.
 const RETRY_AFTER_S: u64 = 1;
 
-/// A body of parts that are at hand, and of rows behind them that are read while it is sent.
+/// A body of parts that are at hand, and of what is made behind them while it is sent.
 #[derive(Debug, Default)]
 pub(crate) struct AnswerBody {
     parts: VecDeque<Bytes>,
@@ -63,8 +65,23 @@ impl AnswerBody {
     /// A body of rows that are read while it is sent. It ends in trailers, or is cut off.
     pub(crate) fn of_rows(rows: Box<dyn RowStream>) -> Self {
         Self {
-            streamed: Some(Box::new(Streamed::new(rows))),
+            streamed: Some(Box::new(Streamed::new(Source::Rows(rows)))),
             ..Self::default()
+        }
+    }
+
+    /// A body of events, which goes on until its client or [`AnswerBody::wind_up`] ends it.
+    pub(crate) fn of_events(events: Events) -> Self {
+        Self {
+            streamed: Some(Box::new(Streamed::new(Source::Events(events)))),
+            ..Self::default()
+        }
+    }
+
+    /// Has a body that would go on for ever end in order: its connection takes no further calls.
+    pub(crate) fn wind_up(&self) {
+        if let Some(streamed) = &self.streamed {
+            streamed.wind_up();
         }
     }
 
@@ -107,10 +124,14 @@ impl Body for AnswerBody {
         }
         if let Some(streamed) = &mut self.streamed {
             let frame = ready!(streamed.poll_frame(context));
-            if frame.as_ref().map_or(true, Frame::is_trailers) {
+            let is_last = match &frame {
+                Some(Ok(frame)) => frame.is_trailers(),
+                Some(Err(_)) | None => true,
+            };
+            if is_last {
                 self.streamed = None;
             }
-            return Poll::Ready(Some(frame));
+            return Poll::Ready(frame);
         }
         Poll::Ready(self.trailers.take().map(Frame::trailers).map(Ok))
     }

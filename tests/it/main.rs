@@ -15,6 +15,7 @@ mod credentials;
 mod degradation;
 mod demo;
 mod filters;
+mod follow;
 mod grpc;
 mod journey;
 mod load;

@@ -98,9 +98,8 @@ impl Ctl {
         input: &str,
     ) -> Result<Printed> {
         use std::io::Write;
-        let mut child = Command::new(binary("dataos-ctl"))
-            .args(arguments)
-            .env("XDG_CONFIG_HOME", self.home.path())
+        let mut child = self
+            .command(arguments)
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -118,14 +117,21 @@ impl Ctl {
         })
     }
 
+    /// A command of this person, for who reads what it prints while it runs.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary("dataos-ctl"));
+        command
+            .args(arguments)
+            .env("XDG_CONFIG_HOME", self.home.path());
+        command
+    }
+
     /// Starts a command that says on standard error what a person is to do meanwhile.
     ///
     /// # Errors
     /// It cannot be started.
     pub fn start(&self, arguments: &[&str]) -> Result<Child> {
-        Command::new(binary("dataos-ctl"))
-            .args(arguments)
-            .env("XDG_CONFIG_HOME", self.home.path())
+        self.command(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -9,6 +9,8 @@ use crate::{context::Context, failure::Failure};
 
 /// Longest wait for an answer; a query may take as long as the server allows.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(330);
+/// Longest time that one stream of events is followed.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection to one server with one credential.
@@ -78,6 +80,23 @@ impl Client {
     ) -> Result<Rows, Failure> {
         let request = self.request(Method::GET, path).query(query);
         let request = request.header(header::ACCEPT, accept);
+        self.dispatch(request).await.map(Rows)
+    }
+
+    /// Events from where a client stands, for as long as the connection holds.
+    pub(crate) async fn get_events(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        last_id: Option<&str>,
+    ) -> Result<Rows, Failure> {
+        let mut request = self.request(Method::GET, path).query(query);
+        request = request
+            .header(header::ACCEPT, "text/event-stream")
+            .timeout(STREAM_TIMEOUT);
+        if let Some(id) = last_id {
+            request = request.header("last-event-id", id);
+        }
         self.dispatch(request).await.map(Rows)
     }
 

@@ -12,6 +12,8 @@ mod context;
 mod manifest;
 
 mod client;
+mod events;
+
 mod commands;
 mod provider;
 

@@ -1,48 +1,23 @@
 //! Connections of each peer, counted, so that one cannot take the places of all.
 
 use std::{
-    collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
+
+use crate::load::counted::{self, Counted};
 
 /// Open connections by peer; bounded by the connections that there may be at once.
 #[derive(Debug, Default)]
-pub(crate) struct Peers(Mutex<HashMap<IpAddr, usize>>);
+pub(crate) struct Peers(Arc<Counted<IpAddr>>);
 
 /// One of a peer's places; given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Place {
-    peers: Arc<Peers>,
-    peer: IpAddr,
-}
+pub(crate) type Place = counted::Place<IpAddr>;
 
 impl Peers {
     /// A place for one more connection from `address`, if fewer than `most` are open.
-    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<Place> {
-        let peer = peer_of(address);
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(peer).or_default();
-        if *count >= most {
-            return None;
-        }
-        *count += 1;
-        Some(Place {
-            peers: Arc::clone(self),
-            peer,
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.peers.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.peer) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.peer);
-            }
-        }
+    pub(crate) fn enter(&self, address: IpAddr, most: usize) -> Option<Place> {
+        self.0.enter(peer_of(address), most)
     }
 }
 
@@ -60,13 +35,13 @@ pub(crate) fn peer_of(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::IpAddr, sync::Arc};
+    use std::net::IpAddr;
 
     use super::Peers;
 
     #[test]
     fn a_peer_has_so_many_places_and_gets_them_back() {
-        let peers = Arc::new(Peers::default());
+        let peers = Peers::default();
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
         let one = peers.enter(address("2001:db8::1"), 2).unwrap();
         let _two = peers.enter(address("2001:db8::ffff"), 2).unwrap();
@@ -76,6 +51,5 @@ mod tests {
         assert!(peers.enter(address("::ffff:10.0.0.1"), 1).is_none());
         drop(one);
         assert!(peers.enter(address("2001:db8::2"), 2).is_some());
-        assert_eq!(peers.0.lock().unwrap().len(), 2);
     }
 }

@@ -153,6 +153,10 @@ impl Body for OpenAnswer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.wire.is_last() {
+            // What may go on for ever looks a few times a second, and is asked here each time.
+            self.body.wind_up();
+        }
         Pin::new(&mut self.body).poll_frame(context)
     }
 

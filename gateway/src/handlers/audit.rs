@@ -1,5 +1,7 @@
 //! Reading the audit log.
 
+pub(crate) mod follow;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

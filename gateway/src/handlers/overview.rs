@@ -215,6 +215,7 @@ pub(crate) async fn metrics(gateway: Arc<Gateway>, _call: Arc<Call>) -> Result<A
         ("dataos_log_full", u64::from(log.full.is_some())),
         ("dataos_policies", info.count as u64),
         ("dataos_calls_under_way", gateway.load.taken() as u64),
+        ("dataos_event_streams_open", gateway.streams.open() as u64),
         (
             "dataos_policies_load_failed",
             u64::from(info.load_error.is_some()),

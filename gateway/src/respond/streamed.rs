@@ -17,7 +17,7 @@ use dataos_model::{
 use http::{HeaderMap, HeaderValue};
 use hyper::body::Frame;
 
-use super::{ROW_COUNT, TRUNCATED};
+use super::{ROW_COUNT, TRUNCATED, events::Events};
 
 /// An answer that ends before its end: the connection or stream is cut, so that no client takes what it
 /// has for the whole.
@@ -25,9 +25,15 @@ use super::{ROW_COUNT, TRUNCATED};
 #[error("the answer was cut off")]
 pub(crate) struct CutOff(#[source] pub(crate) Fault);
 
-/// Rows on their way into a body.
+/// What such a body is made of.
+pub(super) enum Source {
+    Rows(Box<dyn RowStream>),
+    Events(Events),
+}
+
+/// Parts on their way into a body.
 pub(crate) struct Streamed {
-    rows: Box<dyn RowStream>,
+    source: Source,
     sent_bytes: u64,
     outcome: Option<Outcome>,
     has_ended: bool,
@@ -49,9 +55,9 @@ impl fmt::Debug for Streamed {
 }
 
 impl Streamed {
-    pub(super) fn new(rows: Box<dyn RowStream>) -> Self {
+    pub(super) fn new(source: Source) -> Self {
         Self {
-            rows,
+            source,
             sent_bytes: 0,
             outcome: None,
             has_ended: false,
@@ -67,12 +73,39 @@ impl Streamed {
         });
     }
 
-    /// The next part; trailers are the last.
+    /// Asks what may go on for ever to end in order; what has an end of its own is left to it.
+    pub(super) fn wind_up(&self) {
+        if let Source::Events(events) = &self.source {
+            events.wind_up();
+        }
+    }
+
+    /// The next part; nothing comes behind trailers.
     pub(super) fn poll_frame(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Frame<Bytes>, CutOff>> {
-        Poll::Ready(match ready!(self.rows.poll_part(context)) {
+    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        if self.has_ended {
+            return Poll::Ready(None);
+        }
+        match &mut self.source {
+            Source::Rows(rows) => {
+                let part = ready!(rows.poll_part(context));
+                Poll::Ready(Some(self.row_frame(part)))
+            }
+            Source::Events(events) => {
+                let (text, ended) = ready!(events.poll_part(context));
+                self.sent_bytes += text.len() as u64;
+                if let Some(reason) = ended {
+                    self.end(|entry| entry.with_fact("ended", reason), true);
+                }
+                Poll::Ready(Some(Ok(Frame::data(text))))
+            }
+        }
+    }
+
+    fn row_frame(&mut self, part: Result<RowPart, Fault>) -> Result<Frame<Bytes>, CutOff> {
+        match part {
             Ok(RowPart::Chunk(chunk)) => {
                 self.sent_bytes += chunk.len() as u64;
                 Ok(Frame::data(chunk))
@@ -87,7 +120,7 @@ impl Streamed {
                 self.end(|entry| entry.with_fact("reason", reason), false);
                 Err(CutOff(fault))
             }
-        })
+        }
     }
 
     fn end(&mut self, with: impl FnOnce(Entry) -> Entry, is_complete: bool) {
@@ -95,10 +128,13 @@ impl Streamed {
         let Some(outcome) = self.outcome.take() else {
             return;
         };
-        let entry = with(outcome.entry)
+        let mut entry = with(outcome.entry)
             .with_fact("bytes", self.sent_bytes)
             .with_fact("complete", is_complete)
             .with_fact("latency_us", outcome.started.elapsed().as_micros());
+        if let Source::Events(events) = &self.source {
+            entry = entry.with_fact("events", events.count());
+        }
         outcome.record.append_behind(entry);
     }
 }

@@ -167,6 +167,23 @@ const AUDIT_SEARCH: &[&str] = &[
 /// Which entries of the log: the same without its last two, which say the page.
 const AUDIT_FILTER: &[&str] = AUDIT_SEARCH.split_at(AUDIT_SEARCH.len() - 2).0;
 
+/// Which entries of the log to follow, and from where.
+const AUDIT_STREAM: &[&str] = &[
+    "from",
+    "to",
+    "principal",
+    "action",
+    "resource",
+    "effect",
+    "kind",
+    "policy",
+    "request_id",
+    "trace",
+    "text",
+    "after",
+    "newest",
+];
+
 /// All routes.
 pub(crate) static ROUTES: &[Route] = &[
     open("/healthz", "Whether the process lives", |g, c| {
@@ -709,6 +726,17 @@ pub(crate) static ROUTES: &[Route] = &[
     )
     .vital()
     .with_query(AUDIT_FILTER)
+    .private(),
+    read(
+        "/api/v1/audit/stream",
+        Action::SearchAudit,
+        Subject::AuditLog,
+        "Follow the audit log: server-sent events",
+        |g, c| Box::pin(audit::follow::follow(g, c)),
+    )
+    .vital()
+    .asking()
+    .with_query(AUDIT_STREAM)
     .private(),
     read(
         "/api/v1/audit/entries/{index}",

@@ -2,6 +2,7 @@
 
 mod asking;
 pub(crate) mod fakes;
+mod follow;
 mod revocations;
 mod scopes;
 mod sessions;

@@ -65,12 +65,18 @@ pub(super) enum RecordMode {
 #[derive(Debug)]
 pub(crate) struct FakeRecord {
     pub(crate) entries: Mutex<Vec<Entry>>,
+    searches: AtomicUsize,
     mode: watch::Sender<RecordMode>,
 }
 
 impl FakeRecord {
     pub(super) fn set(&self, mode: RecordMode) {
         self.mode.send_replace(mode);
+    }
+
+    /// How often it was searched.
+    pub(super) fn searches(&self) -> usize {
+        self.searches.load(Ordering::SeqCst)
     }
 
     pub(super) async fn wait_for(&self, count: usize) {
@@ -104,8 +110,38 @@ impl Record for FakeRecord {
 
 #[async_trait]
 impl Records for FakeRecord {
-    async fn search(&self, _query: &RecordQuery) -> Result<RecordPage, Fault> {
-        Ok(RecordPage::default())
+    async fn search(&self, query: &RecordQuery) -> Result<RecordPage, Fault> {
+        self.searches.fetch_add(1, Ordering::SeqCst);
+        let fits = |stored: &StoredEntry| {
+            let entry = &stored.entry;
+            query.before.is_none_or(|before| stored.index < before)
+                && query.after.is_none_or(|after| stored.index > after)
+                && query.kind.is_none_or(|kind| kind == entry.kind)
+                && query
+                    .action
+                    .as_ref()
+                    .is_none_or(|name| *name == entry.action)
+                && query
+                    .request_id
+                    .as_ref()
+                    .is_none_or(|id| *id == entry.request_id)
+        };
+        let entries = self.entries.lock().unwrap();
+        let stored = (0_u64..)
+            .zip(entries.iter())
+            .map(|(index, entry)| StoredEntry {
+                index,
+                time: Timestamp(0),
+                entry: entry.clone(),
+            });
+        let mut entries: Vec<StoredEntry> = stored.filter(fits).collect();
+        entries.reverse();
+        let is_cut = entries.len() > query.limit;
+        entries.truncate(query.limit);
+        Ok(RecordPage {
+            next_before: entries.last().filter(|_| is_cut).map(|last| last.index),
+            entries,
+        })
     }
 
     async fn get(&self, _index: u64) -> Result<StoredEntry, Fault> {
@@ -127,6 +163,7 @@ impl Records for FakeRecord {
     fn status(&self) -> LogStatus {
         let is_failing = *self.mode.borrow() == RecordMode::Failing;
         LogStatus {
+            size: self.entries.lock().unwrap().len() as u64,
             stopped: is_failing.then(|| "the disk is full".to_owned()),
             ..LogStatus::default()
         }
@@ -656,6 +693,7 @@ async fn scene_of(limits: Limits, issuers: &[IssuerConfig]) -> Scene {
         .unwrap();
     let record = Arc::new(FakeRecord {
         entries: Mutex::default(),
+        searches: AtomicUsize::new(0),
         mode: watch::Sender::new(RecordMode::Durable),
     });
     let decide = Arc::new(FakeDecide::default());
