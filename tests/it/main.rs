@@ -12,6 +12,7 @@ mod certificates;
 mod console;
 mod crash;
 mod credentials;
+mod cut_off;
 mod degradation;
 mod demo;
 mod filters;

@@ -223,7 +223,7 @@ impl Client {
     }
 
     async fn dispatch(&self, request: reqwest::RequestBuilder) -> Result<Response, Failure> {
-        let response = request.send().await.map_err(|error| {
+        let response = self.sent(request).await.map_err(|error| {
             let mut cause: &dyn std::error::Error = &error;
             while let Some(source) = cause.source() {
                 cause = source;
@@ -250,9 +250,39 @@ impl Client {
         }
     }
 
+    /// Sends; once more where the connection ended before there was an answer and asking twice does no harm
+    /// (RFC 9110, 9.2.2).
+    async fn sent(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Response> {
+        let request = request.build()?;
+        let again = request.try_clone().filter(may_be_repeated);
+        let sent = self.http.execute(request).await;
+        match (sent, again) {
+            (Err(error), Some(again)) if ended_before_an_answer(&error) => {
+                self.http.execute(again).await
+            }
+            (sent, _) => sent,
+        }
+    }
+
     fn strange(&self, what: &str) -> Failure {
         Failure::Unreachable(format!("{} is not a DataOS server: {what}", self.url))
     }
+}
+
+/// Whether the answer to a second request says the same as that to the first would have. A deletion would find
+/// nothing, and a change on a condition that it does not hold.
+fn may_be_repeated(request: &reqwest::Request) -> bool {
+    let is_idempotent = matches!(*request.method(), Method::GET | Method::PUT);
+    let conditions = [header::IF_MATCH, header::IF_NONE_MATCH];
+    let is_conditional = conditions
+        .iter()
+        .any(|name| request.headers().contains_key(name));
+    is_idempotent && !is_conditional
+}
+
+/// Whether there was a connection, and it ended; not that none could be made, or that time was up.
+fn ended_before_an_answer(error: &reqwest::Error) -> bool {
+    error.is_request() && !error.is_connect() && !error.is_timeout()
 }
 
 /// An answer that is read while it comes.
