@@ -90,12 +90,11 @@ impl ClientCertVerifier for RoleVerifier {
 
     fn verify_tls12_signature(
         &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.clients
-            .verify_tls12_signature(message, certificate, signature)
+        Err(too_old())
     }
 
     fn verify_tls13_signature(
@@ -104,12 +103,11 @@ impl ClientCertVerifier for RoleVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.clients
-            .verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.clients.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
@@ -139,7 +137,7 @@ impl ServerCertVerifier for RoleVerifier {
         _certificate: &CertificateDer<'_>,
         _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("roles speak TLS 1.3 alone".to_owned()))
+        Err(too_old())
     }
 
     fn verify_tls13_signature(
@@ -154,4 +152,8 @@ impl ServerCertVerifier for RoleVerifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
+}
+
+fn too_old() -> Error {
+    Error::General("roles speak TLS 1.3 alone".to_owned())
 }
