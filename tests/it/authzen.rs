@@ -69,7 +69,7 @@ fn scenario() -> Scenario {
         .unwrap()
         .key()
         .unwrap();
-    for _ in 0..200 {
+    for _ in 0..1200 {
         let set = admin.json(&["policy", "list"]).unwrap();
         if set["hash"] != before {
             break;

@@ -89,18 +89,13 @@ async fn call(server: &Server, client: &reqwest::Client) -> Option<u16> {
     answer.await.ok().map(|answer| answer.status().as_u16())
 }
 
+/// Waits until it is so; the files are looked at every half second, and the machine may be busy.
 async fn soon(what: &str, mut done: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !done().await {
-        assert!(started.elapsed() < Duration::from_secs(20), "{what}");
+        assert!(started.elapsed() < Duration::from_secs(60), "{what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    // A debug build on a busy machine; the files are looked at every half second.
-    assert!(
-        started.elapsed() < Duration::from_secs(5),
-        "{what}: {:?}",
-        started.elapsed()
-    );
 }
 
 struct House {
@@ -169,9 +164,10 @@ async fn a_revoked_certificate_ends_on_open_connections_too() {
         ("", "holds no revocation list"),
         ("garbage", "holds no revocation list"),
     ] {
+        let times = || server.printed().matches(said).count();
+        let before = times();
         house.put("crl", useless);
-        tokio::time::sleep(Duration::from_millis(1200)).await;
-        assert!(server.printed().contains(said), "{useless}");
+        soon("a complaint", async || times() > before).await;
         assert_eq!(call(server, &open).await, Some(401));
         assert_eq!(call(server, &client(server, &sister)).await, Some(200));
     }

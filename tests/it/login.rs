@@ -5,7 +5,7 @@ mod mocks;
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use dataos_tests::{
@@ -230,7 +230,7 @@ fn a_session_of_a_provider_outlives_the_process_and_is_decided_as_any_other() {
 }
 
 #[test]
-fn who_leaves_the_provider_is_out_within_a_second() {
+fn who_leaves_the_provider_is_out_at_once() {
     let mut scene = scene();
     let url = format!("{}/login/corp/backchannel-logout", scene.server.url);
     scene.provider.tell_log_outs_to(&url).unwrap();
@@ -241,14 +241,8 @@ fn who_leaves_the_provider_is_out_within_a_second() {
         .at_provider(&out, "alice")
         .page()
         .expect("it has a page for that");
-    let left = Instant::now();
     assert!(page.contains("Sign-out Success"), "{page}");
     assert_eq!(scene.who(&session).0, 401);
-    assert!(
-        left.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        left.elapsed()
-    );
     let admin = scene.admin();
     let entry = scene.reason(&admin, "log_out");
     assert_eq!(entry["reason"], "provider");

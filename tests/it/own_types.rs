@@ -49,7 +49,7 @@ struct Scenario {
 /// Waits until the folder is loaded, or refused, after a change of it.
 fn until(admin: &Ctl, is_done: impl Fn(&Value) -> bool) {
     let mut set = Value::Null;
-    for _ in 0..200 {
+    for _ in 0..1200 {
         set = admin.json(&["policy", "list"]).unwrap();
         if is_done(&set) {
             return;

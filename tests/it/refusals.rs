@@ -188,7 +188,7 @@ fn a_bad_policy_file_is_refused_whole_and_the_old_set_stays() {
     let admin = Ctl::login(&server, "admin", &server.first_password().unwrap()).unwrap();
     let key = admin.key().unwrap();
     let hash = |expects_error: bool| {
-        for _ in 0..200 {
+        for _ in 0..1200 {
             let (_, set) = server.get(&key, "/api/v1/policies").unwrap();
             if set["load_error"].is_null() != expects_error {
                 return set["hash"].as_str().unwrap().to_owned();

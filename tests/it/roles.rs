@@ -151,6 +151,37 @@ impl House {
             .collect()
     }
 
+    fn goes_away(&mut self, role: &str) {
+        self.platform.role(role).kill().unwrap();
+        let away = format!("ok\naway: {role}\n");
+        self.platform.wait_for_ready(&away).unwrap();
+    }
+
+    /// It is taken up by itself, and ends in order.
+    fn comes_back(&mut self, role: &str) {
+        self.platform.role(role).start().unwrap();
+        self.platform.wait_until_whole().unwrap();
+        self.governed();
+        self.platform.role(role).stop().unwrap();
+    }
+
+    /// A statement is answered by which role is away, and was decided.
+    fn is_stopped_by(&self, role: &str, sql: &str) {
+        let (status, headers, answer) = self.query(sql);
+        assert_eq!(
+            (status, &answer["reason"]),
+            (503, &Value::from("role_away")),
+            "{answer}"
+        );
+        let detail = answer["detail"].as_str().unwrap();
+        assert!(detail.contains(&format!("`{role}`")), "{answer}");
+        assert!(header(&headers, "Retry-After").is_some(), "{headers}");
+        assert!(
+            answer["receipt"].is_string(),
+            "what was decided is in the log: {answer}"
+        );
+    }
+
     /// What does not need the role that is away.
     fn the_rest_goes_on(&self) {
         let (status, _, _) = self.server().request(&[], "/healthz").unwrap();
@@ -262,7 +293,7 @@ fn every_role_is_a_process_of_its_own() {
             assert_eq!(answer["rows"][0][0], 3);
             break;
         }
-        assert!(started.elapsed() < Duration::from_secs(30), "{answer}");
+        assert!(started.elapsed() < Duration::from_secs(120), "{answer}");
         std::thread::sleep(Duration::from_millis(200));
     }
 }
@@ -296,38 +327,18 @@ fn roles_follow_by_themselves_when_the_ca_is_rolled_over() {
 #[test]
 fn a_catalog_that_is_away_stops_what_needs_it_and_nothing_else() {
     let mut house = House::new(ROLES);
-    house.platform.role("catalog").kill().unwrap();
-    house
-        .platform
-        .wait_for_ready("ok\naway: catalog\n")
-        .unwrap();
-    let (status, _, answer) = house.query("SELECT * FROM shop.main.orders");
-    assert_eq!(
-        (status, &answer["reason"]),
-        (503, &Value::from("role_away")),
-        "{answer}"
-    );
-    assert!(
-        answer["detail"].as_str().unwrap().contains("`catalog`"),
-        "{answer}"
-    );
+    house.goes_away("catalog");
+    house.is_stopped_by("catalog", "SELECT * FROM shop.main.orders");
     let searched = house.admin.run(&["catalog", "search"]).unwrap();
     assert_eq!(searched.code, 4, "{}", searched.stderr);
     house.the_rest_goes_on();
-    house.platform.role("catalog").start().unwrap();
-    house.platform.wait_until_whole().unwrap();
-    house.governed();
-    house.platform.role("catalog").stop().unwrap();
+    house.comes_back("catalog");
 }
 
 #[test]
 fn an_orchestrator_that_is_away_stops_changes_and_nothing_else() {
     let mut house = House::new(ROLES);
-    house.platform.role("orchestrator").kill().unwrap();
-    house
-        .platform
-        .wait_for_ready("ok\naway: orchestrator\n")
-        .unwrap();
+    house.goes_away("orchestrator");
     // What it put in force stays in force.
     house.governed();
     house.the_rest_goes_on();
@@ -387,7 +398,7 @@ fn a_statement_whose_time_is_over_ends_in_the_other_process() {
         if found["entries"][0]["facts"]["role"] == "query" {
             break;
         }
-        assert!(started.elapsed() < Duration::from_secs(20), "{found:#}");
+        assert!(started.elapsed() < Duration::from_secs(120), "{found:#}");
     }
 }
 
@@ -395,23 +406,8 @@ fn a_statement_whose_time_is_over_ends_in_the_other_process() {
 fn a_query_role_that_is_away_stops_statements_and_nothing_else() {
     let mut house = House::new(&["query"]);
     house.governed();
-    house.platform.role("query").kill().unwrap();
-    house.platform.wait_for_ready("ok\naway: query\n").unwrap();
-    let (status, headers, answer) = house.query("SELECT 1");
-    assert_eq!(
-        (status, &answer["reason"]),
-        (503, &Value::from("role_away")),
-        "{answer}"
-    );
-    assert!(
-        answer["detail"].as_str().unwrap().contains("`query`"),
-        "{answer}"
-    );
-    assert!(header(&headers, "Retry-After").is_some(), "{headers}");
-    assert!(
-        answer["receipt"].is_string(),
-        "what was decided is in the log: {answer}"
-    );
+    house.goes_away("query");
+    house.is_stopped_by("query", "SELECT 1");
     house.the_rest_goes_on();
     let bearer = format!("Authorization: Bearer {}", house.admin.key().unwrap());
     let (_, _, figures) = house
@@ -435,10 +431,7 @@ fn a_query_role_that_is_away_stops_statements_and_nothing_else() {
     assert_eq!(role["state"], "degraded", "{role}");
 
     // It comes back, and is taken up by itself.
-    house.platform.role("query").start().unwrap();
-    house.platform.wait_until_whole().unwrap();
-    house.governed();
-    house.platform.role("query").stop().unwrap();
+    house.comes_back("query");
 }
 
 #[test]
@@ -453,7 +446,7 @@ fn an_identity_is_renewed_over_the_door() {
     let started = Instant::now();
     while fs::read_to_string(&own).unwrap() == before {
         let printed = platform.role("query").printed();
-        assert!(started.elapsed() < Duration::from_secs(30), "{printed}");
+        assert!(started.elapsed() < Duration::from_secs(120), "{printed}");
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(fs::read_to_string(&roots).unwrap(), trusted);

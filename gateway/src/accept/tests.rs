@@ -22,6 +22,9 @@ use crate::{
 };
 use client::Client;
 
+/// How often something is looked for, each 10 ms; the machine may be busy.
+const LOOKS: usize = 6000;
+
 /// A front that listens, with fakes behind it.
 struct Front {
     scene: Scene,
@@ -95,7 +98,7 @@ impl Front {
 
     /// Waits until exactly so many refusals are in the log: a peer may notice its own before that.
     async fn until_recorded(&self, count: u64) {
-        for _ in 0..500 {
+        for _ in 0..LOOKS {
             if self.recorded() >= count {
                 break;
             }
@@ -107,7 +110,7 @@ impl Front {
 
     /// Waits until so many refusals of this reason are counted.
     async fn until_refused(&self, reason: &str, count: u64) {
-        for _ in 0..500 {
+        for _ in 0..LOOKS {
             if self.refused(reason) >= count {
                 return;
             }

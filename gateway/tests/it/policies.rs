@@ -21,7 +21,7 @@ async fn a_changed_policy_takes_hold_and_is_recorded_and_a_bad_one_does_not() {
     // A set that does not load changes nothing and says so.
     fs::write(policies.join("bad.cedar"), "permit (principal").unwrap();
     let mut overview = scene.json("/api/v1/overview").await;
-    for _ in 0..500 {
+    for _ in 0..3000 {
         if !overview["policy_set"]["load_error"].is_null() {
             break;
         }

@@ -10,7 +10,7 @@ use dataos_model::fault::Fault;
 use serde_json::{Value, json};
 
 /// Longest wait for something that happens by itself; a debug build on a busy machine is slow.
-const WAIT: Duration = Duration::from_secs(30);
+const WAIT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Scene {
     pub(crate) app: RunningApp,

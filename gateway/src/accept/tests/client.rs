@@ -16,7 +16,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-const WAIT: Duration = Duration::from_secs(20);
+/// Longest wait for anything; the machine may be busy.
+const WAIT: Duration = Duration::from_secs(60);
 
 pub(super) struct Client {
     stream: TlsStream<TcpStream>,

@@ -20,14 +20,18 @@ fn short() -> Limits {
 
 #[tokio::test]
 async fn a_head_has_its_time_however_it_trickles() {
-    let front = front(short()).await;
+    let front = front(Limits {
+        head_timeout: 3 * SECOND,
+        ..limits()
+    })
+    .await;
     let mut client = front.connect("http/1.1").await;
     client.send(GET).await;
     assert_eq!(client.reply().await.unwrap().status, 200);
     let started = Instant::now();
     for byte in GET.iter().take(15) {
         client.send(&[*byte]).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
     }
     let reply = client.reply().await.unwrap();
     assert_eq!(
@@ -35,21 +39,26 @@ async fn a_head_has_its_time_however_it_trickles() {
         (408, "head_timeout")
     );
     assert!(client.is_ended().await);
-    assert!(started.elapsed() >= SECOND);
+    assert!(started.elapsed() >= 3 * SECOND);
     front.until_recorded(1).await;
     assert_eq!(front.refused("head_timeout"), 1);
 }
 
 #[tokio::test]
 async fn silence_ends_a_connection_and_a_call_does_not() {
-    let front = front(short()).await;
+    let first = front(short()).await;
     for protocol in ["http/1.1", "h2"] {
         let started = Instant::now();
-        let mut silent = front.connect(protocol).await;
+        let mut silent = first.connect(protocol).await;
         while silent.more().await {}
         // Only the client's own patience is above: the machine may be busy.
         assert!(started.elapsed() >= SECOND, "{protocol}");
     }
+    let front = front(Limits {
+        idle_timeout: 6 * SECOND,
+        ..limits()
+    })
+    .await;
     let mut client = front.connect("http/1.1").await;
     client.send(GET).await;
     client.reply().await.unwrap();
@@ -59,8 +68,8 @@ async fn silence_ends_a_connection_and_a_call_does_not() {
     client.reply().await.unwrap();
     let started = Instant::now();
     assert!(client.is_ended().await);
-    assert!(started.elapsed() >= 3 * SECOND, "{:?}", started.elapsed());
-    assert_eq!(front.recorded(), 0);
+    assert!(started.elapsed() >= 5 * SECOND, "{:?}", started.elapsed());
+    assert_eq!((first.recorded(), front.recorded()), (0, 0));
 }
 
 #[tokio::test]
@@ -115,7 +124,7 @@ async fn one_peer_has_so_many_connections() {
     }
     open.pop();
     // Its place is given back when its end was seen.
-    for _ in 0..100 {
+    for _ in 0..1500 {
         tokio::time::sleep(Duration::from_millis(20)).await;
         let before = front.refused("connections_per_peer");
         let stream = tokio::net::TcpStream::connect(front.address).await.unwrap();

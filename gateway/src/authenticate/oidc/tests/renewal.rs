@@ -107,7 +107,7 @@ async fn all_who_use_a_due_session_share_one_refresh() {
     let (cookie, turn) = bench.renewable().await;
     let granted =
         json!({"token_type": "Bearer", "access_token": "a", "refresh_token": "refresh-2"});
-    let late = Answer::Late(Duration::from_millis(300), granted.to_string());
+    let late = Answer::Late(Duration::from_secs(3), granted.to_string());
     bench.site.set("/token", late);
     let before = bench.site.asked();
     let bench = Arc::new(bench);

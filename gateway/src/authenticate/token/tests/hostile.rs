@@ -248,7 +248,7 @@ async fn endless_and_slow_answers_are_cut_off() {
     let asked = scene.tokens.principal(&token, None, after(11)).await;
     assert_eq!(asked.unwrap_err(), DOWN);
     let took = started.elapsed();
-    assert!((4..15).contains(&took.as_secs()), "{took:?}");
+    assert!((4..60).contains(&took.as_secs()), "{took:?}");
     assert!(scene.problem().contains("did not answer within 5 s"));
 }
 
@@ -265,7 +265,7 @@ async fn an_issuer_that_turns_bad_keeps_its_last_good_keys_and_says_so() {
         .principal(&token, None, after(400))
         .await
         .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !scene.tokens.health(after(400))[0]
         .2
         .contains("another issuer")
