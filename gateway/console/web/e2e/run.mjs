@@ -202,6 +202,22 @@ async function audit(page) {
   }
   done("filtered, paged, back");
 
+  begin("audit-live");
+  const live = page.getByRole("button", { name: "Live" });
+  await live.click();
+  await page.getByText("Live: entries appear").waitFor();
+  const newest = () => table.getByRole("row").nth(1).getByRole("link").first().innerText();
+  const before = await newest();
+  await page.evaluate(() => fetch("/api/v1/session"));
+  await page.waitForFunction((before) => {
+    const link = document.querySelector("table.entries tbody a");
+    return link !== null && link.textContent !== before;
+  }, before);
+  await look(page, "audit-live");
+  await live.click();
+  await table.waitFor();
+  done("a new entry came by itself");
+
   begin("audit-entry");
   await table.getByRole("row").nth(1).getByRole("link").click();
   await page.getByRole("button", { name: "Verify in this browser" }).click();

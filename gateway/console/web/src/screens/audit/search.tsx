@@ -4,6 +4,7 @@ import { getJson } from "../../api/client.ts";
 import type { AuditPage } from "../../api/types.ts";
 import { EntryTable } from "../../parts/entries.tsx";
 import { count } from "../../parts/format.ts";
+import { useLive, type Followed } from "../../parts/live.ts";
 import { useLoad } from "../../parts/load.ts";
 import { Page } from "../../parts/page.tsx";
 import { ProblemBox } from "../../parts/problem.tsx";
@@ -25,7 +26,9 @@ export default function AuditSearch() {
   const { search } = usePlace();
   const query: Record<string, string> = { limit: String(PAGE_ENTRIES) };
   for (const name of [...FILTERS, "before"]) query[name] = search.get(name) ?? "";
-  const { value, problem, isLoading, again } = useLoad(JSON.stringify(query), async (signal) => {
+  const [isLive, setLive] = useState(false);
+  const live = useLive(isLive ? streamUrl(search) : null);
+  const { value, problem, isLoading, again } = useLoad(isLive ? null : JSON.stringify(query), async (signal) => {
     return (await getJson<AuditPage>("/api/v1/audit/entries", { query, signal })).value;
   });
   const before = search.get("before");
@@ -35,9 +38,14 @@ export default function AuditSearch() {
     <Page
       title="Audit"
       actions={
-        <button type="button" onClick={again} disabled={isLoading}>
-          Refresh
-        </button>
+        <>
+          <button type="button" aria-pressed={isLive} onClick={() => setLive(!isLive)}>
+            Live
+          </button>
+          <button type="button" onClick={again} disabled={isLoading || isLive}>
+            Refresh
+          </button>
+        </>
       }
     >
       <Filters key={search.toString()} search={search} />
@@ -52,8 +60,9 @@ export default function AuditSearch() {
           {active.length > 1 && <Link to="/audit">clear all</Link>}
         </p>
       )}
-      {problem && <ProblemBox problem={problem} what="searching the audit log" again={again} />}
-      {value && !problem && (
+      {isLive && <LiveEntries live={live} />}
+      {!isLive && problem && <ProblemBox problem={problem} what="searching the audit log" again={again} />}
+      {!isLive && value && !problem && (
         <div aria-busy={isLoading} className={isLoading ? "stale" : undefined}>
           {value.entries.length === 0 ? (
             <p className="empty">
@@ -71,9 +80,36 @@ export default function AuditSearch() {
           </nav>
         </div>
       )}
-      {!value && !problem && <p className="waiting">Searching…</p>}
+      {!isLive && !value && !problem && <p className="waiting">Searching…</p>}
     </Page>
   );
+}
+
+function LiveEntries({ live }: { live: Followed }) {
+  return (
+    <>
+      <p className="quiet" role="status">
+        {liveStatus(live)}
+      </p>
+      {live.entries.length > 0 && <EntryTable entries={live.entries} caption="Audit entries as they come, newest first" />}
+    </>
+  );
+}
+
+function liveStatus({ state, reason }: Followed): string {
+  if (state === "open") return "Live: entries appear as soon as they are durable.";
+  if (state === "connecting") return "Connecting: no entry is missed.";
+  return `The stream ended${reason && `: ${reason}`}. Search, or turn live on again.`;
+}
+
+/** The stream with the filters of the search. */
+function streamUrl(search: URLSearchParams): string {
+  const query = new URLSearchParams({ newest: String(PAGE_ENTRIES) });
+  for (const name of FILTERS) {
+    const value = search.get(name);
+    if (value) query.set(name, value);
+  }
+  return `/api/v1/audit/stream?${query}`;
 }
 
 function range({ entries, next_before }: AuditPage): string {
