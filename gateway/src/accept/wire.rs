@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -100,6 +100,10 @@ impl Wire {
         Duration::from_millis(self.busy_until_ms.load(Ordering::Acquire))
     }
 
+    fn note_cut(&self) {
+        self.is_cut.store(true, Ordering::Release);
+    }
+
     fn note_end(&self) {
         let age_ms = u64::try_from(self.age().as_millis()).unwrap_or(u64::MAX);
         self.busy_until_ms.fetch_max(age_ms, Ordering::AcqRel);
@@ -138,7 +142,7 @@ pub(super) struct OpenAnswer {
 impl Drop for OpenAnswer {
     fn drop(&mut self) {
         if !self.body.is_end_stream() {
-            self.wire.is_cut.store(true, Ordering::Release);
+            self.wire.note_cut();
         }
         self.wire.note_end();
         self.wire.answers_open.fetch_sub(1, Ordering::AcqRel);
@@ -157,7 +161,11 @@ impl Body for OpenAnswer {
             // What may go on for ever looks a few times a second, and is asked here each time.
             self.body.wind_up();
         }
-        Pin::new(&mut self.body).poll_frame(context)
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if matches!(frame, Some(Err(_))) {
+            self.wire.note_cut();
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -102,3 +102,24 @@ async fn the_last_answer_is_followed_by_the_end_of_tls() {
         assert!(client.has_ended_in_order(), "{}", request.escape_ascii());
     }
 }
+
+#[tokio::test]
+async fn an_answer_that_is_cut_off_has_no_end_that_could_be_taken_for_its_own() {
+    let front = front(patient()).await;
+    for version in ["1.0", "1.1"] {
+        let mut client = front.connect("http/1.1").await;
+        let (bearer, body) = (&front.scene.bearer, r#"{"sql":"fails"}"#);
+        let request = format!(
+            "POST /api/v1/query HTTP/{version}\r\nHost: localhost\r\nAccept: text/csv\r\n\
+             Content-Type: application/json\r\nAuthorization: {bearer}\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        client.send(request.as_bytes()).await;
+        while client.more().await {}
+        // What was not sent yet when it failed is not sent at all.
+        let read = client.unread();
+        assert!(!read.ends_with("0\r\n\r\n"), "{read}");
+        assert!(!client.has_ended_in_order(), "HTTP/{version}");
+    }
+}
