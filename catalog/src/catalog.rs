@@ -8,10 +8,9 @@ use std::{
 
 use async_trait::async_trait;
 use dataos_model::{
-    audit_table,
     clock::Clock,
     dataset::DatasetId,
-    depot::{AssetSnapshot, Dataset, DatasetSource, Depot, DepotSource},
+    depot::{AssetSnapshot, Dataset, DatasetSource, Depot},
     fault::{Fault, FaultKind},
     lineage::WriteLineage,
     seams::{Assets, EntitySink, Lineage, ScanReport, Secrets},
@@ -20,6 +19,7 @@ use dataos_store::Metadata;
 
 use crate::{
     change::{Mutation, Target},
+    depot::{check_depot, is_same_place},
     names,
     scan::{self, diff},
     search,
@@ -348,112 +348,4 @@ fn no_depot(name: &str) -> Fault {
 
 fn no_dataset(id: &DatasetId) -> Fault {
     Fault::not_found(format!("no dataset {}", names::shown(&id.to_string())))
-}
-
-/// Whether two sources hold the same data, so that what is catalogued of one holds for the other.
-fn is_same_place(a: &DepotSource, b: &DepotSource) -> bool {
-    match (a, b) {
-        (DepotSource::Files { root: a, .. }, DepotSource::Files { root: b, .. }) => a == b,
-        (
-            DepotSource::Postgres {
-                host,
-                port,
-                database,
-                ..
-            },
-            DepotSource::Postgres {
-                host: host_b,
-                port: port_b,
-                database: database_b,
-                ..
-            },
-        )
-        | (
-            DepotSource::MySql {
-                host,
-                port,
-                database,
-                ..
-            },
-            DepotSource::MySql {
-                host: host_b,
-                port: port_b,
-                database: database_b,
-                ..
-            },
-        ) => (host, port, database) == (host_b, port_b, database_b),
-        (DepotSource::Sqlite { path: a }, DepotSource::Sqlite { path: b }) => a == b,
-        (DepotSource::System, DepotSource::System) => true,
-        _ => false,
-    }
-}
-
-fn check_depot(depot: &Depot, own: &std::path::Path) -> Result<(), Fault> {
-    names::check_depot(&depot.name)?;
-    let refuse = |problem: String, hint: &str| {
-        Err(Fault::invalid(format!("depot `{}`: {problem}", depot.name)).with_hint(hint))
-    };
-    if (depot.name == audit_table::DEPOT) != (depot.source == DepotSource::System) {
-        let problem = format!("the name `{}` is the platform's own", audit_table::DEPOT);
-        return refuse(problem, "choose another name");
-    }
-    match &depot.source {
-        DepotSource::Files { root, .. } => {
-            let shown = root.display();
-            if !root.is_absolute() || root.to_str().is_none() {
-                return refuse(
-                    format!("folder {shown} is not an absolute path in UTF-8"),
-                    "write the whole path",
-                );
-            }
-            let real =
-                |path: &std::path::Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-            let (root, own) = (real(root), real(own));
-            if own.starts_with(&root) || root.starts_with(&own) {
-                return refuse(
-                    format!("folder {shown} overlaps the catalog's own folder"),
-                    "use a folder that holds data only",
-                );
-            }
-        }
-        DepotSource::Postgres {
-            host,
-            database,
-            user,
-            ..
-        }
-        | DepotSource::MySql {
-            host,
-            database,
-            user,
-            ..
-        } => {
-            if [host, database, user]
-                .iter()
-                .any(|text| names::column_problem(text).is_some())
-            {
-                return refuse(
-                    "host, database or user is empty or malformed".to_owned(),
-                    "give all three",
-                );
-            }
-        }
-        DepotSource::Sqlite { path } => {
-            if !path.is_absolute() || path.to_str().is_none() {
-                return refuse(
-                    format!("file {} is not an absolute path in UTF-8", path.display()),
-                    "write the whole path",
-                );
-            }
-            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
-            if real.starts_with(own.canonicalize().unwrap_or_else(|_| own.to_owned())) {
-                return refuse(
-                    format!("file {} is one of the catalog's own", path.display()),
-                    "name a file that holds data only",
-                );
-            }
-        }
-        DepotSource::System => {}
-    }
-    Ok(())
 }

@@ -25,6 +25,7 @@
 //! [`AssetSnapshot`]: dataos_model::depot::AssetSnapshot
 //! [`EntitySink`]: dataos_model::seams::EntitySink
 
+mod depot;
 mod names;
 
 mod scan;

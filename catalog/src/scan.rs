@@ -91,6 +91,9 @@ pub(crate) async fn survey(
         DepotSource::Postgres { .. } => store::postgres::survey(depot, secrets, now).await,
         DepotSource::MySql { .. } => store::mysql::survey(depot, secrets, now).await,
         DepotSource::Sqlite { path } => store::sqlite::survey(&depot.name, path, now).await,
+        DepotSource::S3(bucket) => {
+            files::bucket::survey(&depot.name, bucket, secrets, known, now).await
+        }
         DepotSource::System => Ok(system(now)),
     }
 }

@@ -218,9 +218,10 @@ fn find(state: &State, id: u64) -> Result<&Arc<Stage>, Fault> {
 fn paths(target: &Dataset) -> Vec<PathBuf> {
     match &target.source {
         DatasetSource::Files { paths, .. } => paths.clone(),
-        DatasetSource::Table { .. } | DatasetSource::AuditLog | DatasetSource::View { .. } => {
-            Vec::new()
-        }
+        DatasetSource::Objects { .. }
+        | DatasetSource::Table { .. }
+        | DatasetSource::AuditLog
+        | DatasetSource::View { .. } => Vec::new(),
     }
 }
 

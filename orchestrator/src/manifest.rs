@@ -14,7 +14,7 @@ use dataos_model::{
 
 pub(crate) use self::{
     blank::BLANK,
-    depot::{Credentials, DepotBody, DepotTarget, Server, own_secret},
+    depot::{BucketBody, Credentials, DepotBody, DepotTarget, Server},
     retry::RetryStrategy,
     secret::secret_name,
     workflow::{Job, SecretUse, Work, Workflow},

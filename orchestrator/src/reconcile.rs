@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dataos_model::{
     action::Action,
-    depot::{Depot, DepotSource},
+    depot::{Bucket, Depot, DepotSource},
     entity::EntityUid,
     fault::{Fault, FaultKind},
     principal::Principal,
@@ -17,9 +17,7 @@ use dataos_model::{
 use crate::{
     core::{Core, entity},
     govern::{Permission, Question},
-    manifest::{
-        Body, Credentials, DepotBody, DepotTarget, Document, Server, own_secret, secret_name,
-    },
+    manifest::{Body, BucketBody, Credentials, DepotBody, DepotTarget, Document, Server},
     store::{ResourceRow, Status},
 };
 
@@ -177,9 +175,7 @@ impl Core {
         document: &Document,
         depot: &DepotBody,
     ) -> Result<(), Fault> {
-        if let DepotTarget::Postgres(server) | DepotTarget::MySql(server, _) = &depot.target
-            && let Credentials::Secret { workspace, name } = &server.credentials
-        {
+        if let Some(Credentials::Secret { workspace, name }) = depot.target.credentials() {
             self.permit_secret(principal, request_id, workspace, name, &document.id)
                 .await?;
         }
@@ -254,6 +250,7 @@ impl Core {
                     tls: tls.clone(),
                 }
             }
+            DepotTarget::S3(bucket) => DepotSource::S3(self.bucket(name, bucket).await?),
         };
         let description = depot.description.clone().unwrap_or_default();
         let is_described = !document.description.is_empty();
@@ -277,34 +274,50 @@ impl Core {
         depot: &str,
         server: &Server,
     ) -> Result<(String, Option<SecretName>), Fault> {
-        let key = |key: &str| match &server.credentials {
-            Credentials::None => None,
-            Credentials::Own => Some(own_secret(depot, key)),
-            Credentials::Secret { workspace, name } => Some(secret_name(workspace, name, key)),
-        };
-        let user = match &server.user {
-            Some(user) => user.clone(),
-            None => self.login(key("username")).await?,
-        };
-        Ok((user, self.existing(key("password")).await?))
-    }
-
-    async fn login(&self, name: Option<SecretName>) -> Result<String, Fault> {
         let missing = || {
             Fault::invalid("no user to log in as")
                 .with_hint("give `user` beside `host`, or a secret with the key `username`")
         };
-        let name = name.ok_or_else(missing)?;
-        let value = self
-            .secrets
-            .get(&name)
-            .await
-            .map_err(|fault| match fault.kind {
-                FaultKind::NotFound => missing(),
-                _ => fault,
-            })?;
+        let user = match &server.user {
+            Some(user) => user.clone(),
+            None => {
+                let name = server.credentials.key(depot, "username");
+                self.text(&name.ok_or_else(missing)?, missing).await?
+            }
+        };
+        let password = server.credentials.key(depot, "password");
+        Ok((user, self.existing(password).await?))
+    }
+
+    /// A bucket with the id of its access key, and where the secret key is.
+    async fn bucket(&self, depot: &str, body: &BucketBody) -> Result<Bucket, Fault> {
+        let missing = || {
+            Fault::invalid("no access key")
+                .with_hint("give a secret with the keys `accesskeyid` and `secretkey`")
+        };
+        let key = |key: &str| body.credentials.key(depot, key).ok_or_else(missing);
+        let secret_key = self.existing(Some(key("secretkey")?)).await?;
+        Ok(Bucket {
+            endpoint: body.endpoint.clone(),
+            region: body.region.clone(),
+            name: body.name.clone(),
+            prefix: body.prefix.clone(),
+            addressing: body.addressing,
+            access_key: self.text(&key("accesskeyid")?, missing).await?,
+            secret_key: secret_key.ok_or_else(missing)?,
+            tls: body.tls.clone(),
+        })
+    }
+
+    /// A value that is no secret itself, though it is kept with one.
+    async fn text(&self, name: &SecretName, missing: impl Fn() -> Fault) -> Result<String, Fault> {
+        let value = self.secrets.get(name).await;
+        let value = value.map_err(|fault| match fault.kind {
+            FaultKind::NotFound => missing(),
+            _ => fault,
+        })?;
         String::from_utf8(value.expose().to_vec())
-            .map_err(|_| Fault::invalid("the key `username` of the secret is not text"))
+            .map_err(|_| Fault::invalid(format!("the secret `{name}` is not text")))
     }
 
     /// The name, if there is a value: a database may let its user in without a password.

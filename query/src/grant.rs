@@ -114,9 +114,10 @@ impl Grant {
     pub(crate) fn view(&self) -> Option<&str> {
         match &self.dataset.source {
             DatasetSource::View { sql } => Some(sql),
-            DatasetSource::Files { .. } | DatasetSource::Table { .. } | DatasetSource::AuditLog => {
-                None
-            }
+            DatasetSource::Files { .. }
+            | DatasetSource::Objects { .. }
+            | DatasetSource::Table { .. }
+            | DatasetSource::AuditLog => None,
         }
     }
 

@@ -1,10 +1,11 @@
-//! Where rows come from: files, tables of databases, the audit log.
+//! Where rows come from: files, objects of stores, tables of databases, the audit log.
 //!
 //! A source gives every column of the catalog, raw, in the catalog's order and in the Arrow types of
 //! `column`. It is never handed to a session: only a governed table reads it.
 
 mod audit;
 mod files;
+mod objects;
 
 mod batch;
 mod condition;
@@ -31,6 +32,8 @@ use dataos_model::{
     seams::{Records, Secrets},
     secret::{Secret, SecretName},
 };
+use dataos_objects::Store;
+use uuid::Uuid;
 
 use self::{permits::Permits, table::Database};
 
@@ -57,6 +60,13 @@ impl Exchange {
     }
 }
 
+fn depot<'a>(snapshot: &'a AssetSnapshot, dataset: &Dataset) -> Result<&'a Depot, Fault> {
+    let found = snapshot.depots.get(&dataset.id.depot);
+    found
+        .map(Arc::as_ref)
+        .ok_or_else(|| Fault::not_found(format!("depot `{}` is not registered", dataset.id.depot)))
+}
+
 /// What opening a source needs besides the dataset.
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
@@ -66,6 +76,10 @@ pub(crate) struct Sources {
     time_max: Duration,
     /// By name of the depot.
     pools: Arc<Mutex<HashMap<String, Arc<mysql::Pool>>>>,
+    /// By name of the depot.
+    stores: Arc<Mutex<HashMap<String, Arc<Store>>>>,
+    /// Of the names that versions of objects have here.
+    salt: Uuid,
 }
 
 impl Sources {
@@ -83,6 +97,8 @@ impl Sources {
             permits: Permits::new(connections_max),
             time_max,
             pools: Arc::default(),
+            stores: Arc::default(),
+            salt: Uuid::new_v4(),
         }
     }
 
@@ -103,10 +119,12 @@ impl Sources {
             DatasetSource::Files { format, paths } => {
                 files::open(context, dataset, *format, paths).await
             }
+            DatasetSource::Objects { format, keys } => {
+                let store = self.store(depot(snapshot, dataset)?).await?;
+                objects::open(context, store, dataset, (*format, keys), &self.salt).await
+            }
             DatasetSource::Table { schema, table } => {
-                let depot = snapshot.depots.get(&dataset.id.depot).ok_or_else(|| {
-                    Fault::not_found(format!("depot `{}` is not registered", dataset.id.depot))
-                })?;
+                let depot = depot(snapshot, dataset)?;
                 let database = self.database(depot).await?;
                 let takes_keys = exchange == Exchange::Keys;
                 Ok(table::open(
@@ -167,7 +185,7 @@ impl Sources {
                 permits: self.permits.clone(),
                 time_max: self.time_max,
             }),
-            DepotSource::Files { .. } | DepotSource::System => {
+            DepotSource::Files { .. } | DepotSource::S3(_) | DepotSource::System => {
                 return Err(Fault::internal(format!("`{}` is no database", depot.name)));
             }
         })
@@ -179,14 +197,37 @@ impl Sources {
         name: Option<&SecretName>,
     ) -> Result<Option<Secret>, Fault> {
         let Some(name) = name else { return Ok(None) };
-        let found = self.secrets.get(name).await.map_err(|_| {
+        self.secret(depot, "password", name).await.map(Some)
+    }
+
+    async fn secret(&self, depot: &Depot, what: &str, name: &SecretName) -> Result<Secret, Fault> {
+        self.secrets.get(name).await.map_err(|_| {
             Fault::unavailable(format!(
-                "the password of depot `{}` cannot be read",
+                "the {what} of depot `{}` cannot be read",
                 depot.name
             ))
             .with_hint(format!("store the secret `{name}`"))
-        })?;
-        Ok(Some(found))
+        })
+    }
+
+    /// The bucket of a depot, under its key of now.
+    async fn store(&self, depot: &Depot) -> Result<Arc<Store>, Fault> {
+        let DepotSource::S3(bucket) = &depot.source else {
+            return Err(Fault::internal(format!("`{}` is no bucket", depot.name)));
+        };
+        let secret = self.secret(depot, "secret key", &bucket.secret_key).await?;
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = stores.get(&depot.name)
+            && store.is_of(bucket, &secret)
+        {
+            return Ok(Arc::clone(store));
+        }
+        if stores.len() >= POOLS_MAX {
+            stores.clear();
+        }
+        let store = Arc::new(Store::new(&depot.name, bucket.clone(), secret)?);
+        stores.insert(depot.name.clone(), Arc::clone(&store));
+        Ok(store)
     }
 
     /// The connections to an address. Those of the depot's former address, or under its former

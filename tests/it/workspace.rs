@@ -40,13 +40,22 @@ fn rooms_depend_on_rooms_as_the_architecture_says() {
         ("dataos-console", &[]),
         ("dataos-sql", &["dataos-model"]),
         ("dataos-store", &["dataos-model"]),
+        ("dataos-objects", &["dataos-model"]),
         ("dataos-pdp", &["dataos-model"]),
         ("dataos-audit", &["dataos-model", "dataos-proof"]),
         (
             "dataos-catalog",
-            &["dataos-model", "dataos-sql", "dataos-store"],
+            &[
+                "dataos-model",
+                "dataos-sql",
+                "dataos-store",
+                "dataos-objects",
+            ],
         ),
-        ("dataos-query", &["dataos-model", "dataos-sql"]),
+        (
+            "dataos-query",
+            &["dataos-model", "dataos-sql", "dataos-objects"],
+        ),
         ("dataos-orchestrator", &["dataos-model", "dataos-store"]),
         ("dataos-ctl", &["dataos-proof"]),
         (
@@ -98,7 +107,15 @@ fn only_its_room_names_a_heavy_crate() {
         ("tonic", &["dataos-gateway"]),
         ("prost", &["dataos-pdp", "dataos-gateway"]),
         ("openidconnect", &["dataos-gateway"]),
-        ("rustls", &["dataos-gateway", "dataos-ctl"]),
+        (
+            "rustls",
+            &["dataos-gateway", "dataos-ctl", "dataos-objects"],
+        ),
+        (
+            "reqwest",
+            &["dataos-gateway", "dataos-ctl", "dataos-objects"],
+        ),
+        ("quick-xml", &["dataos-objects"]),
         ("arrow", &["dataos-query", "dataos-catalog", "dataos-audit"]),
         (
             "parquet",

@@ -3,15 +3,9 @@
 //! A file up to [`WHOLE_BYTES_MAX`] is read whole, so that its types hold for each of its rows and
 //! its row count is exact; of a larger one the first rows are looked at.
 
-use std::{
-    fs::File,
-    io::{BufReader, Read},
-    path::{Path, PathBuf},
-};
-
 use dataos_model::dataset::{Column, DatasetSchema};
 
-use super::{COLUMNS_MAX, cell::CellKinds};
+use super::{COLUMNS_MAX, cell::CellKinds, files::part::Part};
 
 /// Largest file that is read whole.
 pub(super) const WHOLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -19,13 +13,13 @@ pub(super) const WHOLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub(super) const SAMPLE_ROWS_MAX: u64 = 10_000;
 
 /// Schema of all parts together, and their row count if each was read whole.
-pub(super) fn read(paths: &[PathBuf]) -> Result<(DatasetSchema, Option<u64>), String> {
+pub(super) fn read(parts: &[Box<dyn Part>]) -> Result<(DatasetSchema, Option<u64>), String> {
     let mut columns: Vec<(String, CellKinds)> = Vec::new();
     let mut row_count = Some(0);
-    for path in paths {
-        let rows = read_part(path, &mut columns).map_err(|problem| match paths.len() {
+    for part in parts {
+        let rows = read_part(part.as_ref(), &mut columns).map_err(|problem| match parts.len() {
             1 => problem,
-            _ => format!("{}: {problem}", file_name(path)),
+            _ => format!("{}: {problem}", part.name()),
         })?;
         row_count = row_count.zip(rows).map(|(sum, rows)| sum + rows);
     }
@@ -42,14 +36,15 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<(DatasetSchema, Option<u64>), St
     ))
 }
 
-fn read_part(path: &Path, columns: &mut Vec<(String, CellKinds)>) -> Result<Option<u64>, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let size = file.metadata().map_err(|error| error.to_string())?.len();
-    let is_whole = size <= WHOLE_BYTES_MAX;
+fn read_part(
+    part: &dyn Part,
+    columns: &mut Vec<(String, CellKinds)>,
+) -> Result<Option<u64>, String> {
+    let is_whole = part.size()? <= WHOLE_BYTES_MAX;
     // A file that grows while it is read, or one endless line, ends here.
     let mut reader = ::csv::ReaderBuilder::new()
         .has_headers(true)
-        .from_reader(BufReader::new(file.take(WHOLE_BYTES_MAX)));
+        .from_reader(part.read(0..WHOLE_BYTES_MAX)?);
     let header = reader.headers().map_err(|error| error.to_string())?;
     if !is_whole && header.as_slice().len() as u64 + header.len() as u64 >= WHOLE_BYTES_MAX {
         return Err("the header line does not end".to_owned());
@@ -96,11 +91,4 @@ fn take_header(
         return Err("its header differs from the other parts".to_owned());
     }
     Ok(())
-}
-
-/// The last part of a path, for messages.
-pub(super) fn file_name(path: &Path) -> String {
-    path.file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! A folder of data files as a depot.
+//! A folder of data files as a depot, or a bucket whose keys name files in folders.
 //!
 //! | path | dataset |
 //! | --- | --- |
@@ -13,25 +13,36 @@
 //! unfinished and helper files under them. Other files are left alone, but for data formats that one
 //! would expect to be read: those are named in the report. Links may not lead out of the folder.
 
+pub(super) mod bucket;
+mod folder;
+pub(super) mod part;
 mod walk;
 
 use std::{
     collections::BTreeMap,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use dataos_model::{
     clock::Timestamp,
-    dataset::{DatasetId, DatasetSchema},
+    dataset::DatasetId,
     depot::{DatasetSource, FileFormat},
     fault::Fault,
     hash::Hash,
 };
 
+use self::{
+    bucket::Objects,
+    folder::LocalFolder,
+    part::{LocalFile, Part},
+    walk::Walked,
+};
 use super::{Survey, Unreadable, csv, json, parquet, schema_problem};
 use crate::change::Record;
+
+/// Most datasets that are read at a time.
+const READS_MAX: usize = 8;
 
 /// A dataset as the folder's listing shows it.
 #[derive(Clone, Debug)]
@@ -44,6 +55,38 @@ struct Candidate {
     shown: String,
 }
 
+/// Where the files are.
+#[derive(Clone, Debug)]
+enum Place {
+    Folder,
+    Bucket(Arc<Objects>),
+}
+
+impl Place {
+    fn part(&self, path: &Path) -> Result<Box<dyn Part>, String> {
+        match self {
+            Self::Folder => Ok(Box::new(LocalFile(path.to_owned()))),
+            Self::Bucket(objects) => match objects.part(path) {
+                Some(part) => Ok(Box::new(part)),
+                None => Err("it was not listed".to_owned()),
+            },
+        }
+    }
+
+    fn source(&self, format: FileFormat, paths: &[PathBuf]) -> DatasetSource {
+        match self {
+            Self::Folder => DatasetSource::Files {
+                format,
+                paths: paths.to_owned(),
+            },
+            Self::Bucket(objects) => DatasetSource::Objects {
+                format,
+                keys: objects.keys(paths),
+            },
+        }
+    }
+}
+
 /// Reads the folder. Files whose identity is as catalogued are not opened.
 pub(super) async fn survey(
     depot: &str,
@@ -52,55 +95,77 @@ pub(super) async fn survey(
     now: Timestamp,
 ) -> Result<Survey, Fault> {
     let (depot, root) = (depot.to_owned(), root.to_owned());
-    let walked = tokio::task::spawn_blocking(move || walk::walk(&depot, &root))
+    let listed = move || LocalFolder::open(&depot, &root).map(|folder| walk::walk(&depot, folder));
+    let walked = tokio::task::spawn_blocking(listed)
         .await
         .map_err(|error| Fault::internal(format!("folder walk: {error}")))??;
+    Ok(read_all(walked, Place::Folder, known, now).await)
+}
+
+/// Reads what is new or changed.
+async fn read_all(
+    walked: Walked,
+    place: Place,
+    known: BTreeMap<DatasetId, Arc<Record>>,
+    now: Timestamp,
+) -> Survey {
     let mut survey = Survey {
         unreadable: walked.unreadable,
         is_whole: walked.is_whole,
         ..Survey::default()
     };
-    for candidate in walked.candidates {
-        let known = known.get(&candidate.id).cloned();
-        let (id, shown) = (candidate.id.clone(), candidate.shown.clone());
-        // In a task of its own, so that a reader that panics on a hostile file costs that file only.
-        let read = tokio::task::spawn_blocking(move || read(candidate, known, now)).await;
-        match read.unwrap_or_else(|_| Err("its reader failed on it".to_owned())) {
-            Ok(record) => survey.found.push(record),
-            Err(reason) => {
-                survey.unreadable.push(Unreadable {
-                    name: shown,
+    for group in walked.candidates.chunks(READS_MAX) {
+        // Each in a task of its own, so that a reader that panics on a hostile file costs that file only.
+        let start = |candidate: &Candidate| {
+            let (candidate, place) = (candidate.clone(), place.clone());
+            let known = known.get(&candidate.id).cloned();
+            tokio::task::spawn_blocking(move || read(candidate, &place, known, now))
+        };
+        let reads: Vec<_> = group.iter().map(start).collect();
+        for (candidate, read) in group.iter().zip(reads) {
+            let read = read.await;
+            match read.unwrap_or_else(|_| Err("its reader failed on it".to_owned())) {
+                Ok(record) => survey.found.push(record),
+                Err(reason) => survey.unreadable.push(Unreadable {
+                    name: candidate.shown.clone(),
                     reason,
-                    id: Some(id),
-                });
+                    id: Some(candidate.id.clone()),
+                }),
             }
         }
     }
-    Ok(survey)
+    survey
 }
 
 fn read(
     candidate: Candidate,
+    place: &Place,
     known: Option<Arc<Record>>,
     now: Timestamp,
 ) -> Result<Arc<Record>, String> {
-    let (fingerprint, size_bytes) = fingerprint(&candidate.paths)?;
-    let source = DatasetSource::Files {
-        format: candidate.format,
-        paths: candidate.paths.clone(),
-    };
+    let Candidate {
+        id, format, paths, ..
+    } = candidate;
+    let parts = paths.iter().map(|path| place.part(path));
+    let parts: Vec<Box<dyn Part>> = parts.collect::<Result<_, _>>()?;
+    let (fingerprint, size_bytes) = fingerprint(&paths, &parts)?;
+    let source = place.source(format, &paths);
     if let Some(known) = known
         && known.fingerprint == Some(fingerprint)
         && known.source == source
     {
         return Ok(known);
     }
-    let (schema, row_count) = read_files(candidate.format, &candidate.paths)?;
+    let (schema, row_count) = match format {
+        FileFormat::Parquet => parquet::read(&parts),
+        FileFormat::Csv => csv::read(&parts),
+        FileFormat::Json => json::read(&parts),
+    }?;
     if let Some(problem) = schema_problem(&schema) {
         return Err(problem);
     }
     Ok(Arc::new(Record {
-        id: candidate.id,
+        id,
         schema,
         source,
         owner: None,
@@ -111,34 +176,14 @@ fn read(
     }))
 }
 
-fn read_files(
-    format: FileFormat,
-    paths: &[PathBuf],
-) -> Result<(DatasetSchema, Option<u64>), String> {
-    match format {
-        FileFormat::Parquet => parquet::read(paths),
-        FileFormat::Csv => csv::read(paths),
-        FileFormat::Json => json::read(paths),
-    }
-}
-
-/// Digest over what changes when a file is written: path, size, times, inode; and the sum of sizes.
-fn fingerprint(paths: &[PathBuf]) -> Result<(Hash, u64), String> {
+/// Digest over what changes when a file is written, and the sum of sizes.
+fn fingerprint(paths: &[PathBuf], parts: &[Box<dyn Part>]) -> Result<(Hash, u64), String> {
     let mut size_bytes = 0;
-    let mut parts = Vec::with_capacity(paths.len() * 2);
-    for path in paths {
-        let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
-        size_bytes += metadata.len();
-        parts.push(path.to_string_lossy().into_owned());
-        parts.push(format!(
-            "{} {} {} {} {} {}",
-            metadata.len(),
-            metadata.mtime(),
-            metadata.mtime_nsec(),
-            metadata.ctime(),
-            metadata.ctime_nsec(),
-            metadata.ino()
-        ));
+    let mut texts = Vec::with_capacity(paths.len() * 2);
+    for (path, part) in paths.iter().zip(parts) {
+        size_bytes += part.size()?;
+        texts.push(path.to_string_lossy().into_owned());
+        texts.push(part.version()?);
     }
-    Ok((Hash::of_parts(parts), size_bytes))
+    Ok((Hash::of_parts(texts), size_bytes))
 }

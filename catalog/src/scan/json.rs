@@ -5,9 +5,7 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
-    io::{BufRead, BufReader, Read},
-    path::{Path, PathBuf},
+    io::{BufRead, BufReader},
 };
 
 use dataos_model::dataset::{Column, ColumnType, DatasetSchema};
@@ -15,7 +13,8 @@ use serde_json::Value;
 
 use super::{
     COLUMNS_MAX,
-    csv::{SAMPLE_ROWS_MAX, WHOLE_BYTES_MAX, file_name},
+    csv::{SAMPLE_ROWS_MAX, WHOLE_BYTES_MAX},
+    files::part::Part,
 };
 
 /// The columns so far: in order, with an index by name.
@@ -26,13 +25,13 @@ struct Columns {
 }
 
 /// Schema of all parts together, and their row count if each was read whole.
-pub(super) fn read(paths: &[PathBuf]) -> Result<(DatasetSchema, Option<u64>), String> {
+pub(super) fn read(parts: &[Box<dyn Part>]) -> Result<(DatasetSchema, Option<u64>), String> {
     let mut columns = Columns::default();
     let mut row_count = Some(0);
-    for path in paths {
-        let rows = read_part(path, &mut columns).map_err(|problem| match paths.len() {
+    for part in parts {
+        let rows = read_part(part.as_ref(), &mut columns).map_err(|problem| match parts.len() {
             1 => problem,
-            _ => format!("{}: {problem}", file_name(path)),
+            _ => format!("{}: {problem}", part.name()),
         })?;
         row_count = row_count.zip(rows).map(|(sum, rows)| sum + rows);
     }
@@ -49,11 +48,9 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<(DatasetSchema, Option<u64>), St
     ))
 }
 
-fn read_part(path: &Path, columns: &mut Columns) -> Result<Option<u64>, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let size = file.metadata().map_err(|error| error.to_string())?.len();
-    let is_whole = size <= WHOLE_BYTES_MAX;
-    let mut reader = BufReader::new(file.take(WHOLE_BYTES_MAX));
+fn read_part(part: &dyn Part, columns: &mut Columns) -> Result<Option<u64>, String> {
+    let is_whole = part.size()? <= WHOLE_BYTES_MAX;
+    let mut reader = BufReader::new(part.read(0..WHOLE_BYTES_MAX)?);
     let mut line = Vec::new();
     let (mut lines, mut rows, mut bytes) = (0_u64, 0_u64, 0_u64);
     while is_whole || rows < SAMPLE_ROWS_MAX {

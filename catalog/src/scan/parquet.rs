@@ -1,42 +1,35 @@
 //! Parquet: schema and row count from the footer; no page is read.
 
-use std::{
-    fs::File,
-    io::{Read, Seek, SeekFrom},
-    path::{Path, PathBuf},
-};
-
 use ::parquet::{
     arrow::parquet_to_arrow_schema,
-    file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader},
+    file::metadata::{ParquetMetaData, ParquetMetaDataReader},
 };
 use arrow::datatypes::{DataType, Schema};
 use dataos_model::dataset::{Column, ColumnType, DatasetSchema};
 
-use super::csv::file_name;
+use super::files::part::Part;
 
 /// Largest footer that is read: ten thousand columns in a thousand row groups stay below it.
 const FOOTER_BYTES_MAX: u32 = 64 * 1024 * 1024;
+/// The length of the footer and the magic number, behind it.
+const TAIL_BYTES: usize = 8;
 /// Longest name of a type that we do not read, in characters.
 const TYPE_NAME_CHARACTERS_MAX: usize = 100;
 
 /// Schema and row count of all parts together; a column is nullable if it is so in any part.
-pub(super) fn read(paths: &[PathBuf]) -> Result<(DatasetSchema, Option<u64>), String> {
+pub(super) fn read(parts: &[Box<dyn Part>]) -> Result<(DatasetSchema, Option<u64>), String> {
     let mut whole: Option<DatasetSchema> = None;
     let mut row_count = 0_u64;
-    for path in paths {
-        let (schema, rows) = read_part(path).map_err(|problem| match paths.len() {
+    for part in parts {
+        let (schema, rows) = read_part(part.as_ref()).map_err(|problem| match parts.len() {
             1 => problem,
-            _ => format!("{}: {problem}", file_name(path)),
+            _ => format!("{}: {problem}", part.name()),
         })?;
         row_count = row_count.saturating_add(rows);
         whole = Some(match whole {
             None => schema,
             Some(known) => join(known, schema).ok_or_else(|| {
-                format!(
-                    "{}: its columns differ from the other parts",
-                    file_name(path)
-                )
+                format!("{}: its columns differ from the other parts", part.name())
             })?,
         });
     }
@@ -56,8 +49,8 @@ fn join(mut known: DatasetSchema, part: DatasetSchema) -> Option<DatasetSchema> 
     Some(known)
 }
 
-fn read_part(path: &Path) -> Result<(DatasetSchema, u64), String> {
-    let metadata = footer(path)?;
+fn read_part(part: &dyn Part) -> Result<(DatasetSchema, u64), String> {
+    let metadata = footer(part)?;
     let file = metadata.file_metadata();
     let schema = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())
         .map_err(|error| error.to_string())?;
@@ -65,12 +58,12 @@ fn read_part(path: &Path) -> Result<(DatasetSchema, u64), String> {
     Ok((schema_of(&schema), rows))
 }
 
-fn footer(path: &Path) -> Result<ParquetMetaData, String> {
-    let mut file = File::open(path).map_err(|error| error.to_string())?;
-    let mut tail = [0_u8; 8];
-    file.seek(SeekFrom::End(-8))
-        .and_then(|_| file.read_exact(&mut tail))
-        .map_err(|_| "too short for a Parquet file")?;
+fn footer(part: &dyn Part) -> Result<ParquetMetaData, String> {
+    if part.size()? < TAIL_BYTES as u64 {
+        return Err("too short for a Parquet file".to_owned());
+    }
+    let tail = part.end(TAIL_BYTES as u64)?;
+    let tail: [u8; TAIL_BYTES] = tail.try_into().map_err(|_| "its end is missing")?;
     let [a, b, c, d, magic @ ..] = tail;
     if &magic != b"PAR1" {
         return Err("it does not end as a Parquet file does; it may be cut off".to_owned());
@@ -81,10 +74,9 @@ fn footer(path: &Path) -> Result<ParquetMetaData, String> {
             "its footer claims {length} bytes; at most {FOOTER_BYTES_MAX} are read"
         ));
     }
-    ParquetMetaDataReader::new()
-        .with_page_index_policy(PageIndexPolicy::Skip)
-        .parse_and_finish(&file)
-        .map_err(|error| error.to_string())
+    let footer = part.end(u64::from(length) + TAIL_BYTES as u64)?;
+    let metadata = footer.get(..length as usize).unwrap_or_default();
+    ParquetMetaDataReader::decode_metadata(metadata).map_err(|error| error.to_string())
 }
 
 fn schema_of(schema: &Schema) -> DatasetSchema {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 use dataos_model::{
     clock::Timestamp,
     dataset::{Column, DatasetId, DatasetSchema},
-    depot::{DatasetSource, Depot, DepotSource, FileFormat, Tls},
+    depot::{Addressing, Bucket, DatasetSource, Depot, DepotSource, FileFormat, Tls},
     lineage::Transformation,
     secret::SecretName,
 };
@@ -53,7 +53,25 @@ enum DepotSourceBody {
     Sqlite {
         path: PathBuf,
     },
+    S3 {
+        endpoint: String,
+        region: String,
+        bucket: String,
+        prefix: String,
+        addressing: AddressingBody,
+        access_key: String,
+        /// The name of the secret; its value is never here.
+        secret_key: String,
+        tls: TlsBody,
+    },
     System,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum AddressingBody {
+    Path,
+    Host,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -61,6 +79,24 @@ enum DepotSourceBody {
 enum TlsBody {
     Off,
     Verified { authorities: Option<String> },
+}
+
+impl TlsBody {
+    fn of(tls: &Tls) -> Self {
+        match tls {
+            Tls::Off => Self::Off,
+            Tls::Verified { authorities } => Self::Verified {
+                authorities: authorities.clone(),
+            },
+        }
+    }
+
+    fn tls(self) -> Tls {
+        match self {
+            Self::Off => Tls::Off,
+            Self::Verified { authorities } => Tls::Verified { authorities },
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -92,6 +128,7 @@ struct ColumnBody {
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 enum DatasetSourceBody {
     Files { format: String, paths: Vec<PathBuf> },
+    Objects { format: String, keys: Vec<String> },
     Table { schema: String, table: String },
     AuditLog,
     View { sql: String },
@@ -169,15 +206,27 @@ fn source_body(source: &DepotSource) -> DepotSourceBody {
             database: database.clone(),
             user: user.clone(),
             password: password.as_ref().map(|name| name.0.clone()),
-            tls: match tls {
-                Tls::Off => TlsBody::Off,
-                Tls::Verified { authorities } => TlsBody::Verified {
-                    authorities: authorities.clone(),
-                },
-            },
+            tls: TlsBody::of(tls),
         },
         DepotSource::Sqlite { path } => DepotSourceBody::Sqlite { path: path.clone() },
+        DepotSource::S3(bucket) => bucket_body(bucket),
         DepotSource::System => DepotSourceBody::System,
+    }
+}
+
+fn bucket_body(bucket: &Bucket) -> DepotSourceBody {
+    DepotSourceBody::S3 {
+        endpoint: bucket.endpoint.clone(),
+        region: bucket.region.clone(),
+        bucket: bucket.name.clone(),
+        prefix: bucket.prefix.clone(),
+        addressing: match bucket.addressing {
+            Addressing::Path => AddressingBody::Path,
+            Addressing::Host => AddressingBody::Host,
+        },
+        access_key: bucket.access_key.clone(),
+        secret_key: bucket.secret_key.0.clone(),
+        tls: TlsBody::of(&bucket.tls),
     }
 }
 
@@ -223,12 +272,31 @@ fn source(body: DepotSourceBody) -> DepotSource {
             database,
             user,
             password: password.map(SecretName),
-            tls: match tls {
-                TlsBody::Off => Tls::Off,
-                TlsBody::Verified { authorities } => Tls::Verified { authorities },
-            },
+            tls: tls.tls(),
         },
         DepotSourceBody::Sqlite { path } => DepotSource::Sqlite { path },
+        DepotSourceBody::S3 {
+            endpoint,
+            region,
+            bucket,
+            prefix,
+            addressing,
+            access_key,
+            secret_key,
+            tls,
+        } => DepotSource::S3(Bucket {
+            endpoint,
+            region,
+            name: bucket,
+            prefix,
+            addressing: match addressing {
+                AddressingBody::Path => Addressing::Path,
+                AddressingBody::Host => Addressing::Host,
+            },
+            access_key,
+            secret_key: SecretName(secret_key),
+            tls: tls.tls(),
+        }),
         DepotSourceBody::System => DepotSource::System,
     }
 }
@@ -244,6 +312,10 @@ pub(crate) fn record_body(record: &Record) -> Result<String, serde_json::Error> 
         DatasetSource::Files { format, paths } => DatasetSourceBody::Files {
             format: format_name(*format).to_owned(),
             paths: paths.clone(),
+        },
+        DatasetSource::Objects { format, keys } => DatasetSourceBody::Objects {
+            format: format_name(*format).to_owned(),
+            keys: keys.clone(),
         },
         DatasetSource::AuditLog => DatasetSourceBody::AuditLog,
         DatasetSource::View { sql } => DatasetSourceBody::View { sql: sql.clone() },
@@ -286,6 +358,10 @@ pub(super) fn record(body: &str) -> Result<Arc<Record>, Problem> {
         DatasetSourceBody::Files { format, paths } => DatasetSource::Files {
             format: file_format(&format)?,
             paths,
+        },
+        DatasetSourceBody::Objects { format, keys } => DatasetSource::Objects {
+            format: file_format(&format)?,
+            keys,
         },
         DatasetSourceBody::AuditLog => DatasetSource::AuditLog,
         DatasetSourceBody::View { sql } => DatasetSource::View { sql },

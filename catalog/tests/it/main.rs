@@ -4,6 +4,8 @@
 mod fixtures;
 
 #[cfg(test)]
+mod bucket;
+#[cfg(test)]
 mod feed;
 #[cfg(test)]
 mod files;

@@ -94,18 +94,12 @@ pub(super) fn dataset(dataset: &Dataset, depot: &Depot) -> Value {
         })
         .collect();
     let format = match &dataset.source {
-        DatasetSource::Files {
-            format: FileFormat::Parquet,
-            ..
-        } => "parquet",
-        DatasetSource::Files {
-            format: FileFormat::Csv,
-            ..
-        } => "csv",
-        DatasetSource::Files {
-            format: FileFormat::Json,
-            ..
-        } => "json",
+        DatasetSource::Files { format, .. } | DatasetSource::Objects { format, .. } => match format
+        {
+            FileFormat::Parquet => "parquet",
+            FileFormat::Csv => "csv",
+            FileFormat::Json => "json",
+        },
         DatasetSource::Table { .. } => depot.source.kind(),
         DatasetSource::AuditLog => "audit_log",
         DatasetSource::View { .. } => "view",

@@ -3,13 +3,16 @@
 use std::path::{Component, Path, PathBuf};
 
 use dataos_model::{
-    depot::Tls,
+    depot::{Addressing, Tls},
     fault::Fault,
     resource::ResourceId,
     secret::{Secret, SecretName},
 };
 
-use super::{Body, Parsed, Reference, secret::read_acl};
+use super::{
+    Body, Parsed, Reference,
+    secret::{read_acl, secret_name},
+};
 use crate::fields::{Fields, not_supported, text_of, wrong};
 use crate::yaml::Content;
 
@@ -18,7 +21,6 @@ const RECOGNISED: &[&str] = &[
     "ABFSS",
     "WASBS",
     "GCS",
-    "S3",
     "REDSHIFT",
     "SNOWFLAKE",
     "BIGQUERY",
@@ -32,7 +34,7 @@ const RECOGNISED: &[&str] = &[
     "MSSQL",
     "ORACLE",
 ];
-const SUPPORTED: &str = "supported: FILES, POSTGRES, MYSQL, SQLITE";
+const SUPPORTED: &str = "supported: FILES, S3, POSTGRES, MYSQL, SQLITE";
 
 /// A depot as declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +54,32 @@ pub(crate) enum DepotTarget {
     MySql(Server, Tls),
     /// A SQLite file.
     Sqlite { path: PathBuf },
+    /// A bucket of an S3-compatible store.
+    S3(BucketBody),
+}
+
+impl DepotTarget {
+    /// Where what it logs in with is kept, if it logs in.
+    pub(crate) fn credentials(&self) -> Option<&Credentials> {
+        match self {
+            Self::Files { .. } | Self::Sqlite { .. } => None,
+            Self::Postgres(server) | Self::MySql(server, _) => Some(&server.credentials),
+            Self::S3(bucket) => Some(&bucket.credentials),
+        }
+    }
+}
+
+/// A bucket, or what lies in it below a prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BucketBody {
+    /// With its scheme.
+    pub(crate) endpoint: String,
+    pub(crate) region: String,
+    pub(crate) name: String,
+    pub(crate) prefix: String,
+    pub(crate) addressing: Addressing,
+    pub(crate) tls: Tls,
+    pub(crate) credentials: Credentials,
 }
 
 /// A database on a server.
@@ -65,7 +93,7 @@ pub(crate) struct Server {
     pub(crate) credentials: Credentials,
 }
 
-/// Where user name and password are kept.
+/// Where user name and password, or the two parts of an access key, are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Credentials {
     /// None given.
@@ -76,9 +104,20 @@ pub(crate) enum Credentials {
     Secret { workspace: String, name: String },
 }
 
+impl Credentials {
+    /// Where the value of a key is kept, if there are any.
+    pub(crate) fn key(&self, depot: &str, key: &str) -> Option<SecretName> {
+        match self {
+            Self::None => None,
+            Self::Own => Some(own_secret(depot, key)),
+            Self::Secret { workspace, name } => Some(secret_name(workspace, name, key)),
+        }
+    }
+}
+
 /// Where the values of a `connectionSecret` are kept: behind the platform's own prefix, so that no
 /// declared secret can have the name.
-pub(crate) fn own_secret(depot: &str, key: &str) -> SecretName {
+fn own_secret(depot: &str, key: &str) -> SecretName {
     SecretName(format!("dataos/depot/{depot}/{key}"))
 }
 
@@ -91,6 +130,7 @@ pub(super) fn read(fields: &Fields<'_>, id: &ResourceId) -> Result<Parsed, Fault
     let parsed = match kind.as_str() {
         "FILES" => plain(description, files(&spec(fields, is_v1, "files")?)?),
         "SQLITE" => plain(description, sqlite(&spec(fields, is_v1, "sqlite")?)?),
+        "S3" => bucket(fields, &spec(fields, is_v1, "s3")?, id, description)?,
         "POSTGRES" | "POSTGRESQL" => {
             let spec = spec(fields, is_v1, "postgresql")?;
             check_subprotocol(&spec, &["postgresql", "postgres"])?;
@@ -185,7 +225,6 @@ fn server(
     id: &ResourceId,
     body: impl FnOnce(Server) -> DepotBody,
 ) -> Result<Parsed, Fault> {
-    let is_v1 = id.version == "v1";
     let host = spec.required_text("host")?.to_owned();
     let port = spec
         .integer("port", 1..=65535)?
@@ -194,23 +233,8 @@ fn server(
     let user = spec.text("user")?.map(str::to_owned);
     spec.without_effect(&["params"]);
     spec.finish()?;
-    let mut references = Vec::new();
-    let mut secrets = Vec::new();
-    let credentials = if is_v1 && fields.node("connectionSecret").is_some() {
-        secrets = connection_secret(fields, &id.name)?;
-        Credentials::Own
-    } else {
-        let name = if is_v1 { "dataosSecrets" } else { "secrets" };
-        match secret_reference(fields, name)? {
-            Some((reference, workspace)) => {
-                let name = reference.name.clone();
-                references.push(reference);
-                Credentials::Secret { workspace, name }
-            }
-            None => Credentials::None,
-        }
-    };
-    if user.is_none() && credentials == Credentials::None {
+    let login = login(fields, id, &["username", "password"])?;
+    if user.is_none() && login.credentials == Credentials::None {
         return Err(fields
             .fault("type", "no user to log in as")
             .with_hint("give `user` beside `host`, or a secret with the key `username`"));
@@ -220,17 +244,106 @@ fn server(
         port: port.unwrap_or(port_default),
         database,
         user,
-        credentials,
+        credentials: login.credentials,
     };
     Ok(Parsed {
         body: Body::Depot(body(server)),
-        references,
-        secrets,
+        references: login.references,
+        secrets: login.secrets,
+    })
+}
+
+/// A bucket; without an endpoint one of Amazon's.
+fn bucket(
+    fields: &Fields<'_>,
+    spec: &Fields<'_>,
+    id: &ResourceId,
+    description: Option<String>,
+) -> Result<Parsed, Fault> {
+    let name = spec.required_text("bucket")?.to_owned();
+    let region = spec.text("region")?.unwrap_or("us-east-1").to_owned();
+    let tls = tls(spec)?;
+    let scheme = match &tls {
+        Tls::Off => "http",
+        Tls::Verified { .. } => "https",
+    };
+    let endpoint = spec.text("endpoint")?;
+    let is_path_style = spec.flag("pathStyle")?.unwrap_or(endpoint.is_some());
+    let endpoint = match endpoint {
+        None => format!("{scheme}://s3.{region}.amazonaws.com"),
+        Some(url) if url.contains("://") => url.to_owned(),
+        Some(host) => format!("{scheme}://{host}"),
+    };
+    let prefix = match spec.text("prefix")? {
+        Some(prefix) => Some(prefix),
+        None => spec.text("relativePath")?,
+    };
+    spec.without_effect(&["scheme", "format"]);
+    spec.finish()?;
+    let login = login(fields, id, &["accesskeyid", "secretkey"])?;
+    if login.credentials == Credentials::None {
+        return Err(fields
+            .fault("type", "no access key")
+            .with_hint("give a secret with the keys `accesskeyid` and `secretkey`"));
+    }
+    let target = DepotTarget::S3(BucketBody {
+        endpoint,
+        region,
+        name,
+        prefix: prefix.unwrap_or_default().trim_matches('/').to_owned(),
+        addressing: if is_path_style {
+            Addressing::Path
+        } else {
+            Addressing::Host
+        },
+        tls,
+        credentials: login.credentials,
+    });
+    Ok(Parsed {
+        body: Body::Depot(DepotBody {
+            description,
+            target,
+        }),
+        references: login.references,
+        secrets: login.secrets,
+    })
+}
+
+/// What a depot logs in with: where it is kept, and what of that is in its own text.
+struct Login {
+    credentials: Credentials,
+    references: Vec<Reference>,
+    secrets: Vec<(SecretName, Secret)>,
+}
+
+fn login(fields: &Fields<'_>, id: &ResourceId, keys: &[&str]) -> Result<Login, Fault> {
+    let is_v1 = id.version == "v1";
+    if is_v1 && fields.node("connectionSecret").is_some() {
+        return Ok(Login {
+            credentials: Credentials::Own,
+            references: Vec::new(),
+            secrets: connection_secret(fields, &id.name, keys)?,
+        });
+    }
+    let name = if is_v1 { "dataosSecrets" } else { "secrets" };
+    let found = secret_reference(fields, name)?;
+    let credentials = found.as_ref().map(|(reference, workspace)| {
+        let (workspace, name) = (workspace.clone(), reference.name.clone());
+        Credentials::Secret { workspace, name }
+    });
+    Ok(Login {
+        credentials: credentials.unwrap_or(Credentials::None),
+        references: found.into_iter().map(|(reference, _)| reference).collect(),
+        secrets: Vec::new(),
     })
 }
 
 /// The values of the entry for reading, else of the first one: least privilege.
-fn connection_secret(fields: &Fields<'_>, depot: &str) -> Result<Vec<(SecretName, Secret)>, Fault> {
+fn connection_secret(
+    fields: &Fields<'_>,
+    depot: &str,
+    keys: &[&str],
+) -> Result<Vec<(SecretName, Secret)>, Fault> {
     let mut chosen: Option<(bool, Vec<(SecretName, Secret)>)> = None;
     for (path, node) in fields.list("connectionSecret")? {
         let entry = Fields::of(
@@ -254,13 +367,13 @@ fn connection_secret(fields: &Fields<'_>, depot: &str) -> Result<Vec<(SecretName
         let mut values = Vec::new();
         for member in members {
             let field = format!("{path}.data.{}", member.key);
-            if !matches!(member.key.as_str(), "username" | "password") {
+            if !keys.contains(&member.key.as_str()) {
                 return Err(wrong(
                     member.place,
                     &field,
                     format!("unknown key `{}`", member.key),
                 )
-                .with_hint("known: username, password"));
+                .with_hint(format!("known: {}", keys.join(", "))));
             }
             let value = Secret::new(text_of(&member.node, &field)?.as_bytes());
             values.push((own_secret(depot, &member.key), value));

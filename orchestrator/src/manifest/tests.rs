@@ -1,4 +1,4 @@
-use dataos_model::depot::Tls;
+use dataos_model::depot::{Addressing, Tls};
 
 use super::*;
 
@@ -80,8 +80,8 @@ fn errors_name_the_place() {
 fn errors_in_bodies_name_the_place() {
     for (text, expected) in [
         (
-            "name: d\ntype: depot\ndepot: {type: S3}",
-            "Unsupported 3:15: field `depot.type`: document 1: depot type `S3` is recognised and not supported yet; supported: FILES, POSTGRES, MYSQL, SQLITE",
+            "name: d\ntype: depot\ndepot: {type: GCS}",
+            "Unsupported 3:15: field `depot.type`: document 1: depot type `GCS` is recognised and not supported yet; supported: FILES, S3, POSTGRES, MYSQL, SQLITE",
         ),
         (
             "name: d\ntype: depot\ndepot: {type: FILES, spec: {path: data}}",
@@ -252,6 +252,97 @@ fn connections_to_mysql_are_protected_unless_the_text_says_otherwise() {
         };
         assert_eq!((server.port, tls), (3306, &expected), "{spec}");
     }
+}
+
+#[test]
+fn buckets_are_those_of_amazon_unless_the_text_says_otherwise() {
+    let depot = |spec: &str| {
+        format!(
+            "name: d\ntype: depot\ndepot:\n  type: S3\n  spec: {{bucket: b{spec}}}\n  dataosSecrets: [{{name: s}}]"
+        )
+    };
+    let verified = Tls::Verified { authorities: None };
+    for (spec, endpoint, addressing, tls, prefix) in [
+        (
+            "",
+            "https://s3.us-east-1.amazonaws.com",
+            Addressing::Host,
+            &verified,
+            "",
+        ),
+        (
+            ", region: eu-1",
+            "https://s3.eu-1.amazonaws.com",
+            Addressing::Host,
+            &verified,
+            "",
+        ),
+        (
+            ", endpoint: 's3.test:9000', prefix: a/b/",
+            "https://s3.test:9000",
+            Addressing::Path,
+            &verified,
+            "a/b",
+        ),
+        (
+            ", endpoint: 'https://s3.test', pathStyle: false, relativePath: /a",
+            "https://s3.test",
+            Addressing::Host,
+            &verified,
+            "a",
+        ),
+        (
+            ", endpoint: 's3.test', tls: off",
+            "http://s3.test",
+            Addressing::Path,
+            &Tls::Off,
+            "",
+        ),
+    ] {
+        let document = parse(&depot(spec), "sandbox").unwrap().remove(0);
+        let Body::Depot(DepotBody {
+            target: DepotTarget::S3(bucket),
+            ..
+        }) = &document.body
+        else {
+            panic!("{:?}", document.body)
+        };
+        let found = (
+            bucket.endpoint.as_str(),
+            bucket.addressing,
+            &bucket.tls,
+            bucket.prefix.as_str(),
+        );
+        assert_eq!(found, (endpoint, addressing, tls, prefix), "{spec}");
+        let credentials = Credentials::Secret {
+            workspace: "public".to_owned(),
+            name: "s".to_owned(),
+        };
+        assert_eq!(bucket.credentials, credentials);
+    }
+}
+
+#[test]
+fn buckets_have_an_access_key() {
+    let depot = |rest: &str| {
+        format!("name: d\ntype: depot\ndepot:\n  type: S3\n  spec: {{bucket: b}}\n{rest}")
+    };
+    check(
+        &depot(""),
+        "Invalid 4:9: field `depot.type`: document 1: no access key; give a secret with the keys `accesskeyid` and `secretkey`",
+    );
+    let own = "  connectionSecret: [{acl: r, data: {accesskeyid: i, secretkey: hunter1}}]";
+    let document = parse(&depot(own), "sandbox").unwrap().remove(0);
+    let names: Vec<&str> = document
+        .secrets
+        .iter()
+        .map(|(name, _)| name.0.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        ["dataos/depot/d/accesskeyid", "dataos/depot/d/secretkey"]
+    );
+    assert!(!yaml::print(&document.stored).unwrap().contains("hunter"));
 }
 
 #[test]

@@ -59,6 +59,8 @@ pub enum DepotSource {
         /// The file.
         path: PathBuf,
     },
+    /// Objects of an S3-compatible store. Keys below the prefix are datasets as paths below a folder are.
+    S3(Bucket),
     /// The platform itself: its audit log.
     System,
 }
@@ -71,12 +73,43 @@ impl DepotSource {
             Self::Postgres { .. } => "postgres",
             Self::MySql { .. } => "mysql",
             Self::Sqlite { .. } => "sqlite",
+            Self::S3(_) => "s3",
             Self::System => "system",
         }
     }
 }
 
-/// How the connection to a database server is protected.
+/// A bucket of an S3-compatible store, or what lies in it below a prefix.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bucket {
+    /// Where the store answers: `https://host` or `https://host:port`; `http://` only with TLS off.
+    pub endpoint: String,
+    /// The region that requests are signed for.
+    pub region: String,
+    /// Its name.
+    pub name: String,
+    /// What keys begin with, without a slash at either end; empty for all of the bucket.
+    pub prefix: String,
+    /// Where the name of the bucket stands in a request.
+    pub addressing: Addressing,
+    /// Id of the access key.
+    pub access_key: String,
+    /// Where the secret access key is kept.
+    pub secret_key: SecretName,
+    /// How the connection is protected.
+    pub tls: Tls,
+}
+
+/// Where the name of a bucket stands in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Addressing {
+    /// First in the path: `https://host/bucket/key`.
+    Path,
+    /// First in the host name: `https://bucket.host/key`.
+    Host,
+}
+
+/// How the connection to the server of a depot is protected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tls {
     /// Not at all: for this machine and trusted networks.
@@ -123,6 +156,13 @@ pub enum DatasetSource {
         format: FileFormat,
         /// Absolute paths, sorted.
         paths: Vec<PathBuf>,
+    },
+    /// One or more objects of the depot's bucket, of one format and schema.
+    Objects {
+        /// The format.
+        format: FileFormat,
+        /// Whole keys, sorted.
+        keys: Vec<String>,
     },
     /// A table or view of the depot's database.
     Table {

@@ -3,14 +3,14 @@
 //! Engine texts can quote values of hidden rows. So a failure becomes one of a few sentences by its
 //! class; the engine's own text goes to nobody unless the caller sees every table as it is.
 
-use std::fmt;
+use std::{error::Error, fmt, io};
 
 use datafusion::{arrow::error::ArrowError, common::DataFusionError};
 use dataos_model::fault::{Fault, FaultKind};
 
 /// A fault of ours on its way through the engine.
 #[derive(Debug)]
-struct Raised(Fault);
+pub(crate) struct Raised(pub(crate) Fault);
 
 impl fmt::Display for Raised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,7 +18,7 @@ impl fmt::Display for Raised {
     }
 }
 
-impl std::error::Error for Raised {}
+impl Error for Raised {}
 
 /// Wraps a fault so that [`fault`] finds it again.
 pub(crate) fn raised(fault: Fault) -> DataFusionError {
@@ -36,12 +36,11 @@ pub(crate) enum Detail {
 
 /// The fault that a failure of the engine becomes.
 pub(crate) fn fault(error: &DataFusionError, detail: Detail) -> Fault {
+    if let Some(fault) = ours(error) {
+        return fault.clone();
+    }
     let root = error.find_root();
     match root {
-        DataFusionError::External(inner) => match inner.downcast_ref::<Raised>() {
-            Some(Raised(fault)) => fault.clone(),
-            None => Fault::internal("the engine failed"),
-        },
         DataFusionError::ResourcesExhausted(_) => Fault::new(
             FaultKind::TooLarge,
             "the query needs more memory than a query may use",
@@ -79,6 +78,25 @@ pub(crate) fn fault(error: &DataFusionError, detail: Detail) -> Fault {
         }
         _ => Fault::internal("the engine failed"),
     }
+}
+
+/// A fault of ours behind an error, through whatever library it went. What an error of I/O was made of is not
+/// its source.
+pub(crate) fn ours(error: &DataFusionError) -> Option<&Fault> {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(Raised(fault)) = error.downcast_ref() {
+            return Some(fault);
+        }
+        let inner = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        cause = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 /// The fault, with the engine's own words if they may be shown.

@@ -7,7 +7,7 @@ use datafusion::{
     common::{Result, TableReference},
     execution::{
         SessionStateBuilder, SessionStateDefaults, context::SQLOptions, memory_pool::MemoryPool,
-        runtime_env::RuntimeEnv,
+        object_store::DefaultObjectStoreRegistry, runtime_env::RuntimeEnv,
     },
     logical_expr::LogicalPlan,
     prelude::{SessionConfig, SessionContext},
@@ -64,9 +64,16 @@ impl Sessions {
             .options_mut()
             .optimizer
             .hash_join_inlist_pushdown_max_size = KEYS_BYTES_MAX;
+        // Memory, disk and caches are shared. Stores of objects are not: those of a statement go with it.
+        let runtime = RuntimeEnv {
+            memory_pool: Arc::clone(&self.runtime.memory_pool),
+            disk_manager: Arc::clone(&self.runtime.disk_manager),
+            cache_manager: Arc::clone(&self.runtime.cache_manager),
+            object_store_registry: Arc::new(DefaultObjectStoreRegistry::new()),
+        };
         let state = SessionStateBuilder::new()
             .with_config(config)
-            .with_runtime_env(Arc::clone(&self.runtime))
+            .with_runtime_env(Arc::new(runtime))
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
             .with_scalar_functions(SessionStateDefaults::default_scalar_functions())
             .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())

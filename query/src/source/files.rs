@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::BufReader,
+    io::{BufReader, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -24,7 +24,16 @@ use dataos_model::{
     fault::{Fault, FaultKind},
 };
 
-use crate::column::{arrow_schema, column_type, reads_as};
+use crate::{
+    column::{arrow_schema, column_type, reads_as},
+    engine::failure::ours,
+};
+
+/// A file as the engine lists it, and its name for messages.
+pub(super) struct Listed {
+    pub(super) url: ListingTableUrl,
+    pub(super) name: String,
+}
 
 /// The rows of some files of one dataset.
 ///
@@ -36,8 +45,41 @@ pub(super) async fn open(
     format: FileFormat,
     paths: &[PathBuf],
 ) -> Result<Arc<dyn TableProvider>, Fault> {
+    let mut listed = Vec::with_capacity(paths.len());
+    for path in paths {
+        let name = file_name(path);
+        let unreadable = || unreadable(dataset, &name);
+        let is_file = tokio::fs::metadata(path).await.is_ok_and(|it| it.is_file());
+        if !is_file {
+            return Err(unreadable());
+        }
+        if format == FileFormat::Csv {
+            let (path, dataset, name) = (path.clone(), dataset.clone(), name.clone());
+            let check = move || match File::open(path) {
+                Ok(file) => check_header(&dataset, &name, BufReader::new(file)),
+                Err(_) => Err(self::unreadable(&dataset, &name)),
+            };
+            let checked = tokio::task::spawn_blocking(check).await;
+            checked.map_err(|_| unreadable())??;
+        }
+        let url = ListingTableUrl::parse(file_url(path)?).map_err(|_| unreadable())?;
+        listed.push(Listed { url, name });
+    }
+    table(context, dataset, format, listed).await
+}
+
+/// The rows of files that are there. Headers of CSV are checked before.
+///
+/// # Errors
+/// A file of Parquet whose columns are not those of the catalog.
+pub(super) async fn table(
+    context: &SessionContext,
+    dataset: &Dataset,
+    format: FileFormat,
+    listed: Vec<Listed>,
+) -> Result<Arc<dyn TableProvider>, Fault> {
     let schema = arrow_schema(&dataset.schema);
-    if paths.is_empty() {
+    if listed.is_empty() {
         return Ok(Arc::new(EmptyTable::new(schema)));
     }
     let engine_format: Arc<dyn EngineFormat> = match format {
@@ -48,20 +90,16 @@ pub(super) async fn open(
                 .with_has_header(true)
                 .with_newlines_in_values(true),
         ),
+        // Fields of JSON objects go by name; what is missing is NULL.
         FileFormat::Json => Arc::new(JsonFormat::default()),
     };
     let options = ListingOptions::new(engine_format).with_file_extension("");
-    let mut urls = Vec::with_capacity(paths.len());
-    for path in paths {
-        let url = ListingTableUrl::parse(file_url(path)?).map_err(|_| unreadable(dataset, path))?;
-        match format {
-            FileFormat::Parquet => check_parquet(context, dataset, path, &options, &url).await?,
-            FileFormat::Csv => check_header(dataset, path).await?,
-            // Fields of JSON objects go by name; what is missing is NULL.
-            FileFormat::Json => check_present(dataset, path).await?,
+    if format == FileFormat::Parquet {
+        for file in &listed {
+            check_parquet(context, dataset, file, &options).await?;
         }
-        urls.push(url);
     }
+    let urls = listed.into_iter().map(|file| file.url).collect();
     let config = ListingTableConfig::new_with_multi_paths(urls)
         .with_listing_options(options)
         .with_schema(schema);
@@ -93,22 +131,18 @@ fn file_url(path: &Path) -> Result<String, Fault> {
 async fn check_parquet(
     context: &SessionContext,
     dataset: &Dataset,
-    path: &Path,
+    file: &Listed,
     options: &ListingOptions,
-    url: &ListingTableUrl,
 ) -> Result<(), Fault> {
-    check_present(dataset, path).await?;
     let found = options
-        .infer_schema(&context.state(), url)
+        .infer_schema(&context.state(), &file.url)
         .await
-        .map_err(|_| unreadable(dataset, path))?;
+        .map_err(|error| ours(&error).cloned())
+        .map_err(|fault| fault.unwrap_or_else(|| unreadable(dataset, &file.name)))?;
     for column in &dataset.schema.columns {
         let Some((_, field)) = found.column_with_name(&column.name) else {
-            return Err(changed(
-                dataset,
-                path,
-                &format!("column `{}` is missing", column.name),
-            ));
+            let problem = format!("column `{}` is missing", column.name);
+            return Err(changed(dataset, &file.name, &problem));
         };
         if !reads_as(field.data_type(), &column.column_type) {
             let problem = format!(
@@ -117,57 +151,29 @@ async fn check_parquet(
                 column_type(field.data_type()),
                 column.column_type
             );
-            return Err(changed(dataset, path, &problem));
+            return Err(changed(dataset, &file.name, &problem));
         }
     }
     Ok(())
 }
 
 /// Columns of CSV go by position, so the header must be the catalog's, in its order.
-async fn check_header(dataset: &Dataset, path: &Path) -> Result<(), Fault> {
-    let wanted: Vec<String> = dataset
-        .schema
-        .columns
-        .iter()
-        .map(|column| column.name.clone())
-        .collect();
-    let file = path.to_owned();
-    let found = tokio::task::spawn_blocking(move || -> Option<Vec<String>> {
-        let reader = BufReader::new(File::open(file).ok()?);
-        let (schema, _) = Format::default()
-            .with_header(true)
-            .infer_schema(reader, Some(0))
-            .ok()?;
-        // A column without a name goes by its number.
-        let name = |(index, name): (usize, &String)| match name.as_str() {
-            "" => format!("column_{}", index + 1),
-            _ => name.clone(),
-        };
-        Some(
-            schema
-                .fields()
-                .iter()
-                .map(|field| field.name())
-                .enumerate()
-                .map(name)
-                .collect(),
-        )
-    })
-    .await
-    .ok()
-    .flatten()
-    .ok_or_else(|| unreadable(dataset, path))?;
-    if found == wanted {
+pub(super) fn check_header(dataset: &Dataset, name: &str, content: impl Read) -> Result<(), Fault> {
+    let (schema, _) = Format::default()
+        .with_header(true)
+        .infer_schema(content, Some(0))
+        .map_err(|_| unreadable(dataset, name))?;
+    let fields = schema.fields().iter().enumerate();
+    // A column without a name goes by its number.
+    let found = fields.map(|(index, field)| match field.name().as_str() {
+        "" => format!("column_{}", index + 1),
+        name => name.to_owned(),
+    });
+    let wanted = dataset.schema.columns.iter();
+    if found.eq(wanted.map(|column| column.name.clone())) {
         Ok(())
     } else {
-        Err(changed(dataset, path, "the header line is another"))
-    }
-}
-
-async fn check_present(dataset: &Dataset, path: &Path) -> Result<(), Fault> {
-    match tokio::fs::metadata(path).await {
-        Ok(metadata) if metadata.is_file() => Ok(()),
-        _ => Err(unreadable(dataset, path)),
+        Err(changed(dataset, name, "the header line is another"))
     }
 }
 
@@ -178,22 +184,17 @@ fn file_name(path: &Path) -> String {
         .into_owned()
 }
 
-fn unreadable(dataset: &Dataset, path: &Path) -> Fault {
-    Fault::unavailable(format!(
-        "file `{}` of `{}` cannot be read",
-        file_name(path),
-        dataset.id
-    ))
-    .with_reason("source")
-    .with_hint("check that the file is there and whole, then scan the depot again")
+fn unreadable(dataset: &Dataset, name: &str) -> Fault {
+    Fault::unavailable(format!("file `{name}` of `{}` cannot be read", dataset.id))
+        .with_reason("source")
+        .with_hint("check that the file is there and whole, then scan the depot again")
 }
 
-fn changed(dataset: &Dataset, path: &Path, problem: &str) -> Fault {
+fn changed(dataset: &Dataset, name: &str, problem: &str) -> Fault {
     Fault::new(
         FaultKind::Conflict,
         format!(
-            "file `{}` is not what the catalog knows of `{}`: {problem}",
-            file_name(path),
+            "file `{name}` is not what the catalog knows of `{}`: {problem}",
             dataset.id
         ),
     )

@@ -330,7 +330,10 @@ pub(crate) fn check_rows(grant: &Grant, written: &RecordBatch) -> Result<(), Fau
 pub(super) fn files(dataset: &Dataset) -> &[PathBuf] {
     match &dataset.source {
         DatasetSource::Files { paths, .. } => paths,
-        DatasetSource::Table { .. } | DatasetSource::AuditLog | DatasetSource::View { .. } => &[],
+        DatasetSource::Objects { .. }
+        | DatasetSource::Table { .. }
+        | DatasetSource::AuditLog
+        | DatasetSource::View { .. } => &[],
     }
 }
 

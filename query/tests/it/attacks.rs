@@ -803,6 +803,11 @@ async fn no_statement_tells_two_worlds_of_sqlite_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_statement_tells_two_worlds_of_objects_apart() {
+    attack(BackEnd::objects()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_statement_tells_two_worlds_apart_by_views_of_governed_files() {
     attack_views(BackEnd::Files, Governed::Below).await;
 }

@@ -11,15 +11,16 @@ use datafusion::arrow::{
 };
 use dataos_model::{
     dataset::{ColumnType, DatasetId},
-    depot::{DatasetSource, DepotSource, Tls},
+    depot::{DatasetSource, DepotSource, FileFormat, Tls},
     secret::SecretName,
 };
+use dataos_objects::test_server::{SECRET_KEY, TestStore};
 use dataos_store::test_mariadb::{MARIADB_PASSWORD, TestMariaDb};
 use tempfile::TempDir;
 
 use crate::{
     postgres::server::{PASSWORD, Server},
-    world::World,
+    world::{World, parquet},
 };
 
 /// A kind of source that is there and ready.
@@ -28,6 +29,7 @@ pub(crate) enum BackEnd {
     Postgres(Box<Server>),
     MariaDb(Box<TestMariaDb>),
     Sqlite(TempDir),
+    Objects(Box<TestStore>),
 }
 
 impl BackEnd {
@@ -38,6 +40,7 @@ impl BackEnd {
             Self::postgres(),
             Self::maria_db(),
             Self::sqlite(),
+            Self::objects(),
         ]
     }
 
@@ -53,12 +56,17 @@ impl BackEnd {
         Self::Sqlite(TempDir::with_prefix("query-sqlite-").unwrap())
     }
 
+    pub(crate) fn objects() -> Self {
+        Self::Objects(Box::new(TestStore::start()))
+    }
+
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Files => "files",
             Self::Postgres(_) => "postgresql",
             Self::MariaDb(_) => "mariadb",
             Self::Sqlite(_) => "sqlite",
+            Self::Objects(_) => "objects",
         }
     }
 
@@ -77,14 +85,24 @@ impl BackEnd {
         };
         world.catalog.add_depot(self.depot_name(), depot);
         world.vault.keep(&self.secret(), self.password());
+        let id = DatasetId::new(self.depot_name(), "main", name);
+        if let Self::Objects(store) = self {
+            let key = format!("{space}/{name}.parquet");
+            store.put(&key, &parquet(columns, arrays));
+            let source = DatasetSource::Objects {
+                format: FileFormat::Parquet,
+                keys: vec![key],
+            };
+            world.catalog.add(&id, columns, source);
+            return id;
+        }
         let sql = self.statements(name, columns, &arrays);
         self.execute(space, &sql);
         let schema = match self {
-            Self::Files | Self::Sqlite(_) => "main",
+            Self::Files | Self::Sqlite(_) | Self::Objects(_) => "main",
             Self::Postgres(_) => "public",
             Self::MariaDb(_) => space,
         };
-        let id = DatasetId::new(self.depot_name(), "main", name);
         let source = DatasetSource::Table {
             schema: schema.to_owned(),
             table: name.to_owned(),
@@ -96,6 +114,7 @@ impl BackEnd {
     fn password(&self) -> &'static [u8] {
         match self {
             Self::MariaDb(_) => MARIADB_PASSWORD.as_bytes(),
+            Self::Objects(_) => SECRET_KEY.as_bytes(),
             _ => PASSWORD.as_bytes(),
         }
     }
@@ -107,11 +126,15 @@ impl BackEnd {
             Self::Postgres(_) => "pgdb",
             Self::MariaDb(_) => "mydb",
             Self::Sqlite(_) => "lite",
+            Self::Objects(_) => "objs",
         }
     }
 
     fn secret(&self) -> String {
-        format!("public/{}/password", self.depot_name())
+        match self {
+            Self::Objects(_) => format!("public/{}/secretkey", self.depot_name()),
+            _ => format!("public/{}/password", self.depot_name()),
+        }
     }
 
     fn depot(&self, space: &str) -> Option<DepotSource> {
@@ -137,6 +160,7 @@ impl BackEnd {
             Self::Sqlite(_) => DepotSource::Sqlite {
                 path: self.path(space),
             },
+            Self::Objects(store) => DepotSource::S3(store.bucket(self.depot_name(), space)),
         })
     }
 
@@ -149,7 +173,7 @@ impl BackEnd {
 
     fn execute(&self, space: &str, sql: &str) {
         match self {
-            Self::Files => {}
+            Self::Files | Self::Objects(_) => {}
             Self::Postgres(server) => {
                 server.make_database(space);
                 server.script_in(space, &format!("BEGIN;\n{sql}\nCOMMIT;"));

@@ -29,6 +29,7 @@ mod masks;
 mod min_group;
 mod mysql;
 mod noninterference;
+mod objects;
 mod postgres;
 mod projection;
 mod records;

@@ -479,7 +479,7 @@ async fn plan(world: &World, sql: &str) -> String {
     let plan = plan.unwrap_or_else(|fault| refused(&fault));
     let folder = world.folder.path().display().to_string();
     let plan = plan.replace(folder.trim_start_matches('/'), "");
-    let parts = Regex::new("part-[0-9a-f-]+").unwrap();
+    let parts = Regex::new("part-[0-9a-f-]+|[0-9]{6}-[0-9a-f]{64}").unwrap();
     parts.replace_all(&plan, "part").into_owned()
 }
 

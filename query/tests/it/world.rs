@@ -151,11 +151,7 @@ impl World {
         arrays: Vec<ArrayRef>,
     ) -> DatasetId {
         let path = self.path(&format!("{name}.parquet"));
-        let named = columns.iter().map(|(name, _)| *name).zip(arrays);
-        write_parquet(
-            &path,
-            &RecordBatch::try_from_iter_with_nullable(named.map(|(n, a)| (n, a, true))).unwrap(),
-        );
+        std::fs::write(&path, parquet(columns, arrays)).unwrap();
         self.files(name, FileFormat::Parquet, &[path], columns)
     }
 
@@ -169,11 +165,7 @@ impl World {
         let folder = self.path(&format!("{name}.parquet"));
         std::fs::create_dir(&folder).unwrap();
         let path = folder.join("part-1.parquet");
-        let named = columns.iter().map(|(name, _)| *name).zip(arrays);
-        write_parquet(
-            &path,
-            &RecordBatch::try_from_iter_with_nullable(named.map(|(n, a)| (n, a, true))).unwrap(),
-        );
+        std::fs::write(&path, parquet(columns, arrays)).unwrap();
         self.files(name, FileFormat::Parquet, &[path], columns)
     }
 
@@ -252,10 +244,22 @@ impl World {
 }
 
 pub(crate) fn write_parquet(path: &Path, batch: &RecordBatch) {
-    let mut writer =
-        ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap();
+    std::fs::write(path, parquet_of(batch)).unwrap();
+}
+
+/// A Parquet file of these columns, each of which may be NULL.
+pub(crate) fn parquet(columns: &[(&str, &str)], arrays: Vec<ArrayRef>) -> Vec<u8> {
+    let named = columns.iter().zip(arrays);
+    let named = named.map(|((name, _), array)| (*name, array, true));
+    parquet_of(&RecordBatch::try_from_iter_with_nullable(named).unwrap())
+}
+
+fn parquet_of(batch: &RecordBatch) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
     writer.write(batch).unwrap();
     writer.close().unwrap();
+    bytes
 }
 
 pub(crate) fn schema(columns: &[(&str, &str)]) -> DatasetSchema {

@@ -1,22 +1,17 @@
-//! The listing of a folder depot: which files form which dataset.
+//! Which files form which dataset, wherever the files are.
 
 use std::{
     collections::BTreeMap,
-    fs::FileType,
     path::{Path, PathBuf},
 };
 
 use dataos_model::{
     dataset::DatasetId,
     depot::{FileFormat, generation},
-    fault::Fault,
 };
 
 use super::Candidate;
 use crate::{entities::MAIN_COLLECTION, names, scan::Unreadable};
-
-/// Most directory entries looked at in one scan.
-const ENTRIES_MAX: usize = 200_000;
 
 /// Data formats that a user may expect to be read.
 const FOREIGN_FORMATS: &[&str] = &[
@@ -34,47 +29,59 @@ pub(super) struct Walked {
     pub(super) is_whole: bool,
 }
 
-/// One entry of a folder.
-struct Entry {
-    path: PathBuf,
-    name: String,
-    file_type: FileType,
+/// Folders and what is in them.
+pub(super) trait Folders {
+    /// The folder that is the depot's.
+    fn root(&self) -> &Path;
+
+    /// What is in a folder, without what is hidden, and what of it was not looked at.
+    fn list(&mut self, folder: &Path, skipped: &mut Vec<Skipped>) -> Vec<Entry>;
+
+    /// Whether a folder is there, be it a hidden one.
+    fn has_folder(&self, folder: &Path) -> bool;
 }
 
-struct Walk {
+/// One entry of a folder.
+pub(super) struct Entry {
+    pub(super) path: PathBuf,
+    pub(super) name: String,
+    pub(super) is_folder: bool,
+}
+
+/// What was not looked at, and why.
+#[derive(Debug)]
+pub(super) struct Skipped {
+    pub(super) path: PathBuf,
+    pub(super) reason: String,
+    /// Whether datasets that are known may lie behind it.
+    pub(super) may_hide: bool,
+}
+
+/// Whether a name is one of those that engines keep unfinished and helper files under.
+pub(super) fn is_hidden(name: &str) -> bool {
+    name.starts_with(['.', '_'])
+}
+
+struct Walk<F> {
     depot: String,
-    root: PathBuf,
-    entries_left: usize,
+    folders: F,
     candidates: BTreeMap<DatasetId, Vec<Candidate>>,
     unreadable: Vec<Unreadable>,
     is_whole: bool,
 }
 
-/// Lists the folder.
-///
-/// # Errors
-/// The folder itself cannot be listed: its files are unknown, not gone.
-pub(super) fn walk(depot: &str, root: &Path) -> Result<Walked, Fault> {
-    let unreachable = |error: std::io::Error| {
-        Fault::unavailable(format!(
-            "depot `{depot}`: folder {}: {error}",
-            root.display()
-        ))
-        .with_reason("depot_unreachable")
-        .with_hint("check that the folder is there and readable; nothing was dropped")
-    };
-    let root = root.canonicalize().map_err(unreachable)?;
-    std::fs::read_dir(&root).map_err(unreachable)?;
+/// Looks at all folders.
+pub(super) fn walk(depot: &str, folders: impl Folders) -> Walked {
+    let root = folders.root().to_owned();
     let mut walk = Walk {
         depot: depot.to_owned(),
-        root: root.clone(),
-        entries_left: ENTRIES_MAX,
+        folders,
         candidates: BTreeMap::new(),
         unreadable: Vec::new(),
         is_whole: true,
     };
     for entry in walk.list(&root) {
-        if !entry.file_type.is_dir() {
+        if !entry.is_folder {
             walk.file(MAIN_COLLECTION, entry);
         } else if format_of(&entry.name).is_some() {
             walk.parts(MAIN_COLLECTION, entry);
@@ -82,12 +89,12 @@ pub(super) fn walk(depot: &str, root: &Path) -> Result<Walked, Fault> {
             walk.collection(&entry);
         }
     }
-    Ok(walk.finish())
+    walk.finish()
 }
 
-impl Walk {
+impl<F: Folders> Walk<F> {
     fn collection(&mut self, folder: &Entry) {
-        if let Some(format) = table_format(&folder.path) {
+        if let Some(format) = self.table_format(&folder.path) {
             return self.refuse(
                 &folder.path,
                 format!("a {format} table; it is not read yet"),
@@ -99,7 +106,7 @@ impl Walk {
             return self.refuse(&folder.path, reason, None);
         };
         for entry in self.list(&folder.path) {
-            if entry.file_type.is_dir() {
+            if entry.is_folder {
                 self.parts(&collection, entry);
             } else {
                 self.file(&collection, entry);
@@ -135,7 +142,7 @@ impl Walk {
     fn parts(&mut self, collection: &str, folder: Entry) {
         let stem = format_of(&folder.name).map_or(folder.name.as_str(), |(stem, _)| stem);
         let id = names::from_file(stem).map(|name| DatasetId::new(&self.depot, collection, name));
-        if let Some(format) = table_format(&folder.path) {
+        if let Some(format) = self.table_format(&folder.path) {
             return self.refuse(
                 &folder.path,
                 format!("a {format} table; it is not read yet"),
@@ -146,7 +153,7 @@ impl Walk {
         let mut paths = Vec::new();
         for entry in self.list(&folder.path) {
             let part = format_of(&entry.name).map(|(_, format)| format);
-            let is_part = !entry.file_type.is_dir() && part.is_some();
+            let is_part = !entry.is_folder && part.is_some();
             if !is_part || format.is_some_and(|format| Some(format) != part) {
                 let reason = format!(
                     "it holds `{}`; a folder of parts holds files of one format and nothing else",
@@ -190,79 +197,33 @@ impl Walk {
 
     /// The entries of a folder, sorted, without hidden ones.
     fn list(&mut self, folder: &Path) -> Vec<Entry> {
-        let mut entries = Vec::new();
-        let listing = match std::fs::read_dir(folder) {
-            Ok(listing) => listing,
-            Err(error) => {
-                self.is_whole = false;
-                self.refuse(folder, error.to_string(), None);
-                return entries;
-            }
-        };
-        for item in listing {
-            let Some(left) = self.entries_left.checked_sub(1) else {
-                self.is_whole = false;
-                let reason = format!("more than {ENTRIES_MAX} files; the rest was not looked at");
-                self.refuse(folder, reason, None);
-                break;
-            };
-            self.entries_left = left;
-            let entry = item.map_err(|error| error.to_string()).and_then(|item| {
-                Ok((
-                    item.path(),
-                    item.file_type().map_err(|error| error.to_string())?,
-                ))
-            });
-            match entry {
-                Ok((path, file_type)) => entries.extend(self.entry(path, file_type)),
-                Err(reason) => {
-                    self.is_whole = false;
-                    self.refuse(folder, reason, None);
-                }
-            }
+        let mut skipped = Vec::new();
+        let mut entries = self.folders.list(folder, &mut skipped);
+        for Skipped {
+            path,
+            reason,
+            may_hide,
+        } in skipped
+        {
+            self.is_whole &= !may_hide;
+            self.refuse(&path, reason, None);
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         entries
     }
 
-    fn entry(&mut self, path: PathBuf, file_type: FileType) -> Option<Entry> {
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .map(str::to_owned);
-        let Some(name) = name else {
-            self.refuse(&path, "its name is not UTF-8".to_owned(), None);
-            return None;
-        };
-        if name.starts_with(['.', '_']) {
-            return None;
+    /// The table format whose log lies in a folder: its files alone are not the table.
+    fn table_format(&self, folder: &Path) -> Option<&'static str> {
+        let has = |name: &str| self.folders.has_folder(&folder.join(name));
+        if has("_delta_log") {
+            Some("Delta Lake")
+        } else if has(".hoodie") {
+            Some("Hudi")
+        } else if has("metadata") && has("data") {
+            Some("Iceberg")
+        } else {
+            None
         }
-        let file_type = match file_type.is_symlink() {
-            false => file_type,
-            true => match self.follow(&path) {
-                Ok(file_type) => file_type,
-                Err(reason) => {
-                    self.is_whole = false;
-                    self.refuse(&path, reason, None);
-                    return None;
-                }
-            },
-        };
-        (file_type.is_dir() || file_type.is_file()).then_some(Entry {
-            path,
-            name,
-            file_type,
-        })
-    }
-
-    fn follow(&self, link: &Path) -> Result<FileType, String> {
-        let goal = link.canonicalize().map_err(|error| error.to_string())?;
-        if !goal.starts_with(&self.root) {
-            return Err("a link that leads out of the depot's folder".to_owned());
-        }
-        goal.metadata()
-            .map(|metadata| metadata.file_type())
-            .map_err(|error| error.to_string())
     }
 
     fn refuse(&mut self, path: &Path, reason: String, id: Option<DatasetId>) {
@@ -272,7 +233,7 @@ impl Walk {
 
     fn shown(&self, path: &Path) -> String {
         let below = path
-            .strip_prefix(&self.root)
+            .strip_prefix(self.folders.root())
             .unwrap_or(path)
             .to_string_lossy()
             .into_owned();
@@ -322,17 +283,4 @@ fn format_of(name: &str) -> Option<(&str, FileFormat)> {
 fn extension_of(name: &str) -> Option<String> {
     name.rsplit_once('.')
         .map(|(_, extension)| extension.to_ascii_lowercase())
-}
-
-/// The table format whose log lies in a folder: its files alone are not the table.
-fn table_format(folder: &Path) -> Option<&'static str> {
-    if folder.join("_delta_log").is_dir() {
-        Some("Delta Lake")
-    } else if folder.join(".hoodie").is_dir() {
-        Some("Hudi")
-    } else if folder.join("metadata").is_dir() && folder.join("data").is_dir() {
-        Some("Iceberg")
-    } else {
-        None
-    }
 }

@@ -1,0 +1,4 @@
+//! Objects of a real S3-compatible server.
+
+#[cfg(test)]
+mod bucket;
