@@ -229,7 +229,7 @@ impl Core {
                 is_writable: *is_writable,
             },
             DepotTarget::Sqlite { path } => DepotSource::Sqlite { path: path.clone() },
-            DepotTarget::Postgres(server) => {
+            DepotTarget::Postgres(server, tls) => {
                 let (user, password) = self.credentials(name, server).await?;
                 DepotSource::Postgres {
                     host: server.host.clone(),
@@ -237,6 +237,7 @@ impl Core {
                     database: server.database.clone(),
                     user,
                     password,
+                    tls: tls.clone(),
                 }
             }
             DepotTarget::MySql(server, tls) => {

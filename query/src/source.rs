@@ -153,6 +153,7 @@ impl Sources {
                 database,
                 user,
                 password,
+                tls,
             } => Arc::new(postgres::Server {
                 depot: depot.name.clone(),
                 host: host.clone(),
@@ -160,6 +161,7 @@ impl Sources {
                 database: database.clone(),
                 user: user.clone(),
                 password: self.password(depot, password.as_ref()).await?.map(Arc::new),
+                tls: tls.clone(),
                 permits: self.permits.clone(),
                 time_max: self.time_max,
             }),

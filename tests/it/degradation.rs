@@ -61,7 +61,7 @@ impl House {
         let manifest = format!(
             "name: login\nversion: v1\ntype: secret\nsecret:\n  type: key-value-properties\n  \
              data: {{username: dataos, password: {}}}\n---\nname: shop\nversion: v1\ntype: depot\n\
-             depot:\n  type: POSTGRES\n  spec: {{host: 127.0.0.1, port: {}, database: postgres}}\n  \
+             depot:\n  type: POSTGRES\n  spec: {{host: 127.0.0.1, port: {}, database: postgres, tls: off}}\n  \
              dataosSecrets:\n    - {{name: login, workspace: public}}\n",
             shop.password, shop.port
         );

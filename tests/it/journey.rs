@@ -222,7 +222,7 @@ fn depot(name: &str, port: u16, password: &str) -> String {
     format!(
         "name: {name}-login\nversion: v1\ntype: secret\nsecret:\n  type: key-value-properties\n  \
          data: {{username: dataos, password: \"{password}\"}}\n---\nname: {name}\nversion: v1\ntype: depot\n\
-         depot:\n  type: POSTGRES\n  spec: {{host: 127.0.0.1, port: {port}, database: postgres}}\n  \
+         depot:\n  type: POSTGRES\n  spec: {{host: 127.0.0.1, port: {port}, database: postgres, tls: off}}\n  \
          dataosSecrets:\n    - {{name: {name}-login, workspace: public}}\n"
     )
 }

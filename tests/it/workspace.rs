@@ -116,6 +116,7 @@ fn only_its_room_names_a_heavy_crate() {
             &["dataos-gateway", "dataos-ctl", "dataos-objects"],
         ),
         ("quick-xml", &["dataos-objects"]),
+        ("tokio-rustls", &["dataos-gateway", "dataos-query"]),
         ("arrow", &["dataos-query", "dataos-catalog", "dataos-audit"]),
         (
             "parquet",

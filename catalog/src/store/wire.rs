@@ -40,6 +40,9 @@ enum DepotSourceBody {
         user: String,
         /// The name of the secret; its value is never here.
         password: Option<String>,
+        /// Depots that were stored before there was a choice have none.
+        #[serde(default = "TlsBody::off")]
+        tls: TlsBody,
     },
     MySql {
         host: String,
@@ -82,6 +85,10 @@ enum TlsBody {
 }
 
 impl TlsBody {
+    fn off() -> Self {
+        Self::Off
+    }
+
     fn of(tls: &Tls) -> Self {
         match tls {
             Tls::Off => Self::Off,
@@ -186,12 +193,14 @@ fn source_body(source: &DepotSource) -> DepotSourceBody {
             database,
             user,
             password,
+            tls,
         } => DepotSourceBody::Postgres {
             host: host.clone(),
             port: *port,
             database: database.clone(),
             user: user.clone(),
             password: password.as_ref().map(|name| name.0.clone()),
+            tls: TlsBody::of(tls),
         },
         DepotSource::MySql {
             host,
@@ -252,12 +261,14 @@ fn source(body: DepotSourceBody) -> DepotSource {
             database,
             user,
             password,
+            tls,
         } => DepotSource::Postgres {
             host,
             port,
             database,
             user,
             password: password.map(SecretName),
+            tls: tls.tls(),
         },
         DepotSourceBody::MySql {
             host,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use dataos_model::{
     dataset::DatasetId,
-    depot::{DatasetSource, Depot, DepotSource},
+    depot::{DatasetSource, Depot, DepotSource, Tls},
     fault::FaultKind,
     seams::{Assets, ScanReport, Secrets},
     secret::{Secret, SecretName},
@@ -22,6 +22,7 @@ fn depot(house: &House, port: u16) -> Depot {
             database: "dataos".to_owned(),
             user: "dataos".to_owned(),
             password: Some(SecretName("public/pg/password".to_owned())),
+            tls: Tls::Off,
         },
         ..house.lake_depot()
     }
@@ -276,4 +277,38 @@ async fn a_server_that_never_answers_is_given_up() {
     let fault = house.catalog.scan("pg").await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::Timeout, "{fault}");
     assert!(started.elapsed().as_secs() < 60);
+}
+
+#[tokio::test]
+async fn the_server_must_prove_who_it_is() {
+    let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let server = TestServer::start();
+    server.psql("dataos", "CREATE TABLE t (id bigint)");
+    let house = house_of(server.port, PASSWORD).await;
+    let verified = |authorities: Option<String>| Tls::Verified { authorities };
+    let trusted = verified(Some(own.cert.pem()));
+    let scan = async |at: &str, with: &Tls| {
+        let mut depot = depot(&house, server.port);
+        if let DepotSource::Postgres { host, tls, .. } = &mut depot.source {
+            (*host, *tls) = (at.to_owned(), with.clone());
+        }
+        house.catalog.register_depot(depot).await.unwrap();
+        house.catalog.scan("pg").await
+    };
+    let refused = async |at: &str, with: &Tls| {
+        let fault = scan(at, with).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Unavailable, "{at}: {fault:?}");
+        let hint = fault.hint.clone().unwrap();
+        assert!(hint.contains("`authorities`"), "{at}: {fault:?}");
+        assert!(!format!("{fault:?}").contains(PASSWORD), "{fault:?}");
+    };
+    refused("127.0.0.1", &trusted).await;
+    server.turn_on_tls(&own.cert.pem(), &own.signing_key.serialize_pem());
+    let report = scan("127.0.0.1", &trusted).await.unwrap();
+    assert_eq!(report.added.len() + report.unchanged, 1, "{report:?}");
+    refused("127.0.0.1", &verified(None)).await;
+    refused("127.0.0.1", &verified(Some(other.cert.pem()))).await;
+    // The certificate is of another name.
+    refused("localhost", &trusted).await;
 }

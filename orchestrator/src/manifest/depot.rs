@@ -49,7 +49,7 @@ pub(crate) enum DepotTarget {
     /// A folder.
     Files { root: PathBuf, is_writable: bool },
     /// A PostgreSQL database.
-    Postgres(Server),
+    Postgres(Server, Tls),
     /// A database of MariaDB or MySQL.
     MySql(Server, Tls),
     /// A SQLite file.
@@ -63,7 +63,7 @@ impl DepotTarget {
     pub(crate) fn credentials(&self) -> Option<&Credentials> {
         match self {
             Self::Files { .. } | Self::Sqlite { .. } => None,
-            Self::Postgres(server) | Self::MySql(server, _) => Some(&server.credentials),
+            Self::Postgres(server, _) | Self::MySql(server, _) => Some(&server.credentials),
             Self::S3(bucket) => Some(&bucket.credentials),
         }
     }
@@ -134,9 +134,10 @@ pub(super) fn read(fields: &Fields<'_>, id: &ResourceId) -> Result<Parsed, Fault
         "POSTGRES" | "POSTGRESQL" => {
             let spec = spec(fields, is_v1, "postgresql")?;
             check_subprotocol(&spec, &["postgresql", "postgres"])?;
+            let tls = tls(&spec)?;
             server(fields, (&spec, 5432), id, |server| DepotBody {
                 description,
-                target: DepotTarget::Postgres(server),
+                target: DepotTarget::Postgres(server, tls),
             })?
         }
         "MYSQL" | "MARIADB" => {

@@ -228,7 +228,7 @@ fn secret_values_are_blanked_and_the_stored_form_reads_back() {
 }
 
 #[test]
-fn connections_to_mysql_are_protected_unless_the_text_says_otherwise() {
+fn connections_to_databases_are_protected_unless_the_text_says_otherwise() {
     for (spec, expected) in [
         ("", Tls::Verified { authorities: None }),
         (", tls: verified", Tls::Verified { authorities: None }),
@@ -240,17 +240,21 @@ fn connections_to_mysql_are_protected_unless_the_text_says_otherwise() {
             },
         ),
     ] {
-        let text = format!(
-            "name: d\ntype: depot\ndepot:\n  type: MYSQL\n  spec: {{host: h, database: b, user: u{spec}}}"
-        );
-        let document = parse(&text, "sandbox").unwrap().remove(0);
-        let Body::Depot(depot) = &document.body else {
-            panic!("{:?}", document.body)
-        };
-        let DepotTarget::MySql(server, tls) = &depot.target else {
-            panic!("{:?}", depot.target)
-        };
-        assert_eq!((server.port, tls), (3306, &expected), "{spec}");
+        for (kind, port) in [("MYSQL", 3306), ("POSTGRES", 5432)] {
+            let text = format!(
+                "name: d\ntype: depot\ndepot:\n  type: {kind}\n  spec: {{host: h, database: b, user: u{spec}}}"
+            );
+            let document = parse(&text, "sandbox").unwrap().remove(0);
+            let Body::Depot(depot) = &document.body else {
+                panic!("{:?}", document.body)
+            };
+            let (DepotTarget::MySql(server, tls) | DepotTarget::Postgres(server, tls)) =
+                &depot.target
+            else {
+                panic!("{:?}", depot.target)
+            };
+            assert_eq!((server.port, tls), (port, &expected), "{kind}{spec}");
+        }
     }
 }
 

@@ -38,6 +38,8 @@ pub enum DepotSource {
         user: String,
         /// Where the password is kept.
         password: Option<SecretName>,
+        /// How the connection is protected.
+        tls: Tls,
     },
     /// A database of a MariaDB or MySQL server.
     MySql {

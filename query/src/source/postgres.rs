@@ -6,20 +6,27 @@
 
 mod cell;
 mod dialect;
+mod transport;
 mod wire;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use dataos_model::{
+    depot::Tls,
     fault::{Fault, FaultKind},
     secret::Secret,
 };
 use futures::TryStreamExt;
 use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, task::JoinHandle};
-use tokio_postgres::{Client, Config, NoTls, RowStream, config::SslMode};
+use tokio_postgres::{CancelToken, Client, Config, NoTls, RowStream, config::SslMode};
 
-use self::{cell::cell, dialect::Postgres, wire::Raw};
+use self::{
+    cell::cell,
+    dialect::Postgres,
+    transport::{NoTransport, Transport, connect},
+    wire::Raw,
+};
 use super::{
     condition::{Condition, Parameter},
     permits::{CONNECT_TIME_MAX, Permits},
@@ -35,6 +42,7 @@ pub(super) struct Server {
     pub(super) database: String,
     pub(super) user: String,
     pub(super) password: Option<Arc<Secret>>,
+    pub(super) tls: Tls,
     pub(super) permits: Permits,
     pub(super) time_max: Duration,
 }
@@ -72,6 +80,30 @@ impl Database for Server {
 }
 
 impl Server {
+    /// A connection to its port, which nobody uses yet.
+    async fn transport(&self) -> Result<Box<dyn Transport>, Fault> {
+        let connecting = connect((&self.host, self.port), &self.tls);
+        let connected = tokio::time::timeout(CONNECT_TIME_MAX, connecting).await;
+        connected
+            .unwrap_or(Err(NoTransport::Silent))
+            .map_err(|problem| {
+                let (text, hint) = problem.told();
+                Fault::unavailable(format!("depot `{}`: {text}", self.depot))
+                    .with_reason("source")
+                    .with_hint(hint)
+            })
+    }
+
+    /// Ends what runs on a connection. If that fails, the statement time-out of the session ends it.
+    async fn cancel(&self, token: CancelToken) {
+        if let Ok(transport) = self.transport().await {
+            let cancelling = token.cancel_query_raw(transport, NoTls);
+            tokio::time::timeout(CONNECT_TIME_MAX, cancelling)
+                .await
+                .ok();
+        }
+    }
+
     async fn rows(&self, client: &Client, read: &Read) -> Result<RowStream, Fault> {
         let failed = |error| failed(&self.depot, &error);
         let list: Vec<String> = read
@@ -105,6 +137,7 @@ impl Server {
 
 /// A connection, the task that drives it, and its place among the bounded number.
 struct Connection {
+    server: Server,
     client: Client,
     task: JoinHandle<()>,
     /// Whether the server is done with what it was asked.
@@ -120,11 +153,9 @@ impl Drop for Connection {
             && let Ok(runtime) = Handle::try_current()
         {
             let (token, permit) = (self.client.cancel_token(), self.permit.take());
+            let server = self.server.clone();
             runtime.spawn(async move {
-                // If it fails, the statement time-out of the session ends the statement.
-                tokio::time::timeout(CONNECT_TIME_MAX, token.cancel_query(NoTls))
-                    .await
-                    .ok();
+                server.cancel(token).await;
                 drop(permit);
             });
         }
@@ -135,18 +166,18 @@ impl Connection {
     async fn open(server: &Server) -> Result<Self, Fault> {
         let permit = server.permits.acquire().await?;
         let mut config = Config::new();
+        // TLS, where there is any, is below this.
         config
-            .host(&server.host)
-            .port(server.port)
             .dbname(&server.database)
             .user(&server.user)
             .application_name("dataos")
-            .ssl_mode(SslMode::Disable)
-            .connect_timeout(CONNECT_TIME_MAX);
+            .ssl_mode(SslMode::Disable);
         if let Some(password) = &server.password {
             config.password(password.expose());
         }
-        let connecting = tokio::time::timeout(CONNECT_TIME_MAX, config.connect(NoTls));
+        let transport = server.transport().await?;
+        let connecting = config.connect_raw(transport, NoTls);
+        let connecting = tokio::time::timeout(CONNECT_TIME_MAX, connecting);
         let (client, connection) = connecting
             .await
             .map_err(|_| silent(&server.depot))?
@@ -156,6 +187,7 @@ impl Connection {
             let _ended = connection.await;
         });
         let opened = Self {
+            server: server.clone(),
             client,
             task,
             is_idle: false,

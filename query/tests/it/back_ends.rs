@@ -148,6 +148,7 @@ impl BackEnd {
                 database,
                 user: "postgres".to_owned(),
                 password,
+                tls: Tls::Off,
             },
             Self::MariaDb(server) => DepotSource::MySql {
                 host,

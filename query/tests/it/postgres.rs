@@ -4,11 +4,13 @@ pub(crate) mod server;
 
 use dataos_model::{
     dataset::DatasetId,
-    depot::{DatasetSource, DepotSource},
+    depot::{DatasetSource, DepotSource, Tls},
     fault::FaultKind,
     predicate::Predicate,
+    seams::RunQuery,
     secret::SecretName,
 };
+use dataos_store::test_server::{PASSWORD as OWNERS_PASSWORD, TestServer};
 
 use self::server::{PASSWORD, Server};
 use crate::world::{World, equals};
@@ -68,6 +70,7 @@ fn depot(port: u16, database: &str) -> DepotSource {
         database: database.to_owned(),
         user: "postgres".to_owned(),
         password: Some(SecretName("public/pg/password".to_owned())),
+        tls: Tls::Off,
     }
 }
 
@@ -237,4 +240,96 @@ async fn faults_name_the_depot(world: &World, server: &Server) {
     check(fault, FaultKind::Unavailable, "password");
     // Other depots go on.
     world.check("SELECT count(*) FROM wanted", "[[4]]").await;
+}
+
+/// How a server is reached over TLS, or is not.
+fn protected(server: &TestServer, host: &str, tls: Tls) -> DepotSource {
+    DepotSource::Postgres {
+        host: host.to_owned(),
+        port: server.port,
+        database: "dataos".to_owned(),
+        user: "dataos".to_owned(),
+        password: Some(SecretName("public/pg/password".to_owned())),
+        tls,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_protected_and_the_server_is_who_it_should_be() {
+    let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let server = TestServer::start();
+    server.psql(
+        "dataos",
+        "CREATE VIEW own AS SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid(); \
+         CREATE VIEW slow AS SELECT 1 AS id, pg_sleep(120)::text AS x",
+    );
+    let world = World::new();
+    let password = OWNERS_PASSWORD.as_bytes();
+    world.vault.keep("public/pg/password", password);
+    table(&world, "own", &[("ssl", "boolean")]);
+    table(&world, "slow", &[("id", "integer"), ("x", "text")]);
+    let sql = "SELECT ssl FROM own";
+    let verified = |authorities: Option<String>| Tls::Verified { authorities };
+    let trusted = verified(Some(own.cert.pem()));
+    let declare = |host: &str, tls: &Tls| {
+        let source = protected(&server, host, tls.clone());
+        world.catalog.add_depot("pg", source);
+    };
+    declare("127.0.0.1", &trusted);
+    let fault = world.refused(sql).await;
+    assert!(fault.message.contains("offers no TLS"), "{fault:?}");
+    declare("127.0.0.1", &Tls::Off);
+    world.check(sql, "[[false]]").await;
+
+    server.turn_on_tls(&own.cert.pem(), &own.signing_key.serialize_pem());
+    declare("127.0.0.1", &trusted);
+    world.check(sql, "[[true]]").await;
+    for (host, tls, text) in [
+        ("127.0.0.1", verified(None), "cannot be verified"),
+        (
+            "127.0.0.1",
+            verified(Some(other.cert.pem())),
+            "cannot be verified",
+        ),
+        // The certificate is of another name.
+        ("localhost", trusted.clone(), "cannot be verified"),
+        (
+            "127.0.0.1",
+            verified(Some("none".to_owned())),
+            "hold no certificate",
+        ),
+    ] {
+        declare(host, &tls);
+        let fault = world.refused(sql).await;
+        assert_eq!(fault.kind, FaultKind::Unavailable, "{fault:?}");
+        assert_eq!(fault.reason, "source", "{fault:?}");
+        assert!(fault.message.contains(text), "{host}: {fault:?}");
+        assert!(!format!("{fault:?}").contains(OWNERS_PASSWORD), "{fault:?}");
+    }
+    declare("127.0.0.1", &trusted);
+    what_nobody_waits_for_is_cancelled(&world, &server).await;
+}
+
+/// Over TLS as well, on a connection of its own.
+async fn what_nobody_waits_for_is_cancelled(world: &World, server: &TestServer) {
+    let running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%\"slow\"%' \
+                   AND pid <> pg_backend_pid()";
+    let (layer, request) = (world.layer.clone(), world.request("SELECT x FROM slow"));
+    let waiting = tokio::spawn(async move { layer.run(request).await });
+    seen(server, running, "1").await;
+    waiting.abort();
+    // Long before it would end by itself.
+    seen(server, running, "0").await;
+}
+
+/// Waits until a statement gives this.
+async fn seen(server: &TestServer, sql: &str, expected: &str) {
+    for _ in 0..600 {
+        if server.psql("dataos", sql).trim() == expected {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("{sql} does not give {expected}");
 }

@@ -1,8 +1,7 @@
 //! A PostgreSQL database as a depot: tables and views with their columns, read in a few flat queries
 //! of the system catalog inside one snapshot and joined here. No table is read.
 //!
-//! Partitions are not catalogued: rights and tags belong to the table that they are parts of. The
-//! connection is not encrypted; the server must be on a trusted network.
+//! Partitions are not catalogued: rights and tags belong to the table that they are parts of.
 
 mod types;
 mod views;
@@ -12,7 +11,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use dataos_model::{
     clock::Timestamp,
     dataset::{Column, DatasetId, DatasetSchema},
-    depot::{DatasetSource, Depot, DepotSource},
+    depot::{DatasetSource, Depot, DepotSource, Tls},
     fault::{Fault, FaultKind},
     seams::Secrets,
 };
@@ -108,6 +107,7 @@ async fn options(depot: &Depot, secrets: &dyn Secrets) -> Result<PgConnectOption
         database,
         user,
         password,
+        tls,
     } = &depot.source
     else {
         return Err(Fault::internal(format!(
@@ -120,9 +120,18 @@ async fn options(depot: &Depot, secrets: &dyn Secrets) -> Result<PgConnectOption
         .port(*port)
         .database(database)
         .username(user)
-        .ssl_mode(PgSslMode::Disable)
         .application_name("dataos-catalog")
         .disable_statement_logging();
+    options = match tls {
+        Tls::Off => options.ssl_mode(PgSslMode::Disable),
+        Tls::Verified { authorities } => {
+            let options = options.ssl_mode(PgSslMode::VerifyFull);
+            match authorities {
+                Some(pem) => options.ssl_root_cert_from_pem(pem.clone().into_bytes()),
+                None => options,
+            }
+        }
+    };
     if let Some(name) = password {
         let secret = secrets.get(name).await?;
         let text = std::str::from_utf8(secret.expose()).map_err(|_| {
@@ -301,9 +310,20 @@ fn rows(estimate: f64) -> u64 {
 }
 
 fn unreachable(depot: &Depot, error: &sqlx::Error) -> Fault {
+    let is_insecure = match error {
+        sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+        _ => false,
+    };
+    let hint = if is_insecure {
+        "give the authority of the server's certificate as `authorities` of the depot, and the host name that it is \
+         for; on this machine or a trusted network, `tls: off` does without; nothing was dropped"
+    } else {
+        "check host, port, database, user and secret; nothing was dropped"
+    };
     Fault::unavailable(format!("depot `{}`: PostgreSQL: {error}", depot.name))
         .with_reason("depot_unreachable")
-        .with_hint("check host, port, database, user and secret; nothing was dropped")
+        .with_hint(hint)
 }
 
 fn too_slow(depot: &Depot, seconds: u64) -> Fault {
