@@ -22,6 +22,7 @@ mod journey;
 mod load;
 mod login;
 mod metadata;
+mod objects;
 mod own_types;
 mod policy_code;
 mod postgres;
