@@ -1,7 +1,7 @@
 //! A bucket of an S3-compatible server over TLS, attached as a new user attaches one: what is governed is shown as over
 //! the same files in a folder, and the secret key appears nowhere.
 
-use std::path::Path;
+use std::{io::Result, path::Path};
 
 use dataos_objects::test_server::{ACCESS_KEY, BUCKET, REGION, SECRET_KEY, TestStore};
 use dataos_tests::{
@@ -65,10 +65,10 @@ fn policies(depot: &str) -> String {
     )
 }
 
-fn rows(person: &Ctl, sql: &str, depot: &str) -> Value {
+fn rows(person: &Ctl, sql: &str, depot: &str) -> Result<Value> {
     let sql = sql.replace("{d}", depot);
-    let answer = person.json(&["query", &sql]);
-    answer.unwrap_or_else(|error| panic!("{sql}: {error}"))["rows"].take()
+    let mut answer = person.json(&["query", &sql])?;
+    Ok(answer["rows"].take())
 }
 
 #[test]
@@ -101,14 +101,14 @@ fn a_bucket_is_governed_as_a_folder_is() {
     for sql in STATEMENTS {
         for person in [&admin, &ana] {
             assert_eq!(
-                rows(person, sql, "cloud"),
-                rows(person, sql, "local"),
+                rows(person, sql, "cloud").unwrap(),
+                rows(person, sql, "local").unwrap(),
                 "{sql}"
             );
         }
         assert_ne!(
-            rows(&admin, STATEMENTS[0], "cloud"),
-            rows(&ana, STATEMENTS[0], "cloud")
+            rows(&admin, STATEMENTS[0], "cloud").unwrap(),
+            rows(&ana, STATEMENTS[0], "cloud").unwrap()
         );
     }
 
@@ -127,7 +127,7 @@ fn a_bucket_is_governed_as_a_folder_is() {
     assert!(refused.stderr.contains("`secretkey`"), "{}", refused.stderr);
     shown += &refused.stderr;
     admin.applied(&declared).unwrap();
-    rows(&ana, STATEMENTS[0], "cloud");
+    rows(&ana, STATEMENTS[0], "cloud").unwrap();
     drop(store);
     let down = ana
         .run(&["query", "SELECT * FROM cloud.main.people"])

@@ -1,7 +1,8 @@
 //! All that an answer depends on: the governed text, what its caller is shown of each dataset, under which
 //! policies and entities, in which form, and the files that it is read from.
 //!
-//! What a key cannot hold has none: databases and the audit log, which do not tell whether they changed,
+//! What a key cannot hold has none: databases and the audit log, which do not tell whether they changed, objects
+//! of a store, whose versions cost a question each,
 //! functions that answer otherwise each time, masks with a secret key, and files that were written just now.
 
 use std::{os::unix::fs::MetadataExt, path::PathBuf};
@@ -128,7 +129,9 @@ fn paths(grants: &[Grant]) -> Option<Vec<PathBuf>> {
         match &grant.dataset.source {
             DatasetSource::Files { format: _, paths } => all.extend(paths.iter().cloned()),
             DatasetSource::View { .. } => {}
-            DatasetSource::Table { .. } | DatasetSource::AuditLog => return None,
+            DatasetSource::Objects { .. }
+            | DatasetSource::Table { .. }
+            | DatasetSource::AuditLog => return None,
         }
     }
     (all.len() <= FILES_MAX).then_some(all)
