@@ -148,41 +148,31 @@ impl Route {
     }
 }
 
-/// Which entries of the log, and which page of them.
-const AUDIT_SEARCH: &[&str] = &[
-    "from",
-    "to",
-    "principal",
-    "action",
-    "resource",
-    "effect",
-    "kind",
-    "policy",
-    "request_id",
-    "trace",
-    "text",
-    "before",
-    "limit",
-];
-/// Which entries of the log: the same without its last two, which say the page.
-const AUDIT_FILTER: &[&str] = AUDIT_SEARCH.split_at(AUDIT_SEARCH.len() - 2).0;
-
-/// Which entries of the log to follow, and from where.
-const AUDIT_STREAM: &[&str] = &[
-    "from",
-    "to",
-    "principal",
-    "action",
-    "resource",
-    "effect",
-    "kind",
-    "policy",
-    "request_id",
-    "trace",
-    "text",
-    "after",
-    "newest",
-];
+/// Queries over entries of the log: which entries, then what each query adds.
+macro_rules! audit_query {
+    ($($own:literal),*) => {
+        &[
+            "from",
+            "to",
+            "principal",
+            "action",
+            "resource",
+            "effect",
+            "kind",
+            "policy",
+            "request_id",
+            "trace",
+            "text",
+            $($own),*
+        ]
+    };
+}
+/// Which entries of the log.
+const AUDIT_FILTER: &[&str] = audit_query!();
+/// The same, and which page of them.
+const AUDIT_SEARCH: &[&str] = audit_query!("before", "limit");
+/// The same, and from where to follow them.
+const AUDIT_STREAM: &[&str] = audit_query!("after", "newest");
 
 /// All routes.
 pub(crate) static ROUTES: &[Route] = &[
