@@ -2,7 +2,6 @@
 
 use std::{
     cell::Cell,
-    future::ready,
     io,
     sync::{Arc, Mutex, PoisonError, RwLock},
     thread::{self, JoinHandle},
@@ -259,28 +258,19 @@ impl Drop for AuditLog {
 
 impl Record for AuditLog {
     fn append(&self, entry: Entry) -> BoxFuture<Result<Receipt, Fault>> {
-        let (pending, answer) = match pending(&entry, true) {
-            Ok(made) => made,
-            Err(fault) => return Box::pin(ready(Err(fault))),
-        };
-        let queued = self.queue.push(pending);
-        Box::pin(receipt(queued, answer))
+        appended(&entry, |pending| self.queue.push(pending))
     }
 
     fn append_awaited(&self, entry: Entry) -> BoxFuture<Result<Receipt, Fault>> {
         if !may_block() {
             return self.append(entry);
         }
-        let (pending, answer) = match pending(&entry, true) {
-            Ok(made) => made,
-            Err(fault) => return Box::pin(ready(Err(fault))),
-        };
-        let queued = self.queue.push_or_lead(pending).map(|turn| {
-            if let Some(turn) = turn {
+        appended(&entry, |pending| {
+            if let Some(turn) = self.queue.push_or_lead(pending)? {
                 tokio::task::block_in_place(|| commit::lead(&self.committer, &self.queue, turn));
             }
-        });
-        Box::pin(receipt(queued, answer))
+            Ok(())
+        })
     }
 
     fn append_behind(&self, entry: Entry) {
@@ -304,13 +294,21 @@ fn pending(entry: &Entry, is_awaited: bool) -> Result<(Pending, Answer), Fault> 
     Ok((pending, answer))
 }
 
-/// The receipt of an entry that was queued, once it is durable.
-async fn receipt(queued: Result<(), Fault>, answer: Answer) -> Result<Receipt, Fault> {
-    queued?;
-    match answer.await {
-        Ok(committed) => committed?.receipt(),
-        Err(_) => Err(refusal(Some("the committer ended"))),
-    }
+/// Puts an entry into the queue at once; its receipt comes when it is durable.
+fn appended(
+    entry: &Entry,
+    push: impl FnOnce(Pending) -> Result<(), Fault>,
+) -> BoxFuture<Result<Receipt, Fault>> {
+    let queued = pending(entry, true).and_then(|(pending, answer)| {
+        push(pending)?;
+        Ok(answer)
+    });
+    Box::pin(async move {
+        match queued?.await {
+            Ok(committed) => committed?.receipt(),
+            Err(_) => Err(refusal(Some("the committer ended"))),
+        }
+    })
 }
 
 /// Whether this thread may wait for a disk: others then do the work of the runtime that it belongs to.

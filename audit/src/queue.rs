@@ -169,7 +169,10 @@ impl Queue {
 
     /// Adds an entry at the end.
     pub(crate) fn push(&self, pending: Pending) -> Result<(), Fault> {
-        let mut state = self.lock();
+        self.push_to(self.lock(), pending)
+    }
+
+    fn push_to(&self, mut state: MutexGuard<'_, State>, pending: Pending) -> Result<(), Fault> {
         let wakes = self.add(&mut state, pending)?;
         drop(state);
         if wakes {
@@ -184,21 +187,17 @@ impl Queue {
         let is_quiet = state
             .worked_at
             .is_none_or(|worked_at| worked_at.elapsed() >= QUIET);
-        let leads = is_quiet && !state.is_working && !state.is_led && !state.is_resting;
-        let wakes = self.add(&mut state, pending)?;
-        if leads {
-            state.is_led = true;
-            let waiting = state.take();
-            return Ok(Some(Turn {
-                queue: self,
-                waiting,
-            }));
+        if !is_quiet || state.is_working || state.is_led || state.is_resting {
+            self.push_to(state, pending)?;
+            return Ok(None);
         }
-        drop(state);
-        if wakes {
-            self.changed.notify_one();
-        }
-        Ok(None)
+        self.add(&mut state, pending)?;
+        state.is_led = true;
+        let waiting = state.take();
+        Ok(Some(Turn {
+            queue: self,
+            waiting,
+        }))
     }
 
     /// Adds an entry; whether the committer is to be woken for it.
