@@ -15,7 +15,8 @@ use dataos_model::{
 use crate::{
     emit,
     error::{SqlError, SqlErrorKind},
-    ir::{Ident, Position, Query},
+    functions,
+    ir::{Arguments, Call, Expr, Ident, Position, Query},
     limits,
     lineage::{Flow, Source},
     names::{Tables, Target},
@@ -271,6 +272,23 @@ fn without_query(tables: &Tables) -> Bound {
 /// Arguments that do not belong together.
 fn mismatch(message: &str) -> SqlError {
     SqlError::new(SqlErrorKind::Recheck, message, Position::default())
+}
+
+/// A call that no caller wrote: an ordinary one of a function on the list.
+fn added_call(name: &str, is_distinct: bool, arguments: Arguments) -> Result<Expr, SqlError> {
+    let function = functions::lookup(name);
+    let function = function.ok_or_else(|| mismatch(&format!("{name} is not on the list")))?;
+    Ok(Expr::Call(Box::new(Call {
+        function,
+        is_distinct,
+        arguments,
+        order_by: Vec::new(),
+        within_group: Vec::new(),
+        filter: None,
+        ignores_nulls: None,
+        over: None,
+        position: Position::default(),
+    })))
 }
 
 /// A query whose names are resolved.

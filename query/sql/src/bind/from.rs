@@ -5,15 +5,14 @@ use std::{collections::HashSet, rc::Rc};
 use dataos_model::lineage::Transformation;
 
 use super::{
-    Binder, BoundQuery, governed_name, mismatch,
+    Binder, BoundQuery, added_call, governed_name, mismatch,
     scope::{Itself, Meaning, Merged, Output, Scope, ScopeRelation},
 };
 use crate::{
     error::{SqlError, SqlErrorKind},
-    functions,
     ir::{
-        Alias, Arguments, BinaryOperator, Call, Expr, Ident, Join, JoinCondition, JoinKind,
-        Position, Query, Relation,
+        Alias, Arguments, BinaryOperator, Expr, Ident, Join, JoinCondition, JoinKind, Position,
+        Query, Relation,
     },
     lineage::{Flow, Source},
 };
@@ -414,17 +413,5 @@ fn all_of(mut conditions: Vec<Expr>) -> Expr {
 }
 
 fn first_present(left: Expr, right: Expr) -> Result<Expr, SqlError> {
-    let function =
-        functions::lookup("coalesce").ok_or_else(|| mismatch("coalesce is not on the list"))?;
-    Ok(Expr::Call(Box::new(Call {
-        function,
-        is_distinct: false,
-        arguments: Arguments::List(vec![left, right]),
-        order_by: Vec::new(),
-        within_group: Vec::new(),
-        filter: None,
-        ignores_nulls: None,
-        over: None,
-        position: Position::default(),
-    })))
+    added_call("coalesce", false, Arguments::List(vec![left, right]))
 }

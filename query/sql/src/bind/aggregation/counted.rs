@@ -2,10 +2,9 @@
 
 use super::{forms, group::Group, refused};
 use crate::{
-    bind::mismatch,
+    bind::added_call,
     error::SqlError,
-    functions,
-    ir::{Arguments, BinaryOperator, Call, Expr, Ident, Literal, Position, Test},
+    ir::{Arguments, BinaryOperator, Expr, Ident, Literal, Position, Test},
 };
 
 impl Group<'_> {
@@ -81,19 +80,7 @@ fn entity_of(alias: &Ident, column: &str) -> Expr {
 }
 
 fn count(arguments: Arguments, is_distinct: bool) -> Result<Expr, SqlError> {
-    let function = functions::lookup("count");
-    let function = function.ok_or_else(|| mismatch("count is not on the list"))?;
-    Ok(Expr::Call(Box::new(Call {
-        function,
-        is_distinct,
-        arguments,
-        order_by: Vec::new(),
-        within_group: Vec::new(),
-        filter: None,
-        ignores_nulls: None,
-        over: None,
-        position: Position::default(),
-    })))
+    added_call("count", is_distinct, arguments)
 }
 
 fn at_least(value: Expr, size: u64) -> Expr {
