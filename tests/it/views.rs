@@ -172,15 +172,20 @@ fn a_view_is_made_read_explained_and_dropped() {
     assert!(gone.contains("does not exist"), "{gone}");
 }
 
-const BAN: &str = r#"
-@id("region-for-conditions")
-@obligation("no_projection(column = 'region')")
+/// Ana may read the orders, and this is asked of her.
+fn permit(id: &str, obligation: &str) -> String {
+    format!(
+        r#"
+@id("{id}")
+@obligation("{obligation}")
 permit (
   principal == DataOS::User::"ana",
   action in DataOS::Action::"read_data",
   resource in DataOS::Dataset::"local:main/orders"
 );
-"#;
+"#
+    )
+}
 
 #[test]
 fn a_column_for_conditions_alone_is_shown_on_no_way() {
@@ -193,7 +198,8 @@ fn a_column_for_conditions_alone_is_shown_on_no_way() {
         rows(ana, "SELECT region FROM totals LIMIT 1"),
         json!([["EMEA"]])
     );
-    house.put("ban", BAN);
+    let obligation = "no_projection(column = 'region')";
+    house.put("ban", &permit("region-for-conditions", obligation));
     for sql in [
         "SELECT region FROM orders",
         "SELECT * FROM orders",
@@ -218,21 +224,12 @@ fn a_column_for_conditions_alone_is_shown_on_no_way() {
     );
 }
 
-const MINIMUM: &str = r#"
-@id("orders-in-aggregate")
-@obligation("min_group(size = 2, key = 'customer')")
-permit (
-  principal == DataOS::User::"ana",
-  action in DataOS::Action::"read_data",
-  resource in DataOS::Dataset::"local:main/orders"
-);
-"#;
-
 #[test]
 fn a_table_leaves_in_aggregates_of_enough_entities_alone() {
     let house = House::new();
     let (admin, ana) = (&house.admin, &house.ana);
-    house.put("minimum", MINIMUM);
+    let obligation = "min_group(size = 2, key = 'customer')";
+    house.put("minimum", &permit("orders-in-aggregate", obligation));
     for sql in [
         "SELECT * FROM orders",
         "SELECT max(amount) FROM orders",
