@@ -12,7 +12,7 @@ use dataos_proof::frame::{SEGMENT_HEADER_BYTES, segment_header, segment_name};
 use crate::{
     config::SEGMENT_BYTES_MIN,
     disk::Disk,
-    spare::{SPARE_NAME, Spare, create_zeroed},
+    spare::{SPARE_NAME, Spare, ZERO_BYTES_MAX, create_zeroed},
 };
 
 /// The segment that is being written.
@@ -105,18 +105,27 @@ impl SegmentWriter {
         self.disk.write(&self.active.file, bytes, self.active.end)?;
         self.disk.sync(&self.active.file)?;
         self.active.end += bytes.len() as u64;
+        // The next segment is ready once this one is half full.
+        let half = (self.active.capacity / 2).max(1);
+        let due = u128::from(self.spare_bytes()) * u128::from(self.active.end) / u128::from(half);
+        self.spare.hurry(u64::try_from(due).unwrap_or(u64::MAX));
         Ok(())
     }
 
+    fn spare_bytes(&self) -> u64 {
+        (self.active.capacity * 2).clamp(SEGMENT_BYTES_MIN, self.segment_bytes_max)
+    }
+
     fn want_spare(&self) {
-        let bytes = (self.active.capacity * 2).clamp(SEGMENT_BYTES_MIN, self.segment_bytes_max);
-        self.spare.want(bytes);
+        self.spare.want(self.spare_bytes());
     }
 }
 
 /// Creates the first segment of a log.
 pub(crate) fn create_first(directory: &Path, disk: &dyn Disk) -> io::Result<ActiveSegment> {
-    let file = create_zeroed(directory, disk, SEGMENT_BYTES_MIN, &|| false)?;
+    let file = create_zeroed(directory, disk, SEGMENT_BYTES_MIN, &|_| {
+        Some(ZERO_BYTES_MAX)
+    })?;
     begin(directory, disk, file, SEGMENT_BYTES_MIN, 0)
 }
 

@@ -9,7 +9,10 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,9 +21,15 @@ use crate::disk::Disk;
 /// Name of the next segment while it waits.
 pub(crate) const SPARE_NAME: &str = "spare.new";
 
-/// Zeros are written in pieces of this size, each synced, so that a sync of entries never waits
-/// behind a whole segment of zeros.
-const ZERO_BYTES: usize = 1024 * 1024;
+/// Zeros are written in pieces of this size, each synced: a sync of entries may wait behind one, and is to
+/// take little longer for it.
+const ZERO_BYTES: usize = 128 * 1024;
+
+/// Largest piece, of zeros that are late: many entries share each sync then, and a piece costs half a sync.
+pub(crate) const ZERO_BYTES_MAX: usize = 1024 * 1024;
+
+/// Rest between two pieces, so that few entries meet one, unless more are due by now.
+const ZERO_REST: Duration = Duration::from_millis(5);
 
 /// How long after an attempt that found no room the next one follows.
 const RETRY: Duration = Duration::from_secs(1);
@@ -29,6 +38,8 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Spare {
     state: Mutex<SpareState>,
+    /// So many zeros must be there by now, or the segment would be late.
+    due: AtomicU64,
     changed: Condvar,
 }
 
@@ -65,7 +76,28 @@ impl Spare {
 
     /// Asks for a file of this many bytes.
     pub(crate) fn want(&self, bytes: u64) {
+        self.due.store(0, Ordering::Relaxed);
         self.set(SpareState::Wanted(bytes));
+    }
+
+    /// Asks for so many of its bytes by now.
+    pub(crate) fn hurry(&self, due: u64) {
+        self.due.store(due, Ordering::Relaxed);
+    }
+
+    /// The size of the next piece behind so many zeros, after a rest unless they are late; none once closed.
+    fn next_piece(&self, zeroed: u64) -> Option<usize> {
+        let late = || self.due.load(Ordering::Relaxed).saturating_sub(zeroed);
+        let rests = |state: &mut SpareState| matches!(state, SpareState::Wanted(_)) && late() == 0;
+        let rested = self
+            .changed
+            .wait_timeout_while(self.lock(), ZERO_REST, rests);
+        let (state, _) = rested.unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, SpareState::Closed) {
+            return None;
+        }
+        let late = usize::try_from(late()).unwrap_or(usize::MAX);
+        Some(late.clamp(ZERO_BYTES, ZERO_BYTES_MAX))
     }
 
     /// Whether the disk has no room for the file.
@@ -93,6 +125,8 @@ impl Spare {
 
     /// Waits for the file; none if the disk has no room for it.
     pub(crate) fn take(&self) -> io::Result<Option<(File, u64)>> {
+        self.hurry(u64::MAX);
+        self.changed.notify_all();
         let waiting = |state: &mut SpareState| matches!(state, SpareState::Wanted(_));
         let waited = self.changed.wait_while(self.lock(), waiting);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +152,8 @@ impl Spare {
     pub(crate) fn run(&self, directory: &Path, disk: &dyn Disk, on_ready: &dyn Fn()) {
         while let Some(bytes) = self.next() {
             let is_closed = || matches!(*self.lock(), SpareState::Closed);
-            match create_zeroed(directory, disk, bytes, &is_closed) {
+            let next_piece = |zeroed| self.next_piece(zeroed);
+            match create_zeroed(directory, disk, bytes, &next_piece) {
                 Ok(file) => {
                     self.set(SpareState::Ready(file, bytes));
                     on_ready();
@@ -168,13 +203,14 @@ pub(crate) fn is_no_room(error: &io::Error) -> bool {
     )
 }
 
-/// Makes the file. After an error nothing of it is left: its room may be what others wait for, and
-/// each attempt writes a new file, so that no sync is repeated.
+/// Makes the file, in pieces whose sizes are asked for with the number of zeros before them; none ends it. After an
+/// error nothing of it is left: its room may be what others wait for, and each attempt writes a new file, so that no
+/// sync is repeated.
 pub(crate) fn create_zeroed(
     directory: &Path,
     disk: &dyn Disk,
     bytes: u64,
-    is_cancelled: &dyn Fn() -> bool,
+    next_piece: &dyn Fn(u64) -> Option<usize>,
 ) -> io::Result<File> {
     let path = directory.join(SPARE_NAME);
     let mut options = OpenOptions::new();
@@ -185,7 +221,7 @@ pub(crate) fn create_zeroed(
         .truncate(true)
         .mode(0o600);
     let file = options.open(&path)?;
-    let zeroed = zero(&file, disk, bytes, is_cancelled);
+    let zeroed = zero(&file, disk, bytes, next_piece);
     if zeroed.is_err() {
         // A file that cannot be removed is taken over by the next attempt.
         let _ = fs::remove_file(&path);
@@ -197,19 +233,47 @@ fn zero(
     file: &File,
     disk: &dyn Disk,
     bytes: u64,
-    is_cancelled: &dyn Fn() -> bool,
+    next_piece: &dyn Fn(u64) -> Option<usize>,
 ) -> io::Result<()> {
     // First, so that a lack of room shows at once and not behind megabytes of zeros.
     disk.allocate(file, bytes)?;
-    let zeros = vec![0; ZERO_BYTES];
-    let mut offset = 0;
-    while offset < bytes {
-        if is_cancelled() {
+    let zeros = vec![0; ZERO_BYTES_MAX];
+    let mut zeroed = 0;
+    while zeroed < bytes {
+        let Some(piece) = next_piece(zeroed).and_then(|length| zeros.get(..length)) else {
             return Err(io::Error::other("the log was closed"));
-        }
-        disk.write(file, &zeros, offset)?;
+        };
+        disk.write(file, piece, zeroed)?;
         disk.sync(file)?;
-        offset += ZERO_BYTES as u64;
+        zeroed += piece.len() as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn zeros_are_written_slowly_unless_they_are_late() {
+        let spare = Spare::default();
+        spare.want(8 * 1024 * 1024);
+        let started = Instant::now();
+        assert_eq!(spare.next_piece(0), Some(ZERO_BYTES));
+        assert!(started.elapsed() >= ZERO_REST);
+        let late = 3 * ZERO_BYTES as u64;
+        spare.hurry(late);
+        assert_eq!(spare.next_piece(0), Some(3 * ZERO_BYTES));
+        assert_eq!(spare.next_piece(late), Some(ZERO_BYTES));
+        // Somebody waits for the segment.
+        spare.hurry(u64::MAX);
+        assert_eq!(spare.next_piece(late), Some(ZERO_BYTES_MAX));
+        // The next one has its time again.
+        spare.want(8 * 1024 * 1024);
+        assert_eq!(spare.next_piece(0), Some(ZERO_BYTES));
+        spare.close();
+        assert_eq!(spare.next_piece(0), None);
+    }
 }
