@@ -240,9 +240,11 @@ fn zero(
     let zeros = vec![0; ZERO_BYTES_MAX];
     let mut zeroed = 0;
     while zeroed < bytes {
-        let Some(piece) = next_piece(zeroed).and_then(|length| zeros.get(..length)) else {
+        let Some(length) = next_piece(zeroed) else {
             return Err(io::Error::other("the log was closed"));
         };
+        let left = usize::try_from(bytes - zeroed).unwrap_or(usize::MAX);
+        let piece = zeros.get(..length.min(left)).unwrap_or(&zeros);
         disk.write(file, piece, zeroed)?;
         disk.sync(file)?;
         zeroed += piece.len() as u64;
@@ -252,9 +254,23 @@ fn zero(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::{cell::RefCell, time::Instant};
 
     use super::*;
+    use crate::disk::SystemDisk;
+
+    #[test]
+    fn a_file_has_the_bytes_that_are_wanted_whatever_the_pieces() {
+        let folder = tempfile::tempdir().unwrap();
+        let asked = RefCell::new(Vec::new());
+        let next_piece = |zeroed| {
+            asked.borrow_mut().push(zeroed);
+            Some(70_000)
+        };
+        let file = create_zeroed(folder.path(), &SystemDisk, 150_000, &next_piece).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), 150_000);
+        assert_eq!(*asked.borrow(), [0, 70_000, 140_000]);
+    }
 
     #[test]
     fn zeros_are_written_slowly_unless_they_are_late() {
