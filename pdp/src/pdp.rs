@@ -446,9 +446,13 @@ impl Decide for Pdp {
             .collect()
     }
 
-    async fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess> {
-        let answers = self.access_now(request).into_iter();
-        answers.map(Arc::unwrap_or_clone).collect()
+    async fn access_all(&self, requests: &[AccessRequest]) -> Vec<Vec<DatasetAccess>> {
+        let version = self.active.load_full();
+        let owned = |answers: Vec<_>| answers.into_iter().map(Arc::unwrap_or_clone).collect();
+        requests
+            .iter()
+            .map(|request| owned(version.access(request)))
+            .collect()
     }
 }
 

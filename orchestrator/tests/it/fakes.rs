@@ -107,7 +107,7 @@ impl Decide for World {
         unreachable!("not asked here")
     }
 
-    async fn access(&self, _: &AccessRequest) -> Vec<DatasetAccess> {
+    async fn access_all(&self, _: &[AccessRequest]) -> Vec<Vec<DatasetAccess>> {
         unreachable!("not asked here")
     }
 }

@@ -28,6 +28,16 @@ pub struct AccessRequest {
     pub context: BTreeMap<String, Value>,
 }
 
+impl AccessRequest {
+    /// The answer that denies all of it.
+    pub fn denied(&self, decision: &Decision) -> Vec<DatasetAccess> {
+        let datasets = self.datasets.iter();
+        datasets
+            .map(|dataset| DatasetAccess::denied(dataset, decision.clone()))
+            .collect()
+    }
+}
+
 /// The answer for one dataset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DatasetAccess {

@@ -44,6 +44,21 @@ impl Obliged {
         }
         decision
     }
+
+    fn checked_access(&self, answer: DatasetAccess) -> DatasetAccess {
+        let decision = self.checked(answer.decision);
+        if decision.is_allowed() {
+            return DatasetAccess { decision, ..answer };
+        }
+        DatasetAccess {
+            dataset: answer.dataset,
+            decision,
+            schema_hash: answer.schema_hash,
+            rows: Predicate::NEVER,
+            row_policies: Vec::new(),
+            columns: Vec::new(),
+        }
+    }
 }
 
 #[async_trait]
@@ -57,22 +72,11 @@ impl Decide for Obliged {
         decisions.into_iter().map(|d| self.checked(d)).collect()
     }
 
-    async fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess> {
-        let answers = self.decide.access(request).await;
-        let checked = answers.into_iter().map(|answer| {
-            let decision = self.checked(answer.decision);
-            if decision.is_allowed() {
-                return DatasetAccess { decision, ..answer };
-            }
-            DatasetAccess {
-                dataset: answer.dataset,
-                decision,
-                schema_hash: answer.schema_hash,
-                rows: Predicate::NEVER,
-                row_policies: Vec::new(),
-                columns: Vec::new(),
-            }
-        });
-        checked.collect()
+    async fn access_all(&self, requests: &[AccessRequest]) -> Vec<Vec<DatasetAccess>> {
+        let answers = self.decide.access_all(requests).await.into_iter();
+        let checked = |answer| self.checked_access(answer);
+        answers
+            .map(|answers| answers.into_iter().map(checked).collect())
+            .collect()
     }
 }

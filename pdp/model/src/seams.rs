@@ -42,8 +42,15 @@ pub trait Decide: Send + Sync + Debug {
     /// Several decisions under one policy set and one entity snapshot, in order.
     async fn decide_all(&self, requests: &[Request]) -> Vec<Decision>;
 
-    /// Rows and columns of several datasets, under one policy set, in order.
-    async fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess>;
+    /// Rows and columns of several datasets, for each of several principals, under one policy set and one
+    /// entity snapshot, in order.
+    async fn access_all(&self, requests: &[AccessRequest]) -> Vec<Vec<DatasetAccess>>;
+
+    /// The same for one principal.
+    async fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess> {
+        let answers = self.access_all(std::slice::from_ref(request)).await;
+        answers.into_iter().next().unwrap_or_default()
+    }
 }
 
 /// Asks the policy decision point why, and who or what else.

@@ -463,9 +463,17 @@ impl Decide for Desk {
         decisions
     }
 
-    async fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess> {
+    async fn access_all(&self, requests: &[AccessRequest]) -> Vec<Vec<DatasetAccess>> {
         let mut orders = self.0.lock().unwrap();
         orders.accesses += 1;
+        let answers = |request: &AccessRequest| orders.access(request);
+        requests.iter().map(answers).collect()
+    }
+}
+
+impl Orders {
+    fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess> {
+        let orders = self;
         let snapshot = orders.catalog.as_ref().unwrap().snapshot();
         let answer = |id: &DatasetId| {
             let schema = &snapshot.datasets[id].schema;

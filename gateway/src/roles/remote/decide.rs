@@ -32,14 +32,17 @@ impl Decide for RemoteDecide {
         decided.unwrap_or_else(|fault| vec![Decision::unasked(&fault); requests.len()])
     }
 
-    async fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess> {
-        let decided = self.0.call(Method::Access, request).await;
-        let decided = decided.and_then(|all| counted(all, request.datasets.len()));
+    async fn access_all(&self, requests: &[AccessRequest]) -> Vec<Vec<DatasetAccess>> {
+        let decided = self.0.call(Method::Access, &requests).await;
+        let decided = decided.and_then(|all: Vec<Vec<DatasetAccess>>| {
+            let all = counted(all, requests.len())?;
+            let each = all.into_iter().zip(requests);
+            each.map(|(answers, request)| counted(answers, request.datasets.len()))
+                .collect::<Result<Vec<_>, _>>()
+        });
         decided.unwrap_or_else(|fault| {
-            let datasets = request.datasets.iter();
-            let denied =
-                datasets.map(|dataset| DatasetAccess::denied(dataset, Decision::unasked(&fault)));
-            denied.collect()
+            let denied = |request: &AccessRequest| request.denied(&Decision::unasked(&fault));
+            requests.iter().map(denied).collect()
         })
     }
 }

@@ -66,8 +66,8 @@ impl Platform {
                 Answer::of(&self.gate.decide_all(&requests).await)
             }
             Method::Access => {
-                let request: AccessRequest = read(arguments)?;
-                Answer::of(&self.gate.access(&request).await)
+                let requests: Vec<AccessRequest> = read(arguments)?;
+                Answer::of(&self.gate.access_all(&requests).await)
             }
             Method::Append => {
                 let entries: Vec<Appended> = read(arguments)?;

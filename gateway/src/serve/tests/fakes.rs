@@ -244,8 +244,8 @@ impl Decide for FakeDecide {
             .collect()
     }
 
-    async fn access(&self, _request: &AccessRequest) -> Vec<DatasetAccess> {
-        Vec::new()
+    async fn access_all(&self, requests: &[AccessRequest]) -> Vec<Vec<DatasetAccess>> {
+        vec![Vec::new(); requests.len()]
     }
 }
 

@@ -63,12 +63,11 @@ impl Decide for Gate {
         }
     }
 
-    async fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess> {
+    async fn access_all(&self, requests: &[AccessRequest]) -> Vec<Vec<DatasetAccess>> {
         if self.is_open() {
-            return self.decide.access(request).await;
+            return self.decide.access_all(requests).await;
         }
-        let datasets = request.datasets.iter();
-        let denied = datasets.map(|dataset| DatasetAccess::denied(dataset, Self::closed()));
-        denied.collect()
+        let denied = |request: &AccessRequest| request.denied(&Self::closed());
+        requests.iter().map(denied).collect()
     }
 }
