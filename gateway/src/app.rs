@@ -368,7 +368,7 @@ impl Rooms {
             clock: &clock,
         };
         let catalog = ground.catalog().await?;
-        let query = ground.query(&catalog)?;
+        let query = ground.query(&catalog, &accounts)?;
         let (resources, orchestrator) = ground.resources(&catalog, &query, &accounts).await?;
         Ok(Self {
             secrets,

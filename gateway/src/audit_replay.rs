@@ -304,8 +304,8 @@ fn decide(state: &State, asked: &str, write: &str, access: &str) -> Result<Outco
         // The query layer carries out no obligation of a write.
         answer(&decision, decision.effect.name().to_owned(), |_| false);
     }
-    if !access.is_empty() {
-        let found = state.access(&asked::read_access(access).map_err(malformed)?);
+    for line in access.lines() {
+        let found = state.access(&asked::read_access(line).map_err(malformed)?);
         for access in found {
             answer(&access.decision, access.in_short(), carries_out);
         }

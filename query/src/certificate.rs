@@ -10,41 +10,61 @@ use dataos_model::{
     fault::{Fault, FaultKind},
     hash::Hash,
     predicate::Predicate,
-    query::{Certificate, QueryRequest, TableCertificate},
+    query::{Certificate, Lent, QueryRequest, TableCertificate},
     record::{Entry, EntryKind},
 };
 
-use crate::{grant::Grant, questions::Questions};
+use crate::{grant::Grant, questions::Questions, rights::Grants};
 
 /// Name of the embedded engine in certificates.
 pub(crate) const ENGINE: &str = "embedded datafusion 55.2.0";
+/// The fact with the users with whose rights something was read, or was not.
+const DEFINERS: &str = "definers";
 /// Longest text of one fact, in characters; the certificate has the whole.
 const FACT_CHARACTERS_MAX: usize = 4_000;
 
-/// The certificate of a statement over these grants.
-pub(crate) fn certificate(grants: &[Grant], governed_sql: &str, basis: Basis) -> Certificate {
+/// The certificate of a statement over these grants; `lent` is the digest of what is done with the rights of others.
+pub(crate) fn certificate(
+    grants: &Grants,
+    (governed_sql, lent): (&str, Hash),
+    basis: Basis,
+) -> Certificate {
+    let tables = |grants: &[Grant]| grants.iter().map(table).collect();
+    let definers = grants.definers.iter();
     Certificate {
         policy_set: basis.policy_set,
         entities: basis.entities,
         statement: Hash::of(governed_sql),
         governed_sql: governed_sql.to_owned(),
         engine: ENGINE.to_owned(),
-        tables: grants
-            .iter()
-            .map(|grant| TableCertificate {
-                dataset: grant.dataset.id.clone(),
-                access: grant.access.clone(),
-            })
-            .collect(),
+        tables: tables(&grants.caller),
+        lent: Lent {
+            statement: lent,
+            tables: definers
+                .map(|(user, grants)| (user.clone(), tables(grants)))
+                .collect(),
+        },
     }
 }
 
-/// The datasets as the resource of a record.
-pub(crate) fn resource(grants: &[Grant]) -> String {
-    let addresses = grants
-        .iter()
-        .map(|grant| grant.dataset.id.uid().to_string());
-    addresses.collect::<Vec<_>>().join(", ")
+fn table(grant: &Grant) -> TableCertificate {
+    TableCertificate {
+        dataset: grant.dataset.id.clone(),
+        access: grant.access.clone(),
+        definer: grant.definer().map(str::to_owned),
+    }
+}
+
+/// The datasets as the resource of a record, each once.
+pub(crate) fn resource(grants: &Grants) -> String {
+    let mut addresses: Vec<String> = Vec::new();
+    for grant in grants.all() {
+        let address = grant.dataset.id.uid().to_string();
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    addresses.join(", ")
 }
 
 /// Under which policies and entities a statement was decided.
@@ -70,7 +90,7 @@ pub(crate) fn allowed(
     action: Action,
     resource: &str,
     certificate: &Certificate,
-    grants: &[Grant],
+    grants: &Grants,
     (fingerprint, questions): (&str, &Questions),
 ) -> Entry {
     let mut entry = base(request);
@@ -81,19 +101,31 @@ pub(crate) fn allowed(
     entry.resource = resource.to_owned();
     entry.reason = "permitted".to_owned();
     entry.policies = grants
-        .iter()
+        .all()
         .flat_map(policies)
         .collect::<BTreeSet<_>>()
         .into_iter()
         .collect();
-    entry.obligations = grants.iter().flat_map(obligations).collect();
+    entry.obligations = grants.all().flat_map(obligations).collect();
     entry = entry
         .with_fact("sql", shortened(fingerprint))
         .with_fact("statement", certificate.statement)
         .with_fact("engine", &certificate.engine);
-    for grant in grants {
+    for grant in &grants.caller {
         let rows = shortened(&grant.access.rows.to_string());
         entry = entry.with_fact(&format!("rows {}", grant.dataset.id), rows);
+    }
+    for (user, grants) in &grants.definers {
+        for grant in grants {
+            let rows = shortened(&grant.access.rows.to_string());
+            entry = entry.with_fact(&format!("rows {} as {user}", grant.dataset.id), rows);
+        }
+    }
+    if !grants.definers.is_empty() {
+        let users: Vec<&str> = grants.definers.keys().map(String::as_str).collect();
+        entry = entry
+            .with_fact(DEFINERS, users.join(", "))
+            .with_fact("lent_statement", certificate.lent.statement);
     }
     questions.put(&mut entry);
     entry
@@ -118,6 +150,11 @@ pub(crate) fn refused(request: &QueryRequest, refusal: &Refusal) -> Entry {
         entry.obligations = obligations.map(ToString::to_string).collect();
         refusal.questions.put(&mut entry);
     }
+    if let Some(Unlent { definer, cause }) = &refusal.unlent {
+        entry = entry
+            .with_fact(DEFINERS, definer)
+            .with_fact("cause", shortened(cause));
+    }
     // Parsing may have failed, so literals cannot be told from the rest: only the digest stays.
     entry
         .with_fact("sql_digest", Hash::of(&request.sql))
@@ -135,6 +172,27 @@ pub(crate) struct Refusal {
     pub(crate) decision: Option<(EntityUid, Box<Decision>)>,
     /// What the PDP was asked before.
     pub(crate) questions: Questions,
+    /// Whose rights did not reach, if they are not the caller's. The caller does not hear of it.
+    pub(crate) unlent: Option<Unlent>,
+}
+
+/// A definer whose rights do not reach what his view reads.
+#[derive(Clone, Debug)]
+pub(crate) struct Unlent {
+    /// His user id.
+    pub(crate) definer: String,
+    /// Why.
+    pub(crate) cause: String,
+}
+
+impl Unlent {
+    /// With the fault that tells it.
+    pub(crate) fn new(definer: &str, cause: Fault) -> Self {
+        Self {
+            definer: definer.to_owned(),
+            cause: cause.message,
+        }
+    }
 }
 
 impl<T: Into<Fault>> From<T> for Refusal {
@@ -144,6 +202,7 @@ impl<T: Into<Fault>> From<T> for Refusal {
             action: Action::Query,
             decision: None,
             questions: Questions::default(),
+            unlent: None,
         }
     }
 }

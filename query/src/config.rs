@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use dataos_model::{
     clock::Clock,
     fault::Fault,
-    seams::{Assets, Decide, Record, Records, Secrets},
+    seams::{Assets, Decide, Identities, Record, Records, Secrets},
 };
 
 /// Name of the secret that keys masks.
@@ -110,6 +110,8 @@ pub struct QuerySeams {
     pub records: Option<Arc<dyn Records>>,
     /// Knows datasets.
     pub assets: Arc<dyn Assets>,
+    /// Knows the accounts whose rights views lend.
+    pub identities: Arc<dyn Identities>,
     /// Keeps passwords of sources and the key of masks.
     pub secrets: Arc<dyn Secrets>,
     /// Tells the time.

@@ -18,6 +18,7 @@ use datafusion::{
 };
 use dataos_model::{
     access::CellOutcome,
+    dataset::DatasetId,
     depot::AssetSnapshot,
     fault::{Fault, FaultKind},
     predicate::Predicate,
@@ -33,7 +34,7 @@ use crate::{
     config::MASK_KEY,
     encode::{Encoded, Encoder},
     engine::{
-        failure::{Detail, fault},
+        failure::{Detail, fault, unnamed},
         governed::GovernedTable,
         numbered::NumberedTable,
         session::{Sessions, plan},
@@ -41,6 +42,7 @@ use crate::{
     },
     grant::Grant,
     mask::key::MaskKeys,
+    rights::{Grants, Rights},
     source::{Exchange, Sources},
     views::BoundView,
 };
@@ -59,7 +61,7 @@ pub(crate) struct Planner<'a> {
     pub(crate) sources: &'a Sources,
     pub(crate) secrets: &'a dyn Secrets,
     pub(crate) snapshot: &'a AssetSnapshot,
-    pub(crate) grants: &'a [Grant],
+    pub(crate) grants: &'a Grants,
     pub(crate) views: &'a [BoundView],
 }
 
@@ -91,26 +93,26 @@ pub(crate) async fn planned(
         grants,
         views: _,
     } = planner;
-    let is_transparent = grants.iter().all(Grant::is_transparent);
-    let detail = if is_transparent {
+    let detail = if !grants.definers.is_empty() {
+        Detail::Lent
+    } else if grants.caller.iter().all(Grant::is_transparent) {
         Detail::Shown
     } else {
         Detail::Hidden
     };
     let context = sessions.open([]).map_err(|error| fault(&error, detail))?;
     let keys = mask_keys(grants, secrets).await?;
-    let exchange = Exchange::of(grants.iter().map(|grant| grant.dataset.as_ref()));
+    let exchange = Exchange::of(grants.all().map(|grant| grant.dataset.as_ref()));
     let opened = opened(planner, &context, keys.as_ref(), exchange, detail).await?;
     for (table, is_first) in bound
         .tables
         .iter()
         .zip(iter::once(true).chain(iter::repeat(false)))
     {
-        let found = opened
-            .iter()
-            .find(|(grant, _)| grant.dataset.id == table.dataset);
-        let (grant, provider) =
-            found.ok_or_else(|| Fault::internal(format!("`{}` was not decided", table.dataset)))?;
+        let found = find(&opened, &Rights::Caller, &table.dataset);
+        let Opened {
+            grant, provider, ..
+        } = found.ok_or_else(|| Fault::internal(format!("`{}` was not decided", table.dataset)))?;
         let provider = match &first {
             First::Numbered(numbered) if is_first => {
                 let raw = sources
@@ -152,9 +154,18 @@ pub(crate) async fn planned(
 }
 
 /// A dataset as granted, and its rows.
-type Opened = (Arc<Grant>, Arc<dyn TableProvider>);
+struct Opened {
+    rights: Rights,
+    grant: Arc<Grant>,
+    provider: Arc<dyn TableProvider>,
+}
 
-/// All tables that the caller was granted: those of sources, and views over them, inner ones first.
+fn find<'a>(opened: &'a [Opened], rights: &Rights, dataset: &DatasetId) -> Option<&'a Opened> {
+    let mut opened = opened.iter();
+    opened.find(|one| one.rights == *rights && one.grant.dataset.id == *dataset)
+}
+
+/// All tables that were granted: those of sources, and views over them, inner ones first.
 async fn opened(
     planner: Planner<'_>,
     context: &SessionContext,
@@ -164,46 +175,89 @@ async fn opened(
 ) -> Result<Vec<Opened>, Fault> {
     let Planner {
         sessions,
-        sources,
-        secrets: _,
-        snapshot,
         grants,
         views,
+        ..
     } = planner;
-    let governed = |grant: &Arc<Grant>, raw| -> Arc<dyn TableProvider> {
-        Arc::new(GovernedTable::new(Arc::clone(grant), raw, keys.cloned()))
+    let governed = |rights: &Rights, grant: Arc<Grant>, raw| Opened {
+        rights: rights.clone(),
+        provider: Arc::new(GovernedTable::new(Arc::clone(&grant), raw, keys.cloned())),
+        grant,
     };
-    let mut opened: Vec<Opened> = Vec::with_capacity(grants.len());
-    for grant in grants.iter().filter(|grant| grant.view().is_none()) {
-        let rows = &grant.access.rows;
-        let raw = sources
-            .open(context, snapshot, &grant.dataset, rows, exchange)
-            .await?;
-        let grant = Arc::new(grant.clone());
-        let table = governed(&grant, raw);
-        opened.push((grant, table));
+    let mut raw = RawTables {
+        planner,
+        exchange,
+        shared: Vec::new(),
+    };
+    let mut opened: Vec<Opened> = Vec::new();
+    for (rights, grant) in grants.each().filter(|(_, grant)| grant.view().is_none()) {
+        let raw = raw.open(context, grant).await;
+        let raw = raw.map_err(|fault| match rights {
+            Rights::Caller => fault,
+            Rights::Definer(_) => unnamed(&fault),
+        })?;
+        opened.push(governed(&rights, Arc::new(grant.clone()), raw));
     }
     for view in views {
-        let grant = grants.iter().find(|grant| grant.dataset.id == view.dataset);
+        let grant = grants.find(&view.reader, &view.dataset);
         let grant = grant.ok_or_else(|| Fault::internal("a view that was not decided"))?;
         let tables = view.bound.tables.iter().map(|table| {
-            let mut opened = opened.iter();
-            let found = opened.find(|(grant, _)| grant.dataset.id == table.dataset);
-            let (_, rows) = found.ok_or_else(|| Fault::internal("a table behind a view"))?;
-            Ok((table.governed_name.clone(), Arc::clone(rows)))
+            let found = find(&opened, &view.behind, &table.dataset);
+            let found = found.ok_or_else(|| Fault::internal("a table behind a view"))?;
+            Ok((table.governed_name.clone(), Arc::clone(&found.provider)))
         });
         let tables = tables.collect::<Result<Vec<_>, Fault>>()?;
         let raw = view::open(sessions, &view.bound, &grant.dataset.schema, tables)
             .await
-            .map_err(|error| fault(&error, detail))?;
+            .map_err(|error| view.told(fault(&error, detail)))?;
+        let retyped = grant.retyped(&view::types(&raw.schema()));
         let grant = Arc::new(Grant {
-            leaves_out: view.bound.is_aggregated(),
-            ..grant.retyped(&view::types(&raw.schema()))?
+            is_fenced: view.bound.is_aggregated() || view.lends(),
+            ..retyped.map_err(|fault| view.told(fault))?
         });
-        let table = governed(&grant, raw);
-        opened.push((grant, table));
+        opened.push(governed(&view.reader, grant, raw));
     }
     Ok(opened)
+}
+
+/// The raw rows of datasets while a statement opens them. One that is granted to several is opened once, so that
+/// all of them see one version of it.
+struct RawTables<'a> {
+    planner: Planner<'a>,
+    exchange: Exchange,
+    shared: Vec<(&'a DatasetId, Arc<dyn TableProvider>)>,
+}
+
+impl<'a> RawTables<'a> {
+    async fn open(
+        &mut self,
+        context: &SessionContext,
+        grant: &'a Grant,
+    ) -> Result<Arc<dyn TableProvider>, Fault> {
+        let id = &grant.dataset.id;
+        if let Some((_, raw)) = self.shared.iter().find(|(shared, _)| *shared == id) {
+            return Ok(Arc::clone(raw));
+        }
+        let Planner {
+            sources,
+            snapshot,
+            grants,
+            ..
+        } = self.planner;
+        let is_shared = grants.all().filter(|other| other.dataset.id == *id).count() > 1;
+        let rows = if is_shared {
+            &Predicate::ALWAYS
+        } else {
+            &grant.access.rows
+        };
+        let raw = sources
+            .open(context, snapshot, &grant.dataset, rows, self.exchange)
+            .await?;
+        if is_shared {
+            self.shared.push((id, Arc::clone(&raw)));
+        }
+        Ok(raw)
+    }
 }
 
 impl Planned {
@@ -346,9 +400,9 @@ impl Rows {
 }
 
 /// The keys of masks, if one of the grants has any that need them.
-async fn mask_keys(grants: &[Grant], secrets: &dyn Secrets) -> Result<Option<MaskKeys>, Fault> {
+async fn mask_keys(grants: &Grants, secrets: &dyn Secrets) -> Result<Option<MaskKeys>, Fault> {
     let mut rules = grants
-        .iter()
+        .all()
         .flat_map(|grant| &grant.columns)
         .flat_map(|column| &column.rules);
     let needs_key =

@@ -16,8 +16,8 @@ use dataos_model::{
 
 use crate::{grant::Grant, obligation};
 
-/// What is enforced: for a write what permits it, then for each table its rows and each column of the
-/// catalog.
+/// What is enforced: for a write what permits it, then for each table that is read with the caller's rights its
+/// rows and each column of the catalog.
 pub(crate) fn policy(
     permits: &[(Request, Decision)],
     grants: &[Grant],
@@ -41,16 +41,7 @@ pub(crate) fn policy(
     let mut rows: Vec<[String; 6]> = permits.collect();
     for grant in grants {
         let access = &grant.access;
-        if let Some(sql) = grant.view() {
-            rows.push([
-                grant.dataset.id.to_string(),
-                "*".to_owned(),
-                "view".to_owned(),
-                String::new(),
-                condition(&Predicate::ALWAYS),
-                format!("reads, with your rights: {sql}"),
-            ]);
-        }
+        rows.extend(view(grant));
         let obligations = access.decision.obligations.iter();
         rows.extend(obligations.map(|obligation| {
             [
@@ -89,6 +80,23 @@ pub(crate) fn policy(
         ["table", "column", "what", "policies", "condition", "why"],
         &rows,
     )
+}
+
+/// What a view reads, and with whose rights; where they are not the caller's, that alone.
+fn view(grant: &Grant) -> Option<[String; 6]> {
+    let sql = grant.view()?;
+    let said = match grant.definer() {
+        None => format!("reads, with your rights: {sql}"),
+        Some(user) => format!("reads with the rights of `{user}`, and does not tell what"),
+    };
+    Some([
+        grant.dataset.id.to_string(),
+        "*".to_owned(),
+        "view".to_owned(),
+        String::new(),
+        condition(&Predicate::ALWAYS),
+        said,
+    ])
 }
 
 fn absent(grant: &Grant, column: &str) -> [String; 6] {

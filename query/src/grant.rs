@@ -51,8 +51,9 @@ pub(crate) struct Grant {
     pub(crate) minimums: Vec<GroupMinimum>,
     /// Columns behind the others by which minimums count, as they are in the dataset, whoever may see them.
     pub(crate) entities: Vec<VisibleColumn>,
-    /// Whether it is a view that leaves out groups: all of it is shown, and nothing is evaluated below it.
-    pub(crate) leaves_out: bool,
+    /// Whether it is a view below which nothing of its reader's is evaluated, though all of it is shown: one that
+    /// leaves out groups, or that lends him rights to more than it shows.
+    pub(crate) is_fenced: bool,
 }
 
 impl Grant {
@@ -92,7 +93,7 @@ impl Grant {
             columns,
             minimums,
             entities,
-            leaves_out: false,
+            is_fenced: false,
         })
     }
 
@@ -100,7 +101,7 @@ impl Grant {
     pub(crate) fn is_transparent(&self) -> bool {
         self.access.rows == Predicate::ALWAYS
             && self.minimums.is_empty()
-            && !self.leaves_out
+            && !self.is_fenced
             && self.columns.len() == self.dataset.schema.columns.len()
             && self.columns.iter().all(|column| column.rules.is_empty())
     }
@@ -113,7 +114,18 @@ impl Grant {
     /// The query of a view.
     pub(crate) fn view(&self) -> Option<&str> {
         match &self.dataset.source {
-            DatasetSource::View { sql } => Some(sql),
+            DatasetSource::View { sql, .. } => Some(sql),
+            DatasetSource::Files { .. }
+            | DatasetSource::Objects { .. }
+            | DatasetSource::Table { .. }
+            | DatasetSource::AuditLog => None,
+        }
+    }
+
+    /// Who lends his rights to the readers of a view.
+    pub(crate) fn definer(&self) -> Option<&str> {
+        match &self.dataset.source {
+            DatasetSource::View { definer, .. } => Some(definer.as_ref()?.user.as_str()),
             DatasetSource::Files { .. }
             | DatasetSource::Objects { .. }
             | DatasetSource::Table { .. }

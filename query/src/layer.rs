@@ -1,6 +1,7 @@
 //! The path of one statement: parse, decide, bind, record, execute, record the outcome.
 
 mod cache;
+mod granted;
 mod keep;
 mod open;
 mod reflect;
@@ -20,11 +21,10 @@ use datafusion::{
     physical_plan::displayable,
 };
 use dataos_model::{
-    access::AccessRequest,
     action::Action,
     annotation::Call,
     decision::{Decision, Request},
-    depot::AssetSnapshot,
+    depot::{AssetSnapshot, Definer},
     fault::{Fault, FaultKind},
     obligation::Obliged,
     query::{Certificate, QueryAnswer, QueryFigures, QueryRequest, QueryStream, ResultColumn},
@@ -43,11 +43,12 @@ use crate::{
     execute::{First, Planned, Planner, Progress, planned},
     explain,
     figures::Figures,
-    grant::{Grant, denied},
+    grant::Grant,
     kept::Kept,
     obligation,
     questions::Questions,
     resolve::{SnapshotNames, visible},
+    rights::{Grants, Rights},
     source::Sources,
     views::{self, BoundView, Views},
     write::{
@@ -86,9 +87,11 @@ struct Inner {
 struct Prepared {
     snapshot: Arc<AssetSnapshot>,
     bound: Bound,
-    grants: Vec<Grant>,
+    grants: Grants,
     /// Inner ones first.
     views: Vec<BoundView>,
+    /// Who lends his rights to the view that the statement makes.
+    lender: Option<Definer>,
     certificate: Certificate,
     action: Action,
     resource: String,
@@ -246,7 +249,8 @@ impl Inner {
         let grants = self
             .granted(request, &snapshot, read, &mut questions)
             .await?;
-        if let Some(grant) = grants.first() {
+        let lender = self.lender(request, &statement, (&tables, &behind)).await?;
+        if let Some(grant) = grants.caller.first() {
             basis = Basis::of(&grant.access.decision);
         }
         if resource.is_empty() {
@@ -263,8 +267,7 @@ impl Inner {
             kind => kind,
         };
         if let BoundKind::Change(change) = kind {
-            let mut grants = grants.iter();
-            let grant = grants.find(|grant| grant.dataset.id == change.target.dataset);
+            let grant = grants.find(&Rights::Caller, &change.target.dataset);
             let grant = grant.ok_or_else(|| Fault::internal("a target that was not decided"))?;
             rules::check(grant, change)?;
         }
@@ -272,12 +275,14 @@ impl Inner {
             action = Action::ViewAsset;
         }
         let governed_sql = views::governed_sql(bound.emit(), &views);
-        let certificate = certificate::certificate(&grants, &governed_sql, basis);
+        let governed = (governed_sql.as_str(), views::lent_statement(&views));
+        let certificate = certificate::certificate(&grants, governed, basis);
         Ok(Prepared {
             snapshot,
             bound,
             grants,
             views,
+            lender,
             certificate,
             action,
             resource,
@@ -286,70 +291,6 @@ impl Inner {
             _turn: turn,
             _running: running,
         })
-    }
-
-    /// One question to the PDP about all datasets of the statement.
-    async fn granted(
-        &self,
-        request: &QueryRequest,
-        snapshot: &AssetSnapshot,
-        (statement, tables, behind): (&Statement, &Tables, &Views),
-        questions: &mut Questions,
-    ) -> Result<Vec<Grant>, Refusal> {
-        let named = tables.datasets();
-        let mut datasets = named.clone();
-        for dataset in behind.datasets() {
-            if !datasets.contains(&dataset) {
-                datasets.push(dataset);
-            }
-        }
-        let added_to = writes::added_to(statement, tables);
-        let added_to = added_to.filter(|target| !datasets.contains(target));
-        datasets.extend(added_to.cloned());
-        if datasets.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut asked = AccessRequest {
-            principal: request.principal.clone(),
-            action: Action::Select,
-            datasets,
-            context: request.context.clone(),
-        };
-        let (mut answers, datasets) = (self.seams.decide.access(&asked).await, &asked.datasets);
-        if answers.len() != datasets.len()
-            || answers
-                .iter()
-                .zip(datasets)
-                .any(|(answer, id)| answer.dataset != *id)
-        {
-            return Err(Fault::internal("the PDP answered about other datasets").into());
-        }
-        // Who reads nothing of a table adds to it under that permit alone.
-        if added_to.is_some()
-            && answers
-                .last()
-                .is_some_and(|last| !last.decision.is_allowed())
-        {
-            answers.pop();
-            asked.datasets.pop();
-        }
-        questions.read(&asked, &answers);
-        if let Some(access) = answers.iter().find(|access| !access.decision.is_allowed()) {
-            let behind_view = behind.denied(access, &named);
-            return Err(Refusal {
-                fault: behind_view.unwrap_or_else(|| denied(access)),
-                action: Action::Select,
-                decision: Some((access.dataset.uid(), Box::new(access.decision.clone()))),
-                questions: std::mem::take(questions),
-            });
-        }
-        let grants = answers.into_iter().map(|access| {
-            let dataset = snapshot.datasets.get(&access.dataset).ok_or_else(|| {
-                Fault::not_found(format!("`{}` is not catalogued", access.dataset))
-            })?;
-            Grant::new(dataset, access)
-        });
-        Ok(grants.collect::<Result<_, Fault>>()?)
     }
 
     async fn perform(
@@ -375,8 +316,9 @@ impl Inner {
             BoundKind::CreateView(view) => {
                 let planned = self.plan(prepared).await?;
                 let (writer, planner) = (self.writer(request, prepared), self.planner(prepared));
-                let bound = &prepared.bound;
-                let written = writer.create_view(bound, view, &planned, planner).await?;
+                let written = writer
+                    .create_view(&prepared.bound, view, &planned, planner)
+                    .await?;
                 return self.written(request, prepared, written);
             }
             BoundKind::DropView(target) => {
@@ -388,7 +330,7 @@ impl Inner {
                 explain::statement(prepared.bound.emit())?
             }
             BoundKind::ExplainPolicy | BoundKind::ExplainWrite(_, Explained::Policy) => {
-                explain::policy(&prepared.permits, &prepared.grants)?
+                explain::policy(&prepared.permits, &prepared.grants.caller)?
             }
             BoundKind::ShowTables => {
                 let all: Vec<_> = prepared.snapshot.datasets.keys().cloned().collect();
@@ -579,26 +521,29 @@ fn view(grant: &Grant) -> TableView {
 
 /// Refuses a statement that takes a value from a column that may stand in conditions alone. A change reads its
 /// tables in too many ways to tell them apart, so it reads none with such a column.
-fn shown_alone(bound: &Bound, grants: &[Grant]) -> Result<(), Fault> {
+fn shown_alone(bound: &Bound, grants: &Grants) -> Result<(), Fault> {
     let kind = match &bound.kind {
         BoundKind::ExplainWrite(kind, _) => kind,
         kind => kind,
     };
-    let banned = grants.iter().flat_map(|grant| {
-        let columns = grant.columns.iter().map(|column| column.name.as_str());
-        columns.filter(|column| grant.is_condition_only(column))
-    });
     let outputs = bound.columns.iter();
     let outputs = outputs.chain(bound.returning().into_iter().flat_map(|of| &of.columns));
     let found = match kind {
-        BoundKind::Change(_) => banned.map(str::to_owned).next(),
+        BoundKind::Change(_) => grants.each().find_map(|(rights, grant)| {
+            let mut columns = grant.columns.iter();
+            let banned = columns.find(|column| grant.is_condition_only(&column.name))?;
+            Some(match rights {
+                Rights::Caller => format!("`{}`", banned.name),
+                Rights::Definer(_) => "a view that it reads".to_owned(),
+            })
+        }),
         _ => outputs
             .filter(|column| column.is_condition_only)
-            .map(|column| column.name.clone())
+            .map(|column| format!("`{}`", column.name))
             .next(),
     };
-    let Some(column) = found else { return Ok(()) };
-    let message = format!("`{column}` would show what may stand in conditions alone");
+    let Some(what) = found else { return Ok(()) };
+    let message = format!("{what} would show what may stand in conditions alone");
     Err(Fault::denied("no_projection", message)
         .with_hint("name the other columns instead of `*`; use it in WHERE or in JOIN .. ON"))
 }

@@ -19,6 +19,7 @@ mod grant;
 mod obligation;
 mod questions;
 mod resolve;
+mod rights;
 mod views;
 
 mod cached;

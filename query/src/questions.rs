@@ -34,19 +34,21 @@ impl Questions {
         self.answers.push(decision.effect.name().to_owned());
     }
 
-    /// The question about what is read.
-    pub(crate) fn read(&mut self, request: &AccessRequest, answers: &[DatasetAccess]) {
-        let Some(first) = answers.first() else { return };
+    /// The questions about what is read: that of the caller first.
+    pub(crate) fn read(&mut self, requests: &[AccessRequest], answers: &[Vec<DatasetAccess>]) {
+        let Some(first) = answers.iter().flatten().next() else {
+            return;
+        };
         let basis = (first.decision.policy_set, first.decision.entities);
         if self.basis.is_some_and(|before| before != basis) {
             // Policies changed between the two: the record names those of this one alone.
             *self = Self::default();
         }
         self.basis = Some(basis);
-        self.facts
-            .push((ASKED_ACCESS, asked::write_access(request)));
-        self.answers
-            .extend(answers.iter().map(DatasetAccess::in_short));
+        let lines: Vec<String> = requests.iter().map(asked::write_access).collect();
+        self.facts.push((ASKED_ACCESS, lines.join("\n")));
+        let answers = answers.iter().flatten();
+        self.answers.extend(answers.map(DatasetAccess::in_short));
     }
 
     /// Adds them to the record of the statement.

@@ -25,7 +25,7 @@ use dataos_model::{
     clock::Timestamp,
     dataset::{Column, ColumnType, DatasetSchema},
     decision::{Decision, Request},
-    depot::{AssetSnapshot, Dataset, DatasetSource, DepotSource, FileFormat},
+    depot::{AssetSnapshot, Dataset, DatasetSource, Definer, DepotSource, FileFormat},
     fault::{Fault, FaultKind},
     seams::Assets,
 };
@@ -44,6 +44,7 @@ use crate::{
     engine::failure::fault,
     execute::{Planned, Planner, overdue},
     grant::{Grant, next},
+    rights::Rights,
 };
 
 /// Collection of the files at the top of a folder depot.
@@ -59,6 +60,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) retired: &'a Retired,
     pub(crate) now: Timestamp,
     pub(crate) owner: &'a str,
+    /// Who lends his rights to the view that is made.
+    pub(crate) lender: Option<&'a Definer>,
     pub(crate) time_max: Duration,
     /// How rows are returned.
     pub(crate) wanted: Wanted,
@@ -116,10 +119,7 @@ impl Writer<'_> {
             planned,
             schema: arrow_schema(&target.schema),
             places: places(&target, &bound.columns)?,
-            grant: planner
-                .grants
-                .iter()
-                .find(|grant| grant.dataset.id == target.id),
+            grant: planner.grants.find(&Rights::Caller, &target.id),
         };
         let mut returning = match (bound.returning(), rows.grant) {
             (Some(bound), Some(grant)) => Some(Returning::new(bound, grant, planner)),

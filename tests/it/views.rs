@@ -251,3 +251,86 @@ fn a_table_leaves_in_aggregates_of_enough_entities_alone() {
         .unwrap_err();
     assert!(refused.contains("aggregates alone"), "{refused}");
 }
+
+/// Refused as a whole, and nothing told of what is behind it or of whose rights did not reach.
+fn unreadable(who: &Ctl, sql: &str) {
+    let printed = who.run(&["query", sql]).unwrap();
+    assert_eq!(printed.code, 3, "{}", printed.stderr);
+    assert!(
+        printed.stderr.contains("view_unreadable"),
+        "{}",
+        printed.stderr
+    );
+    for hidden in ["orders", "dana", "platform.admin"] {
+        assert!(!printed.stderr.contains(hidden), "{}", printed.stderr);
+    }
+}
+
+#[test]
+fn a_view_lends_the_rights_that_its_definer_has_now() {
+    let mut house = House::new();
+    let (admin, ana) = (&house.admin, &house.ana);
+    let person = |name: &str, role: &str| {
+        let arguments = ["--role", role];
+        admin.person(&house.server, name, &arguments).unwrap()
+    };
+    let (dana, eve) = (person("dana", "admin"), person("eve", "auditor"));
+    admin.applied(&readers(&["local:main/totals"])).unwrap();
+    let make = "CREATE SQL SECURITY DEFINER VIEW local.main.totals AS \
+                SELECT customer, region, amount FROM local.main.orders WHERE amount > 10";
+    let refused = house.psql("ana", ana, make).unwrap_err();
+    assert!(refused.contains("is not permitted"), "{refused}");
+    assert_eq!(house.psql("dana", &dana, make).unwrap(), "CREATE VIEW");
+    // Hers are the rows; the tag that came to the view masks the names for the analyst.
+    let read = "SELECT customer, amount FROM totals ORDER BY amount";
+    let seen = json!([["(hidden)", 20], ["(hidden)", 30]]);
+    assert_eq!(rows(ana, read), seen);
+    assert_eq!(
+        ana.run(&["query", "SELECT amount FROM orders"])
+            .unwrap()
+            .code,
+        3
+    );
+    let answer = ana.json(&["query", read]).unwrap();
+    assert_eq!(
+        answer["certificate"]["tables"][0]["definer"], "dana",
+        "{answer}"
+    );
+    let explained = rows(ana, "EXPLAIN POLICY SELECT * FROM totals");
+    for told in [&answer, &explained] {
+        assert!(!told.to_string().contains("orders"), "{told}");
+    }
+    // The log has both.
+    let search = ["audit", "search", "--principal", "ana", "--effect", "allow"];
+    let found = eve.json(&search).unwrap().to_string();
+    assert!(found.contains("rows local:main/orders as dana"), "{found}");
+    // What she is now counts, and not what she was.
+    let become_one = |role: &str| {
+        admin
+            .json(&["user", "update", "--id", "dana", "--role", role])
+            .unwrap();
+    };
+    become_one("steward");
+    unreadable(ana, read);
+    become_one("admin");
+    assert_eq!(rows(ana, read), seen);
+    admin.json(&["user", "delete", "--id", "dana"]).unwrap();
+    unreadable(ana, read);
+    unreadable(admin, read);
+    let search = ["audit", "search", "--principal", "ana", "--effect", "deny"];
+    let found = eve.json(&search).unwrap().to_string();
+    assert!(found.contains("there is no user `dana`"), "{found}");
+    // All of it comes out again from the log alone, whoever the questions were about.
+    house.server.stop().unwrap();
+    let log = house.server.data_dir.join("audit").display().to_string();
+    let again = eve.json(&["audit", "replay", "--log", &log]).unwrap();
+    assert_eq!(again["made_again"], again["decisions"], "{again:#}");
+    for field in [
+        "allow_to_deny",
+        "deny_to_allow",
+        "other_policies",
+        "other_rows_or_columns",
+    ] {
+        assert_eq!(again[field], 0, "{field} {again:#}");
+    }
+}

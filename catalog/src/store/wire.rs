@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 use dataos_model::{
     clock::Timestamp,
     dataset::{Column, DatasetId, DatasetSchema},
-    depot::{Addressing, Bucket, DatasetSource, Depot, DepotSource, FileFormat, Tls},
+    depot::{Addressing, Bucket, DatasetSource, Definer, Depot, DepotSource, FileFormat, Tls},
     lineage::Transformation,
     secret::SecretName,
 };
@@ -134,11 +134,32 @@ struct ColumnBody {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 enum DatasetSourceBody {
-    Files { format: String, paths: Vec<PathBuf> },
-    Objects { format: String, keys: Vec<String> },
-    Table { schema: String, table: String },
+    Files {
+        format: String,
+        paths: Vec<PathBuf>,
+    },
+    Objects {
+        format: String,
+        keys: Vec<String>,
+    },
+    Table {
+        schema: String,
+        table: String,
+    },
     AuditLog,
-    View { sql: String },
+    View {
+        sql: String,
+        // Without it a body is as it was before there were definers; with it, an older build refuses it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        definer: Option<DefinerBody>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DefinerBody {
+    user: String,
+    reads: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -329,7 +350,13 @@ pub(crate) fn record_body(record: &Record) -> Result<String, serde_json::Error> 
             keys: keys.clone(),
         },
         DatasetSource::AuditLog => DatasetSourceBody::AuditLog,
-        DatasetSource::View { sql } => DatasetSourceBody::View { sql: sql.clone() },
+        DatasetSource::View { sql, definer } => DatasetSourceBody::View {
+            sql: sql.clone(),
+            definer: definer.as_ref().map(|definer| DefinerBody {
+                user: definer.user.clone(),
+                reads: definer.reads.to_string(),
+            }),
+        },
         DatasetSource::Table { schema, table } => DatasetSourceBody::Table {
             schema: schema.clone(),
             table: table.clone(),
@@ -375,7 +402,10 @@ pub(super) fn record(body: &str) -> Result<Arc<Record>, Problem> {
             keys,
         },
         DatasetSourceBody::AuditLog => DatasetSource::AuditLog,
-        DatasetSourceBody::View { sql } => DatasetSource::View { sql },
+        DatasetSourceBody::View { sql, definer } => DatasetSource::View {
+            sql,
+            definer: definer.map(definer_of).transpose()?,
+        },
         DatasetSourceBody::Table { schema, table } => DatasetSource::Table { schema, table },
     };
     let fingerprint = body.fingerprint.map(|text| text.parse()).transpose();
@@ -478,6 +508,11 @@ fn format_name(format: FileFormat) -> &'static str {
         FileFormat::Csv => "csv",
         FileFormat::Json => "json",
     }
+}
+
+fn definer_of(DefinerBody { user, reads }: DefinerBody) -> Result<Definer, Problem> {
+    let reads = reads.parse().map_err(|error| format!("{error}"))?;
+    Ok(Definer { user, reads })
 }
 
 fn file_format(name: &str) -> Result<FileFormat, Problem> {

@@ -74,6 +74,7 @@ pub(crate) async fn a_view_outlives_scans_and_restarts_until_it_is_dropped() {
     let mut view = written(&house, "mails", &["mail"]);
     view.source = DatasetSource::View {
         sql: "SELECT \"email\" AS \"mail\" FROM \"lake\".\"main\".\"people\"".to_owned(),
+        definer: None,
     };
     let id = main_id("mails");
     let edges = [("people", "email", "mail")];

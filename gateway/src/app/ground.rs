@@ -47,7 +47,11 @@ impl Ground<'_> {
         Ok(catalog)
     }
 
-    pub(super) fn query(&self, catalog: &Arc<dyn Assets>) -> Result<Arc<dyn RunQuery>, Fault> {
+    pub(super) fn query(
+        &self,
+        catalog: &Arc<dyn Assets>,
+        accounts: &Arc<Accounts>,
+    ) -> Result<Arc<dyn RunQuery>, Fault> {
         if let Some(elsewhere) = self.split.and_then(Split::query) {
             return Ok(elsewhere);
         }
@@ -61,6 +65,7 @@ impl Ground<'_> {
                 record: Arc::clone(self.log) as _,
                 records: Some(Arc::clone(self.log) as _),
                 assets: Arc::clone(catalog),
+                identities: Arc::clone(accounts) as _,
                 secrets: Arc::clone(self.secrets) as _,
                 clock: Arc::clone(self.clock),
             },

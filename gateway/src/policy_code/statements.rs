@@ -18,7 +18,7 @@ use dataos_model::{
     lineage::WriteLineage,
     query::{QueryAnswer, QueryRequest, RowFormat},
     record::{Entry, Receipt},
-    seams::{Assets, BoxFuture, Lineage, Record, RunQuery, ScanReport, Secrets},
+    seams::{Assets, BoxFuture, Lineage, Nobody, Record, RunQuery, ScanReport, Secrets},
     secret::{Secret, SecretName},
 };
 use dataos_pdp::analysis::{Answer, FixtureDataset, RunStatements, Statement};
@@ -52,6 +52,7 @@ impl RunStatements for FixtureStatements {
             record: Arc::new(Unrecorded),
             records: None,
             assets: Arc::new(shelf),
+            identities: Arc::new(Nobody),
             secrets: Arc::new(FixedKey),
             clock: Arc::new(Epoch),
         };

@@ -108,7 +108,7 @@ methods! {
     PutSecret = "Secrets/Put" BY_ORCHESTRATOR, Safe, LONG;
     RemoveSecret = "Secrets/Remove" BY_ORCHESTRATOR, Safe, LONG;
 
-    GetPrincipal = "Identities/Principal" BY_ORCHESTRATOR, Safe, SHORT;
+    GetPrincipal = "Identities/Principal" BY_DECIDING, Safe, SHORT;
     ApplyEntities = "Entities/Apply" BY_FEEDING, Safe, LONG;
     CheckPolicies = "Policies/Check" BY_ORCHESTRATOR, Safe, LONG;
     PutPolicy = "Policies/Put" BY_ORCHESTRATOR, Safe, LONG;

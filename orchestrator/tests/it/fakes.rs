@@ -293,6 +293,7 @@ impl RunQuery for World {
             row_count: 1,
             is_truncated: false,
             certificate: Certificate {
+                lent: Default::default(),
                 policy_set: Hash::default(),
                 entities: Hash::default(),
                 statement: Hash::default(),

@@ -78,6 +78,8 @@ actions! {
     Delete = "delete" on [DATASET] in ["write_data"];
     /// Make a new dataset.
     CreateDataset = "create_dataset" on [COLLECTION] in ["write_data"];
+    /// Make a view whose readers see what is behind it with the rights of who makes it.
+    CreateDefinerView = "create_definer_view" on [COLLECTION] in ["admin"];
     /// Use SQL at all.
     Query = "query" on [WORKSPACE] in ["read"];
     /// See an asset in the catalog (names, types, tags; no values).

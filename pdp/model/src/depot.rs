@@ -175,12 +175,24 @@ pub enum DatasetSource {
     },
     /// The audit log.
     AuditLog,
-    /// A view: a query over other datasets, which are named in full. It is read with the rights of who reads
-    /// it, on the view and on all that is behind it.
+    /// A view: a query over other datasets, which are named in full. The view itself is read with the rights of
+    /// who reads it, and so is what is behind it, unless its definer lends his.
     View {
         /// The query.
         sql: String,
+        /// Whose rights count behind it, if not those of who reads it.
+        definer: Option<Definer>,
     },
+}
+
+/// Who lends his rights to the readers of a view.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Definer {
+    /// His user id. What he may do counts as it is when the view is read.
+    pub user: String,
+    /// Digest of the views without a definer that his view reads, on any way, as they were when he made it: their
+    /// queries are carried out with his rights, so none is that he did not see.
+    pub reads: Hash,
 }
 
 /// The generation of a part of a folder, by the name of its file: `gen-7-part-x.parquet` is of the

@@ -64,6 +64,18 @@ pub struct TableCertificate {
     pub dataset: DatasetId,
     /// The PDP's answer.
     pub access: DatasetAccess,
+    /// User with whose rights is read what is behind it, if it is a view that lends them.
+    pub definer: Option<String>,
+}
+
+/// What was enforced behind the views of a statement that lend their definers' rights. For the record, and to be
+/// decided again; its caller is told of none of it but whose rights they were.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Lent {
+    /// Digest of the queries of these views, and of those behind them.
+    pub statement: Hash,
+    /// Definers, and what was read with the rights of each.
+    pub tables: BTreeMap<String, Vec<TableCertificate>>,
 }
 
 /// What was enforced, as recorded.
@@ -79,8 +91,10 @@ pub struct Certificate {
     pub governed_sql: String,
     /// Where it ran.
     pub engine: String,
-    /// One item per base table.
+    /// One item per dataset that was read with the caller's rights.
     pub tables: Vec<TableCertificate>,
+    /// What was read with the rights of others. Never for the caller.
+    pub lent: Lent,
 }
 
 /// The answer to a query.

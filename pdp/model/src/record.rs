@@ -81,8 +81,9 @@ impl EntryKind {
 /// The fact that holds the question of a decision, as [`asked`] writes it.
 pub const ASKED: &str = "asked";
 
-/// The fact that holds the question about the datasets that a statement reads, as
-/// [`asked::write_access`] writes it.
+/// The fact that holds the questions about the datasets that a statement reads, as
+/// [`asked::write_access`] writes them: that of its caller, then on a line of its own that of each definer of
+/// a view with whose rights something is read.
 pub const ASKED_ACCESS: &str = "asked_access";
 
 /// The fact that holds the questions about what a statement writes, each on a line of its own.

@@ -525,3 +525,14 @@ pub trait Identities: Send + Sync + Debug {
     /// No such user, or a disabled one.
     async fn principal(&self, user: &str) -> Result<Principal, Fault>;
 }
+
+/// Knows nobody: for a place without accounts.
+#[derive(Clone, Copy, Debug)]
+pub struct Nobody;
+
+#[async_trait]
+impl Identities for Nobody {
+    async fn principal(&self, user: &str) -> Result<Principal, Fault> {
+        Err(Fault::not_found(format!("there is no user `{user}`")))
+    }
+}

@@ -20,7 +20,7 @@ use crate::{
     limits,
     lineage::{Flow, Source},
     names::{Tables, Target},
-    parse::{Explained, Kind, Statement},
+    parse::{Explained, Kind, Security, Statement},
     recheck,
 };
 
@@ -101,6 +101,8 @@ pub struct BoundView {
     pub target: Target,
     /// Whether one that is there is replaced.
     pub is_replacing: bool,
+    /// Whose rights count behind it.
+    pub security: Security,
     /// Its query, with datasets named in full and stars written out.
     pub sql: String,
 }
@@ -375,6 +377,7 @@ impl<'a> Binder<'a> {
             (
                 Kind::CreateView {
                     is_replacing,
+                    security,
                     columns: named,
                     ..
                 },
@@ -388,6 +391,7 @@ impl<'a> Binder<'a> {
                 let view = BoundView {
                     target,
                     is_replacing: *is_replacing,
+                    security: *security,
                     sql,
                 };
                 (BoundKind::CreateView(view), Some(lineage))

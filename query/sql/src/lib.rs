@@ -77,4 +77,4 @@ pub use bind::{
 pub use change::{Change, Step, StepAction, Verb};
 pub use error::{SqlError, SqlErrorKind};
 pub use names::{Datasets, Names, Occurrence, Resolution, Tables, Target, names_dataset, tables};
-pub use parse::{Explained, Kind, Statement, TableName, parse, parse_view};
+pub use parse::{Explained, Kind, Security, Statement, TableName, parse, parse_view};

@@ -44,6 +44,8 @@ pub enum Kind {
         target: TableName,
         /// Whether one that is there is replaced.
         is_replacing: bool,
+        /// Whose rights count behind it.
+        security: Security,
         /// Names of its columns; those of the query, if empty.
         columns: Vec<Ident>,
         /// Its content.
@@ -75,6 +77,15 @@ pub enum Kind {
     ExplainWrite(Box<Statement>, Explained),
     /// SHOW TABLES.
     ShowTables,
+}
+
+/// Whose rights count behind a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Those of who reads it.
+    Invoker,
+    /// Those of who makes it.
+    Definer,
 }
 
 /// What is told of a write that is not done.

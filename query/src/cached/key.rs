@@ -16,7 +16,7 @@ use dataos_model::{
 };
 use dataos_sql::Bound;
 
-use crate::{grant::Grant, views::BoundView};
+use crate::{grant::Grant, rights::Grants, views::BoundView};
 
 /// Most files behind one statement; of more, their look-up costs as much as it spares.
 const FILES_MAX: usize = 1_000;
@@ -29,7 +29,7 @@ const SETTLED_MS: i64 = 2_000;
 pub(crate) struct Asked<'a> {
     pub(crate) bound: &'a Bound,
     pub(crate) views: &'a [BoundView],
-    pub(crate) grants: &'a [Grant],
+    pub(crate) grants: &'a Grants,
     pub(crate) certificate: &'a Certificate,
     pub(crate) format: RowFormat,
     pub(crate) rows_max: u64,
@@ -68,7 +68,7 @@ impl Key {
         } = asked;
         let is_repeatable =
             bound.is_repeatable() && views.iter().all(|view| view.bound.is_repeatable());
-        if !is_repeatable || grants.iter().any(has_keyed_mask) {
+        if !is_repeatable || grants.all().any(has_keyed_mask) {
             return None;
         }
         let files = versions(paths(grants)?).await?;
@@ -87,9 +87,13 @@ impl Key {
         for view in views {
             let dataset = &view.dataset;
             parts.push(format!("{dataset} {:?}", view.bound.columns));
+            // Whose rights they are, and the text, which the caller is not told where they are not his.
+            parts.push(format!("{:?} {:?}", view.reader, view.behind));
+            parts.push(view.bound.emit().to_owned());
             parts.push(tables(&view.bound));
         }
-        for grant in grants {
+        for (rights, grant) in grants.each() {
+            parts.push(format!("{rights:?}"));
             parts.push(serde_json::to_string(&grant.access).ok()?);
             parts.push(format!("{:?}", grant.dataset.schema));
             parts.push(format!("{:?}", grant.dataset.source));
@@ -123,9 +127,9 @@ fn has_keyed_mask(grant: &Grant) -> bool {
 }
 
 /// The files of all datasets; none if one of them is not in files, or there are too many.
-fn paths(grants: &[Grant]) -> Option<Vec<PathBuf>> {
+fn paths(grants: &Grants) -> Option<Vec<PathBuf>> {
     let mut all = Vec::new();
-    for grant in grants {
+    for grant in grants.all() {
         match &grant.dataset.source {
             DatasetSource::Files { format: _, paths } => all.extend(paths.iter().cloned()),
             DatasetSource::View { .. } => {}

@@ -32,12 +32,27 @@ pub(crate) enum Detail {
     Shown,
     /// Something is filtered or masked.
     Hidden,
+    /// Something is read with the rights of others: what our own faults name is hidden too.
+    Lent,
+}
+
+/// A fault of what a view reads, without a word of what that is.
+pub(crate) fn unnamed(fault: &Fault) -> Fault {
+    tracing::info!(%fault, "a statement failed on what a view reads with its definer's rights");
+    Fault::new(
+        fault.kind,
+        "what a view of the statement reads cannot be read",
+    )
+    .with_reason(&fault.reason)
+    .with_hint("ask the owner of the view to read it; the log of the server says why")
 }
 
 /// The fault that a failure of the engine becomes.
 pub(crate) fn fault(error: &DataFusionError, detail: Detail) -> Fault {
-    if let Some(fault) = ours(error) {
-        return fault.clone();
+    match (ours(error), detail) {
+        (Some(fault), Detail::Shown | Detail::Hidden) => return fault.clone(),
+        (Some(fault), Detail::Lent) => return unnamed(fault),
+        (None, _) => {}
     }
     let root = error.find_root();
     match root {
@@ -106,7 +121,7 @@ fn detailed(fault: Fault, error: &DataFusionError, detail: Detail) -> Fault {
             message: first_line(error),
             ..fault
         },
-        Detail::Hidden => fault,
+        Detail::Hidden | Detail::Lent => fault,
     }
 }
 

@@ -3,27 +3,32 @@
 //! A result is decided anew each time it is read: what its caller may see of its tables must be what it
 //! was answered with, whoever he has become since.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{iter, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use dataos_model::{
-    access::{AccessRequest, DatasetAccess},
+    access::DatasetAccess,
     action::Action,
+    dataset::DatasetId,
     fault::{Fault, FaultKind},
     principal::Principal,
-    query::{KeptQuery, PageRequest, QueryPage, QueryRequest, QueryStream, RowFormat},
+    query::{
+        Certificate, KeptQuery, PageRequest, QueryPage, QueryRequest, QueryStream, RowFormat,
+        TableCertificate,
+    },
     seams::KeepQueries,
 };
 use dataos_sql::{Kind, reflect::Question};
 use futures::FutureExt;
 
-use super::{Inner, QueryLayer, open::Open, stream::Recorded};
+use super::{Inner, QueryLayer, granted::Asked, open::Open, stream::Recorded};
 use crate::{
-    certificate::{self, Basis, Refusal},
+    certificate::{self, Basis, Refusal, Unlent},
     execute::Progress,
-    grant::{Grant, denied},
+    grant::denied,
     kept::{KeptRows, PageRows, Place},
     questions::Questions,
+    rights::{Grants, Rights},
 };
 
 #[async_trait]
@@ -190,7 +195,7 @@ impl Inner {
             policy_set: rows.certificate.policy_set,
             entities: rows.certificate.entities,
         };
-        let first = grants.first();
+        let first = grants.caller.first();
         let basis = first.map_or(before, |grant| Basis::of(&grant.access.decision));
         let place = place(&asked.id, &request.principal, &rows, basis.policy_set);
         let from = match &asked.cursor {
@@ -204,8 +209,9 @@ impl Inner {
         let until = asked.rows_max.unwrap_or(u64::MAX).saturating_add(from);
         let until = until.min(rows.row_count);
         let next = (until < rows.row_count).then(|| self.kept.cursors.write(place, until));
-        let governed_sql = &rows.certificate.governed_sql;
-        let certificate = certificate::certificate(&grants, governed_sql, basis);
+        let before = &rows.certificate;
+        let governed = (before.governed_sql.as_str(), before.lent.statement);
+        let certificate = certificate::certificate(&grants, governed, basis);
         let told = format!("rows {from} to {until} of query {}", asked.id);
         let resource = certificate::resource(&grants);
         let entry = certificate::allowed(
@@ -239,47 +245,88 @@ impl Inner {
         })
     }
 
-    /// What the caller may see now of the tables behind a result, if that is what it was answered with.
+    /// What may be seen now of the tables behind a result, by its caller and by those whose rights he is lent, if
+    /// that is what it was answered with.
     async fn authorised(
         &self,
         request: &QueryRequest,
         rows: &KeptRows,
         questions: &mut Questions,
-    ) -> Result<Vec<Grant>, Refusal> {
-        let tables = &rows.certificate.tables;
+    ) -> Result<Grants, Refusal> {
+        let Certificate { tables, lent, .. } = &rows.certificate;
         if tables.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Grants::default());
         }
-        let asked = AccessRequest {
-            principal: request.principal.clone(),
-            action: Action::Select,
-            datasets: tables.iter().map(|table| table.dataset.clone()).collect(),
-            context: request.context.clone(),
+        let names = |tables: &[TableCertificate]| {
+            let names = tables.iter().map(|table| table.dataset.clone());
+            names.collect::<Vec<DatasetId>>()
         };
-        let answers = self.seams.decide.access(&asked).await;
-        if answers.len() != tables.len() {
-            return Err(Fault::internal("the PDP answered about other datasets").into());
-        }
-        questions.read(&asked, &answers);
-        let mut answered = tables.iter().zip(&answers);
-        let changed = answered.find(|(table, now)| table.access.in_short() != now.in_short());
-        if let Some((_, now)) = changed {
+        let of_definers = lent.tables.iter();
+        let of_definers = of_definers.map(|(user, tables)| (user.clone(), names(tables)));
+        let asked = self
+            .asked(request, names(tables), of_definers.collect())
+            .await?;
+        let answers = self.answers(&asked.requests).await?;
+        questions.read(&asked.requests, &answers);
+        let before = iter::once(tables).chain(lent.tables.values());
+        if let Some(refusal) = changed(&asked, before, &answers) {
             return Err(Refusal {
-                fault: changed_access(now),
-                action: Action::Select,
-                decision: Some((now.dataset.uid(), Box::new(now.decision.clone()))),
                 questions: std::mem::take(questions),
+                ..refusal
             });
         }
         let snapshot = self.seams.assets.snapshot().await?;
-        let grants = answers.into_iter().map(|access| {
-            let dataset = snapshot.datasets.get(&access.dataset);
-            let dataset = dataset.ok_or_else(|| {
-                Fault::not_found(format!("`{}` is not catalogued", access.dataset))
-            })?;
-            Grant::new(dataset, access)
-        });
-        Ok(grants.collect::<Result<_, Fault>>()?)
+        asked.grants(&snapshot, answers, |definer, cause| {
+            lent_no_more(Unlent::new(definer, cause))
+        })
+    }
+}
+
+/// Why a result is not shown any more, if it is not: what its caller may see comes first.
+fn changed<'a>(
+    asked: &Asked,
+    before: impl Iterator<Item = &'a Vec<TableCertificate>>,
+    answers: &[Vec<DatasetAccess>],
+) -> Option<Refusal> {
+    // Without one definer's answers those of the next do not go with what was before.
+    let is_whole = asked.unlent.is_none();
+    let mut rights = asked.rights.iter().zip(before.zip(answers));
+    let changed = rights.find_map(|(rights, (before, now))| {
+        if !is_whole && *rights != Rights::Caller {
+            return None;
+        }
+        let mut both = before.iter().zip(now);
+        let (_, now) = both.find(|(table, now)| table.access.in_short() != now.in_short())?;
+        Some((rights, now))
+    });
+    let decision = |now: &DatasetAccess| Some((now.dataset.uid(), Box::new(now.decision.clone())));
+    match changed {
+        Some((Rights::Caller, now)) => Some(Refusal {
+            action: Action::Select,
+            decision: decision(now),
+            ..Refusal::from(changed_access(now))
+        }),
+        Some((Rights::Definer(user), now)) => Some(Refusal {
+            decision: decision(now),
+            ..lent_no_more(Unlent {
+                definer: user.clone(),
+                cause: "what he may see has changed".to_owned(),
+            })
+        }),
+        None => asked.unlent.clone().map(lent_no_more),
+    }
+}
+
+/// Other rights than a result was made with, of somebody who lent them. Whose and to what is for the log.
+fn lent_no_more(unlent: Unlent) -> Refusal {
+    let message = "what a view of the query shows has changed since the query ran";
+    let fault = Fault::new(FaultKind::Conflict, message)
+        .with_reason("policy_changed")
+        .with_hint("run the query again");
+    Refusal {
+        action: Action::Select,
+        unlent: Some(unlent),
+        ..Refusal::from(fault)
     }
 }
 

@@ -12,13 +12,14 @@ use dataos_model::{
     query::{QueryRequest, ResultColumn},
     seams::Decide as _,
 };
-use dataos_sql::{Bound, Kind, Statement, StepAction, Tables};
+use dataos_sql::{Kind, Security, Statement, StepAction, Tables};
 
 use super::{Inner, Performed, Prepared, columns_of};
 use crate::{
     certificate::{Basis, Refusal},
     explain,
     questions::Questions,
+    rights::Rights,
     write::{
         self, Writer, Written,
         returned::{Returning, Wanted},
@@ -52,6 +53,7 @@ impl Inner {
                     action,
                     decision: Some((asked.resource, Box::new(decision))),
                     questions: std::mem::take(questions),
+                    unlent: None,
                 });
             }
             permits.push((asked, decision));
@@ -94,6 +96,7 @@ impl Inner {
             retired: &self.retired,
             now: self.seams.clock.now(),
             owner: &request.principal.uid.id,
+            lender: prepared.lender.as_ref(),
             time_max: self.config.time_max,
             wanted: Wanted {
                 format: request.format,
@@ -108,12 +111,11 @@ impl Inner {
         &self,
         prepared: &Prepared,
     ) -> Result<Vec<ResultColumn>, Fault> {
-        let (bound, mut grants) = (prepared.bound.returning(), prepared.grants.iter());
-        let target = |bound: &Bound| bound.tables.first().map(|table| table.dataset.clone());
-        let (Some(bound), target) = (bound, bound.and_then(target)) else {
+        let Some(bound) = prepared.bound.returning() else {
             return Ok(Vec::new());
         };
-        let grant = grants.find(|grant| Some(&grant.dataset.id) == target.as_ref());
+        let target = bound.tables.first().map(|table| &table.dataset);
+        let grant = target.and_then(|target| prepared.grants.find(&Rights::Caller, target));
         let grant = grant.ok_or_else(|| Fault::internal("rows to return were not decided"))?;
         let planned = Returning::new(bound, grant, self.planner(prepared))
             .planned()
@@ -138,7 +140,8 @@ fn write_requests(
         actions.insert(Action::Delete);
     }
     let asked = actions.into_iter().map(|action| {
-        let mut asked = if action != Action::CreateDataset {
+        let is_new = matches!(action, Action::CreateDataset | Action::CreateDefinerView);
+        let mut asked = if !is_new {
             Request::new(&request.principal, action, target.dataset.uid())
         } else {
             let collection = target.dataset.collection_uid();
@@ -154,6 +157,10 @@ fn write_requests(
 /// What a statement does to its target; MERGE what its branches do.
 fn write_actions(kind: &Kind) -> BTreeSet<Action> {
     match kind {
+        Kind::CreateView {
+            security: Security::Definer,
+            ..
+        } => BTreeSet::from([Action::CreateDataset, Action::CreateDefinerView]),
         Kind::CreateTableAs { .. } | Kind::CreateView { .. } => {
             BTreeSet::from([Action::CreateDataset])
         }

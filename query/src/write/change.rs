@@ -38,6 +38,7 @@ use crate::{
     execute::{First, Planner, overdue, planned},
     grant::Grant,
     predicate::{RawColumns, compile},
+    rights::Rights,
     source::Exchange,
 };
 
@@ -57,8 +58,7 @@ impl Writer<'_> {
         check_files(&dataset).await?;
         let grant = planner
             .grants
-            .iter()
-            .find(|grant| grant.dataset.id == dataset.id)
+            .find(&Rights::Caller, &dataset.id)
             .ok_or_else(|| Fault::internal(format!("`{}` was not decided", dataset.id)))?;
         let sessions = planner.sessions.in_order();
         let planner = Planner {

@@ -38,7 +38,7 @@ impl Writer<'_> {
                 return Err(Fault::new(FaultKind::Conflict, message).with_hint(hint));
             }
         }
-        if planner.grants.iter().any(|grant| grant.dataset.id == *id) {
+        if planner.grants.all().any(|grant| grant.dataset.id == *id) {
             return Err(Fault::invalid(format!("the view `{id}` would read itself")));
         }
         let lineage = bound.lineage().cloned();
@@ -49,6 +49,7 @@ impl Writer<'_> {
             schema: new_schema(&bound.columns, &planned.schema())?,
             source: DatasetSource::View {
                 sql: view.sql.clone(),
+                definer: self.lender.cloned(),
             },
             tags: BTreeSet::new(),
             column_tags: BTreeMap::new(),

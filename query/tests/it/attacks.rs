@@ -822,6 +822,23 @@ async fn no_statement_tells_two_worlds_apart_by_views_of_tables() {
     attack_views(BackEnd::postgres(), Governed::Below).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn no_statement_tells_two_worlds_apart_by_what_a_definer_may_not_see() {
+    attack_views(BackEnd::Files, Governed::Definer).await;
+    attack_views(BackEnd::postgres(), Governed::Definer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_statement_tells_two_worlds_apart_by_what_governed_definers_views_hide() {
+    attack_views(BackEnd::Files, Governed::DefinerViews).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_statement_tells_two_worlds_apart_by_what_a_definers_query_leaves_out() {
+    attack_views(BackEnd::Files, Governed::Queries).await;
+    attack_views(BackEnd::postgres(), Governed::Queries).await;
+}
+
 /// Each table leaves in aggregates alone, of groups that are larger than it is: all that tells the worlds apart leaks.
 async fn attack_groups(back_end: BackEnd, compared: Compared) {
     let name = format!("{}, groups too small", back_end.name());

@@ -194,6 +194,7 @@ async fn writes_and_views_are_seen_at_once() {
     let view = |sql: &str| {
         let source = DatasetSource::View {
             sql: sql.to_owned(),
+            definer: None,
         };
         let id = DatasetId::new("lake", "main", "w");
         world.catalog.add(&id, &[("id", "bigint")], source);
@@ -228,6 +229,7 @@ async fn what_may_change_without_a_sign_is_run_each_time() {
     let sql = r#"SELECT "p"."id" AS "id" FROM "lake"."main"."p" AS "p" WHERE random() < 2"#;
     let source = DatasetSource::View {
         sql: sql.to_owned(),
+        definer: None,
     };
     let id = DatasetId::new("lake", "main", "drawing");
     world.catalog.add(&id, &[("id", "bigint")], source);
@@ -318,4 +320,25 @@ async fn streams_fill_and_find_results_too() {
     let mut stream = world.stream(sql, RowFormat::Csv).await.unwrap();
     drained(stream.rows.as_mut()).await.unwrap();
     assert_eq!(world.layer.figures().cache_hits, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_definers_see_is_a_part_of_the_key() {
+    let (world, p) = world();
+    world.accounts.put("dana", &[]);
+    world.accounts.put("bob", &[]);
+    let make = "CREATE OR REPLACE SQL SECURITY DEFINER VIEW lake.main.lent AS SELECT id FROM p";
+    world.run_as("dana", make).await.unwrap();
+    let sql = "SELECT id FROM lent ORDER BY id";
+    anew(&world, sql, "[[1],[2]]").await;
+    world.desk.of("dana").rows(&p, equals("id", 1));
+    anew(&world, sql, "[[1]]").await;
+    world.run_as("bob", make).await.unwrap();
+    anew(&world, sql, "[[1],[2]]").await;
+    let other = make.replace("FROM p", "FROM p WHERE id > 1");
+    world.run_as("bob", &other).await.unwrap();
+    anew(&world, sql, "[[2]]").await;
+    // Whoever has no rights to lend lends none to what was answered with them before.
+    world.accounts.remove("bob");
+    assert_eq!(world.refused(sql).await.reason, "view_unreadable");
 }

@@ -362,3 +362,53 @@ async fn what_is_kept_is_bounded_in_number_bytes_and_time() {
     }
     assert_eq!(world.layer.figures().kept_bytes, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_view_lends_no_more_is_not_shown() {
+    let world = World::new();
+    let table = numbers(&world, 10);
+    world.accounts.put("dana", &[]);
+    let make = "CREATE SQL SECURITY DEFINER VIEW lake.main.lent AS SELECT id, text FROM numbers";
+    world.run_as("dana", make).await.unwrap();
+    world
+        .desk
+        .of("alice")
+        .deny(Action::Select, "lake:main/numbers");
+    let id = world.succeeded("SELECT id FROM lent ORDER BY id").await;
+    assert_eq!(
+        rows_of(&mut world.page(&id, None, 4).await.unwrap()).await[3][0],
+        3
+    );
+    let changes: [&dyn Fn(); 3] = [
+        &|| world.desk.of("dana").rows(&table, equals("id", 1)),
+        &|| {
+            world
+                .desk
+                .of("dana")
+                .deny(Action::Select, "lake:main/numbers")
+        },
+        &|| world.accounts.remove("dana"),
+    ];
+    for change in changes {
+        change();
+        let fault = world.page(&id, None, 4).await.unwrap_err();
+        assert_eq!(reason(&fault), (FaultKind::Conflict, "policy_changed"));
+        let text = format!("{fault:?}");
+        assert!(
+            !text.contains("numbers") && !text.contains("dana"),
+            "{text}"
+        );
+        let entry = world.log.entries().pop().unwrap();
+        assert_eq!(entry.facts["definers"], "dana");
+        world.accounts.put("dana", &[]);
+        world.desk.forget("dana");
+        assert!(world.page(&id, None, 4).await.is_ok());
+    }
+    // What the caller may see of the view himself is told to him.
+    world
+        .desk
+        .of("alice")
+        .deny(Action::Select, "lake:main/lent");
+    let fault = world.page(&id, None, 4).await.unwrap_err();
+    assert_eq!(reason(&fault), (FaultKind::Denied, "no_permit"));
+}

@@ -131,6 +131,7 @@ async fn impossible_limits_are_refused() {
         record: world.log.clone(),
         records: None,
         assets: world.catalog.clone(),
+        identities: world.accounts.clone(),
         secrets: world.vault.clone(),
         clock: std::sync::Arc::new(Midnight),
     };

@@ -427,6 +427,7 @@ fn with_views(size: usize) -> World {
     let view = |name: &str, columns: &[(&str, &str)], sql: &str| {
         let source = DatasetSource::View {
             sql: sql.to_owned(),
+            definer: None,
         };
         world
             .catalog

@@ -43,6 +43,7 @@ fn world(number: i64) -> World {
         &[("id", "bigint"), ("loud", "text")],
         dataos_model::depot::DatasetSource::View {
             sql: view.to_owned(),
+            definer: None,
         },
     );
     world

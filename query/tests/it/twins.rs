@@ -6,15 +6,22 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use datafusion::arrow::array::{ArrayRef, Date32Array, Int64Array, StringArray};
 use dataos_model::{
-    access::CellOutcome, dataset::DatasetId, depot::DatasetSource, fault::Fault, mask::Mask,
-    query::QueryAnswer, seams::RunQuery,
+    access::CellOutcome,
+    action::Action,
+    dataset::DatasetId,
+    depot::{DatasetSource, Definer},
+    fault::Fault,
+    hash::Hash,
+    mask::Mask,
+    query::QueryAnswer,
+    seams::RunQuery,
 };
 use dataos_query::QueryConfig;
 use regex::Regex;
 
 use crate::{
     back_ends::BackEnd,
-    world::{World, always, equals, when},
+    world::{Telling, World, always, equals, when},
 };
 
 /// Text that no answer, error or plan may contain.
@@ -153,7 +160,48 @@ pub(crate) enum Governed {
     Below,
     /// On the views, over tables that are open.
     Views,
+    /// On the tables below the views, for the definer who lends his rights; the caller may not read them.
+    Definer,
+    /// On the views, over tables that are open to the definer, and closed to the caller.
+    DefinerViews,
+    /// Nowhere: the queries of the views leave out what their caller may not know.
+    Queries,
 }
+
+impl Governed {
+    /// Who lends his rights, if the views are such.
+    fn definer(self) -> Option<Definer> {
+        match self {
+            Self::Below | Self::Views => None,
+            Self::Definer | Self::DefinerViews | Self::Queries => Some(Definer {
+                user: DEFINER.to_owned(),
+                // Of no view.
+                reads: Hash::of_parts([""; 0]),
+            }),
+        }
+    }
+}
+
+/// Who lends his rights.
+const DEFINER: &str = "dana";
+
+/// What the caller may know of the tables, as queries say it.
+const QUERY_OF_T: &[(&str, &str)] = &[
+    ("id", "id"),
+    ("tenant", "tenant"),
+    ("amount", "amount"),
+    ("memo", "memo"),
+    ("born", "CAST(2000 + date_part('month', born) AS BIGINT)"),
+    ("salary", "salary / 1000"),
+    ("email", "substr(email, 1, 1)"),
+    ("note", "CASE WHEN amount = 1003 THEN note ELSE 'shut' END"),
+];
+const QUERY_OF_U: &[(&str, &str)] = &[
+    ("id", "id"),
+    ("t_id", "t_id"),
+    ("label", "'label'"),
+    ("rank", "rank"),
+];
 
 /// Puts a view over each of two tables, under the names that statements have.
 fn viewed(
@@ -162,32 +210,60 @@ fn viewed(
     (t, u): (DatasetId, DatasetId),
 ) -> (DatasetId, DatasetId) {
     let view = |name: &str, base: &DatasetId, all: &[(&str, &str)]| {
-        // What the reader sees nothing of below the view would make it unreadable.
-        let is_shown = |(column, _): &&(&str, &str)| {
-            governed == Governed::Views || !["ssn", "region"].contains(column)
-        };
-        let columns: Vec<(&str, &str)> = all.iter().filter(is_shown).copied().collect();
-        let items: Vec<String> = columns
-            .iter()
-            .map(|(column, _)| format!("\"b\".\"{column}\" AS \"{column}\""))
-            .collect();
         let DatasetId {
             depot,
             collection,
-            name: base,
+            name: table,
         } = base;
+        let (query, filter) = match name {
+            "t" => (QUERY_OF_T, " WHERE tenant = 'a'"),
+            _ => (QUERY_OF_U, " WHERE region = 'EMEA'"),
+        };
+        let (columns, items, filter) = if governed == Governed::Queries {
+            let typed = query.iter().map(|(name, _)| {
+                let column_type = all.iter().find(|(column, _)| column == name).unwrap().1;
+                let is_number = *name == "born";
+                (*name, if is_number { "bigint" } else { column_type })
+            });
+            let items = query
+                .iter()
+                .map(|(name, value)| format!("{value} AS \"{name}\""));
+            (typed.collect::<Vec<_>>(), items.collect::<Vec<_>>(), filter)
+        } else {
+            // What the reader sees nothing of below the view would make it unreadable.
+            let is_below = matches!(governed, Governed::Below | Governed::Definer);
+            let columns = all.iter().copied();
+            let columns: Vec<_> = columns
+                .filter(|(column, _)| !is_below || !["ssn", "region"].contains(column))
+                .collect();
+            let items = columns.iter();
+            let items = items.map(|(column, _)| format!("\"b\".\"{column}\" AS \"{column}\""));
+            let items = items.collect();
+            (columns, items, "")
+        };
         let items = items.join(", ");
-        let sql = format!("SELECT {items} FROM \"{depot}\".\"{collection}\".\"{base}\" AS \"b\"");
+        let sql = format!(
+            "SELECT {items} FROM \"{depot}\".\"{collection}\".\"{table}\" AS \"b\"{filter}"
+        );
         let id = DatasetId::new("lake", "main", name);
+        let definer = governed.definer();
+        let is_lent = definer.is_some();
         world
             .catalog
-            .add(&id, &columns, DatasetSource::View { sql });
+            .add(&id, &columns, DatasetSource::View { sql, definer });
+        if is_lent {
+            world.accounts.put(DEFINER, &[]);
+            world
+                .desk
+                .of("alice")
+                .deny(Action::Select, &base.to_string());
+        }
         id
     };
     let views = (view("t", &t, T), view("u", &u, U));
     match governed {
-        Governed::Below => (t, u),
-        Governed::Views => views,
+        Governed::Below | Governed::Definer => (t, u),
+        Governed::Views | Governed::DefinerViews | Governed::Queries => views,
     }
 }
 
@@ -249,16 +325,23 @@ fn sourced(
 }
 
 fn govern(world: &World, t: &DatasetId, u: &DatasetId) {
+    govern_for(world.desk.everybody(), t, u);
+}
+
+/// The same, of the definer alone.
+fn govern_definer(world: &World, t: &DatasetId, u: &DatasetId) {
+    govern_for(world.desk.of(DEFINER), t, u);
+}
+
+fn govern_nobody(_: &World, _: &DatasetId, _: &DatasetId) {}
+
+fn govern_for(desk: Telling<'_>, t: &DatasetId, u: &DatasetId) {
     let masked = |mask: &str| CellOutcome::Masked(Mask::parse(mask).unwrap());
-    world.desk.rows(t, equals("tenant", "a"));
-    world
-        .desk
-        .mask(t, "born", "bucket_date(precision = 'month')");
-    world
-        .desk
-        .mask(t, "salary", "bucket_number(buckets = [0, 1000, 2000])");
-    world.desk.mask(t, "email", "partial(first = 1)");
-    world.desk.cells(
+    desk.rows(t, equals("tenant", "a"));
+    desk.mask(t, "born", "bucket_date(precision = 'month')");
+    desk.mask(t, "salary", "bucket_number(buckets = [0, 1000, 2000])");
+    desk.mask(t, "email", "partial(first = 1)");
+    desk.cells(
         t,
         "note",
         vec![
@@ -266,10 +349,10 @@ fn govern(world: &World, t: &DatasetId, u: &DatasetId) {
             always(masked("redact(replacement = 'shut')")),
         ],
     );
-    world.desk.absent(t, "ssn");
-    world.desk.rows(u, equals("region", "EMEA"));
-    world.desk.mask(u, "label", "constant(value = 'label')");
-    world.desk.absent(u, "region");
+    desk.absent(t, "ssn");
+    desk.rows(u, equals("region", "EMEA"));
+    desk.mask(u, "label", "constant(value = 'label')");
+    desk.absent(u, "region");
 }
 
 /// More entities than a world has: of no group may anything be told.
@@ -341,7 +424,12 @@ impl Twins {
         let views = |world: &World, number| {
             viewed(world, governed, sourced(world, back_end, number, BASES))
         };
-        Self::new(views, govern)
+        let rules = match governed {
+            Governed::Below | Governed::Views | Governed::DefinerViews => govern,
+            Governed::Definer => govern_definer,
+            Governed::Queries => govern_nobody,
+        };
+        Self::new(views, rules)
     }
 
     /// Over tables that are stored here, and so can be written.

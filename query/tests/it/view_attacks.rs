@@ -99,7 +99,13 @@ async fn no_view_of_tables_tells_two_worlds_apart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_view_of_views_tells_two_worlds_apart() {
-    for governed in [Governed::Below, Governed::Views] {
+    for governed in [
+        Governed::Below,
+        Governed::Views,
+        Governed::Definer,
+        Governed::DefinerViews,
+        Governed::Queries,
+    ] {
         let probes = PROBES.get(..PROBES_OF_VIEWS).unwrap();
         attack(
             &Twins::of_views(&BackEnd::Files, governed),

@@ -48,7 +48,7 @@ async fn a_view_is_its_query_in_full_names_and_its_lineage() {
         )
         .await;
     let dataset = world.catalog.dataset(&view("paid")).unwrap();
-    let DatasetSource::View { sql } = &dataset.source else {
+    let DatasetSource::View { sql, definer: None } = &dataset.source else {
         panic!("{dataset:?}")
     };
     assert!(
@@ -334,7 +334,7 @@ async fn views_behind_views_are_bounded() {
         world.catalog.add(
             &view(name),
             &[("id", "bigint")],
-            DatasetSource::View { sql },
+            DatasetSource::View { sql, definer: None },
         );
     };
     let of = |name: &str| {

@@ -33,7 +33,10 @@ use dataos_model::{
     principal::{Authentication, Principal},
     query::{QueryAnswer, QueryRequest, RowFormat},
     record::{Entry, Receipt},
-    seams::{Assets, BoxFuture, Decide, Lineage, Record, Records, RunQuery, ScanReport, Secrets},
+    seams::{
+        Assets, BoxFuture, Decide, Identities, Lineage, Record, Records, RunQuery, ScanReport,
+        Secrets,
+    },
     secret::{Secret, SecretName},
     value::Value,
 };
@@ -51,6 +54,7 @@ pub(crate) struct World {
     pub(crate) log: Arc<Log>,
     pub(crate) catalog: Arc<Shelf>,
     pub(crate) vault: Arc<Vault>,
+    pub(crate) accounts: Arc<Accounts>,
     pub(crate) folder: TempDir,
 }
 
@@ -84,6 +88,7 @@ impl World {
         let folder = TempDir::with_prefix("query-").unwrap();
         let (desk, log) = (Arc::new(Desk::default()), Arc::new(Log::default()));
         let (catalog, vault) = (Arc::new(Shelf::default()), Arc::new(Vault::default()));
+        let accounts = Arc::new(Accounts::default());
         vault.keep(MASK_KEY, b"key of the test");
         catalog.add_depot(
             "lake",
@@ -97,6 +102,7 @@ impl World {
             record: log.clone(),
             records,
             assets: catalog.clone(),
+            identities: accounts.clone(),
             secrets: vault.clone(),
             clock: Arc::new(Stopped(now)),
         };
@@ -108,6 +114,7 @@ impl World {
             log,
             catalog,
             vault,
+            accounts,
             folder,
         }
     }
@@ -218,6 +225,16 @@ impl World {
         self.layer.run(self.request(sql)).await
     }
 
+    /// Runs it as another user.
+    pub(crate) async fn run_as(&self, user: &str, sql: &str) -> Result<QueryAnswer, Fault> {
+        let uid = EntityType::USER.id(user);
+        let request = QueryRequest {
+            principal: Principal::new(uid, Authentication::Session),
+            ..self.request(sql)
+        };
+        self.layer.run(request).await
+    }
+
     /// The rows as JSON text.
     pub(crate) async fn rows(&self, sql: &str) -> String {
         let answer = self
@@ -319,12 +336,21 @@ fn decision(effect: Effect, id: &str) -> Decision {
 #[derive(Debug, Default)]
 pub(crate) struct Desk(Mutex<Orders>);
 
+/// What it was told about datasets.
 #[derive(Debug, Default)]
-struct Orders {
-    catalog: Option<Arc<Shelf>>,
+struct Rules {
     rows: BTreeMap<DatasetId, Predicate>,
     cells: BTreeMap<(DatasetId, String), Vec<CellRule>>,
     denied: BTreeSet<(Action, String)>,
+}
+
+#[derive(Debug, Default)]
+struct Orders {
+    catalog: Option<Arc<Shelf>>,
+    /// Of everybody.
+    rules: Rules,
+    /// Of one user, which go before those of everybody.
+    rules_of: BTreeMap<String, Rules>,
     obligations: Vec<Call>,
     /// Those of reading one dataset.
     obligations_on: BTreeMap<String, Vec<Call>>,
@@ -337,6 +363,16 @@ struct Orders {
 }
 
 impl Orders {
+    /// The rules for a user, his own first.
+    fn of(&self, user: &str) -> impl Iterator<Item = &Rules> {
+        self.rules_of.get(user).into_iter().chain([&self.rules])
+    }
+
+    fn is_denied(&self, user: &str, action: Action, resource: &str) -> bool {
+        let asked = (action, resource.to_owned());
+        self.of(user).any(|rules| rules.denied.contains(&asked))
+    }
+
     fn obligations_of(&self, id: &DatasetId) -> Vec<Call> {
         let of_dataset = self.obligations_on.get(&id.to_string());
         let of_dataset = of_dataset.into_iter().flatten();
@@ -360,34 +396,87 @@ impl Orders {
     }
 }
 
-impl Desk {
-    pub(crate) fn rows(&self, id: &DatasetId, rows: Predicate) {
-        self.0.lock().unwrap().rows.insert(id.clone(), rows);
+/// Tells the desk about everybody, or about one user.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Telling<'a> {
+    desk: &'a Desk,
+    user: Option<&'a str>,
+}
+
+impl Telling<'_> {
+    fn tell(self, change: impl FnOnce(&mut Rules)) {
+        let mut orders = self.desk.0.lock().unwrap();
+        change(match self.user {
+            None => &mut orders.rules,
+            Some(user) => orders.rules_of.entry(user.to_owned()).or_default(),
+        });
     }
 
-    pub(crate) fn mask(&self, id: &DatasetId, column: &str, mask: &str) {
+    pub(crate) fn rows(self, id: &DatasetId, rows: Predicate) {
+        self.tell(|rules| drop(rules.rows.insert(id.clone(), rows)));
+    }
+
+    pub(crate) fn mask(self, id: &DatasetId, column: &str, mask: &str) {
         let rule = always(CellOutcome::Masked(Mask::parse(mask).unwrap()));
         self.cells(id, column, vec![rule]);
     }
 
-    pub(crate) fn absent(&self, id: &DatasetId, column: &str) {
+    pub(crate) fn absent(self, id: &DatasetId, column: &str) {
         self.cells(id, column, vec![always(CellOutcome::Absent)]);
     }
 
+    pub(crate) fn cells(self, id: &DatasetId, column: &str, cells: Vec<CellRule>) {
+        let key = (id.clone(), column.to_owned());
+        self.tell(|rules| drop(rules.cells.insert(key, cells)));
+    }
+
+    pub(crate) fn deny(self, action: Action, resource: &str) {
+        let resource = resource.to_owned();
+        self.tell(|rules| {
+            rules.denied.insert((action, resource));
+        });
+    }
+}
+
+impl Desk {
+    pub(crate) fn everybody(&self) -> Telling<'_> {
+        Telling {
+            desk: self,
+            user: None,
+        }
+    }
+
+    /// What is told of one user goes before what is told of everybody.
+    pub(crate) fn of<'a>(&'a self, user: &'a str) -> Telling<'a> {
+        Telling {
+            desk: self,
+            user: Some(user),
+        }
+    }
+
+    /// What was told of one user counts no more.
+    pub(crate) fn forget(&self, user: &str) {
+        self.0.lock().unwrap().rules_of.remove(user);
+    }
+
+    pub(crate) fn rows(&self, id: &DatasetId, rows: Predicate) {
+        self.everybody().rows(id, rows);
+    }
+
+    pub(crate) fn mask(&self, id: &DatasetId, column: &str, mask: &str) {
+        self.everybody().mask(id, column, mask);
+    }
+
+    pub(crate) fn absent(&self, id: &DatasetId, column: &str) {
+        self.everybody().absent(id, column);
+    }
+
     pub(crate) fn cells(&self, id: &DatasetId, column: &str, rules: Vec<CellRule>) {
-        self.0
-            .lock()
-            .unwrap()
-            .cells
-            .insert((id.clone(), column.to_owned()), rules);
+        self.everybody().cells(id, column, rules);
     }
 
     pub(crate) fn deny(&self, action: Action, resource: &str) {
-        self.0
-            .lock()
-            .unwrap()
-            .denied
-            .insert((action, resource.to_owned()));
+        self.everybody().deny(action, resource);
     }
 
     /// From now on everything is permitted under this obligation.
@@ -440,9 +529,9 @@ pub(crate) fn when(when: Predicate, outcome: CellOutcome) -> CellRule {
 #[async_trait]
 impl Decide for Desk {
     async fn decide(&self, request: &Request) -> Decision {
-        let asked = (request.action, request.resource.id.clone());
         let orders = self.0.lock().unwrap();
-        let effect = if orders.denied.contains(&asked) {
+        let user = &request.principal.uid.id;
+        let effect = if orders.is_denied(user, request.action, &request.resource.id) {
             Effect::Deny
         } else {
             Effect::Allow
@@ -473,11 +562,11 @@ impl Decide for Desk {
 
 impl Orders {
     fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess> {
-        let orders = self;
+        let (orders, user) = (self, request.principal.uid.id.as_str());
         let snapshot = orders.catalog.as_ref().unwrap().snapshot();
         let answer = |id: &DatasetId| {
             let schema = &snapshot.datasets[id].schema;
-            let is_denied = orders.denied.contains(&(request.action, id.to_string()));
+            let is_denied = orders.is_denied(user, request.action, &id.to_string());
             let effect = if is_denied {
                 Effect::Deny
             } else {
@@ -486,9 +575,8 @@ impl Orders {
             let columns = schema.columns.iter().map(|column| ColumnAccess {
                 name: column.name.clone(),
                 rules: orders
-                    .cells
-                    .get(&(id.clone(), column.name.clone()))
-                    .cloned()
+                    .of(user)
+                    .find_map(|rules| rules.cells.get(&(id.clone(), column.name.clone())).cloned())
                     .unwrap_or_else(|| vec![always(CellOutcome::Plain)]),
                 policies: vec![policy("cells")],
             });
@@ -505,7 +593,10 @@ impl Orders {
                 } else {
                     schema.hash()
                 },
-                rows: orders.rows.get(id).cloned().unwrap_or(Predicate::ALWAYS),
+                rows: orders
+                    .of(user)
+                    .find_map(|rules| rules.rows.get(id).cloned())
+                    .unwrap_or(Predicate::ALWAYS),
                 row_policies: vec![policy("rows")],
                 columns: if is_denied {
                     Vec::new()
@@ -717,6 +808,38 @@ impl Assets for Shelf {
 
     async fn lineage(&self, _: &DatasetId) -> Result<Lineage, Fault> {
         Ok(Lineage::default())
+    }
+}
+
+/// Accounts in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Accounts(Mutex<BTreeMap<String, Result<Principal, Fault>>>);
+
+impl Accounts {
+    /// Adds an account, or puts it as it is now.
+    pub(crate) fn put(&self, user: &str, roles: &[&str]) {
+        let uid = EntityType::USER.id(user);
+        let account = Principal {
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+            ..Principal::new(uid, Authentication::Internal)
+        };
+        self.0.lock().unwrap().insert(user.to_owned(), Ok(account));
+    }
+
+    pub(crate) fn fail(&self, user: &str, fault: Fault) {
+        self.0.lock().unwrap().insert(user.to_owned(), Err(fault));
+    }
+
+    pub(crate) fn remove(&self, user: &str) {
+        self.0.lock().unwrap().remove(user);
+    }
+}
+
+#[async_trait]
+impl Identities for Accounts {
+    async fn principal(&self, user: &str) -> Result<Principal, Fault> {
+        let found = self.0.lock().unwrap().get(user).cloned();
+        found.unwrap_or_else(|| Err(Fault::not_found(format!("there is no user `{user}`"))))
     }
 }
 

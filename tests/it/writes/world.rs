@@ -13,7 +13,7 @@ use dataos_model::{
     principal::{Authentication, Principal},
     query::{QueryRequest, RowFormat},
     record::{Entry, Receipt},
-    seams::{Assets, BoxFuture, Policies as _, Record, RunQuery, Secrets},
+    seams::{Assets, BoxFuture, Nobody, Policies as _, Record, RunQuery, Secrets},
     secret::{Secret, SecretName},
 };
 use dataos_pdp::{Pdp, PdpConfig, shipped_policies};
@@ -67,6 +67,7 @@ impl World {
             record: Arc::new(Forgetting),
             records: None,
             assets: catalog,
+            identities: Arc::new(Nobody),
             secrets,
             clock,
         };

@@ -123,6 +123,7 @@ impl Opener {
                 record: Arc::clone(&self.record) as _,
                 records: Some(Arc::new(RemoteRecords(self.link()))),
                 assets: Arc::new(RemoteAssets::new(self.link())),
+                identities: Arc::new(RemoteIdentities(self.link())),
                 secrets: Arc::new(RemoteSecrets(self.link())),
                 clock: Arc::clone(&self.clock),
             },

@@ -190,12 +190,16 @@ fn table(table: &TableCertificate) -> Value {
     let access = &table.access;
     let row_policies: Vec<&str> = access.row_policies.iter().map(|p| p.id.as_str()).collect();
     let columns: Vec<Value> = access.columns.iter().map(column).collect();
-    json!({
+    let mut shown = json!({
         "dataset": table.dataset.to_string(),
         "rows": access.rows.to_string(),
         "row_policies": row_policies,
         "columns": columns,
-    })
+    });
+    if let (Some(definer), Some(fields)) = (&table.definer, shown.as_object_mut()) {
+        fields.insert("definer".to_owned(), json!(definer));
+    }
+    shown
 }
 
 fn column(column: &ColumnAccess) -> Value {

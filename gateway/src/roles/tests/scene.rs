@@ -18,7 +18,7 @@ use dataos_model::{
     hash::Hash,
     query::{Certificate, QueryAnswer, QueryRequest},
     record::{Entry, Receipt},
-    seams::{BoxFuture, Record, RunQuery},
+    seams::{BoxFuture, Nobody, Record, RunQuery},
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
@@ -104,6 +104,7 @@ impl RunQuery for Rear {
             row_count: 7,
             is_truncated: false,
             certificate: Certificate {
+                lent: Default::default(),
                 policy_set: Hash::default(),
                 entities: Hash::default(),
                 statement: Hash::default(),
@@ -309,17 +310,6 @@ impl Scene {
 
     pub(super) fn told(&self) -> Vec<&'static str> {
         self.rear.told.lock().unwrap().clone()
-    }
-}
-
-/// No account.
-#[derive(Debug)]
-struct Nobody;
-
-#[async_trait]
-impl dataos_model::seams::Identities for Nobody {
-    async fn principal(&self, user: &str) -> Result<dataos_model::principal::Principal, Fault> {
-        Err(Fault::not_found(user))
     }
 }
 

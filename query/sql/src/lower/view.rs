@@ -6,7 +6,10 @@ use sqlparser::{
 };
 
 use super::{Lowering, statement::word};
-use crate::{error::SqlError, parse::Kind};
+use crate::{
+    error::SqlError,
+    parse::{Kind, Security},
+};
 
 impl Lowering {
     pub(super) fn create_view(&mut self, create: &ast::CreateView) -> Result<Kind, SqlError> {
@@ -35,12 +38,8 @@ impl Lowering {
         self.absent(*secure, "SECURE")?;
         self.absent(*if_not_exists || *name_before_not_exists, "IF NOT EXISTS")?;
         self.absent(*temporary, "a temporary view")?;
-        // There is one rights model: that of who reads the view.
-        self.absent(params.is_some(), "ALGORITHM, DEFINER or SQL SECURITY")?;
-        let has_options = !matches!(options, ast::CreateTableOptions::None)
-            || !cluster_by.is_empty()
-            || comment.is_some()
-            || to.is_some();
+        let security = self.security(params.as_ref(), options)?;
+        let has_options = !cluster_by.is_empty() || comment.is_some() || to.is_some();
         let flags = *with_no_schema_binding || *copy_grants;
         self.absent(has_options || flags, "CREATE VIEW with options")?;
         let target = self.target(name)?;
@@ -59,9 +58,54 @@ impl Lowering {
         Ok(Kind::CreateView {
             target,
             is_replacing: *or_replace,
+            security,
             columns,
             query: self.query(query)?,
         })
+    }
+
+    /// SQL SECURITY, as MySQL has it, or `security_invoker` of PostgreSQL; without either, those who read a
+    /// view read it with their own rights.
+    fn security(
+        &mut self,
+        params: Option<&ast::CreateViewParams>,
+        options: &ast::CreateTableOptions,
+    ) -> Result<Security, SqlError> {
+        let mut said = Vec::new();
+        if let Some(ast::CreateViewParams {
+            algorithm,
+            definer,
+            security,
+        }) = params
+        {
+            self.absent(algorithm.is_some(), "ALGORITHM of a view")?;
+            // Nobody gives away the rights of somebody else.
+            self.absent(definer.is_some(), "DEFINER of a view: it is who makes it")?;
+            said.extend(security.as_ref().map(|security| match security {
+                ast::CreateViewSecurity::Definer => Security::Definer,
+                ast::CreateViewSecurity::Invoker => Security::Invoker,
+            }));
+        }
+        match options {
+            ast::CreateTableOptions::None => {}
+            ast::CreateTableOptions::With(options) => {
+                for option in options {
+                    said.push(security_invoker(option).ok_or_else(|| self.other_option())?);
+                }
+            }
+            ast::CreateTableOptions::Options(_)
+            | ast::CreateTableOptions::Plain(_)
+            | ast::CreateTableOptions::TableProperties(_) => return Err(self.other_option()),
+        }
+        self.absent(said.len() > 1, "the rights of a view, said more than once,")?;
+        Ok(said.first().copied().unwrap_or(Security::Invoker))
+    }
+
+    fn other_option(&mut self) -> SqlError {
+        self.refuse("CREATE VIEW with options", Span::empty())
+            .with_hint(
+                "SQL SECURITY DEFINER, or WITH (security_invoker = false), lends your rights",
+            )
     }
 
     /// DROP, of which there is that of one view.
@@ -90,4 +134,25 @@ impl Lowering {
         let target = self.target(name)?;
         Ok(Kind::DropView { target })
     }
+}
+
+/// Whose rights `security_invoker = true` or `false` means; none for another option.
+fn security_invoker(option: &ast::SqlOption) -> Option<Security> {
+    let ast::SqlOption::KeyValue { key, value } = option else {
+        return None;
+    };
+    let ast::Expr::Value(value) = value else {
+        return None;
+    };
+    let ast::Value::Boolean(is_invokers) = value.value else {
+        return None;
+    };
+    let security = if is_invokers {
+        Security::Invoker
+    } else {
+        Security::Definer
+    };
+    key.value
+        .eq_ignore_ascii_case("security_invoker")
+        .then_some(security)
 }

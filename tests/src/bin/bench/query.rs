@@ -23,7 +23,7 @@ use dataos_model::{
     fault::Fault,
     principal::{Authentication, Principal},
     query::{QueryRequest, RowFormat},
-    seams::{Assets, RunQuery, Secrets},
+    seams::{Assets, Nobody, RunQuery, Secrets},
     secret::{Secret, SecretName},
 };
 use dataos_pdp::{Pdp, PdpConfig};
@@ -190,6 +190,7 @@ async fn contenders(
         record: log,
         records: None,
         assets: catalog,
+        identities: Arc::new(Nobody),
         secrets,
         clock,
     };
