@@ -185,7 +185,7 @@ async fn the_record_has_both_principals_and_the_answer_only_whose_rights_they_we
         "DataOS::Dataset::\"lake:main/v\", DataOS::Dataset::\"lake:main/people\""
     );
     assert_eq!(entry.facts["definers"], "dana");
-    assert_eq!(entry.facts["rows lake:main/v"], "true");
+    assert_eq!(entry.facts["rows lake:main/v"], "TRUE");
     assert!(entry.facts["rows lake:main/people as dana"].contains("EMEA"));
     let asked: Vec<String> = entry.facts[ASKED_ACCESS]
         .lines()
@@ -228,7 +228,7 @@ async fn a_definer_counts_as_he_is_now() {
         ("user `dana` is disabled", &|| {
             world.accounts.fail("dana", disabled.clone());
         }),
-        ("`pay`", &|| world.desk.of("dana").absent(&people, "pay")),
+        ("people.pay", &|| world.desk.of("dana").absent(&people, "pay")),
         ("", &|| {
             let dana = world.desk.of("dana");
             dana.deny(Action::Select, "lake:main/people");
@@ -303,10 +303,8 @@ async fn who_lends_his_rights_must_be_let_and_be_what_his_account_is() {
         if change {
             world.accounts.put("dana", &["steward"]);
         }
-        for sql in [MAKE.to_owned(), format!("EXPLAIN {MAKE}")] {
-            let fault = world.not_made_by(user, &sql).await;
-            assert_eq!(fault.reason, "definer_unknown", "{fault:?}");
-        }
+        let fault = world.not_made_by(user, MAKE).await;
+        assert_eq!(fault.reason, "definer_unknown", "{fault:?}");
     }
     world.accounts.put("dana", &[]);
     for (number, (said, is_definer)) in [
@@ -496,9 +494,9 @@ async fn nothing_of_the_readers_is_evaluated_on_what_the_view_leaves_out() {
     else {
         panic!("no files")
     };
-    fs::write(&paths[0], "id,name,region,pay\n1,ada,EMEA,secret\n").unwrap();
+    fs::write(&paths[0], "id,name,region,pay\nsecret,ada,EMEA,10\n").unwrap();
     let fault = world.refused("SELECT id FROM v").await;
-    assert!(!format!("{fault:?}").contains("pay"), "{fault:?}");
+    assert!(!format!("{fault:?}").contains("secret"), "{fault:?}");
     fs::write(&paths[0], "other,names\n1,ada\n").unwrap();
     let fault = world.refused("SELECT id FROM v").await;
     let text = format!("{fault:?}");
