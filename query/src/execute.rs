@@ -13,6 +13,9 @@ use bytes::Bytes;
 use datafusion::{
     arrow::datatypes::Schema,
     catalog::TableProvider,
+    common::Result as EngineResult,
+    execution::context::SessionState,
+    logical_expr::LogicalPlan,
     physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream},
     prelude::SessionContext,
 };
@@ -34,6 +37,7 @@ use crate::{
     config::MASK_KEY,
     encode::{Encoded, Encoder},
     engine::{
+        cut::cut,
         failure::{Detail, fault, unnamed},
         governed::GovernedTable,
         numbered::NumberedTable,
@@ -141,9 +145,7 @@ pub(crate) async fn planned(
     let logical = plan(&context, bound.emit())
         .await
         .map_err(|error| fault(&error, detail))?;
-    let plan = context
-        .state()
-        .create_physical_plan(&logical)
+    let plan = physical(&context.state(), &logical)
         .await
         .map_err(|error| fault(&error, detail))?;
     Ok(Planned {
@@ -151,6 +153,16 @@ pub(crate) async fn planned(
         plan,
         detail,
     })
+}
+
+/// The plan that runs, with what a source computes whole cut out of it.
+async fn physical(
+    state: &SessionState,
+    logical: &LogicalPlan,
+) -> EngineResult<Arc<dyn ExecutionPlan>> {
+    let logical = cut(state.optimize(logical)?)?;
+    let planner = state.query_planner();
+    planner.create_physical_plan(&logical, state).await
 }
 
 /// A dataset as granted, and its rows.

@@ -10,9 +10,11 @@ mod objects;
 mod batch;
 mod condition;
 mod decimal;
+mod grouped;
+pub(crate) mod groups;
 mod permits;
 pub(crate) mod read;
-mod table;
+pub(crate) mod table;
 
 mod mysql;
 mod postgres;

@@ -11,7 +11,7 @@ use datafusion::{
     arrow::datatypes::{Field, Schema, SchemaRef},
     catalog::{ScanArgs, ScanResult, Session, TableProvider},
     common::{DFSchema, Result, Statistics},
-    logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType},
+    logical_expr::{Expr, LogicalPlan, Operator, TableProviderFilterPushDown, TableType},
     physical_expr::{PhysicalExpr, expressions::BinaryExpr},
     physical_plan::{
         ExecutionPlan,
@@ -20,7 +20,12 @@ use datafusion::{
         projection::{ProjectionExec, ProjectionExpr},
     },
 };
-use dataos_model::{dataset::ColumnType, depot::DatasetSource, fault::Fault, predicate::Predicate};
+use dataos_model::{
+    dataset::{Column, ColumnType},
+    depot::DatasetSource,
+    fault::Fault,
+    predicate::Predicate,
+};
 
 use crate::{
     cell::cell,
@@ -29,6 +34,7 @@ use crate::{
     grant::{Grant, VisibleColumn},
     mask::key::MaskKeys,
     predicate::{RawColumns, compile},
+    source::{groups::Groups, table::Table},
 };
 
 /// A dataset as one caller sees it.
@@ -59,6 +65,32 @@ impl GovernedTable {
             schema,
             keys,
         }
+    }
+
+    /// A raw column that the caller sees as it is.
+    pub(super) fn plain(&self, name: &str) -> Option<Column> {
+        let mut columns = self.grant.columns.iter().chain(&self.grant.entities);
+        let found = columns.find(|column| column.name == name && !column.is_masked())?;
+        self.grant.dataset.schema.column(&found.reads).cloned()
+    }
+
+    /// Groups of the rows that policy and `filters` let through, if the source makes them exactly. What is
+    /// told of a group is told of rows that the caller sees; nothing of his is evaluated there on others but
+    /// what may be evaluated below the barrier. `here` is the engine's own plan for them.
+    pub(super) fn grouped(
+        &self,
+        filters: Vec<Expr>,
+        groups: Groups,
+        here: LogicalPlan,
+    ) -> Option<Arc<dyn TableProvider>> {
+        let rows = &self.grant.access.rows;
+        let columns = &self.grant.columns;
+        let is_leakproof = filters.iter().all(|filter| is_leakproof(filter, columns));
+        if *rows == Predicate::NEVER || !is_leakproof {
+            return None;
+        }
+        let table = self.raw.downcast_ref::<Table>()?;
+        table.grouped((rows, filters), groups, here)
     }
 
     /// The columns that a scan wants.

@@ -20,9 +20,28 @@ pub(super) fn units(text: &str, scale: u8) -> Option<i128> {
     Some(if is_negative { -unsigned } else { unsigned })
 }
 
+/// A number of 10^-4 as a decimal literal.
+pub(super) fn literal(units: i64) -> String {
+    let sign = if units < 0 { "-" } else { "" };
+    let units = units.unsigned_abs();
+    format!("{sign}{}.{:04}", units / 10_000, units % 10_000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn literals_have_four_decimal_places() {
+        for (units, expected) in [
+            (0, "0.0000"),
+            (-1, "-0.0001"),
+            (12_345, "1.2345"),
+            (i64::MIN, "-922337203685477.5808"),
+        ] {
+            assert_eq!(literal(units), expected);
+        }
+    }
 
     #[test]
     fn numbers_are_exact_or_refused() {

@@ -27,7 +27,8 @@ use self::{
 };
 use super::{
     condition::{Condition, Parameter},
-    table::{Database, Read, Rows},
+    groups::Groups,
+    table::{Answered, Database, Read, Rows},
 };
 
 /// The tables of a depot.
@@ -71,6 +72,19 @@ impl Database for Server {
         drop(found);
         session.rest();
         Ok(())
+    }
+
+    fn group_statement(&self, _read: &Read, _groups: &Groups) -> Option<String> {
+        None
+    }
+
+    async fn group(
+        &self,
+        _read: &Read,
+        _groups: &Groups,
+        _rows: &mut Rows,
+    ) -> Result<Answered, Fault> {
+        Ok(Answered::Declined)
     }
 }
 

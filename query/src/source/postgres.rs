@@ -2,7 +2,8 @@
 //!
 //! One connection for each read, in a read-only transaction with a UTC session and a statement
 //! time-out. Only the columns that query and policy need are fetched. Conditions of a policy that
-//! mean exactly the same to PostgreSQL go along; all are applied again to what arrives.
+//! mean exactly the same to PostgreSQL go along; all are applied again to what arrives. Groups are made
+//! there if all of their conditions went along.
 
 mod cell;
 mod dialect;
@@ -13,25 +14,33 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use dataos_model::{
+    dataset::ColumnType,
     depot::Tls,
     fault::{Fault, FaultKind},
     secret::Secret,
 };
 use futures::TryStreamExt;
 use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, task::JoinHandle};
-use tokio_postgres::{CancelToken, Client, Config, NoTls, RowStream, config::SslMode};
+use tokio_postgres::{
+    CancelToken, Client, Config, NoTls, RowStream, Statement as Prepared, config::SslMode,
+};
 
 use self::{
     cell::cell,
     dialect::Postgres,
     transport::{NoTransport, Transport, connect},
-    wire::Raw,
+    wire::{Raw, numeric},
 };
 use super::{
+    batch::{Cell, TOO_LARGE, Unfit},
     condition::{Condition, Parameter},
+    groups::{Groups, Statement, Total, wrapped},
     permits::{CONNECT_TIME_MAX, Permits},
-    table::{Database, Read, Rows},
+    table::{Answered, Database, Read, Rows},
 };
+
+/// Most digits of a sum of 64-bit integers: of as many as there are in no table.
+const SUM_DIGITS_MAX: u8 = 38;
 
 /// How a database is reached. `Debug` shows no secret.
 #[derive(Clone)]
@@ -58,6 +67,20 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// The table of a read.
+fn place(read: &Read) -> String {
+    format!("{}.{}", quoted(&read.space), quoted(&read.table))
+}
+
+/// Numbers go as their texts.
+fn texts(parameters: Vec<Parameter>) -> Vec<String> {
+    let texts = parameters.into_iter().map(|parameter| match parameter {
+        Parameter::Text(text) => text,
+        Parameter::Long(number) => number.to_string(),
+    });
+    texts.collect()
+}
+
 #[async_trait]
 impl Database for Server {
     async fn read(&self, read: &Read, rows: &mut Rows) -> Result<(), Fault> {
@@ -77,6 +100,61 @@ impl Database for Server {
         connection.is_idle = true;
         Ok(())
     }
+
+    fn group_statement(&self, read: &Read, groups: &Groups) -> Option<String> {
+        let dialect = Postgres::supposed(&read.columns);
+        let statement = Statement::of(read, groups, &place(read), &dialect)?;
+        Some(statement.sql)
+    }
+
+    async fn group(
+        &self,
+        read: &Read,
+        groups: &Groups,
+        rows: &mut Rows,
+    ) -> Result<Answered, Fault> {
+        let failed = |error| failed(&self.depot, &error);
+        let mut connection = Connection::open(self).await?;
+        let columns = self.columns(&connection.client, read).await?;
+        let dialect = Postgres::new(&read.columns, &columns, connection.is_utf8);
+        let Some(Statement { sql, parameters }) =
+            Statement::of(read, groups, &place(read), &dialect)
+        else {
+            connection.is_idle = true;
+            return Ok(Answered::Declined);
+        };
+        let found = connection.client.query_raw(&sql, texts(parameters)).await;
+        let mut found = Box::pin(found.map_err(failed)?);
+        while let Some(row) = found.try_next().await.map_err(failed)? {
+            let value = |index| {
+                let Raw(raw) = row.try_get(index).map_err(|_| "a value in another form")?;
+                Ok::<_, Unfit>(raw)
+            };
+            // The same in every row, so if it is true then no row was handed over.
+            if value(groups.outputs.len()) != Ok(Some(&[0])) {
+                return Ok(Answered::Declined);
+            }
+            rows.push(|index, column_type| match groups.total(index) {
+                Some(Total::Sum(summed)) if matches!(summed.column_type, ColumnType::Int(_)) => {
+                    sum(value(index)?)
+                }
+                _ => cell(value(index)?, column_type),
+            })?;
+            rows.settle().await?;
+        }
+        connection.is_idle = true;
+        Ok(Answered::Whole)
+    }
+}
+
+/// Integers are added up as numeric.
+fn sum(raw: Option<&[u8]>) -> Result<Cell<'static>, Unfit> {
+    let Some(raw) = raw else {
+        return Ok(Cell::Null);
+    };
+    numeric(raw, SUM_DIGITS_MAX, 0)
+        .map(wrapped)
+        .ok_or(TOO_LARGE)
 }
 
 impl Server {
@@ -104,41 +182,45 @@ impl Server {
         }
     }
 
+    /// The columns that a read fetches, of the types that the catalog knows.
+    async fn columns(&self, client: &Client, read: &Read) -> Result<Prepared, Fault> {
+        let statement = client
+            .prepare(&select(read))
+            .await
+            .map_err(|error| failed(&self.depot, &error))?;
+        cell::check(&read.dataset, &read.columns, statement.columns())?;
+        Ok(statement)
+    }
+
     async fn rows(&self, client: &Client, read: &Read) -> Result<RowStream, Fault> {
         let failed = |error| failed(&self.depot, &error);
-        let list: Vec<String> = read
-            .columns
-            .iter()
-            .map(|column| quoted(&column.name))
-            .collect();
-        let (space, table) = (quoted(&read.space), quoted(&read.table));
-        // PostgreSQL has rows without columns: `SELECT FROM t`.
-        let select = format!("SELECT {} FROM {space}.{table}", list.join(", "));
-        let statement = client.prepare(&select).await.map_err(failed)?;
-        cell::check(&read.dataset, &read.columns, statement.columns())?;
-        let dialect = Postgres::new(&statement);
+        let columns = self.columns(client, read).await?;
+        let dialect = Postgres::new(&read.columns, &columns, false);
         let condition = Condition::of(read, &dialect);
         if condition.sql.is_empty() {
             let none: [String; 0] = [];
-            return client.query_raw(&statement, none).await.map_err(failed);
+            return client.query_raw(&columns, none).await.map_err(failed);
         }
-        let filtered = format!("{select}{}", condition.sql);
-        let texts = condition
-            .parameters
-            .into_iter()
-            .map(|parameter| match parameter {
-                Parameter::Text(text) => text,
-                Parameter::Long(number) => number.to_string(),
-            });
-        let texts: Vec<String> = texts.collect();
+        let filtered = format!("{}{}", select(read), condition.sql);
+        let texts = texts(condition.parameters);
         client.query_raw(&filtered, texts).await.map_err(failed)
     }
+}
+
+/// Without a condition.
+fn select(read: &Read) -> String {
+    let list = read.columns.iter().map(|column| quoted(&column.name));
+    let list: Vec<String> = list.collect();
+    // PostgreSQL has rows without columns: `SELECT FROM t`.
+    format!("SELECT {} FROM {}", list.join(", "), place(read))
 }
 
 /// A connection, the task that drives it, and its place among the bounded number.
 struct Connection {
     server: Server,
     client: Client,
+    /// Whether the database keeps its texts in UTF-8.
+    is_utf8: bool,
     task: JoinHandle<()>,
     /// Whether the server is done with what it was asked.
     is_idle: bool,
@@ -182,6 +264,7 @@ impl Connection {
             .await
             .map_err(|_| silent(&server.depot))?
             .map_err(|error| failed(&server.depot, &error))?;
+        let is_utf8 = connection.parameter("server_encoding") == Some("UTF8");
         let task = tokio::spawn(async move {
             // The client of this connection reports its end.
             let _ended = connection.await;
@@ -189,6 +272,7 @@ impl Connection {
         let opened = Self {
             server: server.clone(),
             client,
+            is_utf8,
             task,
             is_idle: false,
             permit: Some(permit),

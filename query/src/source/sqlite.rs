@@ -27,8 +27,9 @@ use sqlx::{
 use self::{cell::cell, dialect::Sqlite};
 use super::{
     condition::{Condition, Parameter},
+    groups::Groups,
     permits::{CONNECT_TIME_MAX, Permits},
-    table::{Database, Read, Rows},
+    table::{Answered, Database, Read, Rows},
 };
 
 /// Steps of SQLite's machine between two looks at whether to go on.
@@ -92,6 +93,19 @@ impl Database for File {
             rows.settle().await?;
         }
         Ok(())
+    }
+
+    fn group_statement(&self, _read: &Read, _groups: &Groups) -> Option<String> {
+        None
+    }
+
+    async fn group(
+        &self,
+        _read: &Read,
+        _groups: &Groups,
+        _rows: &mut Rows,
+    ) -> Result<Answered, Fault> {
+        Ok(Answered::Declined)
     }
 }
 

@@ -11,7 +11,7 @@ use datafusion::{
     arrow::{array::RecordBatch, datatypes::SchemaRef},
     catalog::{Session, TableProvider},
     common::Result as EngineResult,
-    logical_expr::{Expr, TableProviderFilterPushDown, TableType},
+    logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableType},
     physical_plan::ExecutionPlan,
 };
 use dataos_model::{
@@ -25,6 +25,8 @@ use tokio::sync::mpsc;
 
 use super::{
     batch::{Batches, Cell, Unfit},
+    grouped::GroupedTable,
+    groups::Groups,
     read::{Keys, ReadExec},
 };
 use crate::column::arrow_schema;
@@ -41,6 +43,27 @@ pub(super) trait Database: fmt::Debug + Send + Sync {
     /// # Errors
     /// A database that cannot be reached, that fails, or whose table is not what the catalog knows.
     async fn read(&self, read: &Read, rows: &mut Rows) -> Result<(), Fault>;
+
+    /// The statement for groups of the rows that `read` asks for, as far as it is known before the database
+    /// was asked anything; `None` if it has no exact form.
+    fn group_statement(&self, read: &Read, groups: &Groups) -> Option<String>;
+
+    /// Hands each group of the rows that `read` asks for to `rows`, in the order of the keys, or none of
+    /// them. Otherwise as `read`.
+    ///
+    /// # Errors
+    /// As `read`.
+    async fn group(&self, read: &Read, groups: &Groups, rows: &mut Rows)
+    -> Result<Answered, Fault>;
+}
+
+/// How a database answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// All rows were handed over.
+    Whole,
+    /// None was: what it would give is not exact.
+    Declined,
 }
 
 /// One read of some columns of a table.
@@ -84,10 +107,50 @@ pub(super) fn open(
     Arc::new(Table { database, all })
 }
 
+/// See [`open`].
 #[derive(Debug)]
-struct Table {
+pub(crate) struct Table {
     database: Arc<dyn Database>,
     all: Read,
+}
+
+impl Table {
+    /// Groups of the rows that satisfy `rows` and `filters`, if the database makes them exactly; `here` is
+    /// the engine's own plan for them.
+    pub(crate) fn grouped(
+        &self,
+        (rows, filters): (&Predicate, Vec<Expr>),
+        groups: Groups,
+        here: LogicalPlan,
+    ) -> Option<Arc<dyn TableProvider>> {
+        let mut names = rows.columns();
+        names.extend(groups.columns().map(|column| column.name.clone()));
+        for filter in &filters {
+            let columns = filter.column_refs();
+            names.extend(columns.into_iter().map(|column| column.name.clone()));
+        }
+        let all = self.all.columns.iter().enumerate();
+        let (indexes, columns): (Vec<usize>, Vec<Column>) = all
+            .filter(|(_, column)| names.contains(&column.name))
+            .map(|(index, column)| (index, column.clone()))
+            .unzip();
+        let read = Read {
+            columns,
+            schema: Arc::new(self.all.schema.project(&indexes).ok()?),
+            rows: rows.clone(),
+            filters,
+            takes_keys: false,
+            ..self.all.clone()
+        };
+        let statement = self.database.group_statement(&read, &groups)?;
+        Some(Arc::new(GroupedTable {
+            database: Arc::clone(&self.database),
+            read,
+            groups,
+            statement,
+            here,
+        }))
+    }
 }
 
 #[async_trait]
@@ -128,8 +191,14 @@ impl TableProvider for Table {
     }
 }
 
-/// A batch, the end of the rows, or the fault that ends them.
-type Message = Result<Option<RecordBatch>, Fault>;
+/// Some of the rows, how they ended, or the fault that ends them.
+type Message = Result<Part, Fault>;
+
+/// See [`Message`].
+enum Part {
+    Batch(RecordBatch),
+    End(Answered),
+}
 
 /// Where a database puts the rows that it reads.
 pub(super) struct Rows {
@@ -162,7 +231,7 @@ impl Rows {
 
     async fn flush(&mut self) -> Result<(), Fault> {
         let batch = self.batches.take()?;
-        let sent = self.to.send(Ok(Some(batch))).await;
+        let sent = self.to.send(Ok(Part::Batch(batch))).await;
         sent.map_err(|_| Fault::internal("rows that nobody takes"))
     }
 }
@@ -172,39 +241,88 @@ pub(super) fn started(
     database: Arc<dyn Database>,
     read: impl FnOnce() -> Read + Send,
 ) -> impl Stream<Item = Result<RecordBatch, Fault>> + Send {
-    let start = async move {
-        let (to, from) = mpsc::channel(BATCHES_WAITING_MAX);
-        tokio::spawn(run(database, read(), to));
-        from
-    };
-    futures::stream::once(start).flat_map(received)
+    let start = async move { received(spawned(database, read(), None), None) };
+    futures::stream::once(start).flatten()
 }
 
-fn received(from: mpsc::Receiver<Message>) -> impl Stream<Item = Result<RecordBatch, Fault>> {
-    futures::stream::unfold(Some(from), |from| async {
+/// Groups in a task of its own; none if the database declines.
+///
+/// # Errors
+/// As [`Database::group`].
+pub(super) async fn grouped(
+    database: Arc<dyn Database>,
+    read: Read,
+    groups: Arc<Groups>,
+) -> Result<Option<impl Stream<Item = Result<RecordBatch, Fault>> + Send>, Fault> {
+    let mut from = spawned(database, read, Some(groups));
+    let first = match from.recv().await {
+        Some(Ok(Part::End(Answered::Declined))) => return Ok(None),
+        Some(Err(fault)) => return Err(fault),
+        first => first,
+    };
+    Ok(Some(received(from, first)))
+}
+
+/// The messages behind `first`, which was received before.
+fn received(
+    from: mpsc::Receiver<Message>,
+    first: Option<Message>,
+) -> impl Stream<Item = Result<RecordBatch, Fault>> {
+    futures::stream::unfold((Some(from), first), |(from, first)| async {
         let mut from = from?;
-        match from.recv().await {
-            Some(Ok(Some(batch))) => Some((Ok(batch), Some(from))),
-            Some(Ok(None)) => None,
-            Some(Err(fault)) => Some((Err(fault), None)),
+        let next = match first {
+            Some(first) => Some(first),
+            None => from.recv().await,
+        };
+        match next {
+            Some(Ok(Part::Batch(batch))) => Some((Ok(batch), (Some(from), None))),
+            Some(Ok(Part::End(_))) => None,
+            Some(Err(fault)) => Some((Err(fault), (None, None))),
             // Not even a fault: the task is gone. Rows must not end as if these were all.
-            None => Some((Err(Fault::internal("the reader of a source is gone")), None)),
+            None => {
+                let fault = Fault::internal("the reader of a source is gone");
+                Some((Err(fault), (None, None)))
+            }
         }
     })
 }
 
-async fn run(database: Arc<dyn Database>, read: Read, to: mpsc::Sender<Message>) {
-    let (dataset, columns) = (Arc::clone(&read.dataset), read.columns.clone());
+fn spawned(
+    database: Arc<dyn Database>,
+    read: Read,
+    groups: Option<Arc<Groups>>,
+) -> mpsc::Receiver<Message> {
+    let (to, from) = mpsc::channel(BATCHES_WAITING_MAX);
+    tokio::spawn(run(database, read, groups, to));
+    from
+}
+
+async fn run(
+    database: Arc<dyn Database>,
+    read: Read,
+    groups: Option<Arc<Groups>>,
+    to: mpsc::Sender<Message>,
+) {
+    let (columns, schema) = match &groups {
+        Some(groups) => (groups.outputs.clone(), Arc::clone(&groups.schema)),
+        None => (read.columns.clone(), Arc::clone(&read.schema)),
+    };
     let mut rows = Rows {
-        batches: Batches::new(dataset, columns, Arc::clone(&read.schema)),
+        batches: Batches::new(Arc::clone(&read.dataset), columns, schema),
         to: to.clone(),
     };
     let reading = async {
-        database.read(&read, &mut rows).await?;
+        let answered = match &groups {
+            Some(groups) => database.group(&read, groups, &mut rows).await?,
+            None => {
+                database.read(&read, &mut rows).await?;
+                Answered::Whole
+            }
+        };
         if !rows.batches.is_empty() {
             rows.flush().await?;
         }
-        Ok(None)
+        Ok(Part::End(answered))
     };
     let ended = tokio::select! {
         biased;

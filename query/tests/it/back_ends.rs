@@ -172,7 +172,8 @@ impl BackEnd {
         }
     }
 
-    fn execute(&self, space: &str, sql: &str) {
+    /// Runs statements in the database `space`, which is made if it is not there.
+    pub(crate) fn execute(&self, space: &str, sql: &str) {
         match self {
             Self::Files | Self::Objects(_) => {}
             Self::Postgres(server) => {

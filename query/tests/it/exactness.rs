@@ -29,7 +29,7 @@ const POLICIES: u64 = 320;
 const ROWS: i64 = 320;
 
 /// Texts that some source takes for others: case, accents, composition, padding, wildcards, quotes.
-const TEXTS: &[&str] = &[
+pub(crate) const TEXTS: &[&str] = &[
     "",
     " ",
     "a",
@@ -81,7 +81,7 @@ const TEXTS: &[&str] = &[
     "ff",
     "x'61'",
 ];
-const LONGS: &[i64] = &[
+pub(crate) const LONGS: &[i64] = &[
     0,
     1,
     -1,
@@ -126,7 +126,7 @@ const MILLISECONDS: &[i64] = &[
     i64::MAX,
 ];
 
-fn pick<T: Copy>(values: &[T], row: i64, step: i64) -> Option<T> {
+pub(crate) fn pick<T: Copy>(values: &[T], row: i64, step: i64) -> Option<T> {
     let index = usize::try_from(row * step + row / 7).unwrap();
     (row % 9 != step % 9).then(|| values[index % values.len()])
 }

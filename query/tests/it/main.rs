@@ -23,6 +23,7 @@ mod explain;
 mod federated;
 mod formats;
 mod forms;
+mod groups;
 mod kept;
 mod leaks;
 mod limits;

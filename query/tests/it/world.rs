@@ -421,6 +421,11 @@ impl Telling<'_> {
         self.cells(id, column, vec![rule]);
     }
 
+    /// From now on the column is shown as it is.
+    pub(crate) fn plain(self, id: &DatasetId, column: &str) {
+        self.cells(id, column, vec![always(CellOutcome::Plain)]);
+    }
+
     pub(crate) fn absent(self, id: &DatasetId, column: &str) {
         self.cells(id, column, vec![always(CellOutcome::Absent)]);
     }

@@ -16,7 +16,10 @@ use dataos_model::{
 };
 
 use super::quoted;
-use crate::source::condition::{Dialect, Operator, Parameter};
+use crate::source::{
+    condition::{Dialect, Operator, Parameter},
+    decimal::literal,
+};
 
 /// See the module.
 #[derive(Debug)]
@@ -60,28 +63,8 @@ impl Dialect for MySql {
             _ => None,
         }
     }
-}
 
-/// A number of 10^-4 as a decimal literal.
-fn literal(units: i64) -> String {
-    let sign = if units < 0 { "-" } else { "" };
-    let units = units.unsigned_abs();
-    format!("{sign}{}.{:04}", units / 10_000, units % 10_000)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn literals_have_four_decimal_places() {
-        for (units, expected) in [
-            (0, "0.0000"),
-            (-1, "-0.0001"),
-            (12_345, "1.2345"),
-            (i64::MIN, "-922337203685477.5808"),
-        ] {
-            assert_eq!(literal(units), expected);
-        }
+    fn guard(&self, _column: &Column) -> Option<String> {
+        None
     }
 }

@@ -1,33 +1,148 @@
-//! What PostgreSQL computes exactly as policies mean it: `=`, `<`, `<=` of integers, `=` of booleans,
-//! `=` of `text` and `varchar` by code point (collation "C"), and IS NOT NULL.
+//! What PostgreSQL computes exactly as policies mean it: `=`, `<`, `<=` of integers, decimals and dates, `=` of
+//! booleans, `=` of `text` and `varchar` by code point (collation "C"), and IS NOT NULL; and what it counts and
+//! adds up as the engine does.
+//!
+//! | total | of | why there |
+//! | --- | --- | --- |
+//! | keys | all but floats, JSON and lists | equal means the same value; texts under collation "C" |
+//! | `count` | all that is read but lists | |
+//! | `sum` | integers, as numeric; decimals of the catalog's digits | neither overflows |
+//! | `min`, `max` | integers, such decimals, dates, times; texts under "C" in UTF-8 | the order is the engine's |
+//!
+//! NaN, the infinities and times beyond the engine's are values that do not fit.
 
 use dataos_model::{
     dataset::{Column, ColumnType},
     value::Value,
 };
-use tokio_postgres::{Statement, types::Type};
+use tokio_postgres::types::Type;
 
-use super::quoted;
-use crate::source::condition::{Dialect, Operator, Parameter};
+use super::{Prepared, quoted};
+use crate::{
+    calendar::civil_from_days,
+    source::{
+        condition::{Dialect, MILLISECONDS_PER_DAY, Operator, Parameter},
+        decimal::literal,
+        groups::{Total, Totals},
+    },
+};
+
+/// The last instant whose microseconds since 1970 are a 64-bit number.
+const INSTANT_MAX: &str = "294247-01-10 04:00:54.775807";
+/// What is added to the digits of a `numeric(p, s)` where its type is told.
+const TYPE_MODIFIER_BASE: i32 = 4;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Postgres {
     /// Fetched columns of which `=` under collation "C" compares values as they are sent.
     texts: Vec<String>,
+    /// Fetched columns whose numbers have the digits that the catalog knows.
+    decimals: Vec<String>,
+    /// Whether collation "C" orders texts by code point.
+    is_utf8: bool,
 }
 
 impl Postgres {
-    /// For the columns that a statement gives.
-    pub(super) fn new(statement: &Statement) -> Self {
-        let texts = statement
-            .columns()
-            .iter()
-            .filter(|column| matches!(*column.type_(), Type::TEXT | Type::VARCHAR))
-            .map(|column| column.name().to_owned());
+    /// For columns as a statement gives them.
+    pub(super) fn new(columns: &[Column], statement: &Prepared, is_utf8: bool) -> Self {
+        let found = || columns.iter().zip(statement.columns());
+        let texts =
+            found().filter(|(_, found)| matches!(*found.type_(), Type::TEXT | Type::VARCHAR));
+        let decimals = found().filter(|(column, found)| match column.column_type {
+            ColumnType::Decimal { precision, scale } => {
+                let digits = (i32::from(precision) << 16) | i32::from(scale);
+                found.type_modifier() == digits + TYPE_MODIFIER_BASE
+            }
+            _ => false,
+        });
+        let name = |(column, _): (&Column, _)| column.name.clone();
         Self {
-            texts: texts.collect(),
+            texts: texts.map(name).collect(),
+            decimals: decimals.map(name).collect(),
+            is_utf8,
         }
+    }
+
+    /// For columns of a server that was not asked yet, if all is well there.
+    pub(super) fn supposed(columns: &[Column]) -> Self {
+        let all = columns.iter().map(|column| column.name.clone());
+        Self {
+            texts: all.clone().collect(),
+            decimals: all.collect(),
+            is_utf8: true,
+        }
+    }
+
+    /// A column, in the one order and equality that its values have here.
+    fn ordered(&self, column: &Column) -> Option<String> {
+        let name = quoted(&column.name);
+        match column.column_type {
+            ColumnType::Int(_)
+            | ColumnType::Date
+            | ColumnType::Timestamp
+            | ColumnType::LocalTimestamp => Some(name),
+            ColumnType::Decimal { .. } => self.decimals.contains(&column.name).then_some(name),
+            ColumnType::Text => {
+                let is_text = self.texts.contains(&column.name);
+                is_text.then(|| format!("{name} COLLATE \"C\""))
+            }
+            _ => None,
+        }
+    }
+
+    fn extreme(&self, function: &str, column: &Column) -> Option<String> {
+        let is_ordered = column.column_type != ColumnType::Text || self.is_utf8;
+        let of = self.ordered(column).filter(|_| is_ordered)?;
+        Some(format!("{function}({of})"))
+    }
+}
+
+impl Totals for Postgres {
+    fn key(&self, column: &Column) -> Option<String> {
+        match column.column_type {
+            ColumnType::Bool | ColumnType::Uuid | ColumnType::Binary => Some(quoted(&column.name)),
+            _ => self.ordered(column),
+        }
+    }
+
+    fn total(&self, total: &Total) -> Option<String> {
+        match total {
+            Total::Rows => Some("count(*)".to_owned()),
+            Total::Present(column) => match column.column_type {
+                ColumnType::List(_) => None,
+                ColumnType::Decimal { .. } => self
+                    .ordered(column)
+                    .map(|column| format!("count({column})")),
+                _ => Some(format!("count({})", quoted(&column.name))),
+            },
+            Total::Sum(column) => match column.column_type {
+                ColumnType::Int(_) => Some(format!("sum({}::bigint)", quoted(&column.name))),
+                ColumnType::Decimal { .. } => {
+                    self.ordered(column).map(|column| format!("sum({column})"))
+                }
+                _ => None,
+            },
+            Total::Least(column) => self.extreme("min", column),
+            Total::Greatest(column) => self.extreme("max", column),
+        }
+    }
+
+    fn unfit(&self, column: &Column) -> Option<String> {
+        let name = quoted(&column.name);
+        let of_type = match column.column_type {
+            ColumnType::Timestamp | ColumnType::LocalTimestamp => {
+                Some(format!("{name} = '-infinity' OR {name} > '{INSTANT_MAX}'"))
+            }
+            _ => self.guard(column),
+        };
+        let missing = (!column.is_nullable).then(|| format!("{name} IS NULL"));
+        let tests: Vec<String> = of_type.into_iter().chain(missing).collect();
+        (!tests.is_empty()).then(|| tests.join(" OR "))
+    }
+
+    fn anywhere(&self, test: &str) -> String {
+        format!("coalesce(bool_or(bool_or({test})) OVER (), FALSE)")
     }
 }
 
@@ -63,7 +178,31 @@ impl Dialect for Postgres {
                 let number = parameters.len();
                 Some(format!("{name} = ${number}::text COLLATE \"C\""))
             }
+            (ColumnType::Decimal { .. }, Value::Decimal(units)) => {
+                let (sign, literal) = (operator.sql(), literal(*units));
+                Some(format!("{name} {sign} '{literal}'::numeric"))
+            }
+            (ColumnType::Date, Value::DateTime(at)) => {
+                let (sign, day) = (operator.sql(), day(*at)?);
+                Some(format!("{name} {sign} '{day}'::date"))
+            }
             _ => None,
         }
     }
+
+    fn guard(&self, column: &Column) -> Option<String> {
+        let name = quoted(&column.name);
+        match column.column_type {
+            ColumnType::Decimal { .. } => Some(format!("{name} = 'NaN'::numeric")),
+            ColumnType::Date => Some(format!("{name} IN ('infinity', '-infinity')")),
+            _ => None,
+        }
+    }
+}
+
+/// The day that is so many milliseconds from 1970, if it is a day of four digits' year.
+fn day(at: i64) -> Option<String> {
+    let (year, month, day) = civil_from_days(at.div_euclid(MILLISECONDS_PER_DAY));
+    let is_day = at.rem_euclid(MILLISECONDS_PER_DAY) == 0 && (1..=9_999).contains(&year);
+    is_day.then(|| format!("{year:04}-{month:02}-{day:02}"))
 }

@@ -1,8 +1,7 @@
 //! What SQLite computes exactly as policies mean it: `=`, `<`, `<=` of integers, `=` of texts by their
 //! bytes, and IS NOT NULL.
 //!
-//! A column may hold a value that its type does not allow. Such a row is always sent, so that it is a
-//! fault whether a condition went along or not.
+//! A column may hold a value that its type does not allow, which its storage class tells.
 
 use dataos_model::{
     dataset::{Column, ColumnType},
@@ -29,19 +28,34 @@ impl Dialect for Sqlite {
         parameters: &mut Vec<Parameter>,
     ) -> Option<String> {
         let (name, sign) = (quoted(&column.name), operator.sql());
-        let (class, test) = match (&column.column_type, value) {
+        match (&column.column_type, value) {
             (ColumnType::Int(64), Value::Long(value)) => {
                 parameters.push(Parameter::Long(*value));
-                ("integer", format!("{name} {sign} ?"))
+                Some(format!("{name} {sign} ?"))
             }
             (ColumnType::Text, Value::String(text)) if operator == Operator::Equal => {
                 parameters.push(Parameter::Text(text.clone()));
-                ("text", format!("{name} = ? COLLATE BINARY"))
+                Some(format!("{name} = ? COLLATE BINARY"))
             }
-            _ => return None,
-        };
+            _ => None,
+        }
+    }
+
+    fn guard(&self, column: &Column) -> Option<String> {
+        let class = class(&column.column_type);
         Some(format!(
-            "({test} OR typeof({name}) NOT IN ('{class}', 'null'))"
+            "typeof({}) NOT IN ('{class}', 'null')",
+            quoted(&column.name)
         ))
+    }
+}
+
+/// The storage class that values of the type have.
+fn class(column_type: &ColumnType) -> &'static str {
+    match column_type {
+        ColumnType::Int(_) | ColumnType::Bool => "integer",
+        ColumnType::Float(_) => "real",
+        ColumnType::Binary => "blob",
+        _ => "text",
     }
 }

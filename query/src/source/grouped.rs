@@ -1,0 +1,175 @@
+//! A table of groups that a database makes, and the node of a plan that reads them.
+//!
+//! Beside them stands the engine's own plan for the same groups. It runs where the database, once asked,
+//! turns out not to make them exactly: a column of another collation, a value that its type cannot hold.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use datafusion::{
+    arrow::datatypes::SchemaRef,
+    catalog::{Session, TableProvider},
+    common::{DataFusionError, Result, internal_err, project_schema, tree_node::TreeNodeRecursion},
+    execution::{SendableRecordBatchStream, TaskContext, context::SessionState},
+    logical_expr::{Expr, LogicalPlan, TableType},
+    physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr, expressions::Column},
+    physical_plan::{
+        DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
+        coalesce_partitions::CoalescePartitionsExec,
+        execution_plan::{Boundedness, EmissionType},
+        projection::{ProjectionExec, ProjectionExpr},
+        stream::RecordBatchStreamAdapter,
+    },
+};
+use futures::{StreamExt, TryStreamExt};
+
+use super::{
+    groups::Groups,
+    table::{Database, Read, grouped},
+};
+use crate::engine::failure::raised;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct GroupedTable {
+    pub(super) database: Arc<dyn Database>,
+    /// Which rows are grouped.
+    pub(super) read: Read,
+    pub(super) groups: Groups,
+    /// What is sent, for whoever reads the plan.
+    pub(super) statement: String,
+    /// The same groups as the engine makes them of the rows.
+    pub(super) here: LogicalPlan,
+}
+
+#[async_trait]
+impl TableProvider for GroupedTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.groups.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let Some(state) = state.as_any().downcast_ref::<SessionState>() else {
+            return internal_err!("groups are planned in a session of another kind");
+        };
+        // Optimized before it was cut out; optimized again it would be cut again.
+        let here = state.query_planner();
+        let here = here.create_physical_plan(&self.here, state).await?;
+        let groups = Arc::new(GroupedExec::new(self, here));
+        let Some(wanted) = projection else {
+            return Ok(groups);
+        };
+        let schema = project_schema(&self.groups.schema, Some(wanted))?;
+        let columns = wanted.iter().zip(schema.fields()).map(|(at, field)| {
+            let expr = Arc::new(Column::new(field.name(), *at)) as Arc<dyn PhysicalExpr>;
+            let alias = field.name().clone();
+            ProjectionExpr { expr, alias }
+        });
+        Ok(Arc::new(ProjectionExec::try_new(columns, groups)?))
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+struct GroupedExec {
+    database: Arc<dyn Database>,
+    read: Read,
+    groups: Arc<Groups>,
+    statement: String,
+    here: Arc<dyn ExecutionPlan>,
+    properties: Arc<PlanProperties>,
+}
+
+impl GroupedExec {
+    fn new(table: &GroupedTable, here: Arc<dyn ExecutionPlan>) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&table.groups.schema)),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Final,
+            Boundedness::Bounded,
+        );
+        Self {
+            database: Arc::clone(&table.database),
+            read: table.read.clone(),
+            groups: Arc::new(table.groups.clone()),
+            statement: table.statement.clone(),
+            here: Arc::new(CoalescePartitionsExec::new(here)),
+            properties: Arc::new(properties),
+        }
+    }
+}
+
+impl DisplayAs for GroupedExec {
+    fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GroupedExec: {}", self.statement)
+    }
+}
+
+impl ExecutionPlan for GroupedExec {
+    fn name(&self) -> &'static str {
+        "GroupedExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    /// The engine's own plan is whole as it is; no rule looks into it again.
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        _children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        if partition != 0 {
+            return internal_err!("groups are read in one partition");
+        }
+        let (read, groups) = (self.read.clone(), Arc::clone(&self.groups));
+        let (database, here) = (Arc::clone(&self.database), Arc::clone(&self.here));
+        let batches = async move {
+            let found = grouped(database, read, groups).await.map_err(raised)?;
+            match found {
+                Some(batches) => Ok::<_, DataFusionError>(batches.map_err(raised).boxed()),
+                None => Ok(here.execute(0, context)?.boxed()),
+            }
+        };
+        let batches = futures::stream::once(batches).try_flatten();
+        let schema = self.schema();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+}
