@@ -21,13 +21,18 @@ use async_trait::async_trait;
 use dataos_model::fault::{Fault, FaultKind};
 use futures::TryStreamExt;
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Executor, Row, SqliteConnection, sqlite::SqliteConnectOptions,
+    AssertSqlSafe, ConnectOptions, Executor, Row, SqliteConnection,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteConnectOptions},
 };
 
-use self::{cell::cell, dialect::Sqlite};
+use self::{
+    cell::{cell, sum},
+    dialect::Sqlite,
+};
 use super::{
     condition::{Condition, Parameter},
-    groups::Groups,
+    groups::{Groups, Statement, Total},
     permits::{CONNECT_TIME_MAX, Permits},
     table::{Answered, Database, Read, Rows},
 };
@@ -72,14 +77,7 @@ impl Database for File {
         let _permit = self.permits.acquire().await?;
         let (mut connection, _stop) = self.open().await?;
         let (sql, parameters) = statement(read);
-        let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
-        for parameter in parameters {
-            query = match parameter {
-                Parameter::Long(number) => query.bind(number),
-                Parameter::Text(text) => query.bind(text),
-            };
-        }
-        let mut found = query.fetch(&mut connection);
+        let mut found = query(sql, parameters).fetch(&mut connection);
         while let Some(row) = found
             .try_next()
             .await
@@ -95,18 +93,59 @@ impl Database for File {
         Ok(())
     }
 
-    fn group_statement(&self, _read: &Read, _groups: &Groups) -> Option<String> {
-        None
+    fn group_statement(&self, read: &Read, groups: &Groups) -> Option<String> {
+        let statement = Statement::of(read, groups, &place(read), &Sqlite)?;
+        Some(statement.sql)
     }
 
     async fn group(
         &self,
-        _read: &Read,
-        _groups: &Groups,
-        _rows: &mut Rows,
+        read: &Read,
+        groups: &Groups,
+        rows: &mut Rows,
     ) -> Result<Answered, Fault> {
-        Ok(Answered::Declined)
+        let Some(Statement { sql, parameters }) =
+            Statement::of(read, groups, &place(read), &Sqlite)
+        else {
+            return Ok(Answered::Declined);
+        };
+        let _permit = self.permits.acquire().await?;
+        let (mut connection, _stop) = self.open().await?;
+        let mut found = query(sql, parameters).fetch(&mut connection);
+        while let Some(row) = found
+            .try_next()
+            .await
+            .map_err(|error| failed(&self.depot, &error))?
+        {
+            // The same in every row, so if it is true then no row was handed over.
+            let is_unfit: Option<bool> = row
+                .try_get(groups.outputs.len())
+                .map_err(|error| failed(&self.depot, &error))?;
+            if is_unfit == Some(true) {
+                return Ok(Answered::Declined);
+            }
+            rows.push(|index, column_type| {
+                let value = row.try_get_raw(index).map_err(|_| "no value")?;
+                match groups.total(index) {
+                    Some(Total::Sum(_)) => sum(value),
+                    _ => cell(value, column_type),
+                }
+            })?;
+            drop(row);
+            rows.settle().await?;
+        }
+        Ok(Answered::Whole)
     }
+}
+
+fn query(sql: String, parameters: Vec<Parameter>) -> Query<'static, sqlx::Sqlite, SqliteArguments> {
+    let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+    parameters
+        .into_iter()
+        .fold(query, |query, parameter| match parameter {
+            Parameter::Long(number) => query.bind(number),
+            Parameter::Text(text) => query.bind(text),
+        })
 }
 
 impl File {
@@ -174,9 +213,14 @@ fn statement(read: &Read) -> (String, Vec<Parameter>) {
         list.join(", ")
     };
     let condition = Condition::of(read, &Sqlite);
-    let (space, table) = (identifier(&read.space), identifier(&read.table));
-    let sql = format!("SELECT {list} FROM {space}.{table} AS r{}", condition.sql);
+    let sql = format!("SELECT {list} FROM {}{}", place(read), condition.sql);
     (sql, condition.parameters)
+}
+
+/// The table of a read, under the name that columns are qualified with.
+fn place(read: &Read) -> String {
+    let (space, table) = (identifier(&read.space), identifier(&read.table));
+    format!("{space}.{table} AS r")
 }
 
 fn unreadable(depot: &str, problem: &str) -> Fault {

@@ -247,7 +247,7 @@ async fn groups_of_a_source_are_those_of_the_engine() {
     let wish = |name: &str| std::env::var(name).ok().map(|text| text.parse().unwrap());
     let count: u64 = wish("DATAOS_GROUPS").unwrap_or(STATEMENTS);
     let seed: u64 = wish("DATAOS_SEED").unwrap_or(1);
-    for back_end in [BackEnd::postgres()] {
+    for back_end in [BackEnd::postgres(), BackEnd::sqlite()] {
         let mut columns = common();
         if !matches!(back_end, BackEnd::Sqlite(_)) {
             columns.extend(others());
@@ -436,6 +436,50 @@ async fn what_postgresql_would_not_give_exactly_is_made_here() {
             (
                 "SELECT max(at) FROM odd WHERE id <= 1",
                 Ok(r#"[["2024-01-01T00:00:00Z"]]"#),
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_sqlite_would_not_give_exactly_is_made_here() {
+    let sql = "
+        CREATE TABLE odd (id bigint, k bigint, name text COLLATE NOCASE, flag boolean, \"true\" bigint);
+        INSERT INTO odd VALUES (1, 7, 'a', 1, 0), (2, 'x', 'A', 2, 0), (3, NULL, CAST(X'ff' AS TEXT), NULL, 0),
+            (4, 9223372036854775807, 'a', 0, 0), (5, 9223372036854775807, 'a', 0, 0);
+    ";
+    let columns = [
+        ("id", "bigint"),
+        ("k", "bigint"),
+        ("name", "text"),
+        ("flag", "boolean"),
+        ("true", "bigint"),
+    ];
+    check_odd(
+        &BackEnd::sqlite(),
+        sql,
+        &columns,
+        &[
+            ("SELECT count(k) FROM odd", Err("`k`")),
+            ("SELECT max(k) FROM odd", Err("`k`")),
+            ("SELECT count(*) FROM odd WHERE k > 5", Err("`k`")),
+            (
+                "SELECT count(*) FROM odd WHERE NOT (k = 7 OR id = 1)",
+                Err("`k`"),
+            ),
+            ("SELECT sum(k) FROM odd WHERE id <> 2", Ok("[[5]]")),
+            (
+                "SELECT flag, count(*) FROM odd GROUP BY flag",
+                Err("`flag`"),
+            ),
+            (
+                "SELECT name, count(*) FROM odd GROUP BY name",
+                Err("`name`"),
+            ),
+            (
+                "SELECT name, count(*) FROM odd WHERE id <> 3 GROUP BY name ORDER BY 1",
+                Ok(r#"[["A",1],["a",3]]"#),
             ),
         ],
     )

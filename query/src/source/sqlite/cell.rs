@@ -7,7 +7,10 @@ use sqlx::{Decode, Sqlite, TypeInfo, ValueRef, sqlite::SqliteValueRef};
 
 use crate::{
     calendar::{civil_from_days, days_from_civil},
-    source::batch::{Cell, Unfit},
+    source::{
+        batch::{Cell, Unfit},
+        groups::wrapped,
+    },
 };
 
 const MICROSECONDS_PER_DAY: i64 = 86_400_000_000;
@@ -48,6 +51,24 @@ pub(super) fn cell<'a>(
             }
         }
     }
+}
+
+/// A sum of integers, as the sums of their upper and lower halves.
+///
+/// # Errors
+/// Halves in another form.
+pub(super) fn sum(value: SqliteValueRef<'_>) -> Result<Cell<'static>, Unfit> {
+    if value.is_null() {
+        return Ok(Cell::Null);
+    }
+    let halves = <&str as Decode<'_, Sqlite>>::decode(value).map_err(|_| "no sum")?;
+    of_halves(halves).ok_or("no sum")
+}
+
+fn of_halves(halves: &str) -> Option<Cell<'static>> {
+    let (upper, lower) = halves.split_once(' ')?;
+    let (upper, lower): (i128, i128) = (upper.parse().ok()?, lower.parse().ok()?);
+    Some(wrapped((upper << 32) + lower))
 }
 
 fn integer(number: i64, column_type: &ColumnType) -> Result<Cell<'static>, Unfit> {
@@ -151,6 +172,23 @@ mod tests {
         }
         assert_eq!(day("2000-02-29"), Some(11_016));
         assert_eq!(day("1999-02-29"), None);
+    }
+
+    #[test]
+    fn sums_are_put_together_of_halves() {
+        for (numbers, expected) in [
+            (&[0_i64] as &[i64], 0),
+            (&[-1, -1], -2),
+            (&[i64::MAX, 1], i64::MIN),
+            (&[i64::MIN, i64::MIN, 5], 5),
+            (&[4_294_967_295, 1], 4_294_967_296),
+        ] {
+            let upper: i64 = numbers.iter().map(|number| number >> 32).sum();
+            let lower: i64 = numbers.iter().map(|number| number & 4_294_967_295).sum();
+            let halves = format!("{upper} {lower}");
+            assert_eq!(of_halves(&halves), Some(Cell::Int(expected)), "{numbers:?}");
+        }
+        assert_eq!(of_halves("1"), None);
     }
 
     #[test]
