@@ -3,7 +3,8 @@
 //! A read has a connection for itself, in a session that is read-only, in UTC and UTF-8, whatever the
 //! server is set to. Only the columns that query and policy need are fetched, in the binary protocol,
 //! so that no number goes through text that rounds it. Conditions that mean exactly the same to the
-//! server go along (`dialect`); all are applied again to what arrives.
+//! server go along (`dialect`); all are applied again to what arrives. Groups are made there if all of their
+//! conditions went along.
 
 mod cell;
 mod dialect;
@@ -13,11 +14,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dataos_model::{
+    dataset::{Column, ColumnType},
     depot::Dataset,
     fault::{Fault, FaultKind},
 };
 use futures::TryStreamExt;
-use sqlx::{AssertSqlSafe, mysql::MySqlDatabaseError};
+use sqlx::{
+    AssertSqlSafe, Connection, Executor, MySqlConnection, Row, SqlSafeStr,
+    mysql::{MySqlArguments, MySqlColumn, MySqlDatabaseError, MySqlRow},
+    query::Query,
+};
 
 pub(super) use self::session::{Address, Pool};
 use self::{
@@ -26,9 +32,16 @@ use self::{
     session::Session,
 };
 use super::{
+    batch::{Cell, TOO_LARGE, Unfit},
     condition::{Condition, Parameter},
-    groups::Groups,
+    groups::{Groups, Statement, Total, wrapped},
     table::{Answered, Database, Read, Rows},
+};
+
+/// What a sum of integers comes as.
+const SUM_TYPE: ColumnType = ColumnType::Decimal {
+    precision: 38,
+    scale: 0,
 };
 
 /// The tables of a depot.
@@ -45,15 +58,11 @@ impl Database for Server {
     async fn read(&self, read: &Read, rows: &mut Rows) -> Result<(), Fault> {
         let Self(pool) = self;
         let mut session = Session::open(pool).await?;
-        let (sql, parameters) = statement(read);
-        let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
-        for parameter in parameters {
-            query = match parameter {
-                Parameter::Long(number) => query.bind(number),
-                Parameter::Text(text) => query.bind(text),
-            };
-        }
-        let mut found = query.fetch(session.connection()?);
+        let Condition {
+            sql, parameters, ..
+        } = Condition::of(read, &MySql);
+        let sql = format!("{}{sql}", select(read));
+        let mut found = query(sql, parameters).fetch(session.connection()?);
         let mut forms = Vec::new();
         while let Some(row) = found
             .try_next()
@@ -61,7 +70,8 @@ impl Database for Server {
             .map_err(|error| failed(&pool.address.depot, &error))?
         {
             if forms.is_empty() {
-                forms = self::forms(&read.dataset, read, &row)?;
+                forms = self::forms(&read.columns, row.columns())
+                    .map_err(|(column, found)| other_type(&read.dataset, &column, &found))?;
             }
             rows.push(|index, column_type| {
                 let form = forms.get(index).ok_or("a value without a form")?;
@@ -74,21 +84,105 @@ impl Database for Server {
         Ok(())
     }
 
-    fn group_statement(&self, _read: &Read, _groups: &Groups) -> Option<String> {
-        None
+    fn group_statement(&self, read: &Read, groups: &Groups) -> Option<String> {
+        let statement = Statement::of(read, groups, &place(read), &MySql)?;
+        Some(statement.sql)
     }
 
     async fn group(
         &self,
-        _read: &Read,
-        _groups: &Groups,
-        _rows: &mut Rows,
+        read: &Read,
+        groups: &Groups,
+        rows: &mut Rows,
     ) -> Result<Answered, Fault> {
-        Ok(Answered::Declined)
+        let Self(pool) = self;
+        let failed = |error| failed(&pool.address.depot, &error);
+        let Some(Statement { sql, parameters }) = Statement::of(read, groups, &place(read), &MySql)
+        else {
+            return Ok(Answered::Declined);
+        };
+        let mut session = Session::open(pool).await?;
+        if !is_catalogued(session.connection()?, read)
+            .await
+            .map_err(failed)?
+        {
+            session.rest();
+            return Ok(Answered::Declined);
+        }
+        let mut found = query(sql, parameters).fetch(session.connection()?);
+        let mut forms = Vec::new();
+        while let Some(row) = found.try_next().await.map_err(failed)? {
+            // The same in every row, so if it is true then no row was handed over.
+            let is_unfit: Option<i64> = row.try_get(groups.outputs.len()).map_err(failed)?;
+            if is_unfit == Some(1) {
+                return Ok(Answered::Declined);
+            }
+            if forms.is_empty() {
+                match self::forms(&sent(groups), row.columns()) {
+                    Ok(found) => forms = found,
+                    Err(_) => return Ok(Answered::Declined),
+                }
+            }
+            rows.push(|index, column_type| {
+                let form = forms.get(index).ok_or("a value without a form")?;
+                match groups.total(index) {
+                    Some(Total::Sum(_)) if matches!(column_type, ColumnType::Int(_)) => {
+                        sum(&row, index, *form)
+                    }
+                    _ => cell(&row, index, *form, column_type),
+                }
+            })?;
+            rows.settle().await?;
+        }
+        drop(found);
+        session.rest();
+        Ok(Answered::Whole)
     }
 }
 
-fn statement(read: &Read) -> (String, Vec<Parameter>) {
+/// What comes as the outputs of groups: sums of integers as decimals.
+fn sent(groups: &Groups) -> Vec<Column> {
+    let outputs = groups.outputs.iter().enumerate();
+    let sent = outputs.map(|(index, output)| match groups.total(index) {
+        Some(Total::Sum(_)) if matches!(output.column_type, ColumnType::Int(_)) => Column {
+            column_type: SUM_TYPE,
+            ..output.clone()
+        },
+        _ => output.clone(),
+    });
+    sent.collect()
+}
+
+/// Integers are added up as decimals.
+fn sum(row: &MySqlRow, index: usize, form: Form) -> Result<Cell<'static>, Unfit> {
+    match cell(row, index, form, &SUM_TYPE)? {
+        Cell::Decimal(sum) => Ok(wrapped(sum)),
+        Cell::Null => Ok(Cell::Null),
+        _ => Err(TOO_LARGE),
+    }
+}
+
+/// Whether the columns of a read still have the types that the catalog knows.
+async fn is_catalogued(connection: &mut MySqlConnection, read: &Read) -> Result<bool, sqlx::Error> {
+    // What was prepared before does not show what changed since.
+    connection.clear_cached_statements().await?;
+    let select = AssertSqlSafe(select(read)).into_sql_str();
+    let prepared = connection.prepare(select).await?;
+    Ok(forms(&read.columns, sqlx::Statement::columns(&prepared)).is_ok())
+}
+
+fn query(sql: String, parameters: Vec<Parameter>) -> Query<'static, sqlx::MySql, MySqlArguments> {
+    let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+    parameters
+        .into_iter()
+        .fold(query, |query, parameter| match parameter {
+            Parameter::Long(number) => query.bind(number),
+            Parameter::Text(text) => query.bind(text),
+        })
+}
+
+/// Without a condition.
+fn select(read: &Read) -> String {
     let list: Vec<String> = read
         .columns
         .iter()
@@ -100,29 +194,36 @@ fn statement(read: &Read) -> (String, Vec<Parameter>) {
     } else {
         list.join(", ")
     };
-    let condition = Condition::of(read, &MySql);
-    let (space, table) = (quoted(&read.space), quoted(&read.table));
-    let sql = format!("SELECT {list} FROM {space}.{table}{}", condition.sql);
-    (sql, condition.parameters)
+    format!("SELECT {list} FROM {}", place(read))
 }
 
-/// How the columns arrive, if their types are those that the catalog knows.
-fn forms(dataset: &Dataset, read: &Read, row: &sqlx::mysql::MySqlRow) -> Result<Vec<Form>, Fault> {
-    let columns = read.columns.iter().enumerate();
+/// The table of a read.
+fn place(read: &Read) -> String {
+    format!("{}.{}", quoted(&read.space), quoted(&read.table))
+}
+
+/// How columns arrive; else the first that has another type, and that.
+fn forms(wanted: &[Column], found: &[MySqlColumn]) -> Result<Vec<Form>, (Column, String)> {
+    let columns = wanted.iter().enumerate();
     let forms = columns.map(|(index, column)| {
-        Form::of(row, index, &column.column_type).map_err(|found| {
-            Fault::new(
-                FaultKind::Conflict,
-                format!(
-                    "column `{}` of `{}` is {found} in the database and {} in the catalog",
-                    column.name, dataset.id, column.column_type
-                ),
-            )
-            .with_reason("schema_changed")
-            .with_hint("scan the depot again")
-        })
+        let found = found.get(index).ok_or_else(|| "missing".to_owned());
+        found
+            .and_then(|found| Form::of(found, &column.column_type))
+            .map_err(|found| (column.clone(), found))
     });
     forms.collect()
+}
+
+fn other_type(dataset: &Dataset, column: &Column, found: &str) -> Fault {
+    Fault::new(
+        FaultKind::Conflict,
+        format!(
+            "column `{}` of `{}` is {found} in the database and {} in the catalog",
+            column.name, dataset.id, column.column_type
+        ),
+    )
+    .with_reason("schema_changed")
+    .with_hint("scan the depot again")
 }
 
 fn silent(depot: &str) -> Fault {

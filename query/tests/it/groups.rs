@@ -247,7 +247,7 @@ async fn groups_of_a_source_are_those_of_the_engine() {
     let wish = |name: &str| std::env::var(name).ok().map(|text| text.parse().unwrap());
     let count: u64 = wish("DATAOS_GROUPS").unwrap_or(STATEMENTS);
     let seed: u64 = wish("DATAOS_SEED").unwrap_or(1);
-    for back_end in [BackEnd::postgres(), BackEnd::sqlite()] {
+    for back_end in [BackEnd::postgres(), BackEnd::maria_db(), BackEnd::sqlite()] {
         let mut columns = common();
         if !matches!(back_end, BackEnd::Sqlite(_)) {
             columns.extend(others());
@@ -303,7 +303,7 @@ fn forget(back_end: &BackEnd) {
 async fn one_statement_is_sent_and_names_what_query_and_policy_need() {
     let mut columns = common();
     columns.extend(others());
-    for back_end in [BackEnd::postgres()] {
+    for back_end in [BackEnd::postgres(), BackEnd::maria_db()] {
         let (world, id) = world(&back_end, &columns);
         world.desk.rows(
             &id,
@@ -437,6 +437,41 @@ async fn what_postgresql_would_not_give_exactly_is_made_here() {
                 "SELECT max(at) FROM odd WHERE id <= 1",
                 Ok(r#"[["2024-01-01T00:00:00Z"]]"#),
             ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_mariadb_would_not_give_exactly_is_made_here() {
+    let sql = "
+        CREATE TABLE odd (
+            id bigint, narrow bigint, free decimal(20,4), word varchar(10), huge bigint unsigned, flags bit(1)
+        );
+        INSERT INTO odd VALUES
+            (1, 7, 1.25, 'a', 1, b'0'), (2, 3000000000, 1.2345, 'A', 18446744073709551615, b'1'),
+            (3, NULL, 2, 'á', 3, NULL);
+    ";
+    let columns = [
+        ("id", "bigint"),
+        ("narrow", "integer"),
+        ("free", "decimal(12,2)"),
+        ("word", "bigint"),
+        ("huge", "bigint"),
+    ];
+    check_odd(
+        &BackEnd::maria_db(),
+        sql,
+        &columns,
+        &[
+            ("SELECT count(narrow) FROM odd", Err("`narrow`")),
+            ("SELECT sum(narrow) FROM odd WHERE id <> 2", Ok("[[7]]")),
+            ("SELECT min(free) FROM odd", Err("`free`")),
+            ("SELECT sum(free) FROM odd WHERE id <> 2", Ok("[[3.25]]")),
+            ("SELECT count(word) FROM odd", Err("`word`")),
+            ("SELECT sum(word) FROM odd", Err("`word`")),
+            ("SELECT min(huge) FROM odd", Err("`huge`")),
+            ("SELECT sum(huge) FROM odd WHERE id <> 2", Ok("[[4]]")),
         ],
     )
     .await;

@@ -3,7 +3,10 @@
 use std::{borrow::Cow, str};
 
 use dataos_model::dataset::ColumnType;
-use sqlx::{Decode, MySql, Row, Type, TypeInfo, mysql::MySqlRow};
+use sqlx::{
+    Decode, MySql, Row, Type, TypeInfo,
+    mysql::{MySqlColumn, MySqlRow},
+};
 
 use crate::{
     calendar::days_from_civil,
@@ -34,13 +37,7 @@ pub(super) enum Form {
 
 impl Form {
     /// Of a column of a result, if its values are those of `column_type`; else the server's type.
-    pub(super) fn of(
-        row: &MySqlRow,
-        index: usize,
-        column_type: &ColumnType,
-    ) -> Result<Self, String> {
-        let column = row.columns().get(index);
-        let column = column.ok_or_else(|| "missing".to_owned())?;
+    pub(super) fn of(column: &MySqlColumn, column_type: &ColumnType) -> Result<Self, String> {
         let found = sqlx::Column::type_info(column);
         let is_text = <str as Type<MySql>>::compatible(found);
         let is_bytes = <[u8] as Type<MySql>>::compatible(found);

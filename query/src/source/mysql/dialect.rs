@@ -9,6 +9,10 @@
 //!
 //! A text of ASCII alone is also compared as the column's collation does, which lets an index find
 //! the rows: equal bytes are equal under every collation.
+//!
+//! What they count and add up as the engine does: keys that are integers or decimals, `count` of numbers and
+//! texts, `sum` of integers and decimals, as decimals of more digits, `min` and `max` of these. Texts are no
+//! keys: collations fold them, and of their bytes a server compares the first `max_sort_length` alone.
 
 use dataos_model::{
     dataset::{Column, ColumnType},
@@ -19,6 +23,7 @@ use super::quoted;
 use crate::source::{
     condition::{Dialect, Operator, Parameter},
     decimal::literal,
+    groups::{Total, Totals},
 };
 
 /// See the module.
@@ -66,5 +71,63 @@ impl Dialect for MySql {
 
     fn guard(&self, _column: &Column) -> Option<String> {
         None
+    }
+}
+
+/// A column whose numbers are added up and compared without being rounded.
+fn number(column: &Column) -> Option<String> {
+    matches!(
+        column.column_type,
+        ColumnType::Int(_) | ColumnType::Decimal { .. }
+    )
+    .then(|| quoted(&column.name))
+}
+
+impl Totals for MySql {
+    fn key(&self, column: &Column) -> Option<String> {
+        number(column)
+    }
+
+    fn total(&self, total: &Total) -> Option<String> {
+        match total {
+            Total::Rows => Some("count(*)".to_owned()),
+            Total::Present(column) => match column.column_type {
+                ColumnType::Text | ColumnType::Float(_) => {
+                    Some(format!("count({})", quoted(&column.name)))
+                }
+                _ => number(column).map(|name| format!("count({name})")),
+            },
+            Total::Sum(column) => number(column).map(|name| format!("sum({name})")),
+            Total::Least(column) => number(column).map(|name| format!("min({name})")),
+            Total::Greatest(column) => number(column).map(|name| format!("max({name})")),
+        }
+    }
+
+    /// Numbers of another width, which a column can have since it was catalogued.
+    fn unfit(&self, column: &Column) -> Option<String> {
+        let name = quoted(&column.name);
+        let of_type = match column.column_type {
+            ColumnType::Int(16) => {
+                Some(format!("{name} NOT BETWEEN {} AND {}", i16::MIN, i16::MAX))
+            }
+            ColumnType::Int(32) => {
+                Some(format!("{name} NOT BETWEEN {} AND {}", i32::MIN, i32::MAX))
+            }
+            ColumnType::Int(_) => Some(format!("{name} > {}", i64::MAX)),
+            ColumnType::Decimal { precision, scale } => {
+                let limit = format!("1{}", "0".repeat(precision.saturating_sub(scale).into()));
+                Some(format!(
+                    "{name} <> round({name}, {scale}) OR abs({name}) >= {limit}"
+                ))
+            }
+            _ => None,
+        };
+        let missing = (!column.is_nullable).then(|| format!("{name} IS NULL"));
+        let tests: Vec<String> = of_type.into_iter().chain(missing).collect();
+        (!tests.is_empty()).then(|| tests.join(" OR "))
+    }
+
+    fn anywhere(&self, test: &str) -> String {
+        format!("max(max({test})) OVER ()")
     }
 }
