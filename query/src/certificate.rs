@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dataos_model::{
-    access::CellOutcome,
+    access::{CellOutcome, DatasetAccess},
     action::Action,
     decision::{Decision, Effect},
     entity::EntityUid,
@@ -50,7 +50,7 @@ pub(crate) fn certificate(
 fn table(grant: &Grant) -> TableCertificate {
     TableCertificate {
         dataset: grant.dataset.id.clone(),
-        access: grant.access.clone(),
+        access: DatasetAccess::clone(&grant.access),
         definer: grant.definer().map(str::to_owned),
     }
 }

@@ -44,7 +44,7 @@ pub(crate) struct Grant {
     /// The dataset.
     pub(crate) dataset: Arc<Dataset>,
     /// The PDP's answer.
-    pub(crate) access: DatasetAccess,
+    pub(crate) access: Arc<DatasetAccess>,
     /// Visible columns in the order of the catalog.
     pub(crate) columns: Vec<VisibleColumn>,
     /// If there are any, the dataset leaves in aggregates alone, and each group must meet all of them.
@@ -61,7 +61,7 @@ impl Grant {
     ///
     /// # Errors
     /// Denied, or an answer about another schema than the catalogued one.
-    pub(crate) fn new(dataset: &Arc<Dataset>, access: DatasetAccess) -> Result<Self, Fault> {
+    pub(crate) fn new(dataset: &Arc<Dataset>, access: Arc<DatasetAccess>) -> Result<Self, Fault> {
         if !access.decision.is_allowed() {
             return Err(denied(&access));
         }

@@ -21,13 +21,14 @@ use datafusion::{
     physical_plan::displayable,
 };
 use dataos_model::{
+    access::AccessRequest,
     action::Action,
     annotation::Call,
     decision::{Decision, Request},
     depot::{AssetSnapshot, Definer},
     fault::{Fault, FaultKind},
     obligation::Obliged,
-    query::{Certificate, QueryAnswer, QueryFigures, QueryRequest, QueryStream, ResultColumn},
+    query::{QueryAnswer, QueryFigures, QueryRequest, QueryStream, ResultColumn},
     seams::{KeepQueries, RunQuery},
 };
 use dataos_sql::{Bound, BoundKind, Explained, Kind, Statement, TableView, Tables, ViewColumn};
@@ -45,12 +46,13 @@ use crate::{
     figures::Figures,
     grant::Grant,
     kept::Kept,
+    known::{Governed, Known},
     obligation,
     questions::Questions,
     resolve::{SnapshotNames, visible},
     rights::{Grants, Rights},
     source::Sources,
-    views::{self, BoundView, Views},
+    views::{self, Views},
     write::{
         retired::{Retired, Running},
         rules,
@@ -80,21 +82,17 @@ struct Inner {
     retired: Retired,
     kept: Arc<Kept>,
     cached: Arc<Cached>,
+    known: Known,
     figures: Arc<Figures>,
 }
 
 /// A statement that may run, and all that is needed to run it.
 struct Prepared {
     snapshot: Arc<AssetSnapshot>,
-    bound: Bound,
-    grants: Grants,
-    /// Inner ones first.
-    views: Vec<BoundView>,
+    governed: Arc<Governed>,
     /// Who lends his rights to the view that the statement makes.
     lender: Option<Definer>,
-    certificate: Certificate,
     action: Action,
-    resource: String,
     questions: Questions,
     /// What permits a write.
     permits: Vec<(Request, Decision)>,
@@ -102,6 +100,14 @@ struct Prepared {
     _turn: Option<Turn>,
     /// Held while its files may be read.
     _running: Running,
+}
+
+/// A statement's tables in a catalog.
+struct Resolved {
+    snapshot: Arc<AssetSnapshot>,
+    tables: Tables,
+    /// Whether its names mean the same for everybody.
+    is_anyones: bool,
 }
 
 /// What came of it.
@@ -138,6 +144,7 @@ impl QueryLayer {
         let inner = Inner {
             kept: Arc::new(Kept::new(&config, Arc::clone(&seams.clock))),
             cached: Arc::new(Cached::new(config.cache_bytes_max)),
+            known: Known::default(),
             config,
             writes: Obliged::new(Arc::clone(&seams.decide), KNOWS_NONE),
             seams,
@@ -151,6 +158,17 @@ impl QueryLayer {
         Ok(Arc::new(Self {
             inner: Arc::new(inner),
         }))
+    }
+
+    /// The governed text of a statement, for benchmarks and tests: nothing is run and nothing recorded. Never
+    /// reachable from a request.
+    ///
+    /// # Errors
+    /// As `run`.
+    pub async fn rewrite(&self, request: &QueryRequest) -> Result<String, Fault> {
+        let prepared = self.inner.prepare(request).await;
+        let prepared = prepared.map_err(|refusal| refusal.fault)?;
+        Ok(prepared.governed.certificate.governed_sql.clone())
     }
 
     /// The engine's physical plan of a query, for benchmarks and tests: it names masks and filters,
@@ -184,18 +202,23 @@ impl Inner {
         }
     }
 
-    /// The tables that a statement names, in the catalog of now.
+    /// The tables that a statement names in a catalog.
     async fn resolve(
         &self,
         request: &QueryRequest,
         statement: &Statement,
-    ) -> Result<(Arc<AssetSnapshot>, Tables), Refusal> {
-        let snapshot = self.seams.assets.snapshot().await?;
+        snapshot: Arc<AssetSnapshot>,
+    ) -> Result<Resolved, Refusal> {
         let decide = self.seams.decide.as_ref();
         let names = SnapshotNames::of(&snapshot, statement, request, decide).await;
         let tables = dataos_sql::tables(statement, &names)?;
+        let is_anyones = names.is_anyones();
         drop(names);
-        Ok((snapshot, tables))
+        Ok(Resolved {
+            snapshot,
+            tables,
+            is_anyones,
+        })
     }
 
     /// The turn to write to the target; the catalog is then looked up again, as whoever had the turn before
@@ -204,25 +227,27 @@ impl Inner {
         &self,
         request: &QueryRequest,
         statement: &Statement,
-        resolved: (Arc<AssetSnapshot>, Tables),
-    ) -> Result<(Option<Turn>, Arc<AssetSnapshot>, Tables), Refusal> {
-        let (snapshot, tables) = resolved;
+        resolved: Resolved,
+    ) -> Result<(Option<Turn>, Resolved), Refusal> {
         let is_explained = matches!(statement.kind, Kind::ExplainWrite(..));
-        let Some(target) = tables.target.as_ref().filter(|_| !is_explained) else {
-            return Ok((None, snapshot, tables));
+        let target = resolved.tables.target.as_ref();
+        let Some(target) = target.filter(|_| !is_explained) else {
+            return Ok((None, resolved));
         };
         let dataset = target.dataset.clone();
         let turn = self
             .turns
             .take(&dataset, self.config.queue_time_max)
             .await?;
-        let (snapshot, tables) = self.resolve(request, statement).await?;
-        let is_same = tables
+        let snapshot = self.seams.assets.snapshot().await?;
+        let resolved = self.resolve(request, statement, snapshot).await?;
+        let is_same = resolved
+            .tables
             .target
             .as_ref()
             .is_some_and(|target| target.dataset == dataset);
         if is_same {
-            return Ok((Some(turn), snapshot, tables));
+            return Ok((Some(turn), resolved));
         }
         let fault = Fault::new(FaultKind::Conflict, "the table's name changed its meaning");
         Err(fault.with_hint("run the statement again").into())
@@ -230,11 +255,31 @@ impl Inner {
 
     /// Everything up to the decision; nothing of the sources is touched.
     async fn prepare(&self, request: &QueryRequest) -> Result<Prepared, Refusal> {
-        let statement = dataos_sql::parse(&request.sql)?;
         // Before the catalog is looked at: files that it names now stay until the statement ends.
         let running = self.retired.begin();
-        let resolved = self.resolve(request, &statement).await?;
-        let (turn, snapshot, tables) = self.turn(request, &statement, resolved).await?;
+        let snapshot = self.seams.assets.snapshot().await;
+        if let Ok(snapshot) = &snapshot
+            && let Some((governed, questions)) = self.known(request, snapshot).await
+        {
+            return Ok(Prepared {
+                snapshot: Arc::clone(snapshot),
+                governed,
+                lender: None,
+                action: Action::Select,
+                questions,
+                permits: Vec::new(),
+                _turn: None,
+                _running: running,
+            });
+        }
+        let statement = dataos_sql::parse(&request.sql)?;
+        let resolved = self.resolve(request, &statement, snapshot?).await?;
+        let (turn, resolved) = self.turn(request, &statement, resolved).await?;
+        let Resolved {
+            snapshot,
+            tables,
+            is_anyones,
+        } = resolved;
         let mut questions = Questions::default();
         let (mut action, mut resource, mut basis, permits) = self
             .decide_write(
@@ -275,22 +320,53 @@ impl Inner {
             action = Action::ViewAsset;
         }
         let governed_sql = views::governed_sql(bound.emit(), &views);
-        let governed = (governed_sql.as_str(), views::lent_statement(&views));
-        let certificate = certificate::certificate(&grants, governed, basis);
-        Ok(Prepared {
-            snapshot,
+        let text = (governed_sql.as_str(), views::lent_statement(&views));
+        let certificate = certificate::certificate(&grants, text, basis);
+        let governed = Arc::new(Governed {
             bound,
             grants,
             views,
-            lender,
             certificate,
-            action,
             resource,
+            answers: questions.answers().to_vec(),
+        });
+        if is_anyones && governed.bound.kind == BoundKind::Query {
+            self.known.keep(&request.sql, &snapshot, &governed);
+        }
+        Ok(Prepared {
+            snapshot,
+            governed,
+            lender,
+            action,
             questions,
             permits,
             _turn: turn,
             _running: running,
         })
+    }
+
+    /// What the text came to before over this catalog, if the PDP answers the caller now as it did then.
+    async fn known(
+        &self,
+        request: &QueryRequest,
+        snapshot: &Arc<AssetSnapshot>,
+    ) -> Option<(Arc<Governed>, Questions)> {
+        let known = self.known.find(&request.sql, snapshot);
+        let asked = AccessRequest {
+            principal: request.principal.clone(),
+            action: Action::Select,
+            datasets: known.first()?.datasets(),
+            context: request.context.clone(),
+        };
+        let answers = self.seams.decide.access(&asked).await;
+        let governed = known.into_iter().find(|known| known.is_under(&answers))?;
+        let mut questions = Questions::default();
+        questions.read_as(
+            std::slice::from_ref(&asked),
+            answers.first()?,
+            governed.answers.iter().cloned(),
+        );
+        Some((governed, questions))
     }
 
     async fn perform(
@@ -299,38 +375,41 @@ impl Inner {
         prepared: &Prepared,
         progress: &Progress,
     ) -> Result<Performed, Fault> {
-        let batch = match &prepared.bound.kind {
+        let batch = match &prepared.governed.bound.kind {
             BoundKind::Query => return self.query(request, prepared, progress).await,
             BoundKind::CreateTableAs(_) | BoundKind::Insert(_) => {
                 let planned = self.plan(prepared).await?;
                 let writer = self.writer(request, prepared);
                 let planner = self.planner(prepared);
-                let written = writer.write(&prepared.bound, &planned, planner).await?;
+                let written = writer
+                    .write(&prepared.governed.bound, &planned, planner)
+                    .await?;
                 return self.written(request, prepared, written);
             }
             BoundKind::Change(change) => {
                 let (writer, planner) = (self.writer(request, prepared), self.planner(prepared));
-                let written = writer.change(&prepared.bound, change, planner).await?;
+                let written = writer
+                    .change(&prepared.governed.bound, change, planner)
+                    .await?;
                 return self.written(request, prepared, written);
             }
             BoundKind::CreateView(view) => {
                 let planned = self.plan(prepared).await?;
                 let (writer, planner) = (self.writer(request, prepared), self.planner(prepared));
-                let written = writer
-                    .create_view(&prepared.bound, view, &planned, planner)
-                    .await?;
+                let bound = &prepared.governed.bound;
+                let written = writer.create_view(bound, view, &planned, planner).await?;
                 return self.written(request, prepared, written);
             }
             BoundKind::DropView(target) => {
                 let written = self.writer(request, prepared).drop_view(target).await?;
                 return self.written(request, prepared, written);
             }
-            BoundKind::Explain => explain::statement(prepared.bound.emit())?,
+            BoundKind::Explain => explain::statement(prepared.governed.bound.emit())?,
             BoundKind::ExplainWrite(_, Explained::Statement) => {
-                explain::statement(prepared.bound.emit())?
+                explain::statement(prepared.governed.bound.emit())?
             }
             BoundKind::ExplainPolicy | BoundKind::ExplainWrite(_, Explained::Policy) => {
-                explain::policy(&prepared.permits, &prepared.grants.caller)?
+                explain::policy(&prepared.permits, &prepared.governed.grants.caller)?
             }
             BoundKind::ShowTables => {
                 let all: Vec<_> = prepared.snapshot.datasets.keys().cloned().collect();
@@ -346,13 +425,18 @@ impl Inner {
             sources: &self.sources,
             secrets: self.seams.secrets.as_ref(),
             snapshot: &prepared.snapshot,
-            grants: &prepared.grants,
-            views: &prepared.views,
+            grants: &prepared.governed.grants,
+            views: &prepared.governed.views,
         }
     }
 
     async fn plan(&self, prepared: &Prepared) -> Result<Planned, Fault> {
-        planned(self.planner(prepared), &prepared.bound, First::Dataset).await
+        planned(
+            self.planner(prepared),
+            &prepared.governed.bound,
+            First::Dataset,
+        )
+        .await
     }
 
     async fn query(
@@ -377,7 +461,7 @@ impl Inner {
             .await?;
         let performed = Performed {
             encoded,
-            columns: columns_of(&prepared.bound, &planned.schema()),
+            columns: columns_of(&prepared.governed.bound, &planned.schema()),
             is_truncated,
             rows_written: None,
             is_cached: false,
@@ -392,8 +476,11 @@ impl Inner {
         request: &QueryRequest,
         prepared: &Prepared,
     ) -> Result<Performed, Fault> {
-        let columns = match &prepared.bound.kind {
-            BoundKind::Query => columns_of(&prepared.bound, &self.plan(prepared).await?.schema()),
+        let columns = match &prepared.governed.bound.kind {
+            BoundKind::Query => columns_of(
+                &prepared.governed.bound,
+                &self.plan(prepared).await?.schema(),
+            ),
             BoundKind::CreateTableAs(_)
             | BoundKind::CreateView(_)
             | BoundKind::DropView(_)
@@ -444,7 +531,7 @@ impl Inner {
 impl Prepared {
     fn writes(&self) -> bool {
         matches!(
-            self.bound.kind,
+            self.governed.bound.kind,
             BoundKind::CreateTableAs(_)
                 | BoundKind::CreateView(_)
                 | BoundKind::DropView(_)

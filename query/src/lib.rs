@@ -26,6 +26,7 @@ mod cached;
 mod execute;
 mod explain;
 mod kept;
+mod known;
 mod write;
 
 mod engine;
@@ -45,6 +46,9 @@ mod baseline;
 pub mod sample;
 
 pub use baseline::Baseline;
+/// Stack of a thread on which statements are read in place; on threads with less, each is read on a stack of its own.
+pub const THREAD_STACK_BYTES: usize = dataos_sql::limits::STACK_BYTES + (2 << 20);
+
 pub use config::{MASK_KEY, QueryConfig, QuerySeams};
 pub use layer::QueryLayer;
 pub use obligation::is_known as carries_out;

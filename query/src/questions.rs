@@ -1,6 +1,8 @@
 //! What a statement asked the PDP, and the answers, as its record keeps them: so that both can be asked
 //! and compared again.
 
+use std::sync::Arc;
+
 use dataos_model::{
     access::{AccessRequest, DatasetAccess},
     asked,
@@ -35,10 +37,21 @@ impl Questions {
     }
 
     /// The questions about what is read: that of the caller first.
-    pub(crate) fn read(&mut self, requests: &[AccessRequest], answers: &[Vec<DatasetAccess>]) {
-        let Some(first) = answers.iter().flatten().next() else {
-            return;
-        };
+    pub(crate) fn read(&mut self, requests: &[AccessRequest], answers: &[Vec<Arc<DatasetAccess>>]) {
+        let answers = answers.iter().flatten();
+        let short = answers.clone().map(|answer| answer.in_short());
+        if let Some(first) = answers.clone().next() {
+            self.read_as(requests, first, short);
+        }
+    }
+
+    /// The same, with the first of the answers, and all of them in short.
+    pub(crate) fn read_as(
+        &mut self,
+        requests: &[AccessRequest],
+        first: &DatasetAccess,
+        short: impl Iterator<Item = String>,
+    ) {
         let basis = (first.decision.policy_set, first.decision.entities);
         if self.basis.is_some_and(|before| before != basis) {
             // Policies changed between the two: the record names those of this one alone.
@@ -47,8 +60,12 @@ impl Questions {
         self.basis = Some(basis);
         let lines: Vec<String> = requests.iter().map(asked::write_access).collect();
         self.facts.push((ASKED_ACCESS, lines.join("\n")));
-        let answers = answers.iter().flatten();
-        self.answers.extend(answers.map(DatasetAccess::in_short));
+        self.answers.extend(short);
+    }
+
+    /// The answers in short.
+    pub(crate) fn answers(&self) -> &[String] {
+        &self.answers
     }
 
     /// Adds them to the record of the statement.

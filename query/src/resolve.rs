@@ -16,6 +16,7 @@ const CANDIDATES_MAX: usize = 100;
 pub(crate) struct SnapshotNames<'a> {
     snapshot: &'a AssetSnapshot,
     hidden: BTreeSet<DatasetId>,
+    is_anyones: bool,
 }
 
 impl<'a> SnapshotNames<'a> {
@@ -30,6 +31,7 @@ impl<'a> SnapshotNames<'a> {
         let all = Self {
             snapshot,
             hidden: BTreeSet::new(),
+            is_anyones: true,
         };
         let mut candidates = BTreeSet::new();
         for TableName { parts, .. } in statement.names() {
@@ -38,12 +40,22 @@ impl<'a> SnapshotNames<'a> {
             }
         }
         let candidates: Vec<DatasetId> = candidates.into_iter().take(CANDIDATES_MAX).collect();
+        let is_anyones = candidates.is_empty();
         let visible = visible(&candidates, request, decide).await;
         let hidden = candidates
             .into_iter()
             .filter(|id| !visible.contains(id))
             .collect();
-        Self { snapshot, hidden }
+        Self {
+            snapshot,
+            hidden,
+            is_anyones,
+        }
+    }
+
+    /// Whether the names mean the same for everybody.
+    pub(crate) fn is_anyones(&self) -> bool {
+        self.is_anyones
     }
 
     fn matching(&self, fits: impl Fn(&DatasetId) -> bool) -> Vec<&DatasetId> {

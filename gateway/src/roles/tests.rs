@@ -281,7 +281,7 @@ async fn who_cannot_ask_is_denied() {
     };
     let answers = decide.access(&access).await;
     let all = decisions.into_iter().chain([decide.decide(&request).await]);
-    for decision in all.chain(answers.into_iter().map(|answer| answer.decision)) {
+    for decision in all.chain(answers.iter().map(|answer| answer.decision.clone())) {
         assert!(!decision.is_allowed());
         assert_eq!(decision.reason, Reason::Unavailable);
         assert_eq!(decision.not_asked().unwrap().kind, FaultKind::Unavailable);

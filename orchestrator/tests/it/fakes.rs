@@ -107,7 +107,7 @@ impl Decide for World {
         unreachable!("not asked here")
     }
 
-    async fn access_all(&self, _: &[AccessRequest]) -> Vec<Vec<DatasetAccess>> {
+    async fn access_all(&self, _: &[AccessRequest]) -> Vec<Vec<Arc<DatasetAccess>>> {
         unreachable!("not asked here")
     }
 }

@@ -8,7 +8,6 @@ use crate::{
     access::{AccessRequest, DatasetAccess},
     annotation::Call,
     decision::{Decision, Effect, Reason, Request},
-    predicate::Predicate,
     seams::Decide,
 };
 
@@ -26,14 +25,16 @@ impl Obliged {
         Self { decide, is_known }
     }
 
+    fn has_unknown(&self, decision: &Decision) -> bool {
+        let mut obligations = decision.obligations.iter();
+        decision.is_allowed() && obligations.any(|call| !(self.is_known)(call))
+    }
+
     fn checked(&self, mut decision: Decision) -> Decision {
-        if !decision.is_allowed() {
-            return decision;
-        }
-        let unknown = decision.obligations.iter();
-        let unknown = unknown.filter(|call| !(self.is_known)(call));
-        let unknown: Vec<String> = unknown.map(|call| format!("`{call}`")).collect();
-        if !unknown.is_empty() {
+        if self.has_unknown(&decision) {
+            let unknown = decision.obligations.iter();
+            let unknown = unknown.filter(|call| !(self.is_known)(call));
+            let unknown: Vec<String> = unknown.map(|call| format!("`{call}`")).collect();
             decision.effect = Effect::Deny;
             decision.reason = Reason::ObligationUnknown;
             decision.detail = format!(
@@ -45,19 +46,14 @@ impl Obliged {
         decision
     }
 
-    fn checked_access(&self, answer: DatasetAccess) -> DatasetAccess {
-        let decision = self.checked(answer.decision);
-        if decision.is_allowed() {
-            return DatasetAccess { decision, ..answer };
+    fn checked_access(&self, answer: Arc<DatasetAccess>) -> Arc<DatasetAccess> {
+        if answer.decision.is_allowed() && !self.has_unknown(&answer.decision) {
+            return answer;
         }
-        DatasetAccess {
-            dataset: answer.dataset,
-            decision,
+        Arc::new(DatasetAccess {
             schema_hash: answer.schema_hash,
-            rows: Predicate::NEVER,
-            row_policies: Vec::new(),
-            columns: Vec::new(),
-        }
+            ..DatasetAccess::denied(&answer.dataset, self.checked(answer.decision.clone()))
+        })
     }
 }
 
@@ -72,7 +68,7 @@ impl Decide for Obliged {
         decisions.into_iter().map(|d| self.checked(d)).collect()
     }
 
-    async fn access_all(&self, requests: &[AccessRequest]) -> Vec<Vec<DatasetAccess>> {
+    async fn access_all(&self, requests: &[AccessRequest]) -> Vec<Vec<Arc<DatasetAccess>>> {
         let answers = self.decide.access_all(requests).await.into_iter();
         let checked = |answer| self.checked_access(answer);
         answers

@@ -43,11 +43,11 @@ pub trait Decide: Send + Sync + Debug {
     async fn decide_all(&self, requests: &[Request]) -> Vec<Decision>;
 
     /// Rows and columns of several datasets, for each of several principals, under one policy set and one
-    /// entity snapshot, in order.
-    async fn access_all(&self, requests: &[AccessRequest]) -> Vec<Vec<DatasetAccess>>;
+    /// entity snapshot, in order. Those who ask the same may share an answer.
+    async fn access_all(&self, requests: &[AccessRequest]) -> Vec<Vec<Arc<DatasetAccess>>>;
 
     /// The same for one principal.
-    async fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess> {
+    async fn access(&self, request: &AccessRequest) -> Vec<Arc<DatasetAccess>> {
         let answers = self.access_all(std::slice::from_ref(request)).await;
         answers.into_iter().next().unwrap_or_default()
     }

@@ -94,7 +94,7 @@ impl Key {
         }
         for (rights, grant) in grants.each() {
             parts.push(format!("{rights:?}"));
-            parts.push(serde_json::to_string(&grant.access).ok()?);
+            parts.push(serde_json::to_string(grant.access.as_ref()).ok()?);
             parts.push(format!("{:?}", grant.dataset.schema));
             parts.push(format!("{:?}", grant.dataset.source));
         }

@@ -22,10 +22,10 @@ impl Inner {
             return None;
         }
         let asked = Asked {
-            bound: &prepared.bound,
-            views: &prepared.views,
-            grants: &prepared.grants,
-            certificate: &prepared.certificate,
+            bound: &prepared.governed.bound,
+            views: &prepared.governed.views,
+            grants: &prepared.governed.grants,
+            certificate: &prepared.governed.certificate,
             format,
             rows_max,
             now: self.seams.clock.now(),

@@ -4,7 +4,10 @@
 //! without a credential. If there is no such account, if it is disabled, or if it may not read all that his view
 //! reads, the view is refused, and only the log says why.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use dataos_model::{
     access::{AccessRequest, DatasetAccess},
@@ -108,9 +111,9 @@ impl Inner {
     pub(super) async fn answers(
         &self,
         asked: &[AccessRequest],
-    ) -> Result<Vec<Vec<DatasetAccess>>, Fault> {
+    ) -> Result<Vec<Vec<Arc<DatasetAccess>>>, Fault> {
         let answers = self.seams.decide.access_all(asked).await;
-        let are_about = |(request, answers): (&AccessRequest, &Vec<DatasetAccess>)| {
+        let are_about = |(request, answers): (&AccessRequest, &Vec<Arc<DatasetAccess>>)| {
             let answered = answers.iter().map(|answer| &answer.dataset);
             request.datasets.iter().eq(answered)
         };
@@ -171,7 +174,7 @@ impl Asked {
     pub(super) fn grants(
         self,
         snapshot: &AssetSnapshot,
-        answers: Vec<Vec<DatasetAccess>>,
+        answers: Vec<Vec<Arc<DatasetAccess>>>,
         unlent: impl Fn(&str, Fault) -> Refusal,
     ) -> Result<Grants, Refusal> {
         let mut grants = Grants::default();
@@ -198,7 +201,7 @@ impl Asked {
     /// read himself he does not hear how its definer stands.
     fn denied<'a>(
         &self,
-        answers: &'a [Vec<DatasetAccess>],
+        answers: &'a [Vec<Arc<DatasetAccess>>],
     ) -> Option<(&Rights, &'a DatasetAccess)> {
         let mut all = self
             .rights
@@ -206,7 +209,7 @@ impl Asked {
             .zip(answers)
             .flat_map(|(rights, answers)| {
                 let answers = answers.iter();
-                answers.map(move |access| (rights, access))
+                answers.map(move |access| (rights, access.as_ref()))
             });
         all.find(|(_, access)| !access.decision.is_allowed())
     }
@@ -233,7 +236,7 @@ fn wanted(
 /// Why a statement does not run, if it does not.
 fn refusal(
     asked: &Asked,
-    answers: &[Vec<DatasetAccess>],
+    answers: &[Vec<Arc<DatasetAccess>>],
     (named, behind): (&[DatasetId], &Views),
 ) -> Option<Refusal> {
     let denied = asked.denied(answers).map(|(rights, access)| {

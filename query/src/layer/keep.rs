@@ -286,7 +286,7 @@ impl Inner {
 fn changed<'a>(
     asked: &Asked,
     before: impl Iterator<Item = &'a Vec<TableCertificate>>,
-    answers: &[Vec<DatasetAccess>],
+    answers: &[Vec<Arc<DatasetAccess>>],
 ) -> Option<Refusal> {
     // Without one definer's answers those of the next do not go with what was before.
     let is_whole = asked.unlent.is_none();

@@ -46,10 +46,10 @@ impl Inner {
         certificate::allowed(
             request,
             prepared.action,
-            &prepared.resource,
-            &prepared.certificate,
-            &prepared.grants,
-            (prepared.bound.fingerprint(), &prepared.questions),
+            &prepared.governed.resource,
+            &prepared.governed.certificate,
+            &prepared.governed.grants,
+            (prepared.governed.bound.fingerprint(), &prepared.questions),
         )
     }
 
@@ -170,7 +170,7 @@ impl Inner {
             chunks: performed.encoded.chunks,
             row_count: performed.encoded.row_count,
             is_truncated: performed.is_truncated,
-            certificate: prepared.certificate,
+            certificate: prepared.governed.certificate.clone(),
             receipt,
         })
     }

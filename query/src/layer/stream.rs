@@ -38,7 +38,7 @@ impl Inner {
     ) -> Result<QueryStream, Fault> {
         let started = Instant::now();
         match self.admit(&request, self.config.queue_time_max).await? {
-            Admitted::Statement(admitted) if admitted.1.bound.kind == BoundKind::Query => {
+            Admitted::Statement(admitted) if admitted.1.governed.bound.kind == BoundKind::Query => {
                 let (place, prepared) = *admitted;
                 Box::pin(self.begin(request, (place, prepared), started)).await
             }
@@ -65,14 +65,18 @@ impl Inner {
         let key = self.key(request.format, &prepared, rows_max).await;
         if let Some(found) = key.as_ref().and_then(|key| self.cached.find(key)) {
             drop(place);
-            return again(&found, open, prepared.certificate).await;
+            return again(&found, open, prepared.governed.certificate.clone()).await;
         }
         let beginning = async {
             let planned = self.plan(&prepared).await?;
             let bytes_max = self.config.stream_bytes_max;
             let mut rows = planned.rows(request.format, rows_max, bytes_max)?;
             let first = rows.next().await?;
-            Ok((columns_of(&prepared.bound, &planned.schema()), rows, first))
+            Ok((
+                columns_of(&prepared.governed.bound, &planned.schema()),
+                rows,
+                first,
+            ))
         };
         let beginning = tokio::time::timeout_at(ends, Box::pin(beginning));
         let (begun, receipt) = tokio::join!(beginning, open.durable());
@@ -91,7 +95,7 @@ impl Inner {
             .iter()
             .fold(filling, |filling, chunk| filling?.with(chunk));
         let mut at_hand: VecDeque<RowPart> = first.into_iter().map(RowPart::Chunk).collect();
-        let certificate = prepared.certificate.clone();
+        let certificate = prepared.governed.certificate.clone();
         let rest = if rows.is_over() {
             at_hand.push_back(RowPart::End(rows.end()));
             if let Some(filling) = filling {

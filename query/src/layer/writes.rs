@@ -69,7 +69,7 @@ impl Inner {
         prepared: &Prepared,
         written: Written,
     ) -> Result<Performed, Fault> {
-        let performed = match (written.returned, prepared.bound.returning()) {
+        let performed = match (written.returned, prepared.governed.bound.returning()) {
             (Some(returned), Some(bound)) => Performed {
                 encoded: returned.encoded,
                 columns: columns_of(bound, &returned.schema),
@@ -111,11 +111,12 @@ impl Inner {
         &self,
         prepared: &Prepared,
     ) -> Result<Vec<ResultColumn>, Fault> {
-        let Some(bound) = prepared.bound.returning() else {
+        let governed = &prepared.governed;
+        let Some(bound) = governed.bound.returning() else {
             return Ok(Vec::new());
         };
         let target = bound.tables.first().map(|table| &table.dataset);
-        let grant = target.and_then(|target| prepared.grants.find(&Rights::Caller, target));
+        let grant = target.and_then(|target| governed.grants.find(&Rights::Caller, target));
         let grant = grant.ok_or_else(|| Fault::internal("rows to return were not decided"))?;
         let planned = Returning::new(bound, grant, self.planner(prepared))
             .planned()

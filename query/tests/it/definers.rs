@@ -228,7 +228,9 @@ async fn a_definer_counts_as_he_is_now() {
         ("user `dana` is disabled", &|| {
             world.accounts.fail("dana", disabled.clone());
         }),
-        ("people.pay", &|| world.desk.of("dana").absent(&people, "pay")),
+        ("people.pay", &|| {
+            world.desk.of("dana").absent(&people, "pay")
+        }),
         ("", &|| {
             let dana = world.desk.of("dana");
             dana.deny(Action::Select, "lake:main/people");

@@ -25,6 +25,7 @@ mod formats;
 mod forms;
 mod groups;
 mod kept;
+mod known;
 mod leaks;
 mod limits;
 mod masks;

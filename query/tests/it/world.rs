@@ -421,11 +421,6 @@ impl Telling<'_> {
         self.cells(id, column, vec![rule]);
     }
 
-    /// From now on the column is shown as it is.
-    pub(crate) fn plain(self, id: &DatasetId, column: &str) {
-        self.cells(id, column, vec![always(CellOutcome::Plain)]);
-    }
-
     pub(crate) fn absent(self, id: &DatasetId, column: &str) {
         self.cells(id, column, vec![always(CellOutcome::Absent)]);
     }
@@ -470,6 +465,11 @@ impl Desk {
 
     pub(crate) fn mask(&self, id: &DatasetId, column: &str, mask: &str) {
         self.everybody().mask(id, column, mask);
+    }
+
+    /// From now on the column is shown as it is.
+    pub(crate) fn plain(&self, id: &DatasetId, column: &str) {
+        self.cells(id, column, vec![always(CellOutcome::Plain)]);
     }
 
     pub(crate) fn absent(&self, id: &DatasetId, column: &str) {
@@ -557,7 +557,7 @@ impl Decide for Desk {
         decisions
     }
 
-    async fn access_all(&self, requests: &[AccessRequest]) -> Vec<Vec<DatasetAccess>> {
+    async fn access_all(&self, requests: &[AccessRequest]) -> Vec<Vec<Arc<DatasetAccess>>> {
         let mut orders = self.0.lock().unwrap();
         orders.accesses += 1;
         let answers = |request: &AccessRequest| orders.access(request);
@@ -566,7 +566,7 @@ impl Decide for Desk {
 }
 
 impl Orders {
-    fn access(&self, request: &AccessRequest) -> Vec<DatasetAccess> {
+    fn access(&self, request: &AccessRequest) -> Vec<Arc<DatasetAccess>> {
         let (orders, user) = (self, request.principal.uid.id.as_str());
         let snapshot = orders.catalog.as_ref().unwrap().snapshot();
         let answer = |id: &DatasetId| {
@@ -585,7 +585,7 @@ impl Orders {
                     .unwrap_or_else(|| vec![always(CellOutcome::Plain)]),
                 policies: vec![policy("cells")],
             });
-            DatasetAccess {
+            Arc::new(DatasetAccess {
                 dataset: id.clone(),
                 decision: Decision {
                     obligations: orders.obligations_of(id),
@@ -608,7 +608,7 @@ impl Orders {
                 } else {
                     columns.collect()
                 },
-            }
+            })
         };
         request.datasets.iter().map(answer).collect()
     }

@@ -75,7 +75,7 @@ impl Watched {
         &self.gallery.datasets
     }
 
-    pub(super) async fn access(&self, caller: &Principal) -> Vec<DatasetAccess> {
+    pub(super) async fn access(&self, caller: &Principal) -> Vec<Arc<DatasetAccess>> {
         let request = AccessRequest {
             principal: caller.clone(),
             action: Action::Select,

@@ -32,7 +32,7 @@ impl Decide for RemoteDecide {
         decided.unwrap_or_else(|fault| vec![Decision::unasked(&fault); requests.len()])
     }
 
-    async fn access_all(&self, requests: &[AccessRequest]) -> Vec<Vec<DatasetAccess>> {
+    async fn access_all(&self, requests: &[AccessRequest]) -> Vec<Vec<Arc<DatasetAccess>>> {
         let decided = self.0.call(Method::Access, &requests).await;
         let decided = decided.and_then(|all: Vec<Vec<DatasetAccess>>| {
             let all = counted(all, requests.len())?;
@@ -40,10 +40,12 @@ impl Decide for RemoteDecide {
             each.map(|(answers, request)| counted(answers, request.datasets.len()))
                 .collect::<Result<Vec<_>, _>>()
         });
-        decided.unwrap_or_else(|fault| {
+        let decided = decided.unwrap_or_else(|fault| {
             let denied = |request: &AccessRequest| request.denied(&Decision::unasked(&fault));
             requests.iter().map(denied).collect()
-        })
+        });
+        let shared = |answers: Vec<_>| answers.into_iter().map(Arc::new).collect();
+        decided.into_iter().map(shared).collect()
     }
 }
 

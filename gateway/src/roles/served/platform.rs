@@ -67,7 +67,11 @@ impl Platform {
             }
             Method::Access => {
                 let requests: Vec<AccessRequest> = read(arguments)?;
-                Answer::of(&self.gate.access_all(&requests).await)
+                let answers = self.gate.access_all(&requests).await;
+                let answers = answers
+                    .iter()
+                    .map(|answers| answers.iter().map(Arc::as_ref).collect::<Vec<_>>());
+                Answer::of(&answers.collect::<Vec<_>>())
             }
             Method::Append => {
                 let entries: Vec<Appended> = read(arguments)?;

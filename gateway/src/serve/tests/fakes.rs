@@ -244,7 +244,7 @@ impl Decide for FakeDecide {
             .collect()
     }
 
-    async fn access_all(&self, requests: &[AccessRequest]) -> Vec<Vec<DatasetAccess>> {
+    async fn access_all(&self, requests: &[AccessRequest]) -> Vec<Vec<Arc<DatasetAccess>>> {
         vec![Vec::new(); requests.len()]
     }
 }

@@ -63,11 +63,14 @@ impl Decide for Gate {
         }
     }
 
-    async fn access_all(&self, requests: &[AccessRequest]) -> Vec<Vec<DatasetAccess>> {
+    async fn access_all(&self, requests: &[AccessRequest]) -> Vec<Vec<Arc<DatasetAccess>>> {
         if self.is_open() {
             return self.decide.access_all(requests).await;
         }
-        let denied = |request: &AccessRequest| request.denied(&Self::closed());
+        let denied = |request: &AccessRequest| {
+            let denied = request.denied(&Self::closed()).into_iter();
+            denied.map(Arc::new).collect()
+        };
         requests.iter().map(denied).collect()
     }
 }
