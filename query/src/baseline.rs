@@ -1,22 +1,27 @@
-//! The same engine over the same files without governance: the yardstick of benchmarks.
+//! The same engine over the same sources without governance: the yardstick of benchmarks.
 //!
 //! No decision, no record: never reachable from a request. Only benchmarks and tests open it.
 
-use std::time::Duration;
+mod unpushed;
 
-use datafusion::physical_plan::displayable;
-use datafusion::prelude::SessionContext;
+use std::{sync::Arc, time::Duration};
+
+use datafusion::{catalog::TableProvider, execution::SessionState, physical_plan::displayable};
 use dataos_model::{
-    dataset::DatasetId, depot::AssetSnapshot, fault::Fault, predicate::Predicate, query::RowFormat,
+    dataset::DatasetId,
+    depot::{AssetSnapshot, DatasetSource},
+    fault::Fault,
+    predicate::Predicate,
+    query::RowFormat,
     seams::Secrets,
 };
-use std::sync::Arc;
 
+use self::unpushed::Unpushed;
 use crate::{
     config::QueryConfig,
     engine::{
         failure::{Detail, fault},
-        session::{Sessions, plan},
+        session::{Sessions, plan, register},
     },
     execute::{Planned, Progress},
     layer::runtime,
@@ -25,7 +30,7 @@ use crate::{
 
 /// Some datasets of a catalog, as they are.
 pub struct Baseline {
-    context: SessionContext,
+    session: SessionState,
     config: QueryConfig,
 }
 
@@ -46,6 +51,31 @@ impl Baseline {
         datasets: &[DatasetId],
         secrets: Arc<dyn Secrets>,
     ) -> Result<Self, Fault> {
+        Self::open_as(config, snapshot, datasets, secrets, |table| table).await
+    }
+
+    /// The same, where tables of databases are read whole: no condition, no choice of columns and no keys of
+    /// joins reach a database.
+    ///
+    /// # Errors
+    /// As [`Baseline::open`].
+    pub async fn open_unpushed(
+        config: &QueryConfig,
+        snapshot: &AssetSnapshot,
+        datasets: &[DatasetId],
+        secrets: Arc<dyn Secrets>,
+    ) -> Result<Self, Fault> {
+        let unpushed = |table| Arc::new(Unpushed(table)) as Arc<dyn TableProvider>;
+        Self::open_as(config, snapshot, datasets, secrets, unpushed).await
+    }
+
+    async fn open_as(
+        config: &QueryConfig,
+        snapshot: &AssetSnapshot,
+        datasets: &[DatasetId],
+        secrets: Arc<dyn Secrets>,
+        of_databases: impl Fn(Arc<dyn TableProvider>) -> Arc<dyn TableProvider>,
+    ) -> Result<Self, Fault> {
         let sessions = Sessions::new(runtime(config)?, config.partitions);
         let sources = Sources::new(
             secrets,
@@ -53,9 +83,7 @@ impl Baseline {
             config.connections_max,
             Duration::from_secs(3_600),
         );
-        let context = sessions
-            .open([])
-            .map_err(|error| fault(&error, Detail::Shown))?;
+        let session = sessions.open();
         for id in datasets {
             let dataset = snapshot
                 .datasets
@@ -63,34 +91,34 @@ impl Baseline {
                 .ok_or_else(|| Fault::not_found(format!("`{id}` is not catalogued")))?;
             let raw = sources
                 .open(
-                    &context,
+                    &session,
                     snapshot,
                     dataset,
                     &Predicate::ALWAYS,
                     Exchange::Keys,
                 )
                 .await?;
-            context
-                .register_table(id.name.as_str(), raw)
-                .map_err(|error| fault(&error, Detail::Shown))?;
+            let table = match dataset.source {
+                DatasetSource::Table { .. } => of_databases(raw),
+                _ => raw,
+            };
+            register(&session, &id.name, table).map_err(|error| fault(&error, Detail::Shown))?;
         }
         Ok(Self {
-            context,
+            session,
             config: config.clone(),
         })
     }
 
     async fn planned(&self, sql: &str) -> Result<Planned, Fault> {
         let shown = |error| fault(&error, Detail::Shown);
-        let logical = plan(&self.context, sql).await.map_err(shown)?;
-        let plan = self
-            .context
-            .state()
-            .create_physical_plan(&logical)
-            .await
-            .map_err(shown)?;
+        let mut session = self.session.clone();
+        session.mark_start_execution();
+        let logical = plan(&session, sql).await.map_err(shown)?;
+        let plan = session.create_physical_plan(&logical);
+        let plan = plan.await.map_err(shown)?;
         Ok(Planned {
-            context: self.context.clone(),
+            session,
             plan,
             detail: Detail::Shown,
         })

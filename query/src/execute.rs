@@ -1,6 +1,7 @@
 //! Runs a governed statement on the embedded engine.
 
 use std::{
+    collections::HashMap,
     iter,
     sync::{
         Arc,
@@ -14,10 +15,9 @@ use datafusion::{
     arrow::datatypes::Schema,
     catalog::TableProvider,
     common::Result as EngineResult,
-    execution::context::SessionState,
+    execution::SessionState,
     logical_expr::LogicalPlan,
     physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream},
-    prelude::SessionContext,
 };
 use dataos_model::{
     access::CellOutcome,
@@ -30,7 +30,7 @@ use dataos_model::{
     secret::SecretName,
 };
 use dataos_sql::Bound;
-use futures::StreamExt;
+use futures::{StreamExt, future::join_all};
 use uuid::Uuid;
 
 use crate::{
@@ -41,7 +41,7 @@ use crate::{
         failure::{Detail, fault, unnamed},
         governed::GovernedTable,
         numbered::NumberedTable,
-        session::{Sessions, plan},
+        session::{Sessions, plan, register},
         view,
     },
     grant::Grant,
@@ -51,9 +51,12 @@ use crate::{
     views::BoundView,
 };
 
+/// Sources of one statement that are opened at a time.
+const OPENED_AT_A_TIME_MAX: usize = 8;
+
 /// A statement planned over its governed tables.
 pub(crate) struct Planned {
-    pub(crate) context: SessionContext,
+    pub(crate) session: SessionState,
     pub(crate) plan: Arc<dyn ExecutionPlan>,
     pub(crate) detail: Detail,
 }
@@ -104,10 +107,10 @@ pub(crate) async fn planned(
     } else {
         Detail::Hidden
     };
-    let context = sessions.open([]).map_err(|error| fault(&error, detail))?;
+    let session = sessions.open();
     let keys = mask_keys(grants, secrets).await?;
     let exchange = Exchange::of(grants.all().map(|grant| grant.dataset.as_ref()));
-    let opened = opened(planner, &context, keys.as_ref(), exchange, detail).await?;
+    let opened = opened(planner, &session, keys.as_ref(), exchange, detail).await?;
     for (table, is_first) in bound
         .tables
         .iter()
@@ -121,7 +124,7 @@ pub(crate) async fn planned(
             First::Numbered(numbered) if is_first => {
                 let raw = sources
                     .open(
-                        &context,
+                        &session,
                         snapshot,
                         &grant.dataset,
                         &Predicate::ALWAYS,
@@ -138,18 +141,17 @@ pub(crate) async fn planned(
             }
             First::Dataset | First::Numbered(_) | First::Rows(_) => Arc::clone(provider),
         };
-        context
-            .register_table(table.governed_name.as_str(), provider)
+        register(&session, &table.governed_name, provider)
             .map_err(|error| fault(&error, detail))?;
     }
-    let logical = plan(&context, bound.emit())
+    let logical = plan(&session, bound.emit())
         .await
         .map_err(|error| fault(&error, detail))?;
-    let plan = physical(&context.state(), &logical)
+    let plan = physical(&session, &logical)
         .await
         .map_err(|error| fault(&error, detail))?;
     Ok(Planned {
-        context,
+        session,
         plan,
         detail,
     })
@@ -180,7 +182,7 @@ fn find<'a>(opened: &'a [Opened], rights: &Rights, dataset: &DatasetId) -> Optio
 /// All tables that were granted: those of sources, and views over them, inner ones first.
 async fn opened(
     planner: Planner<'_>,
-    context: &SessionContext,
+    session: &SessionState,
     keys: Option<&MaskKeys>,
     exchange: Exchange,
     detail: Detail,
@@ -196,18 +198,11 @@ async fn opened(
         provider: Arc::new(GovernedTable::new(Arc::clone(&grant), raw, keys.cloned())),
         grant,
     };
-    let mut raw = RawTables {
-        planner,
-        exchange,
-        shared: Vec::new(),
-    };
+    let raw = raw_tables(planner, session, exchange).await?;
     let mut opened: Vec<Opened> = Vec::new();
     for (rights, grant) in grants.each().filter(|(_, grant)| grant.view().is_none()) {
-        let raw = raw.open(context, grant).await;
-        let raw = raw.map_err(|fault| match rights {
-            Rights::Caller => fault,
-            Rights::Definer(_) => unnamed(&fault),
-        })?;
+        let raw = raw.get(&grant.dataset.id).map(Arc::clone);
+        let raw = raw.ok_or_else(|| Fault::internal("a table that was not opened"))?;
         opened.push(governed(&rights, Arc::new(grant.clone()), raw));
     }
     for view in views {
@@ -232,44 +227,46 @@ async fn opened(
     Ok(opened)
 }
 
-/// The raw rows of datasets while a statement opens them. One that is granted to several is opened once, so that
-/// all of them see one version of it.
-struct RawTables<'a> {
+/// The raw rows of the datasets of a statement, several opened at a time. One that is granted to several is opened
+/// once, so that all of them see one version of it.
+async fn raw_tables<'a>(
     planner: Planner<'a>,
+    session: &SessionState,
     exchange: Exchange,
-    shared: Vec<(&'a DatasetId, Arc<dyn TableProvider>)>,
-}
-
-impl<'a> RawTables<'a> {
-    async fn open(
-        &mut self,
-        context: &SessionContext,
-        grant: &'a Grant,
-    ) -> Result<Arc<dyn TableProvider>, Fault> {
-        let id = &grant.dataset.id;
-        if let Some((_, raw)) = self.shared.iter().find(|(shared, _)| *shared == id) {
-            return Ok(Arc::clone(raw));
+) -> Result<HashMap<&'a DatasetId, Arc<dyn TableProvider>>, Fault> {
+    let Planner {
+        sources,
+        snapshot,
+        grants,
+        ..
+    } = planner;
+    let mut wanted: Vec<(Rights, &Grant, bool)> = Vec::new();
+    for (rights, grant) in grants.each().filter(|(_, grant)| grant.view().is_none()) {
+        let mut known = wanted.iter_mut();
+        match known.find(|(_, known, _)| known.dataset.id == grant.dataset.id) {
+            Some((.., is_shared)) => *is_shared = true,
+            None => wanted.push((rights, grant, false)),
         }
-        let Planner {
-            sources,
-            snapshot,
-            grants,
-            ..
-        } = self.planner;
-        let is_shared = grants.all().filter(|other| other.dataset.id == *id).count() > 1;
-        let rows = if is_shared {
-            &Predicate::ALWAYS
-        } else {
-            &grant.access.rows
-        };
-        let raw = sources
-            .open(context, snapshot, &grant.dataset, rows, self.exchange)
-            .await?;
-        if is_shared {
-            self.shared.push((id, Arc::clone(&raw)));
-        }
-        Ok(raw)
     }
+    let mut raw = HashMap::with_capacity(wanted.len());
+    for some in wanted.chunks(OPENED_AT_A_TIME_MAX) {
+        let opening = some.iter().map(|(_, grant, is_shared)| {
+            let rows = if *is_shared {
+                &Predicate::ALWAYS
+            } else {
+                &grant.access.rows
+            };
+            sources.open(session, snapshot, &grant.dataset, rows, exchange)
+        });
+        for ((rights, grant, _), opened) in some.iter().zip(join_all(opening).await) {
+            let opened = opened.map_err(|fault| match rights {
+                Rights::Caller => fault,
+                Rights::Definer(_) => unnamed(&fault),
+            })?;
+            raw.insert(&grant.dataset.id, opened);
+        }
+    }
+    Ok(raw)
 }
 
 impl Planned {
@@ -278,7 +275,7 @@ impl Planned {
     /// # Errors
     /// The engine's failure, without its text.
     pub(crate) fn start(&self) -> Result<SendableRecordBatchStream, Fault> {
-        execute_stream(Arc::clone(&self.plan), self.context.task_ctx())
+        execute_stream(Arc::clone(&self.plan), self.session.task_ctx())
             .map_err(|error| fault(&error, self.detail))
     }
 

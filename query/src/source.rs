@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use datafusion::{catalog::TableProvider, prelude::SessionContext};
+use datafusion::{catalog::TableProvider, execution::SessionState};
 use dataos_model::{
     depot::{AssetSnapshot, Dataset, DatasetSource, Depot, DepotSource},
     fault::Fault,
@@ -111,7 +111,7 @@ impl Sources {
     /// A source that is not there, or that no longer looks as the catalog says.
     pub(crate) async fn open(
         &self,
-        context: &SessionContext,
+        session: &SessionState,
         snapshot: &AssetSnapshot,
         dataset: &Dataset,
         rows: &Predicate,
@@ -119,11 +119,11 @@ impl Sources {
     ) -> Result<Arc<dyn TableProvider>, Fault> {
         match &dataset.source {
             DatasetSource::Files { format, paths } => {
-                files::open(context, dataset, *format, paths).await
+                files::open(session, dataset, *format, paths).await
             }
             DatasetSource::Objects { format, keys } => {
                 let store = self.store(depot(snapshot, dataset)?).await?;
-                objects::open(context, store, dataset, (*format, keys), &self.salt).await
+                objects::open(session, store, dataset, (*format, keys), &self.salt).await
             }
             DatasetSource::Table { schema, table } => {
                 let depot = depot(snapshot, dataset)?;

@@ -6,11 +6,11 @@ use datafusion::{
     catalog::TableProvider,
     common::{Result, TableReference},
     execution::{
-        SessionStateBuilder, SessionStateDefaults, context::SQLOptions, memory_pool::MemoryPool,
-        object_store::DefaultObjectStoreRegistry, runtime_env::RuntimeEnv,
+        SessionState, SessionStateBuilder, SessionStateDefaults, context::SQLOptions,
+        memory_pool::MemoryPool, object_store::DefaultObjectStoreRegistry, runtime_env::RuntimeEnv,
     },
     logical_expr::LogicalPlan,
-    prelude::{SessionConfig, SessionContext},
+    prelude::SessionConfig,
 };
 
 use super::yielding::GiveWay;
@@ -47,12 +47,9 @@ impl Sessions {
         &self.runtime.memory_pool
     }
 
-    /// A session that knows these tables. No table functions, no file formats, no factories: SQL has
-    /// no way to name a file, a URL or a server.
-    pub(crate) fn open(
-        &self,
-        tables: impl IntoIterator<Item = (String, Arc<dyn TableProvider>)>,
-    ) -> Result<SessionContext> {
+    /// A session that knows no table yet. No table functions, no file formats, no factories: SQL has no way to
+    /// name a file, a URL or a server. The time of the statement is that of this call.
+    pub(crate) fn open(&self) -> SessionState {
         let mut config = SessionConfig::new()
             .with_target_partitions(self.partitions)
             .with_information_schema(false);
@@ -71,7 +68,7 @@ impl Sessions {
             cache_manager: Arc::clone(&self.runtime.cache_manager),
             object_store_registry: Arc::new(DefaultObjectStoreRegistry::new()),
         };
-        let state = SessionStateBuilder::new()
+        let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::new(runtime))
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
@@ -80,20 +77,30 @@ impl Sessions {
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_physical_optimizer_rule(Arc::new(GiveWay))
             .build();
-        let context = SessionContext::new_with_state(state);
-        for (name, table) in tables {
-            context.register_table(TableReference::bare(name), table)?;
-        }
-        Ok(context)
+        state.mark_start_execution();
+        state
     }
+}
+
+/// Makes a table known to a session.
+///
+/// # Errors
+/// A name that is taken.
+pub(crate) fn register(
+    session: &SessionState,
+    name: &str,
+    table: Arc<dyn TableProvider>,
+) -> Result<()> {
+    let schema = session.schema_for_ref(TableReference::bare(name))?;
+    schema.register_table(name.to_owned(), table).map(drop)
 }
 
 /// The logical plan of one query; anything but a query is refused.
 ///
 /// # Errors
 /// Text that is no query, or that does not fit the tables.
-pub(crate) async fn plan(context: &SessionContext, sql: &str) -> Result<LogicalPlan> {
-    let plan = context.state().create_logical_plan(sql).await?;
+pub(crate) async fn plan(session: &SessionState, sql: &str) -> Result<LogicalPlan> {
+    let plan = session.create_logical_plan(sql).await?;
     SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)

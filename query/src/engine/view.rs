@@ -17,7 +17,7 @@ use dataos_sql::Bound;
 
 use crate::{
     column::{arrow_type, column_type},
-    engine::session::{Sessions, plan},
+    engine::session::{Sessions, plan, register},
 };
 
 /// The rows of a view under the names of its columns, in the types of `column`.
@@ -30,8 +30,11 @@ pub(crate) async fn open(
     columns: &DatasetSchema,
     tables: impl IntoIterator<Item = (String, Arc<dyn TableProvider>)>,
 ) -> Result<Arc<dyn TableProvider>> {
-    let context = sessions.open(tables)?;
-    let query = plan(&context, bound.emit()).await?;
+    let session = sessions.open();
+    for (name, table) in tables {
+        register(&session, &name, table)?;
+    }
+    let query = plan(&session, bound.emit()).await?;
     let fields = query.schema().iter().zip(&columns.columns);
     let shown: Vec<Expr> = fields
         .map(|((qualifier, field), column)| {

@@ -17,7 +17,7 @@ use datafusion::{
         },
         listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl},
     },
-    prelude::SessionContext,
+    execution::SessionState,
 };
 use dataos_model::{
     depot::{Dataset, FileFormat},
@@ -40,7 +40,7 @@ pub(super) struct Listed {
 /// # Errors
 /// A file that is missing or whose columns are not those of the catalog.
 pub(super) async fn open(
-    context: &SessionContext,
+    session: &SessionState,
     dataset: &Dataset,
     format: FileFormat,
     paths: &[PathBuf],
@@ -65,7 +65,7 @@ pub(super) async fn open(
         let url = ListingTableUrl::parse(file_url(path)?).map_err(|_| unreadable())?;
         listed.push(Listed { url, name });
     }
-    table(context, dataset, format, listed).await
+    table(session, dataset, format, listed).await
 }
 
 /// The rows of files that are there. Headers of CSV are checked before.
@@ -73,7 +73,7 @@ pub(super) async fn open(
 /// # Errors
 /// A file of Parquet whose columns are not those of the catalog.
 pub(super) async fn table(
-    context: &SessionContext,
+    session: &SessionState,
     dataset: &Dataset,
     format: FileFormat,
     listed: Vec<Listed>,
@@ -96,14 +96,14 @@ pub(super) async fn table(
     let options = ListingOptions::new(engine_format).with_file_extension("");
     if format == FileFormat::Parquet {
         for file in &listed {
-            check_parquet(context, dataset, file, &options).await?;
+            check_parquet(session, dataset, file, &options).await?;
         }
     }
     let urls = listed.into_iter().map(|file| file.url).collect();
     let config = ListingTableConfig::new_with_multi_paths(urls)
         .with_listing_options(options)
         .with_schema(schema);
-    let cache = context
+    let cache = session
         .runtime_env()
         .cache_manager
         .get_file_statistic_cache();
@@ -129,13 +129,13 @@ fn file_url(path: &Path) -> Result<String, Fault> {
 }
 
 async fn check_parquet(
-    context: &SessionContext,
+    session: &SessionState,
     dataset: &Dataset,
     file: &Listed,
     options: &ListingOptions,
 ) -> Result<(), Fault> {
     let found = options
-        .infer_schema(&context.state(), &file.url)
+        .infer_schema(session, &file.url)
         .await
         .map_err(|error| ours(&error).cloned())
         .map_err(|fault| fault.unwrap_or_else(|| unreadable(dataset, &file.name)))?;

@@ -10,7 +10,7 @@ mod pinned;
 use std::sync::Arc;
 
 use datafusion::{
-    catalog::TableProvider, datasource::listing::ListingTableUrl, prelude::SessionContext,
+    catalog::TableProvider, datasource::listing::ListingTableUrl, execution::SessionState,
 };
 use dataos_model::{
     depot::{Dataset, FileFormat},
@@ -37,7 +37,7 @@ const HEADER_BYTES_MAX: u64 = 16 << 20;
 /// A store that cannot be reached or refuses, an object that is missing, or whose columns are not those of the
 /// catalog.
 pub(super) async fn open(
-    context: &SessionContext,
+    session: &SessionState,
     store: Arc<Store>,
     dataset: &Dataset,
     (format, keys): (FileFormat, &[String]),
@@ -65,8 +65,9 @@ pub(super) async fn open(
         });
     }
     let pinned = Pinned::new(store, named.into_iter().collect());
-    context.register_object_store(url("")?.object_store().as_ref(), Arc::new(pinned));
-    files::table(context, dataset, format, listed).await
+    let runtime = session.runtime_env();
+    runtime.register_object_store(url("")?.object_store().as_ref(), Arc::new(pinned));
+    files::table(session, dataset, format, listed).await
 }
 
 /// What versions of objects are called here: in the order of their keys, which is that of their rows, and without

@@ -12,8 +12,8 @@ use datafusion::{
         array::{AsArray, RecordBatch},
         datatypes::DataType,
     },
+    execution::SessionState,
     physical_plan::{ExecutionPlan, ExecutionPlanProperties, execute_stream},
-    prelude::SessionContext,
 };
 use dataos_model::{
     dataset::{ColumnType, DatasetSchema},
@@ -223,7 +223,7 @@ impl Changing<'_> {
     }
 
     /// The table as it is stored, in the order in which its rows are numbered.
-    async fn stored(&self) -> Result<(SessionContext, std::sync::Arc<dyn ExecutionPlan>), Fault> {
+    async fn stored(&self) -> Result<(SessionState, std::sync::Arc<dyn ExecutionPlan>), Fault> {
         let engine = |error| fault(&error, Detail::Hidden);
         let Planner {
             sessions,
@@ -231,22 +231,22 @@ impl Changing<'_> {
             snapshot,
             ..
         } = self.planner;
-        let context = sessions.open([]).map_err(engine)?;
+        let session = sessions.open();
         let table = sources
             .open(
-                &context,
+                &session,
                 snapshot,
                 self.dataset,
                 &Predicate::ALWAYS,
                 Exchange::Nothing,
             )
             .await?;
-        let scan = table.scan(&context.state(), None, &[], None).await;
+        let scan = table.scan(&session, None, &[], None).await;
         let scan = scan.map_err(engine)?;
         if scan.output_partitioning().partition_count() != 1 {
             return Err(Fault::internal("a table is read in several partitions"));
         }
-        Ok((context, scan))
+        Ok((session, scan))
     }
 
     /// Writes the table anew.
@@ -257,8 +257,8 @@ impl Changing<'_> {
         returning: &mut Option<Returning<'_>>,
     ) -> Result<Option<Returned>, Fault> {
         let engine = |error| fault(&error, Detail::Hidden);
-        let (context, scan) = self.stored().await?;
-        let mut batches = execute_stream(scan, context.task_ctx()).map_err(engine)?;
+        let (session, scan) = self.stored().await?;
+        let mut batches = execute_stream(scan, session.task_ctx()).map_err(engine)?;
         let mut first = 0_i64;
         while let Some(batch) = batches.next().await {
             let batch = batch.map_err(engine)?;
