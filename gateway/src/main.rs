@@ -192,6 +192,7 @@ fn serve(config: Config, listeners: Listeners) -> Result<ExitCode, Fault> {
         .map_err(|error| Fault::unavailable(format!("this program has no file: {error}")))?;
     let log = observe::init_log(&config.log_level, config.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(dataos_query::THREAD_STACK_BYTES)
         .enable_all()
         .build()
         .map_err(|error| Fault::internal(format!("no runtime: {error}")))?;
@@ -285,6 +286,7 @@ fn certificate(command: &CertificateCommand) -> Result<ExitCode, Fault> {
 fn demo(options: &Demo) -> Result<ExitCode, Fault> {
     let _log = observe::init_log("warn", LogFormat::Text)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(dataos_query::THREAD_STACK_BYTES)
         .enable_all()
         .build()
         .map_err(|error| Fault::internal(format!("no runtime: {error}")))?;

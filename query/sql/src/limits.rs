@@ -52,9 +52,10 @@ pub const LINEAGE_EDGES_MAX: usize = 100_000;
 /// Characters of an identifier.
 pub const IDENTIFIER_LENGTH_MAX: usize = 255;
 
-/// Runs `work` on a stack that is large enough for any statement within the limits.
+/// Runs `work` on a stack that is large enough for any statement within the limits: here, if so much of
+/// this thread's is left, else on one of its own, whose pages cost more than to read a short statement.
 pub(crate) fn on_large_stack<T>(work: impl FnOnce() -> T) -> T {
-    stacker::grow(STACK_BYTES, work)
+    stacker::maybe_grow(STACK_BYTES, STACK_BYTES, work)
 }
 
 /// An error that names the limit.
