@@ -301,7 +301,7 @@ impl Inner {
         if resource.is_empty() {
             resource = certificate::resource(&grants);
         }
-        let (shown, views) = behind.bind(&grants, view)?;
+        let (shown, views) = behind.bind(&grants, view).map_err(|refusal| *refusal)?;
         let bound = dataos_sql::bind(&statement, &tables, &shown)?;
         shown_alone(&bound, &grants)?;
         let kind = match &bound.kind {

@@ -264,7 +264,7 @@ impl Views {
         &self,
         grants: &Grants,
         shown: impl Fn(&Grant) -> TableView,
-    ) -> Result<(Vec<TableView>, Vec<BoundView>), Refusal> {
+    ) -> Result<(Vec<TableView>, Vec<BoundView>), Box<Refusal>> {
         let mut tables: BTreeMap<Rights, Vec<TableView>> = BTreeMap::new();
         for (rights, grant) in grants.each() {
             if self.find(&grant.dataset.id, &rights).is_none() {
@@ -274,12 +274,13 @@ impl Views {
         let mut bound = Vec::with_capacity(self.0.len());
         for view in &self.0 {
             let grant = grants.find(&view.reader, &view.dataset.id);
-            let grant = grant.ok_or_else(|| Fault::internal("a view that was not decided"))?;
+            let undecided = || Box::new(Fault::internal("a view that was not decided").into());
+            let grant = grant.ok_or_else(undecided)?;
             let behind = tables.get(&view.behind).map_or(&[][..], Vec::as_slice);
             let query = dataos_sql::bind(&view.statement, &view.tables, behind);
-            let query = query.map_err(|error| view.unreadable(&error.message))?;
+            let query = query.map_err(|error| Box::new(view.unreadable(&error.message)))?;
             let table = view.shown(shown(grant), &query);
-            let table = table.ok_or_else(|| view.unreadable("it has other columns"))?;
+            let table = table.ok_or_else(|| Box::new(view.unreadable("it has other columns")))?;
             tables.entry(view.reader.clone()).or_default().push(table);
             bound.push(BoundView {
                 dataset: view.dataset.id.clone(),

@@ -1,6 +1,11 @@
 //! Staged writes: what is governed when, and after a crash.
 
-use dataos_model::{depot::DatasetSource, fault::FaultKind, seams::Assets};
+use dataos_model::{
+    depot::{DatasetSource, Definer},
+    fault::FaultKind,
+    hash::Hash,
+    seams::Assets,
+};
 
 use crate::fixtures::{House, lineage, main_id, parquet_bytes, written};
 
@@ -103,6 +108,22 @@ pub(crate) async fn a_view_outlives_scans_and_restarts_until_it_is_dropped() {
     let house = house.reopen().await;
     assert_eq!(house.dataset(&id).unwrap().source, view.source);
     assert_eq!(house.tags(&id, "mail"), "PII");
+    // Replaced by one that reads the same with the rights of another.
+    if let DatasetSource::View { definer, .. } = &mut view.source {
+        *definer = Some(Definer {
+            user: "dana".to_owned(),
+            reads: Hash::of("views"),
+        });
+    }
+    let stage = house
+        .catalog
+        .stage_write(view.clone(), lineage(&view, true, &edges))
+        .await
+        .unwrap();
+    let settled = house.catalog.settle_write(stage, view.clone()).await;
+    settled.unwrap();
+    let house = house.reopen().await;
+    assert_eq!(house.dataset(&id).unwrap().source, view.source);
     let fault = house.catalog.drop_view(&main_id("people")).await;
     assert_eq!(fault.unwrap_err().kind, FaultKind::Invalid);
     house.catalog.drop_view(&id).await.unwrap();

@@ -84,13 +84,18 @@ impl GovernedTable {
         here: LogicalPlan,
     ) -> Option<Arc<dyn TableProvider>> {
         let rows = &self.grant.access.rows;
-        let columns = &self.grant.columns;
-        let is_leakproof = filters.iter().all(|filter| is_leakproof(filter, columns));
-        if *rows == Predicate::NEVER || !is_leakproof {
+        let may_go = filters.iter().all(|filter| self.lets_below(filter));
+        if *rows == Predicate::NEVER || !may_go {
             return None;
         }
         let table = self.raw.downcast_ref::<Table>()?;
         table.grouped((rows, filters), groups, here)
+    }
+
+    /// Whether a condition of the reader's may be evaluated below the barrier. Below a fence none is: a column of a
+    /// view is an expression, which would be evaluated on rows that its query leaves out.
+    fn lets_below(&self, filter: &Expr) -> bool {
+        !self.grant.is_fenced && is_leakproof(filter, &self.grant.columns)
     }
 
     /// The columns that a scan wants.
@@ -118,7 +123,7 @@ impl GovernedTable {
         }
         let filters: Vec<Expr> = filters
             .iter()
-            .filter(|filter| is_leakproof(filter, &self.grant.columns))
+            .filter(|filter| self.lets_below(filter))
             .cloned()
             .collect();
         let mut names = self.grant.raw_columns(wanted.iter().copied());
@@ -242,7 +247,7 @@ impl TableProvider for GovernedTable {
             return self.raw.supports_filters_pushdown(filters);
         }
         let support = filters.iter().map(|filter| {
-            if is_leakproof(filter, &self.grant.columns) {
+            if self.lets_below(filter) {
                 TableProviderFilterPushDown::Inexact
             } else {
                 TableProviderFilterPushDown::Unsupported

@@ -72,7 +72,8 @@ impl Inner {
             });
         }
         let told = |definer: &str, cause: Fault| behind.unlent(&Unlent::new(definer, cause));
-        asked.grants(snapshot, answers, told)
+        let grants = asked.grants(snapshot, answers, told);
+        grants.map_err(|refusal| *refusal)
     }
 
     /// What is to be asked about datasets that are read with the caller's rights, and with those of definers.
@@ -176,7 +177,7 @@ impl Asked {
         snapshot: &AssetSnapshot,
         answers: Vec<Vec<Arc<DatasetAccess>>>,
         unlent: impl Fn(&str, Fault) -> Refusal,
-    ) -> Result<Grants, Refusal> {
+    ) -> Result<Grants, Box<Refusal>> {
         let mut grants = Grants::default();
         for (rights, answers) in self.rights.into_iter().zip(answers) {
             let made = answers.into_iter().map(|access| {
@@ -187,9 +188,11 @@ impl Asked {
             });
             let made: Result<Vec<Grant>, Fault> = made.collect();
             match rights {
-                Rights::Caller => grants.caller = made?,
+                Rights::Caller => {
+                    grants.caller = made.map_err(|fault| Box::new(fault.into()))?;
+                }
                 Rights::Definer(user) => {
-                    let made = made.map_err(|cause| unlent(&user, cause))?;
+                    let made = made.map_err(|cause| Box::new(unlent(&user, cause)))?;
                     grants.definers.insert(user, made);
                 }
             }

@@ -276,9 +276,9 @@ impl Inner {
             });
         }
         let snapshot = self.seams.assets.snapshot().await?;
-        asked.grants(&snapshot, answers, |definer, cause| {
-            lent_no_more(Unlent::new(definer, cause))
-        })
+        let told = |definer: &str, cause| lent_no_more(Unlent::new(definer, cause));
+        let grants = asked.grants(&snapshot, answers, told);
+        grants.map_err(|refusal| *refusal)
     }
 }
 

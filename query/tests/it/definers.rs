@@ -8,8 +8,11 @@ use dataos_model::{
     asked,
     dataset::DatasetId,
     depot::{DatasetSource, Definer},
+    entity::EntityType,
     fault::{Fault, FaultKind},
+    principal::{Authentication, Principal},
     record::{ASKED_ACCESS, Entry},
+    seams::RunQuery,
 };
 
 use crate::world::{World, equals};
@@ -308,6 +311,13 @@ async fn who_lends_his_rights_must_be_let_and_be_what_his_account_is() {
         let fault = world.not_made_by(user, MAKE).await;
         assert_eq!(fault.reason, "definer_unknown", "{fault:?}");
     }
+    // A service of the name of an account is somebody else.
+    let mut request = world.request(MAKE);
+    let service = EntityType::SERVICE.id("bob");
+    request.principal = Principal::new(service, Authentication::Certificate);
+    world.desk.forget("bob");
+    let fault = world.layer.run(request).await.unwrap_err();
+    assert_eq!(fault.reason, "definer_unknown", "{fault:?}");
     world.accounts.put("dana", &[]);
     for (number, (said, is_definer)) in [
         ("CREATE SQL SECURITY DEFINER VIEW lake.main.NAME AS", true),
@@ -475,6 +485,7 @@ async fn nothing_of_the_readers_is_evaluated_on_what_the_view_leaves_out() {
     let (world, people) = world();
     let make = "CREATE SQL SECURITY DEFINER VIEW lake.main.v AS SELECT id, name FROM people WHERE region = 'EMEA'";
     world.made_by("dana", make).await;
+    world.csv("people_ids", &[("id", "bigint")], "-5\n");
     for _ in 0..8 {
         world
             .check(
@@ -491,6 +502,17 @@ async fn nothing_of_the_readers_is_evaluated_on_what_the_view_leaves_out() {
         .await;
     let fault = world.refused("SELECT pay FROM v").await;
     assert_eq!(fault.reason, "sql_unknown_name");
+    // Nor is what its query computes of what it shows, where that is asked for.
+    let computed = "CREATE SQL SECURITY DEFINER VIEW lake.main.q AS \
+                    SELECT id, 10 / (id - 3) AS q FROM people WHERE region = 'EMEA'";
+    world.made_by("dana", computed).await;
+    for sql in [
+        "SELECT id FROM q WHERE q = -5",
+        "SELECT id FROM q WHERE -6 < q AND q IS NOT NULL AND q IN (-5, 7)",
+        "SELECT q.id FROM q JOIN people_ids ON q.q = people_ids.id",
+    ] {
+        world.check(sql, "[[1]]").await;
+    }
     // A source that fails says nothing of itself.
     let DatasetSource::Files { paths, .. } = world.catalog.dataset(&people).unwrap().source.clone()
     else {
