@@ -13,3 +13,4 @@ pub mod peers;
 pub mod provider;
 pub mod roles;
 pub mod server;
+pub mod tpcds;

@@ -1,5 +1,7 @@
 //! Real servers from Debian packages, started on 127.0.0.1 and stopped when dropped.
 
+mod mariadb;
+
 use std::{
     fs,
     io::{Error, Result},
@@ -9,6 +11,8 @@ use std::{
 };
 
 use crate::binaries::free_port;
+
+pub use mariadb::MariaDb;
 
 /// Longest wait for a peer to accept connections.
 const START_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,215 +1,206 @@
-//! TPC-H through the whole query layer with allow-all policies, against the same engine ungoverned.
+//! TPC-H through the whole query layer, against the same engine ungoverned, which is given what does the same
+//! work: the plain text where policies permit all, and the text with the same filters and masks written
+//! by hand where each table has a filter and up to three masks.
 //!
-//! Governed is: parse, bind, PDP, certificate durable in the audit log, execution, encoding.
-//! Ungoverned is: the text handed to the same engine with the same settings over the same files,
-//! execution, encoding. Both run in turn, several rounds; each query's best time counts.
+//! Governed is: parse, bind, PDP, certificate, opening of sources, execution, encoding; recorded is the same with
+//! the record durable in the audit log. Ungoverned is: the text handed to the same engine with the same
+//! settings over tables that are open, execution, encoding, twice, so that the noise shows. All four run in
+//! turn, several rounds; each one's best time counts. Row counts and rows are compared first.
 
-use std::{
-    collections::BTreeMap,
-    io::{Error, Result},
-    path::Path,
-    sync::{Arc, Mutex},
-    time::Instant,
+use std::{sync::Arc, time::Instant};
+
+use dataos_model::{fault::Fault, query::RowFormat, seams::RunQuery as _};
+use dataos_query::{Baseline, QueryLayer, sample::write_tpch};
+
+use super::{
+    Options, policies,
+    world::{World, files, request, sorted, unwritable},
 };
+use crate::report::{Figure, Goal};
 
-use async_trait::async_trait;
-use clap::Args;
-use dataos_audit::{AuditConfig, AuditLog};
-use dataos_catalog::{Catalog, CatalogConfig, CatalogSeams};
-use dataos_model::{
-    clock::Clock,
-    depot::{Depot, DepotSource},
-    entity::EntityType,
-    fault::Fault,
-    principal::{Authentication, Principal},
-    query::{QueryRequest, RowFormat},
-    seams::{Assets, Nobody, RunQuery, Secrets},
-    secret::{Secret, SecretName},
-};
-use dataos_pdp::{Pdp, PdpConfig};
-use dataos_query::{Baseline, MASK_KEY, QueryConfig, QueryLayer, QuerySeams};
-
-use crate::{
-    audit::SystemClock,
-    report::{Figure, Goal},
-};
-
-/// How much data, how often.
-#[derive(Debug, Args)]
-pub(crate) struct Options {
-    /// TPC-H scale factor.
-    #[arg(long, default_value_t = 0.1)]
-    scale: f64,
-    /// Rounds; the best time of each query counts.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-}
-
-/// Secrets in memory.
-#[derive(Debug, Default)]
-struct MemorySecrets(Mutex<BTreeMap<SecretName, Secret>>);
-
-#[async_trait]
-impl Secrets for MemorySecrets {
-    async fn get(&self, name: &SecretName) -> std::result::Result<Secret, Fault> {
-        let secrets = self.0.lock().map_err(|_| Fault::internal("poisoned"))?;
-        secrets
-            .get(name)
-            .cloned()
-            .ok_or_else(|| Fault::not_found(format!("no secret {name}")))
-    }
-
-    async fn put(&self, name: &SecretName, secret: Secret) -> std::result::Result<(), Fault> {
-        let mut secrets = self.0.lock().map_err(|_| Fault::internal("poisoned"))?;
-        secrets.insert(name.clone(), secret);
-        Ok(())
-    }
-
-    async fn remove(&self, name: &SecretName) -> std::result::Result<(), Fault> {
-        let mut secrets = self.0.lock().map_err(|_| Fault::internal("poisoned"))?;
-        secrets.remove(name);
-        Ok(())
-    }
-}
-
-pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(measure(options))
-}
-
-async fn measure(options: &Options) -> Result<Vec<Figure>> {
-    let folder = tempfile::tempdir()?;
-    let data = folder.path().join("tpch");
-    std::fs::create_dir(&data)?;
-    dataos_query::sample::write_tpch(&data, options.scale).map_err(Error::other)?;
-    let (layer, baseline) = contenders(folder.path(), &data)
-        .await
-        .map_err(Error::other)?;
+pub(super) async fn run(options: &Options) -> Result<Vec<Figure>, Fault> {
+    let world = World::open().await?;
+    let data = world.path().join("tpch");
+    std::fs::create_dir(&data).map_err(unwritable)?;
+    write_tpch(&data, options.scale)?;
+    world.scan("tpch", files(&data), 8).await?;
+    let snapshot = world.snapshot();
     let mut figures = Vec::new();
-    let (mut sum_ours, mut sum_theirs, mut log_ratio, mut worst) = (0.0, 0.0, 0.0, 0.0_f64);
-    for (name, sql) in dataos_sql::tpch::TPCH {
-        let (mut ours, mut theirs) = (f64::INFINITY, f64::INFINITY);
-        let (mut our_rows, mut their_rows) = (0, 0);
-        for round in 0..options.rounds {
-            for turn in 0..2 {
-                let started = Instant::now();
-                if (round + turn) % 2 == 0 {
-                    our_rows = run_governed(&layer, sql).await.map_err(Error::other)?;
-                    ours = ours.min(started.elapsed().as_secs_f64() * 1e3);
-                } else {
-                    their_rows = run_ungoverned(&baseline, sql).await.map_err(Error::other)?;
-                    theirs = theirs.min(started.elapsed().as_secs_f64() * 1e3);
-                }
-            }
-        }
-        if our_rows != their_rows {
-            return Err(Error::other(format!(
-                "{name}: {our_rows} rows governed, {their_rows} not"
-            )));
-        }
-        let ratio = ours / theirs;
-        figures.push(Figure::new(format!("{name} governed"), ours, "ms"));
-        figures.push(Figure::ratio(
-            format!("{name} to ungoverned"),
-            ratio,
-            "DataFusion ungoverned",
-        ));
-        sum_ours += ours;
-        sum_theirs += theirs;
-        log_ratio += ratio.ln();
-        worst = worst.max(ratio);
-    }
-    figures.push(Figure::new("22 queries governed", sum_ours, "ms"));
-    figures.push(Figure::new("22 queries ungoverned", sum_theirs, "ms"));
-    let mean = (log_ratio / 22.0).exp();
-    let peer = "DataFusion ungoverned";
-    figures.push(Figure::ratio(
-        "total to ungoverned",
-        sum_ours / sum_theirs,
-        peer,
-    ));
-    figures.push(
-        Figure::ratio("geometric mean to ungoverned", mean, peer).with_goal(Goal::AtMost(1.10)),
-    );
-    figures.push(Figure::ratio("worst query to ungoverned", worst, peer));
+    world.rule(policies::OPEN)?;
+    let plain = |sql: &str| sql.to_owned();
+    figures.extend(compared("permitted", &world, plain, options.rounds).await?);
+    world.rule(&policies::tpch(&snapshot))?;
+    let by_hand = |sql: &str| policies::tpch_by_hand(sql, &snapshot);
+    figures.extend(compared("masked", &world, by_hand, options.rounds).await?);
     Ok(figures)
 }
 
-/// The real rooms, joined as the gateway joins them.
-async fn contenders(
-    folder: &Path,
-    data: &Path,
-) -> std::result::Result<(Arc<QueryLayer>, Baseline), Fault> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let policies = folder.join("policies");
-    dataos_pdp::write_shipped(&policies)?;
-    let open = "@id(\"bench.open\")\npermit (principal, action, resource);\n";
-    std::fs::write(policies.join("bench.cedar"), open)
-        .map_err(|error| Fault::internal(error.to_string()))?;
-    let pdp = Pdp::open(PdpConfig::new(policies), clock.clone())?;
-    let secrets: Arc<dyn Secrets> = Arc::new(MemorySecrets::default());
-    secrets
-        .put(&SecretName(MASK_KEY.to_owned()), Secret::new([1; 32]))
-        .await?;
-    let log = AuditConfig::new(folder.join("audit"), "bench");
-    let log = AuditLog::open(log, Secret::new([7; 32]), clock.clone())?;
-    let catalog = Catalog::open(
-        CatalogConfig::new(folder.join("catalog")),
-        CatalogSeams {
-            sink: pdp.clone(),
-            secrets: secrets.clone(),
-            clock: clock.clone(),
-        },
-    )
-    .await?;
-    let source = DepotSource::Files {
-        root: data.to_owned(),
-        is_writable: false,
+/// Best times in milliseconds.
+#[derive(Debug)]
+struct Best {
+    recorded: f64,
+    unrecorded: f64,
+    ungoverned: f64,
+    again: f64,
+    /// Without execution: the governed text; the plan with sources opened; the plan of the ungoverned text.
+    rewritten: f64,
+    planned: f64,
+    planned_ungoverned: f64,
+}
+
+struct Contenders {
+    recorded: Arc<QueryLayer>,
+    unrecorded: Arc<QueryLayer>,
+    ungoverned: Baseline,
+}
+
+async fn compared(
+    set: &str,
+    world: &World,
+    ungoverned: impl Fn(&str) -> String,
+    rounds: usize,
+) -> Result<Vec<Figure>, Fault> {
+    let contenders = Contenders {
+        recorded: world.layer()?,
+        unrecorded: world.unrecorded()?,
+        ungoverned: world.baseline().await?,
     };
-    catalog
-        .register_depot(Depot {
-            name: "tpch".to_owned(),
-            description: String::new(),
-            owner: "bench".to_owned(),
-            tags: Default::default(),
-            source,
-        })
-        .await?;
-    let report = catalog.scan("tpch").await?;
-    if report.added.len() != 8 {
-        return Err(Fault::internal(format!("the scan found {report:?}")));
+    let (mut figures, mut all) = (Vec::new(), Vec::new());
+    for (name, sql) in dataos_sql::tpch::TPCH {
+        let by_hand = ungoverned(sql);
+        contenders.check(name, sql, &by_hand).await?;
+        let best = contenders.best(sql, &by_hand, rounds).await?;
+        figures.push(Figure::new(
+            format!("{set} {name}: governed"),
+            best.unrecorded,
+            "ms",
+        ));
+        figures.push(Figure::ratio(
+            format!("{set} {name}: to ungoverned"),
+            best.unrecorded / best.ungoverned,
+            "DataFusion ungoverned",
+        ));
+        all.push(best);
     }
-    let snapshot = catalog.snapshot();
-    let datasets: Vec<_> = snapshot.datasets.keys().cloned().collect();
-    let config = QueryConfig::default();
-    let baseline = Baseline::open(&config, &snapshot, &datasets, secrets.clone()).await?;
-    let seams = QuerySeams {
-        decide: pdp,
-        record: log,
-        records: None,
-        assets: catalog,
-        identities: Arc::new(Nobody),
-        secrets,
-        clock,
-    };
-    Ok((QueryLayer::open(config, seams)?, baseline))
+    figures.extend(summary(set, &all));
+    Ok(figures)
 }
 
-async fn run_governed(layer: &Arc<QueryLayer>, sql: &str) -> std::result::Result<u64, Fault> {
-    let principal = Principal::new(EntityType::USER.id("bench"), Authentication::ApiKey);
-    let request = QueryRequest {
-        principal,
-        request_id: "bench".to_owned(),
-        sql: sql.to_owned(),
-        context: BTreeMap::new(),
-        format: RowFormat::ArrowStream,
-        rows_max: Some(100_000),
-    };
-    Ok(layer.run(request).await?.row_count)
+impl Contenders {
+    /// Whether both answer the same rows.
+    async fn check(&self, name: &str, sql: &str, by_hand: &str) -> Result<(), Fault> {
+        let ours = self.unrecorded.run(request(sql, RowFormat::Json)).await?;
+        let (_, theirs) = self.ungoverned.run(by_hand, RowFormat::Json).await?;
+        if sorted(&ours.chunks.concat())? == sorted(&theirs.concat())? {
+            return Ok(());
+        }
+        Err(Fault::internal(format!(
+            "{name}: governed rows are not those of {by_hand}"
+        )))
+    }
+
+    async fn best(&self, sql: &str, by_hand: &str, rounds: usize) -> Result<Best, Fault> {
+        let mut best = [f64::INFINITY; 4];
+        for round in 0..rounds {
+            for turn in 0..best.len() {
+                let at = (round + turn) % best.len();
+                let started = Instant::now();
+                match at {
+                    0 => drop(self.recorded.run(request(sql, FORMAT)).await?),
+                    1 => drop(self.unrecorded.run(request(sql, FORMAT)).await?),
+                    _ => drop(self.ungoverned.run(by_hand, FORMAT).await?),
+                }
+                let taken = started.elapsed().as_secs_f64() * 1e3;
+                if let Some(best) = best.get_mut(at) {
+                    *best = best.min(taken);
+                }
+            }
+        }
+        let [recorded, unrecorded, ungoverned, again] = best;
+        let [rewritten, planned, planned_ungoverned] = self.steps(sql, by_hand, rounds).await?;
+        Ok(Best {
+            recorded,
+            unrecorded,
+            ungoverned,
+            again,
+            rewritten,
+            planned,
+            planned_ungoverned,
+        })
+    }
+
+    /// Best times of what comes before execution, each of a text that was not seen before.
+    async fn steps(&self, sql: &str, by_hand: &str, rounds: usize) -> Result<[f64; 3], Fault> {
+        let mut best = [f64::INFINITY; 3];
+        for round in 0..rounds {
+            for turn in 0..best.len() {
+                let at = (round + turn) % best.len();
+                let ours = request(&format!("{sql}\n-- {at} {round}"), FORMAT);
+                let started = Instant::now();
+                match at {
+                    0 => drop(self.unrecorded.rewrite(&ours).await?),
+                    1 => drop(self.unrecorded.physical_plan(&ours).await?),
+                    _ => drop(self.ungoverned.physical_plan(by_hand).await?),
+                }
+                let taken = started.elapsed().as_secs_f64() * 1e3;
+                if let Some(best) = best.get_mut(at) {
+                    *best = best.min(taken);
+                }
+            }
+        }
+        Ok(best)
+    }
 }
 
-async fn run_ungoverned(baseline: &Baseline, sql: &str) -> std::result::Result<u64, Fault> {
-    Ok(baseline.run(sql, RowFormat::ArrowStream).await?.0)
+const FORMAT: RowFormat = RowFormat::ArrowStream;
+
+fn summary(set: &str, all: &[Best]) -> Vec<Figure> {
+    let peer = "DataFusion ungoverned";
+    let sum = |of: fn(&Best) -> f64| all.iter().map(of).sum::<f64>();
+    let mean = |of: fn(&Best) -> f64| {
+        let logarithms = all.iter().map(|best| of(best).ln());
+        (logarithms.sum::<f64>() / all.len() as f64).exp()
+    };
+    let ratio = |best: &Best| best.unrecorded / best.ungoverned;
+    let worst = all.iter().map(ratio).fold(0.0, f64::max);
+    let count = all.len() as f64;
+    let per_statement = |of: fn(&Best) -> f64| sum(of) / count;
+    let name = |what: &str| format!("{set}, 22 queries: {what}");
+    vec![
+        Figure::new(name("governed"), sum(|best| best.unrecorded), "ms"),
+        Figure::new(name("ungoverned"), sum(|best| best.ungoverned), "ms"),
+        Figure::ratio(name("geometric mean to ungoverned"), mean(ratio), peer)
+            .with_goal(Goal::AtMost(1.05)),
+        Figure::ratio(name("worst to ungoverned"), worst, peer).with_goal(Goal::AtMost(1.2)),
+        Figure::ratio(
+            name("ungoverned to itself, geometric mean"),
+            mean(|best| best.again / best.ungoverned),
+            peer,
+        ),
+        Figure::new(
+            name("added per statement"),
+            per_statement(|best| best.unrecorded - best.ungoverned),
+            "ms",
+        ),
+        Figure::new(
+            name("text to governed text, per statement"),
+            per_statement(|best| best.rewritten),
+            "ms",
+        ),
+        Figure::new(
+            name("text to plan, per statement"),
+            per_statement(|best| best.planned),
+            "ms",
+        ),
+        Figure::new(
+            name("ungoverned text to plan, per statement"),
+            per_statement(|best| best.planned_ungoverned),
+            "ms",
+        ),
+        Figure::new(
+            name("added by the durable record"),
+            per_statement(|best| best.recorded - best.unrecorded),
+            "ms",
+        ),
+    ]
 }
