@@ -94,9 +94,9 @@ impl World {
             datasets: vec![customers()],
             context: BTreeMap::new(),
         };
-        block_on(async { dataos_model::seams::Decide::access(&*self.pdp, &request).await })
-            .pop()
-            .unwrap()
+        let answers =
+            block_on(async { dataos_model::seams::Decide::access(&*self.pdp, &request).await });
+        std::sync::Arc::unwrap_or_clone(answers.into_iter().next().unwrap())
     }
 }
 

@@ -17,7 +17,7 @@ use dataos_model::{
     principal::{Authentication, Principal},
     query::{QueryRequest, RowFormat},
     record::{Entry, Receipt},
-    seams::{Assets as _, BoxFuture, Record, Secrets},
+    seams::{Assets as _, BoxFuture, Nobody, Record, Secrets},
     secret::{Secret, SecretName},
 };
 use dataos_pdp::{Pdp, PdpConfig};
@@ -123,6 +123,7 @@ impl World {
             record,
             records: None,
             assets: self.catalog.clone(),
+            identities: Arc::new(Nobody),
             secrets: self.secrets.clone(),
             clock: Arc::new(SystemClock),
         };
