@@ -275,6 +275,23 @@ impl Inner {
         let statement = dataos_sql::parse(&request.sql)?;
         let resolved = self.resolve(request, &statement, snapshot?).await?;
         let (turn, resolved) = self.turn(request, &statement, resolved).await?;
+        let prepared = self
+            .governed(request, &statement, resolved, running)
+            .await?;
+        Ok(Prepared {
+            _turn: turn,
+            ..prepared
+        })
+    }
+
+    /// Decides on a statement, and binds it to what is granted.
+    async fn governed(
+        &self,
+        request: &QueryRequest,
+        statement: &Statement,
+        resolved: Resolved,
+        running: Running,
+    ) -> Result<Prepared, Refusal> {
         let Resolved {
             snapshot,
             tables,
@@ -290,11 +307,11 @@ impl Inner {
             )
             .await?;
         let behind = Views::of(&snapshot, &tables)?;
-        let read = (&statement, &tables, &behind);
+        let read = (statement, &tables, &behind);
         let grants = self
             .granted(request, &snapshot, read, &mut questions)
             .await?;
-        let lender = self.lender(request, &statement, (&tables, &behind)).await?;
+        let lender = self.lender(request, statement, (&tables, &behind)).await?;
         if let Some(grant) = grants.caller.first() {
             basis = Basis::of(&grant.access.decision);
         }
@@ -302,7 +319,7 @@ impl Inner {
             resource = certificate::resource(&grants);
         }
         let (shown, views) = behind.bind(&grants, view).map_err(|refusal| *refusal)?;
-        let bound = dataos_sql::bind(&statement, &tables, &shown)?;
+        let bound = dataos_sql::bind(statement, &tables, &shown)?;
         shown_alone(&bound, &grants)?;
         let kind = match &bound.kind {
             BoundKind::ExplainWrite(kind, _) => {
@@ -340,7 +357,7 @@ impl Inner {
             action,
             questions,
             permits,
-            _turn: turn,
+            _turn: None,
             _running: running,
         })
     }
