@@ -198,7 +198,7 @@ const STATEMENTS: &[Case] = &[
         "a materialized view is not supported",
     ),
     (
-        "create view a.b.v with (security_invoker = false) as select 1",
+        "create view a.b.v with (security_barrier = true) as select 1",
         "CREATE VIEW with options is not supported",
     ),
     (
