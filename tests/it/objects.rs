@@ -24,7 +24,7 @@ const FILES: [(&str, &str); 3] = [
 
 const STATEMENTS: [&str; 5] = [
     "SELECT * FROM {d}.main.people ORDER BY id",
-    "SELECT region, count(*), min(email) FROM {d}.main.people GROUP BY region",
+    "SELECT region, count(*), min(email) FROM {d}.main.people GROUP BY region ORDER BY 1",
     "SELECT p.id, e.note FROM {d}.main.people p JOIN {d}.crm.events e ON p.id = e.id ORDER BY 1",
     "SELECT count(*) FROM {d}.main.people WHERE email LIKE 'p%'",
     "SELECT id FROM {d}.crm.events WHERE note = 'three'",

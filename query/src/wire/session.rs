@@ -7,7 +7,7 @@ mod simple;
 use std::{collections::BTreeMap, io, sync::Arc};
 
 use dataos_model::fault::{Fault, FaultKind};
-use dataos_sql::script::Piece;
+use dataos_sql::script::{Piece, Word};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
@@ -118,8 +118,10 @@ impl Prepared {
 
     /// Whether CREATE or DROP is of a view.
     fn is_of_view(&self) -> bool {
+        // What may stand between: OR REPLACE, SQL SECURITY DEFINER.
         let words = self.piece.iter().flat_map(|piece| &piece.words);
-        words.skip(1).take(3).any(|word| word.text() == "view")
+        let mut words = words.skip(1).take(6).map(Word::text);
+        words.find(|word| ["view", "table"].contains(word)) == Some("view")
     }
 
     /// Whether it takes effect.
