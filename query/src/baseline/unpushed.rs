@@ -8,11 +8,8 @@ use datafusion::{
     catalog::{Session, TableProvider},
     common::Result,
     logical_expr::{Expr, TableType},
-    physical_expr::expressions::Column,
-    physical_plan::{
-        ExecutionPlan,
-        projection::{ProjectionExec, ProjectionExpr},
-    },
+    physical_expr::projection::ProjectionExprs,
+    physical_plan::{ExecutionPlan, projection::ProjectionExec},
 };
 
 use crate::engine::barrier::BarrierExec;
@@ -44,14 +41,10 @@ impl TableProvider for Unpushed {
         let Some(projection) = projection else {
             return Ok(whole);
         };
-        let chosen = projection.iter().filter_map(|index| {
-            let name = schema.fields().get(*index)?.name();
-            Some(ProjectionExpr {
-                expr: Arc::new(Column::new(name, *index)),
-                alias: name.clone(),
-            })
-        });
-        let chosen: Vec<ProjectionExpr> = chosen.collect();
-        Ok(Arc::new(ProjectionExec::try_new(chosen, whole)?))
+        let chosen = ProjectionExprs::from_indices(projection, &schema);
+        Ok(Arc::new(ProjectionExec::try_new(
+            chosen.iter().cloned(),
+            whole,
+        )?))
     }
 }

@@ -9,15 +9,17 @@ use async_trait::async_trait;
 use datafusion::{
     arrow::datatypes::SchemaRef,
     catalog::{Session, TableProvider},
-    common::{DataFusionError, Result, internal_err, project_schema, tree_node::TreeNodeRecursion},
+    common::{DataFusionError, Result, internal_err, tree_node::TreeNodeRecursion},
     execution::{SendableRecordBatchStream, TaskContext, context::SessionState},
     logical_expr::{Expr, LogicalPlan, TableType},
-    physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr, expressions::Column},
+    physical_expr::{
+        EquivalenceProperties, Partitioning, PhysicalExpr, projection::ProjectionExprs,
+    },
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
         coalesce_partitions::CoalescePartitionsExec,
         execution_plan::{Boundedness, EmissionType},
-        projection::{ProjectionExec, ProjectionExpr},
+        projection::ProjectionExec,
         stream::RecordBatchStreamAdapter,
     },
 };
@@ -69,13 +71,11 @@ impl TableProvider for GroupedTable {
         let Some(wanted) = projection else {
             return Ok(groups);
         };
-        let schema = project_schema(&self.groups.schema, Some(wanted))?;
-        let columns = wanted.iter().zip(schema.fields()).map(|(at, field)| {
-            let expr = Arc::new(Column::new(field.name(), *at)) as Arc<dyn PhysicalExpr>;
-            let alias = field.name().clone();
-            ProjectionExpr { expr, alias }
-        });
-        Ok(Arc::new(ProjectionExec::try_new(columns, groups)?))
+        let columns = ProjectionExprs::from_indices(wanted, &self.groups.schema);
+        Ok(Arc::new(ProjectionExec::try_new(
+            columns.iter().cloned(),
+            groups,
+        )?))
     }
 }
 
