@@ -27,7 +27,7 @@ use crate::{rights::Grants, views::BoundView};
 const BYTES_MAX: usize = 32 << 20;
 /// Longest text.
 const TEXT_BYTES_MAX: usize = 64 << 10;
-/// Different answers to one text: callers who are shown different things.
+/// Different answers to one text, the newest: callers who are shown different things, and policies before and now.
 const ANSWERS_MAX: usize = 8;
 /// What a column of a table and a statement cost besides their texts, about.
 const COLUMN_BYTES: usize = 512;
@@ -88,10 +88,10 @@ impl Known {
             return;
         }
         let answers = kept.texts.entry(sql.to_owned()).or_default();
-        if answers.len() < ANSWERS_MAX {
-            answers.push(Arc::clone(governed));
-            kept.byte_count += byte_count;
-        }
+        let oldest = (answers.len() == ANSWERS_MAX).then(|| answers.remove(0));
+        answers.push(Arc::clone(governed));
+        kept.byte_count += byte_count;
+        kept.byte_count -= oldest.map_or(0, |oldest| oldest.byte_count() + sql.len());
     }
 }
 

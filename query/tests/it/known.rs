@@ -92,6 +92,20 @@ async fn certificate_and_record_are_of_the_policies_and_of_the_caller_of_now() {
     }
 }
 
+/// However often policies changed before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_is_known_under_the_newest_answers() {
+    let (world, _) = world();
+    for _ in 0..12 {
+        world.desk.reload();
+        world.check(SQL, ROWS).await;
+    }
+    let before = world.desk.accesses();
+    world.check(SQL, ROWS).await;
+    // Who governs it anew asks a second time.
+    assert_eq!(world.desk.accesses(), before + 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_names_and_views_mean_now_counts() {
     let (world, p) = world();
