@@ -2,21 +2,14 @@
 //!
 //! No decision, no record: never reachable from a request. Only benchmarks and tests open it.
 
-mod unpushed;
-
 use std::{sync::Arc, time::Duration};
 
-use datafusion::{catalog::TableProvider, execution::SessionState, physical_plan::displayable};
+use datafusion::{execution::SessionState, physical_plan::displayable};
 use dataos_model::{
-    dataset::DatasetId,
-    depot::{AssetSnapshot, DatasetSource},
-    fault::Fault,
-    predicate::Predicate,
-    query::RowFormat,
+    dataset::DatasetId, depot::AssetSnapshot, fault::Fault, predicate::Predicate, query::RowFormat,
     seams::Secrets,
 };
 
-use self::unpushed::Unpushed;
 use crate::{
     config::QueryConfig,
     engine::{
@@ -51,31 +44,6 @@ impl Baseline {
         datasets: &[DatasetId],
         secrets: Arc<dyn Secrets>,
     ) -> Result<Self, Fault> {
-        Self::open_as(config, snapshot, datasets, secrets, |table| table).await
-    }
-
-    /// The same, where tables of databases are read whole: no condition, no choice of columns and no keys of
-    /// joins reach a database.
-    ///
-    /// # Errors
-    /// As [`Baseline::open`].
-    pub async fn open_unpushed(
-        config: &QueryConfig,
-        snapshot: &AssetSnapshot,
-        datasets: &[DatasetId],
-        secrets: Arc<dyn Secrets>,
-    ) -> Result<Self, Fault> {
-        let unpushed = |table| Arc::new(Unpushed(table)) as Arc<dyn TableProvider>;
-        Self::open_as(config, snapshot, datasets, secrets, unpushed).await
-    }
-
-    async fn open_as(
-        config: &QueryConfig,
-        snapshot: &AssetSnapshot,
-        datasets: &[DatasetId],
-        secrets: Arc<dyn Secrets>,
-        of_databases: impl Fn(Arc<dyn TableProvider>) -> Arc<dyn TableProvider>,
-    ) -> Result<Self, Fault> {
         let sessions = Sessions::new(runtime(config)?, config.partitions);
         let sources = Sources::new(
             secrets,
@@ -89,7 +57,7 @@ impl Baseline {
                 .datasets
                 .get(id)
                 .ok_or_else(|| Fault::not_found(format!("`{id}` is not catalogued")))?;
-            let raw = sources
+            let table = sources
                 .open(
                     &session,
                     snapshot,
@@ -98,10 +66,6 @@ impl Baseline {
                     Exchange::Keys,
                 )
                 .await?;
-            let table = match dataset.source {
-                DatasetSource::Table { .. } => of_databases(raw),
-                _ => raw,
-            };
             register(&session, &id.name, table).map_err(|error| fault(&error, Detail::Shown))?;
         }
         Ok(Self {

@@ -273,3 +273,27 @@ fn deny_toml_bans_the_same() {
         );
     }
 }
+
+/// The version of a package that a lock file names once.
+fn locked(file: &str, name: &str) -> Option<String> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let text = std::fs::read_to_string(path).unwrap();
+    let head = format!("name = \"{name}\"\nversion = \"");
+    let mut versions = text.split(&head).skip(1);
+    let version = versions.next()?.split('"').next()?.to_owned();
+    assert!(versions.next().is_none(), "{file} has {name} twice");
+    Some(version)
+}
+
+#[test]
+fn the_stock_peer_is_beside_the_tree_and_of_the_same_engine() {
+    let (ours, peers) = ("../Cargo.lock", "peers/federation/Cargo.lock");
+    for shared in ["datafusion", "arrow", "parquet", "sqlparser"] {
+        assert_eq!(locked(ours, shared), locked(peers, shared), "{shared}");
+        assert!(locked(ours, shared).is_some(), "{shared} is locked");
+    }
+    for stock in ["datafusion-federation", "datafusion-table-providers"] {
+        assert_eq!(locked(ours, stock), None);
+        assert!(locked(peers, stock).is_some(), "{stock} is locked");
+    }
+}

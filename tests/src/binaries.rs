@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Error, Result},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -84,6 +84,27 @@ pub fn from_npm(package: &str, version: &str) -> Result<PathBuf> {
         Err(_) if is_whole() => Ok(modules),
         renamed => renamed.map(|()| modules),
     }
+}
+
+/// The program of a project in `tests/peers`, which is no part of the workspace; what is built of it stays in
+/// the cache.
+///
+/// # Errors
+/// It cannot be built; cargo says why on the standard error.
+pub fn from_project(name: &str) -> Result<PathBuf> {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("peers")
+        .join(name);
+    let target = cache()?.join("peers").join(name);
+    let mut build = Command::new("cargo");
+    build.args(["build", "--release", "--locked", "--manifest-path"]);
+    build.arg(project.join("Cargo.toml"));
+    // Minutes the first time: what cargo says is to be seen.
+    let ended = build.arg("--target-dir").arg(&target).status()?;
+    if !ended.success() {
+        return Err(Error::other(format!("{name} cannot be built ({ended})")));
+    }
+    Ok(target.join("release").join(format!("dataos-peer-{name}")))
 }
 
 /// A TCP port of 127.0.0.1 that is free now.

@@ -4,6 +4,7 @@ mod duckdb;
 mod federated;
 mod overhead;
 mod policies;
+mod process;
 mod rewrite;
 mod world;
 
@@ -34,7 +35,7 @@ enum Case {
     Rewrite,
     /// TPC-H governed, against the same engine ungoverned.
     Overhead,
-    /// TPC-H over files, PostgreSQL and MariaDB, against databases that give whole tables.
+    /// TPC-H over files, PostgreSQL and MariaDB, against the stock crates for that.
     Federated,
     /// TPC-H governed, and on DuckDB.
     Duckdb,

@@ -1,12 +1,7 @@
 //! TPC-H governed by allow-all policies, with records, and on DuckDB (PyPI) in turn, over the same files and
 //! texts and with as many threads: for scale, as DuckDB is another engine.
 
-use std::{
-    io::{BufRead as _, BufReader, Error, Result as IoResult, Write as _},
-    path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    time::Instant,
-};
+use std::{io::Result as IoResult, path::Path, process::Command, time::Instant};
 
 use dataos_model::{fault::Fault, query::RowFormat, seams::RunQuery as _};
 use dataos_query::{QueryConfig, sample::write_tpch};
@@ -15,6 +10,7 @@ use serde::Deserialize;
 
 use super::{
     Options, policies,
+    process::Answering,
     world::{World, files, request, unwritable},
 };
 use crate::report::Figure;
@@ -30,7 +26,7 @@ pub(super) async fn run(options: &Options) -> Result<Vec<Figure>, Fault> {
     world.scan("tpch", files(&data), 8).await?;
     world.rule(policies::OPEN)?;
     let layer = world.layer()?;
-    let mut duckdb = DuckDb::start(&data, QueryConfig::default().partitions).map_err(unwritable)?;
+    let mut duckdb = duckdb(&data, QueryConfig::default().partitions).map_err(unwritable)?;
     let (mut figures, mut ours, mut theirs, mut logarithms) = (Vec::new(), 0.0, 0.0, 0.0);
     for (name, sql) in dataos_sql::tpch::TPCH {
         let mut best = (f64::INFINITY, f64::INFINITY);
@@ -38,7 +34,7 @@ pub(super) async fn run(options: &Options) -> Result<Vec<Figure>, Fault> {
             let started = Instant::now();
             let rows = layer.run(request(sql, RowFormat::ArrowStream)).await?;
             best.0 = best.0.min(started.elapsed().as_secs_f64() * 1e3);
-            let answer = duckdb.run(sql).map_err(unwritable)?;
+            let answer: Answer = duckdb.ask(&sql).map_err(unwritable)?;
             best.1 = best.1.min(answer.ms);
             if answer.rows != rows.row_count {
                 let message = format!("{name}: {} rows, {} of DuckDB", rows.row_count, answer.rows);
@@ -67,13 +63,6 @@ pub(super) async fn run(options: &Options) -> Result<Vec<Figure>, Fault> {
     Ok(figures)
 }
 
-/// A process that runs statements on DuckDB; stopped when dropped.
-struct DuckDb {
-    process: Child,
-    to: ChildStdin,
-    from: BufReader<ChildStdout>,
-}
-
 /// How long a statement took there, and how many rows it gave.
 #[derive(Debug, Deserialize)]
 struct Answer {
@@ -81,39 +70,10 @@ struct Answer {
     rows: u64,
 }
 
-impl DuckDb {
-    fn start(data: &Path, threads: usize) -> IoResult<Self> {
-        let python = from_pypi("duckdb", VERSION)?.join("python");
-        let script =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin/bench/query/run_duckdb.py");
-        let mut process = Command::new(python)
-            .arg(script)
-            .arg(data)
-            .arg(threads.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let (to, from) = (process.stdin.take(), process.stdout.take());
-        let (Some(to), Some(from)) = (to, from) else {
-            return Err(Error::other("python has no pipes"));
-        };
-        let from = BufReader::new(from);
-        Ok(Self { process, to, from })
-    }
-
-    fn run(&mut self, sql: &str) -> IoResult<Answer> {
-        serde_json::to_writer(&mut self.to, sql)?;
-        self.to.write_all(b"\n")?;
-        let mut line = String::new();
-        self.from.read_line(&mut line)?;
-        serde_json::from_str(&line)
-            .map_err(|_| Error::other("DuckDB stopped; its message is above"))
-    }
-}
-
-impl Drop for DuckDb {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+fn duckdb(data: &Path, threads: usize) -> IoResult<Answering> {
+    let python = from_pypi("duckdb", VERSION)?.join("python");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin/bench/query/run_duckdb.py");
+    let mut command = Command::new(python);
+    command.arg(script).arg(data).arg(threads.to_string());
+    Answering::start(&mut command)
 }

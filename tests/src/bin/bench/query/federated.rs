@@ -1,56 +1,71 @@
 //! TPC-H over three kinds of source: lineitem and orders in Parquet files, customer, nation and region in
 //! PostgreSQL, part, partsupp and supplier in MariaDB. Both servers are real.
 //!
-//! Ours is the whole layer, with its records. The peer is the same engine without governance over the same
-//! sources, where databases give whole tables: no condition, no choice of columns and no keys of joins reach
-//! them, as the rules of datafusion-federation do it in their default order for statements over several
-//! sources. Every answer of both is compared with that over files alone.
+//! Ours is the whole layer, with its records and its rows encoded. The peer is datafusion-federation with
+//! the table providers of datafusion-table-providers on the same version of the engine, in a process of its
+//! own, which measures planning and execution alone: in its default order of rules, with its rule behind all
+//! others, and without it. Every answer of ours is compared with that over files alone; an answer of the
+//! peer that is not the same is told, and the query left out of what ours is compared with.
 
-use std::{
-    fs,
-    io::Result as IoResult,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Instant,
-};
+mod peer;
+mod sources;
 
-use dataos_model::{
-    dataset::{ColumnType, DatasetSchema},
-    depot::{DepotSource, Tls},
-    fault::Fault,
-    query::RowFormat,
-    seams::RunQuery as _,
-    secret::SecretName,
-};
-use dataos_query::{Baseline, QueryLayer, sample::write_tpch};
-use dataos_tests::peers::{MariaDb, Postgres};
+use std::{fs, sync::Arc, time::Instant};
 
+use dataos_model::{fault::Fault, query::RowFormat, seams::RunQuery as _};
+use dataos_query::{Baseline, QueryConfig, QueryLayer, sample::write_tpch};
+use dataos_tests::binaries::from_project;
+
+use self::{peer::Peer, sources::filled};
 use super::{
     Options, policies,
     world::{World, files, request, sorted, unwritable},
 };
 use crate::report::{Figure, Goal};
 
-const IN_FILES: [&str; 2] = ["lineitem", "orders"];
-const IN_POSTGRES: [&str; 3] = ["customer", "nation", "region"];
-const IN_MARIADB: [&str; 3] = ["part", "partsupp", "supplier"];
 const FORMAT: RowFormat = RowFormat::Json;
 
-/// The sources; servers stop when it is dropped.
-struct Sources {
-    folder: PathBuf,
-    postgres: Postgres,
-    mariadb: MariaDb,
+/// A way to use the peer, and how many times as long as ours it should take.
+struct Mode {
+    argument: &'static str,
+    name: &'static str,
+    goal: Option<f64>,
 }
+
+const MODES: [Mode; 3] = [
+    Mode {
+        argument: "stock",
+        name: "stock",
+        goal: Some(3.0),
+    },
+    Mode {
+        argument: "last",
+        name: "rule last",
+        goal: Some(1.0),
+    },
+    Mode {
+        argument: "none",
+        name: "no rule",
+        goal: None,
+    },
+];
 
 struct Contenders {
     ours: Arc<QueryLayer>,
-    peer: Baseline,
     files: Baseline,
+    peers: Vec<Peer>,
+}
+
+/// Best milliseconds of a query, and of each peer that answers it rightly, else what is wrong.
+struct Times {
+    query: &'static str,
+    ours: f64,
+    files: f64,
+    peers: Vec<Result<f64, String>>,
 }
 
 pub(super) async fn run(options: &Options) -> Result<Vec<Figure>, Fault> {
+    let program = from_project("federation").map_err(unwritable)?;
     let whole = World::open().await?;
     let data = whole.path().join("tpch");
     fs::create_dir(&data).map_err(unwritable)?;
@@ -61,190 +76,122 @@ pub(super) async fn run(options: &Options) -> Result<Vec<Figure>, Fault> {
     let world = World::open().await?;
     sources.catalogue(&world).await?;
     world.rule(policies::OPEN)?;
-    let contenders = Contenders {
+    let described = sources.described(QueryConfig::default().partitions);
+    let peers = MODES.iter();
+    let peers = peers.map(|mode| Peer::start(&program, mode.argument, &described));
+    let mut contenders = Contenders {
         ours: world.layer()?,
-        peer: world.unpushed().await?,
         files: on_files,
+        peers: peers.collect::<Result<_, _>>().map_err(unwritable)?,
     };
-    let mut figures = Vec::new();
-    let (mut ours, mut peer, mut least) = (0.0, 0.0, f64::INFINITY);
+    let mut times = Vec::new();
     for (name, sql) in dataos_sql::tpch::TPCH {
-        contenders.check(name, sql).await?;
-        let best = contenders.best(sql, options.rounds).await?;
-        figures.push(Figure::new(format!("{name} federated"), best.0, "ms"));
-        let ratio = best.1 / best.0;
-        figures.push(Figure::ratio(format!("{name} peer to ours"), ratio, PEER));
-        ours += best.0;
-        peer += best.1;
-        least = least.min(ratio);
+        times.push(contenders.best(name, sql, options.rounds).await?);
     }
-    figures.push(Figure::new("22 queries federated", ours, "ms"));
-    figures.push(Figure::new(
-        "22 queries, databases give whole tables",
-        peer,
-        "ms",
-    ));
-    figures.push(
-        Figure::ratio("22 queries, peer to ours", peer / ours, PEER).with_goal(Goal::AtLeast(3.0)),
-    );
-    figures.push(Figure::ratio("least gain of a query", least, PEER));
-    Ok(figures)
+    Ok(figures(&times))
 }
 
-const PEER: &str = "the same engine, nothing pushed to databases";
+fn figures(times: &[Times]) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    for Times {
+        query,
+        ours,
+        files,
+        peers,
+    } in times
+    {
+        figures.push(Figure::new(format!("{query} ours"), *ours, "ms"));
+        figures.push(Figure::new(format!("{query} files alone"), *files, "ms"));
+        for (mode, peer) in MODES.iter().zip(peers) {
+            let name = mode.name;
+            figures.push(match peer {
+                Ok(ms) => Figure::new(format!("{query} {name}"), *ms, "ms"),
+                Err(wrong) => Figure::new(format!("{query} {name}: {wrong}"), 0.0, "right"),
+            });
+        }
+    }
+    let ours: f64 = times.iter().map(|times| times.ours).sum();
+    let files: f64 = times.iter().map(|times| times.files).sum();
+    figures.push(Figure::new("22 queries ours", ours, "ms"));
+    figures.push(Figure::new("22 queries files alone", files, "ms"));
+    for (index, mode) in MODES.iter().enumerate() {
+        let both = times.iter().filter_map(|times| {
+            let peer = times.peers.get(index)?.as_ref().ok()?;
+            Some((times.ours, *peer))
+        });
+        let both: Vec<(f64, f64)> = both.collect();
+        let (ours, peer) = both.iter().fold((0.0, 0.0), |(ours, peer), (one, other)| {
+            (ours + one, peer + other)
+        });
+        let least = both.iter().map(|(ours, peer)| peer / ours);
+        let least = least.fold(f64::INFINITY, f64::min);
+        let name = mode.name;
+        let count = both.len() as f64;
+        figures.push(Figure::new(
+            format!("{name}, right answers"),
+            count,
+            "of 22",
+        ));
+        figures.push(Figure::new(format!("{name}, these queries"), peer, "ms"));
+        figures.push(Figure::new(format!("{name}, ours of them"), ours, "ms"));
+        let ratio = Figure::ratio(format!("{name} to ours"), peer / ours, name);
+        figures.push(match mode.goal {
+            Some(goal) => ratio.with_goal(Goal::AtLeast(goal)),
+            None => ratio,
+        });
+        figures.push(Figure::ratio(format!("{name} to ours, least"), least, name));
+    }
+    figures
+}
 
 impl Contenders {
-    async fn check(&self, name: &str, sql: &str) -> Result<(), Fault> {
+    /// Compares all answers, then measures in turn.
+    async fn best(
+        &mut self,
+        query: &'static str,
+        sql: &str,
+        rounds: usize,
+    ) -> Result<Times, Fault> {
         let ours = self.ours.run(request(sql, FORMAT)).await?;
-        let (_, peer) = self.peer.run(sql, FORMAT).await?;
         let (_, files) = self.files.run(sql, FORMAT).await?;
-        let wanted = sorted(&files.concat())?;
-        for (who, found) in [("ours", ours.chunks.concat()), ("the peer", peer.concat())] {
-            if sorted(&found)? != wanted {
-                let message = format!("{name}: rows of {who} are not those over files alone");
-                return Err(Fault::internal(message));
-            }
+        let files = files.concat();
+        if sorted(&ours.chunks.concat())? != sorted(&files)? {
+            let message = format!("{query}: our rows are not those over files alone");
+            return Err(Fault::internal(message));
         }
-        Ok(())
-    }
-
-    /// Best milliseconds of ours and of the peer.
-    async fn best(&self, sql: &str, rounds: usize) -> Result<(f64, f64), Fault> {
-        let (mut ours, mut peer) = (f64::INFINITY, f64::INFINITY);
+        let mut times = Times {
+            query,
+            ours: f64::INFINITY,
+            files: f64::INFINITY,
+            peers: Vec::new(),
+        };
+        for peer in &mut self.peers {
+            let wrong = peer.wrong(sql, &files).map_err(unwritable)?;
+            times.peers.push(wrong.map_or(Ok(f64::INFINITY), Err));
+        }
+        let turns = 2 + self.peers.len();
         for round in 0..rounds {
-            for turn in 0..2 {
+            for turn in 0..turns {
                 let started = Instant::now();
                 let taken = || started.elapsed().as_secs_f64() * 1e3;
-                if (round + turn) % 2 == 0 {
-                    self.ours.run(request(sql, FORMAT)).await?;
-                    ours = ours.min(taken());
-                } else {
-                    self.peer.run(sql, FORMAT).await?;
-                    peer = peer.min(taken());
+                match (round + turn) % turns {
+                    0 => {
+                        self.ours.run(request(sql, FORMAT)).await?;
+                        times.ours = times.ours.min(taken());
+                    }
+                    1 => {
+                        self.files.run(sql, FORMAT).await?;
+                        times.files = times.files.min(taken());
+                    }
+                    peer => {
+                        let peers = self.peers.iter_mut().zip(&mut times.peers);
+                        if let Some((peer, Ok(best))) = peers.into_iter().nth(peer - 2) {
+                            *best = best.min(peer.run(sql).map_err(unwritable)?);
+                        }
+                    }
                 }
             }
         }
-        Ok((ours, peer))
+        Ok(times)
     }
-}
-
-impl Sources {
-    /// Registers and scans them.
-    async fn catalogue(&self, world: &World) -> Result<(), Fault> {
-        world
-            .scan("lake", files(&self.folder), IN_FILES.len())
-            .await?;
-        let secret = |name: &str| SecretName(format!("public/{name}/password"));
-        world
-            .keep(&secret("pgdb").0, self.postgres.password.as_bytes())
-            .await?;
-        let postgres = DepotSource::Postgres {
-            host: "127.0.0.1".to_owned(),
-            port: self.postgres.port,
-            database: "postgres".to_owned(),
-            user: "dataos".to_owned(),
-            password: Some(secret("pgdb")),
-            tls: Tls::Off,
-        };
-        world.scan("pgdb", postgres, IN_POSTGRES.len()).await?;
-        world
-            .keep(&secret("mydb").0, self.mariadb.password.as_bytes())
-            .await?;
-        let mariadb = DepotSource::MySql {
-            host: "127.0.0.1".to_owned(),
-            port: self.mariadb.port,
-            database: "tpch".to_owned(),
-            user: "dataos".to_owned(),
-            password: Some(secret("mydb")),
-            tls: Tls::Off,
-        };
-        world.scan("mydb", mariadb, IN_MARIADB.len()).await
-    }
-}
-
-/// Starts the servers and fills all three with the tables of a folder.
-async fn filled(world: &World, data: &Path, rows: &Baseline) -> Result<Sources, Fault> {
-    let folder = world.path().join("federated");
-    fs::create_dir(&folder).map_err(unwritable)?;
-    for table in IN_FILES {
-        let file = format!("{table}.parquet");
-        fs::copy(data.join(&file), folder.join(&file)).map_err(unwritable)?;
-    }
-    let place = world.path();
-    // Servers run as users of their own.
-    fs::set_permissions(place, fs::Permissions::from_mode(0o755)).map_err(unwritable)?;
-    let sources = Sources {
-        folder,
-        postgres: Postgres::start_durable(place).map_err(unwritable)?,
-        mariadb: MariaDb::start(place).map_err(unwritable)?,
-    };
-    sources
-        .mariadb
-        .execute("CREATE DATABASE tpch")
-        .map_err(unwritable)?;
-    let snapshot = world.snapshot();
-    for (id, dataset) in &snapshot.datasets {
-        let table = id.name.as_str();
-        if IN_FILES.contains(&table) {
-            continue;
-        }
-        let sql = format!("SELECT * FROM {table}");
-        let (_, chunks) = rows.run(&sql, RowFormat::Csv).await?;
-        let file = place.join(format!("{table}.csv"));
-        fs::write(&file, chunks.concat()).map_err(unwritable)?;
-        let made = if IN_POSTGRES.contains(&table) {
-            sources.to_postgres(table, &dataset.schema, &file)
-        } else {
-            sources.to_mariadb(table, &dataset.schema, &file)
-        };
-        made.map_err(unwritable)?;
-    }
-    Ok(sources)
-}
-
-impl Sources {
-    fn to_postgres(&self, table: &str, schema: &DatasetSchema, file: &Path) -> IoResult<()> {
-        let columns = declared(table, schema, "text");
-        self.postgres
-            .execute(&format!("CREATE TABLE {table} ({columns})"))?;
-        let file = file.display();
-        self.postgres
-            .execute(&format!("COPY {table} FROM '{file}' CSV HEADER"))?;
-        self.postgres.execute(&format!("ANALYZE {table}")).map(drop)
-    }
-
-    fn to_mariadb(&self, table: &str, schema: &DatasetSchema, file: &Path) -> IoResult<()> {
-        let columns = declared(table, schema, "varchar(200)");
-        let file = file.display();
-        self.mariadb.execute(&format!(
-            "USE tpch; CREATE TABLE {table} ({columns}); \
-             LOAD DATA INFILE '{file}' INTO TABLE {table} FIELDS TERMINATED BY ',' \
-             OPTIONALLY ENCLOSED BY '\"' ESCAPED BY '' LINES TERMINATED BY '\\r\\n' IGNORE 1 LINES; \
-             ANALYZE TABLE {table};"
-        ))
-    }
-}
-
-/// Columns and primary key as SQL declares them.
-fn declared(table: &str, schema: &DatasetSchema, text: &str) -> String {
-    let columns = schema.columns.iter().map(|column| {
-        let declared = match &column.column_type {
-            ColumnType::Int(32) => "integer".to_owned(),
-            ColumnType::Int(_) => "bigint".to_owned(),
-            ColumnType::Decimal { precision, scale } => format!("decimal({precision},{scale})"),
-            ColumnType::Date => "date".to_owned(),
-            _ => text.to_owned(),
-        };
-        let required = if column.is_nullable { "" } else { " NOT NULL" };
-        format!("{} {declared}{required}", column.name)
-    });
-    // TPC-H names the key first.
-    let key = if table == "partsupp" { 2 } else { 1 };
-    let key = schema
-        .columns
-        .iter()
-        .take(key)
-        .map(|column| column.name.as_str());
-    let key = format!("PRIMARY KEY ({})", key.collect::<Vec<_>>().join(", "));
-    columns.chain([key]).collect::<Vec<_>>().join(", ")
 }

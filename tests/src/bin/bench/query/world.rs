@@ -130,14 +130,6 @@ impl World {
         QueryLayer::open(QueryConfig::default(), seams)
     }
 
-    /// The same, where databases give whole tables.
-    pub(super) async fn unpushed(&self) -> Result<Baseline, Fault> {
-        let snapshot = self.snapshot();
-        let datasets: Vec<_> = snapshot.datasets.keys().cloned().collect();
-        let config = QueryConfig::default();
-        Baseline::open_unpushed(&config, &snapshot, &datasets, self.secrets.clone()).await
-    }
-
     /// The same engine over all datasets, ungoverned.
     pub(super) async fn baseline(&self) -> Result<Baseline, Fault> {
         let snapshot = self.snapshot();
