@@ -16,7 +16,7 @@ use std::{
 
 use datafusion::{
     arrow::{
-        array::RecordBatch,
+        array::{Array, RecordBatch},
         error::ArrowError,
         util::display::{ArrayFormatter, FormatOptions},
     },
@@ -203,14 +203,14 @@ fn texts(batch: &RecordBatch) -> std::result::Result<Vec<Vec<Option<String>>>, A
     let options = FormatOptions::default();
     let columns = batch.columns().iter();
     let columns = columns
-        .map(|column| Ok((column, ArrayFormatter::try_new(column, &options)?)))
+        .map(|column| Ok((column, ArrayFormatter::try_new(column.as_ref(), &options)?)))
         .collect::<std::result::Result<Vec<_>, ArrowError>>()?;
     let text = |index: usize| {
         let values = columns.iter().map(|(column, formatter)| {
             let is_present = column.is_valid(index);
             is_present.then(|| formatter.value(index).to_string())
         });
-        values.collect()
+        values.collect::<Vec<Option<String>>>()
     };
     Ok((0..batch.num_rows()).map(text).collect())
 }
