@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use datafusion::{
     arrow::datatypes::{Field, Schema, SchemaRef},
     catalog::{ScanArgs, ScanResult, Session, TableProvider},
-    common::{DFSchema, Result, Statistics},
+    common::{DFSchema, Result, Statistics, internal_err},
     logical_expr::{Expr, LogicalPlan, Operator, TableProviderFilterPushDown, TableType},
     physical_expr::{PhysicalExpr, expressions::BinaryExpr},
     physical_plan::{
@@ -30,7 +30,12 @@ use dataos_model::{
 use crate::{
     cell::cell,
     column::arrow_type,
-    engine::{barrier::BarrierExec, failure::raised, leakproof::is_leakproof},
+    engine::{
+        barrier::BarrierExec,
+        counts::{Counted, Counts},
+        failure::raised,
+        leakproof::is_leakproof,
+    },
     grant::{Grant, VisibleColumn},
     mask::key::MaskKeys,
     predicate::{RawColumns, compile},
@@ -44,6 +49,8 @@ pub(crate) struct GovernedTable {
     raw: Arc<dyn TableProvider>,
     schema: SchemaRef,
     keys: Option<MaskKeys>,
+    /// For estimates of how many rows there are.
+    counted: Option<Counted>,
 }
 
 impl GovernedTable {
@@ -64,7 +71,27 @@ impl GovernedTable {
             raw,
             schema,
             keys,
+            counted: None,
         }
+    }
+
+    /// The same, of which the engine is told how many rows the caller saw before, if it lies in files. Of those whose
+    /// groups must have a size, and of those behind a view, it is told nothing: he may not count them. Nor of tables
+    /// of databases: a join should hold the keys that these are asked for, however many there are.
+    pub(crate) fn counted(self, counts: &Arc<Counts>) -> Self {
+        let grant = &self.grant;
+        let is_in_files = match &grant.dataset.source {
+            DatasetSource::Files { .. } | DatasetSource::Objects { .. } => true,
+            DatasetSource::Table { .. } | DatasetSource::View { .. } | DatasetSource::AuditLog => {
+                false
+            }
+        };
+        let is_countable = is_in_files && grant.minimums.is_empty() && !grant.is_fenced;
+        let counted = is_countable.then(|| {
+            let (dataset, rows) = (grant.dataset.id.clone(), grant.access.rows.clone());
+            Counted::new(Arc::clone(counts), dataset, rows)
+        });
+        Self { counted, ..self }
     }
 
     /// A raw column that the caller sees as it is.
@@ -121,13 +148,11 @@ impl GovernedTable {
         if self.grant.access.rows == Predicate::NEVER {
             return Ok(Arc::new(EmptyExec::new(output)));
         }
-        let filters: Vec<Expr> = filters
-            .iter()
-            .filter(|filter| self.lets_below(filter))
-            .cloned()
-            .collect();
+        if let Some(filter) = filters.iter().find(|filter| !self.lets_below(filter)) {
+            return internal_err!("a filter that is not for below the barrier: {filter}");
+        }
         let mut names = self.grant.raw_columns(wanted.iter().copied());
-        for filter in &filters {
+        for filter in filters {
             names.extend(
                 filter
                     .column_refs()
@@ -141,8 +166,9 @@ impl GovernedTable {
             .enumerate()
             .filter_map(|(index, column)| names.contains(&column.name).then_some(index))
             .collect();
-        // Raw rows may be left out where they cannot satisfy the statement; they are filtered again.
-        let scan = self.raw.scan(state, Some(&indexes), &filters, None).await?;
+        // Raw rows may be left out where they cannot satisfy the statement; what the source lets pass is
+        // filtered here, as it would be above.
+        let scan = self.raw.scan(state, Some(&indexes), filters, None).await?;
         let raw = RawColumns::new(self.grant.dataset.schema.clone(), scan.schema());
         let mut conjuncts = Vec::new();
         if self.grant.access.rows != Predicate::ALWAYS {
@@ -150,7 +176,7 @@ impl GovernedTable {
         }
         let scanned = DFSchema::try_from(scan.schema())?;
         for filter in filters {
-            conjuncts.push(state.create_physical_expr(filter, &scanned)?);
+            conjuncts.push(state.create_physical_expr(filter.clone(), &scanned)?);
         }
         let filtered = filtered(scan, conjuncts)?;
         let shown = wanted
@@ -164,21 +190,35 @@ impl GovernedTable {
             })
             .collect::<Result<Vec<_>>>()?;
         let masked = Arc::new(ProjectionExec::try_new(shown, filtered)?);
-        Ok(Arc::new(BarrierExec::new(
-            masked,
-            output,
-            self.open(wanted),
-        )))
+        Ok(Arc::new(self.barrier(masked, output, wanted, filters)))
     }
 
-    /// Columns whose keys of joins may reach the source: those of databases that are shown as they are.
-    fn open(&self, wanted: &[&VisibleColumn]) -> HashSet<usize> {
-        let is_table = matches!(self.grant.dataset.source, DatasetSource::Table { .. });
-        let plain = wanted.iter().enumerate();
-        plain
-            .filter(|(_, column)| is_table && !column.is_masked())
-            .map(|(index, _)| index)
-            .collect()
+    fn barrier(
+        &self,
+        masked: Arc<dyn ExecutionPlan>,
+        output: SchemaRef,
+        wanted: &[&VisibleColumn],
+        filters: &[Expr],
+    ) -> BarrierExec {
+        let (plain, is_whole) = (plain(wanted), filters.is_empty());
+        let Some(counted) = &self.counted else {
+            return BarrierExec::new(masked, output, self.open(&plain, false));
+        };
+        let expected = counted.expected(&output, &plain, filters);
+        let reading = counted.reading(&output, &plain, is_whole);
+        let open = self.open(&plain, counted.is_known(&output, &plain, is_whole));
+        BarrierExec::new(masked, output, open).counted(expected, reading)
+    }
+
+    /// Columns over which what operators find out may reach the source: those that are shown as they are, of
+    /// databases and of files. Of files that are not counted yet no row is left out, so that they are.
+    fn open(&self, plain: &[usize], is_known: bool) -> HashSet<usize> {
+        let is_open = match &self.grant.dataset.source {
+            DatasetSource::Table { .. } => true,
+            DatasetSource::Files { .. } | DatasetSource::Objects { .. } => is_known,
+            DatasetSource::View { .. } | DatasetSource::AuditLog => false,
+        };
+        plain.iter().copied().filter(|_| is_open).collect()
     }
 
     fn output(&self, wanted: &[&VisibleColumn]) -> SchemaRef {
@@ -248,7 +288,7 @@ impl TableProvider for GovernedTable {
         }
         let support = filters.iter().map(|filter| {
             if self.lets_below(filter) {
-                TableProviderFilterPushDown::Inexact
+                TableProviderFilterPushDown::Exact
             } else {
                 TableProviderFilterPushDown::Unsupported
             }
@@ -263,6 +303,15 @@ impl TableProvider for GovernedTable {
             None
         }
     }
+}
+
+/// Places of the columns that are shown as they are.
+fn plain(wanted: &[&VisibleColumn]) -> Vec<usize> {
+    let columns = wanted.iter().enumerate();
+    columns
+        .filter(|(_, column)| !column.is_masked())
+        .map(|(at, _)| at)
+        .collect()
 }
 
 fn filtered(

@@ -17,6 +17,7 @@ mod attacks;
 mod audit_table;
 mod cache;
 mod changes;
+mod counts;
 mod definers;
 mod exactness;
 mod explain;
