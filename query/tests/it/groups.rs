@@ -446,11 +446,11 @@ async fn what_postgresql_would_not_give_exactly_is_made_here() {
 async fn what_mariadb_would_not_give_exactly_is_made_here() {
     let sql = "
         CREATE TABLE odd (
-            id bigint, narrow bigint, free decimal(20,4), word varchar(10), huge bigint unsigned, flags bit(1)
+            id bigint, narrow bigint, free decimal(20,4), word varchar(10), huge bigint unsigned, since year
         );
         INSERT INTO odd VALUES
-            (1, 7, 1.25, 'a', 1, b'0'), (2, 3000000000, 1.2345, 'A', 18446744073709551615, b'1'),
-            (3, NULL, 2, 'á', 3, NULL);
+            (1, 7, 1.25, 'a', 1, 2005), (2, 3000000000, 1.2345, 'A', 18446744073709551615, 1970),
+            (3, NULL, 2, 'á', 3, 0);
     ";
     let columns = [
         ("id", "bigint"),
@@ -458,6 +458,7 @@ async fn what_mariadb_would_not_give_exactly_is_made_here() {
         ("free", "decimal(12,2)"),
         ("word", "bigint"),
         ("huge", "bigint"),
+        ("since", "smallint"),
     ];
     check_odd(
         &BackEnd::maria_db(),
@@ -472,6 +473,10 @@ async fn what_mariadb_would_not_give_exactly_is_made_here() {
             ("SELECT sum(word) FROM odd", Err("`word`")),
             ("SELECT min(huge) FROM odd", Err("`huge`")),
             ("SELECT sum(huge) FROM odd WHERE id <> 2", Ok("[[4]]")),
+            ("SELECT count(*) FROM odd WHERE since = 5", Ok("[[0]]")),
+            ("SELECT count(*) FROM odd WHERE since <> 5", Ok("[[3]]")),
+            ("SELECT sum(since) FROM odd WHERE since < 70", Ok("[[0]]")),
+            ("SELECT sum(id) FROM odd WHERE since >= 1970", Ok("[[3]]")),
         ],
     )
     .await;

@@ -3,7 +3,7 @@
 //! | test | form | why that form |
 //! | --- | --- | --- |
 //! | IS NOT NULL of numbers and texts | as it is | not of dates: zero dates count as NULL there |
-//! | `=`, `<`, `<=` of integers | with a signed 64-bit parameter | compared as integers, of either sign |
+//! | `=`, `<`, `<=` of integers | with a signed 64-bit parameter | compared as integers, of either sign; a YEAR not as 5 for 2005 |
 //! | `=`, `<`, `<=` of decimals | with a literal of four decimal places | a parameter would be compared as a float |
 //! | `=` of texts | bytes of their UTF-8 form | collations fold case, accents and trailing spaces |
 //!
@@ -48,9 +48,15 @@ impl Dialect for MySql {
     ) -> Option<String> {
         let (name, sign) = (quoted(&column.name), operator.sql());
         match (&column.column_type, value) {
-            (ColumnType::Int(_), Value::Long(value)) => {
+            (ColumnType::Int(bits), Value::Long(value)) => {
                 parameters.push(Parameter::Long(*value));
-                Some(format!("{name} {sign} ?"))
+                // A YEAR takes such a number for the year of that century; a sum is a number.
+                let plus = if *bits == 16 && (0..100).contains(value) {
+                    " + 0"
+                } else {
+                    ""
+                };
+                Some(format!("{name}{plus} {sign} ?"))
             }
             (ColumnType::Decimal { .. }, Value::Decimal(units)) => {
                 Some(format!("{name} {sign} {}", literal(*units)))
