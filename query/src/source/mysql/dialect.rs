@@ -10,25 +10,27 @@
 //! A text of ASCII alone is also compared as the column's collation does, which lets an index find
 //! the rows: equal bytes are equal under every collation.
 //!
-//! What they count and add up as the engine does: keys that are integers or decimals, `count` of numbers and
-//! texts, `sum` of integers and decimals, as decimals of more digits, `min` and `max` of these. Texts are no
-//! keys: collations fold them, and of their bytes a server compares the first `max_sort_length` alone.
+//! What they count and add up as the engine does: keys that are integers or decimals, also of joins and of
+//! `count(DISTINCT)`, `count` of numbers and texts, `sum` of integers and decimals, as decimals of more digits,
+//! `min` and `max` of these. Texts are no keys: collations fold them, and of their bytes a server compares the
+//! first `max_sort_length` alone.
 
 use dataos_model::{
     dataset::{Column, ColumnType},
     value::Value,
 };
 
-use super::quoted;
+use super::{place, quoted};
 use crate::source::{
-    condition::{Dialect, Operator, Parameter},
+    condition::{Dialect, Operator, Parameter, alias},
     decimal::literal,
     groups::{Total, Totals},
+    table::Read,
 };
 
-/// See the module.
+/// See the module. It is for one of the tables of a statement, of this number.
 #[derive(Debug)]
-pub(super) struct MySql;
+pub(super) struct MySql(pub(super) usize);
 
 impl Dialect for MySql {
     fn present(&self, column: &Column) -> Option<String> {
@@ -36,7 +38,7 @@ impl Dialect for MySql {
             column.column_type,
             ColumnType::Int(_) | ColumnType::Decimal { .. } | ColumnType::Text
         )
-        .then(|| format!("{} IS NOT NULL", quoted(&column.name)))
+        .then(|| format!("{} IS NOT NULL", self.name(column)))
     }
 
     fn compare(
@@ -46,7 +48,7 @@ impl Dialect for MySql {
         value: &Value,
         parameters: &mut Vec<Parameter>,
     ) -> Option<String> {
-        let (name, sign) = (quoted(&column.name), operator.sql());
+        let (name, sign) = (self.name(column), operator.sql());
         match (&column.column_type, value) {
             (ColumnType::Int(bits), Value::Long(value)) => {
                 parameters.push(Parameter::Long(*value));
@@ -80,18 +82,33 @@ impl Dialect for MySql {
     }
 }
 
-/// A column whose numbers are added up and compared without being rounded.
-fn number(column: &Column) -> Option<String> {
-    matches!(
-        column.column_type,
-        ColumnType::Int(_) | ColumnType::Decimal { .. }
-    )
-    .then(|| quoted(&column.name))
+impl MySql {
+    fn name(&self, column: &Column) -> String {
+        let Self(table) = self;
+        format!("{}.{}", alias(*table), quoted(&column.name))
+    }
+
+    /// A column whose numbers are added up and compared without being rounded.
+    fn number(&self, column: &Column) -> Option<String> {
+        matches!(
+            column.column_type,
+            ColumnType::Int(_) | ColumnType::Decimal { .. }
+        )
+        .then(|| self.name(column))
+    }
 }
 
 impl Totals for MySql {
+    fn place(&self, read: &Read) -> String {
+        place(read, self.0)
+    }
+
     fn key(&self, column: &Column) -> Option<String> {
-        number(column)
+        self.number(column)
+    }
+
+    fn unseen(&self, column: &Column) -> Option<String> {
+        self.key(column)
     }
 
     fn total(&self, total: &Total) -> Option<String> {
@@ -99,19 +116,23 @@ impl Totals for MySql {
             Total::Rows => Some("count(*)".to_owned()),
             Total::Present(column) => match column.column_type {
                 ColumnType::Text | ColumnType::Float(_) => {
-                    Some(format!("count({})", quoted(&column.name)))
+                    Some(format!("count({})", self.name(column)))
                 }
-                _ => number(column).map(|name| format!("count({name})")),
+                _ => self.number(column).map(|name| format!("count({name})")),
             },
-            Total::Sum(column) => number(column).map(|name| format!("sum({name})")),
-            Total::Least(column) => number(column).map(|name| format!("min({name})")),
-            Total::Greatest(column) => number(column).map(|name| format!("max({name})")),
+            Total::Distinct(column) => {
+                let of = self.unseen(column)?;
+                Some(format!("count(DISTINCT {of})"))
+            }
+            Total::Sum(column) => self.number(column).map(|name| format!("sum({name})")),
+            Total::Least(column) => self.number(column).map(|name| format!("min({name})")),
+            Total::Greatest(column) => self.number(column).map(|name| format!("max({name})")),
         }
     }
 
     /// Numbers of another width, which a column can have since it was catalogued.
     fn unfit(&self, column: &Column) -> Option<String> {
-        let name = quoted(&column.name);
+        let name = self.name(column);
         let of_type = match column.column_type {
             ColumnType::Int(16) => {
                 Some(format!("{name} NOT BETWEEN {} AND {}", i16::MIN, i16::MAX))
