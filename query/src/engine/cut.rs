@@ -18,12 +18,13 @@ use datafusion::{
     },
     datasource::provider_as_source,
     logical_expr::{
-        Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, expr::AggregateFunctionParams,
+        Aggregate, Expr, LogicalPlan, LogicalPlanBuilder,
+        expr::{AggregateFunction, AggregateFunctionParams},
     },
 };
 use dataos_model::dataset::{self, ColumnType};
 
-use self::rows::Rows;
+use self::rows::{Rows, column};
 use crate::source::{
     grouped::open,
     groups::{Groups, Of, Total},
@@ -65,23 +66,17 @@ fn in_place_of(node: &LogicalPlan, table: Arc<dyn TableProvider>) -> Result<Logi
 
 /// The groups of an aggregation as the source of its tables makes them, if it does.
 fn grouped(aggregate: &Aggregate) -> Option<Arc<dyn TableProvider>> {
-    let rows = Rows::of(&aggregate.input)?;
+    let Grouped { rows, keys, totals } =
+        grouped_rows(aggregate).or_else(|| regrouped(aggregate))?;
     let pairs = rows.pairs.iter().map(|[left, right]| {
         let (left, right) = (rows.seen(left)?, rows.seen(right)?);
         Some([left, right])
     });
-    let keys = aggregate.group_expr.iter().map(|key| rows.plain(key));
-    let totals = aggregate.aggr_expr.iter().map(|expr| total(&rows, expr));
     let fields = aggregate.schema.fields().iter().enumerate();
     // Names of their own: those of the plan may be the same for several.
     let fields = fields.map(|(at, field)| field.as_ref().clone().with_name(format!("c{at}")));
-    let schema = Schema::new(fields.collect::<Vec<_>>());
-    let groups = Groups::new(
-        pairs.collect::<Option<_>>()?,
-        keys.collect::<Option<_>>()?,
-        totals.collect::<Option<_>>()?,
-        Arc::new(schema),
-    )?;
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let groups = Groups::new(pairs.collect::<Option<_>>()?, keys, totals, schema)?;
     let parts = rows.tables.iter().enumerate().map(|(number, table)| {
         let columns = groups.names(number).map(str::to_owned).collect();
         table.part(columns)
@@ -90,34 +85,77 @@ fn grouped(aggregate: &Aggregate) -> Option<Arc<dyn TableProvider>> {
     open(parts, groups, LogicalPlan::Aggregate(aggregate.clone()))
 }
 
+/// What an aggregation makes of rows.
+struct Grouped<'a> {
+    rows: Rows<'a>,
+    keys: Vec<Of<dataset::Column>>,
+    totals: Vec<Of<Total>>,
+}
+
+/// Of an aggregation of rows.
+fn grouped_rows(aggregate: &Aggregate) -> Option<Grouped<'_>> {
+    let rows = Rows::of(&aggregate.input)?;
+    let keys = aggregate.group_expr.iter().map(|key| rows.plain(key));
+    let totals = aggregate.aggr_expr.iter().map(|expr| total(&rows, expr));
+    Some(Grouped {
+        keys: keys.collect::<Option<_>>()?,
+        totals: totals.collect::<Option<_>>()?,
+        rows,
+    })
+}
+
+/// Of an aggregation of groups that have one key more, in which the engine makes `count(DISTINCT ..)`: there are as
+/// many of these as the key has values, and sums of sums, least of least and greatest of greatest are those of
+/// the rows.
+fn regrouped(aggregate: &Aggregate) -> Option<Grouped<'_>> {
+    let LogicalPlan::Aggregate(inner) = aggregate.input.as_ref() else {
+        return None;
+    };
+    let Grouped { rows, keys, totals } = grouped_rows(inner)?;
+    let index = |expr: &Expr| inner.schema.index_of_column(column(expr)?).ok();
+    let by = aggregate.group_expr.iter().map(index);
+    let by: Vec<usize> = by.collect::<Option<_>>()?;
+    let mut others = (0..keys.len()).filter(|key| !by.contains(key));
+    let (Some(other), None) = (others.next(), others.next()) else {
+        return None;
+    };
+    let regrouped = aggregate.aggr_expr.iter().map(|expr| {
+        let function = function(expr).filter(|function| !function.params.distinct)?;
+        let (name, at) = (function.func.name(), index(argument(function)?)?);
+        if at == other && name == "count" {
+            let Of { table, what } = keys.get(at)?.clone();
+            let what = Total::Distinct(what);
+            return Some(Of { table, what });
+        }
+        let total = totals.get(at.checked_sub(keys.len())?)?;
+        let is_same = matches!(
+            (name, &total.what),
+            ("sum", Total::Sum(_)) | ("min", Total::Least(_)) | ("max", Total::Greatest(_))
+        );
+        is_same.then(|| total.clone())
+    });
+    Some(Grouped {
+        totals: regrouped.collect::<Option<_>>()?,
+        keys: by
+            .iter()
+            .filter_map(|key| keys.get(*key).cloned())
+            .collect(),
+        rows,
+    })
+}
+
 /// What is told of a group by an expression of an aggregation.
 fn total(rows: &Rows<'_>, expr: &Expr) -> Option<Of<Total>> {
-    let function = match expr {
-        Expr::Alias(alias) => return total(rows, &alias.expr),
-        Expr::AggregateFunction(function) => function,
-        _ => return None,
-    };
-    let AggregateFunctionParams {
-        args,
-        distinct,
-        filter: None,
-        order_by,
-        null_treatment: None,
-    } = &function.params
-    else {
-        return None;
-    };
-    let ([argument], []) = (args.as_slice(), order_by.as_slice()) else {
-        return None;
-    };
+    let function = function(expr)?;
+    let argument = argument(function)?;
     let of = |total: fn(dataset::Column) -> Total, column: Of<dataset::Column>| Of {
         table: column.table,
         what: total(column.what),
     };
     let plain = |total| Some(of(total, rows.plain(argument)?));
     match (function.func.name(), argument) {
-        ("count", _) if *distinct => plain(Total::Distinct),
-        _ if *distinct => None,
+        ("count", _) if function.params.distinct => plain(Total::Distinct),
+        _ if function.params.distinct => None,
         ("count", Expr::Literal(value, _)) if !value.is_null() => Some(Of {
             table: 0,
             what: Total::Rows,
@@ -131,6 +169,33 @@ fn total(rows: &Rows<'_>, expr: &Expr) -> Option<Of<Total>> {
         ("sum", _) => plain(Total::Sum),
         ("min", _) => plain(Total::Least),
         ("max", _) => plain(Total::Greatest),
+        _ => None,
+    }
+}
+
+/// The function of an aggregation's expression, whatever it is called.
+fn function(expr: &Expr) -> Option<&AggregateFunction> {
+    match expr {
+        Expr::Alias(alias) => function(&alias.expr),
+        Expr::AggregateFunction(function) => Some(function),
+        _ => None,
+    }
+}
+
+/// The only argument of a function, if it is one of all rows in any order.
+fn argument(function: &AggregateFunction) -> Option<&Expr> {
+    let AggregateFunctionParams {
+        args,
+        distinct: _,
+        filter: None,
+        order_by,
+        null_treatment: None,
+    } = &function.params
+    else {
+        return None;
+    };
+    match (args.as_slice(), order_by.as_slice()) {
+        ([argument], []) => Some(argument),
         _ => None,
     }
 }

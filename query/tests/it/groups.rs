@@ -256,13 +256,19 @@ impl Statements<'_> {
         if !keys.is_empty() {
             sql = format!("{sql} GROUP BY {}", keys.join(", "));
         }
-        let sql = match self.draw.below(6) {
+        let sql = match self.draw.below(7) {
             0 => format!("{sql} HAVING count(*) > 20"),
             1 => format!("SELECT count(*), max(c0) FROM ({sql}) AS s"),
             2 => format!(
                 "SELECT s.c0, u.n FROM ({sql}) AS s LEFT JOIN t AS u ON s.c0 IS NOT NULL AND u.id = 3"
             ),
             3 => format!("SELECT DISTINCT {} FROM {from}{conditions}", self.name()),
+            4 => {
+                let (key, counted, summed) = (self.name(), self.name(), self.total());
+                format!(
+                    "SELECT {key}, count(DISTINCT {counted}), {summed} FROM {from}{conditions} GROUP BY {key}"
+                )
+            }
             _ => sql,
         };
         (sql, self.relations.len() > 1)
@@ -414,6 +420,8 @@ async fn check_sent(
         panic!("{}: {sent:?}", back_end.name())
     };
     assert!(sent.contains(" GROUP BY 1 ORDER BY 1"), "{sent}");
+    let distinct = |text: &str| text.matches("count(DISTINCT ").count();
+    assert_eq!(distinct(sent), distinct(sql), "{sent}");
     let quote = match back_end {
         BackEnd::MariaDb(_) => '`',
         _ => '"',
@@ -465,6 +473,17 @@ async fn one_statement_is_sent_and_names_what_query_and_policy_need() {
             "SELECT a.price, count(*), count(DISTINCT b.small), count(DISTINCT a.id) FROM t a JOIN t b ON a.id = b.n \
              AND a.k = b.k GROUP BY a.price",
             &["id k price region", "small n k region"],
+        )
+        .await;
+
+        check(
+            "SELECT k, count(DISTINCT small), sum(id), min(price) FROM t GROUP BY k",
+            &["k small id price region"],
+        )
+        .await;
+        check(
+            "SELECT a.k, count(DISTINCT b.small) FROM t a JOIN d b ON a.id = b.id GROUP BY a.k",
+            &["k id region", "small id n"],
         )
         .await;
 

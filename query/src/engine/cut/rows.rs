@@ -174,7 +174,7 @@ impl<'a> Rows<'a> {
 }
 
 /// The column that an expression is, whatever it is called.
-fn column(expr: &Expr) -> Option<&Column> {
+pub(super) fn column(expr: &Expr) -> Option<&Column> {
     match expr {
         Expr::Column(column) => Some(column),
         Expr::Alias(alias) => column(&alias.expr),
