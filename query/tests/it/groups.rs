@@ -381,7 +381,7 @@ async fn groups_of_a_source_are_those_of_the_engine() {
         // Else the sources computed little, and little was proven.
         for count in [single, joined] {
             assert!(count.answered * 10 > count.all * 9, "{name}: {count:?}");
-            assert!(count.cut * 10 > count.all, "{name}: {count:?}");
+            assert!(count.cut * 20 > count.all, "{name}: {count:?}");
         }
     }
 }
@@ -554,6 +554,78 @@ async fn check_odd(back_end: &BackEnd, sql: &str, columns: &[(&str, &str)], odd:
     }
 }
 
+const ODD_IN_POSTGRESQL: &[Odd] = &[
+    (
+        "SELECT count(*) FROM (SELECT DISTINCT folded FROM odd) AS s",
+        Ok("[[3]]"),
+    ),
+    (
+        "SELECT max(folded) FROM odd WHERE folded IN ('a', 'A')",
+        Ok(r#"[["a"]]"#),
+    ),
+    ("SELECT count(*) FROM odd WHERE folded <> 'a'", Ok("[[2]]")),
+    (
+        "SELECT ci, count(*) FROM odd GROUP BY ci ORDER BY 1",
+        Ok(r#"[["A",1],["a",2]]"#),
+    ),
+    ("SELECT count(*) FROM odd WHERE ci = 'a'", Ok("[[2]]")),
+    (
+        "SELECT padded, count(*) FROM odd GROUP BY padded ORDER BY 1",
+        Ok(r#"[["a  ",2],["b  ",1]]"#),
+    ),
+    ("SELECT sum(free), max(free) FROM odd", Ok("[[9.50,7.00]]")),
+    ("SELECT count(price) FROM odd", Err("NaN")),
+    ("SELECT min(price) FROM odd", Err("NaN")),
+    ("SELECT count(*) FROM odd WHERE price < 2", Err("NaN")),
+    ("SELECT sum(price) FROM odd WHERE id <> 2", Ok("[[4.00]]")),
+    (
+        "SELECT count(*) FROM odd a JOIN odd b ON a.folded = b.folded",
+        Ok("[[3]]"),
+    ),
+    (
+        "SELECT count(*) FROM odd a JOIN odd b ON a.ci = b.ci",
+        Ok("[[5]]"),
+    ),
+    (
+        "SELECT count(*) FROM odd a JOIN odd b ON a.padded = b.padded",
+        Ok("[[5]]"),
+    ),
+    (
+        "SELECT count(*) FROM odd a JOIN odd b ON a.free = b.free",
+        Ok("[[5]]"),
+    ),
+    (
+        "SELECT count(*) FROM odd a JOIN odd b ON a.price = b.price",
+        Err("NaN"),
+    ),
+    (
+        "SELECT count(*) FROM odd a JOIN odd b ON a.day = b.day",
+        Err("infinity"),
+    ),
+    (
+        "SELECT count(DISTINCT folded), count(*) FROM odd",
+        Ok("[[3,3]]"),
+    ),
+    (
+        "SELECT count(DISTINCT ci), count(*) FROM odd",
+        Ok("[[2,3]]"),
+    ),
+    (
+        "SELECT count(DISTINCT price), count(*) FROM odd",
+        Err("NaN"),
+    ),
+    ("SELECT min(day) FROM odd", Err("infinity")),
+    (
+        "SELECT count(*) FROM odd WHERE day < DATE '2024-01-02'",
+        Err("infinity"),
+    ),
+    ("SELECT count(at) FROM odd", Err("infinity")),
+    (
+        "SELECT max(at) FROM odd WHERE id <= 1",
+        Ok(r#"[["2024-01-01T00:00:00Z"]]"#),
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_postgresql_would_not_give_exactly_is_made_here() {
     let sql = "
@@ -578,83 +650,7 @@ async fn what_postgresql_would_not_give_exactly_is_made_here() {
         ("day", "date"),
         ("at", "timestamptz"),
     ];
-    check_odd(
-        &BackEnd::postgres(),
-        sql,
-        &columns,
-        &[
-            (
-                "SELECT count(*) FROM (SELECT DISTINCT folded FROM odd) AS s",
-                Ok("[[3]]"),
-            ),
-            (
-                "SELECT max(folded) FROM odd WHERE folded IN ('a', 'A')",
-                Ok(r#"[["a"]]"#),
-            ),
-            ("SELECT count(*) FROM odd WHERE folded <> 'a'", Ok("[[2]]")),
-            (
-                "SELECT ci, count(*) FROM odd GROUP BY ci ORDER BY 1",
-                Ok(r#"[["A",1],["a",2]]"#),
-            ),
-            ("SELECT count(*) FROM odd WHERE ci = 'a'", Ok("[[2]]")),
-            (
-                "SELECT padded, count(*) FROM odd GROUP BY padded ORDER BY 1",
-                Ok(r#"[["a  ",2],["b  ",1]]"#),
-            ),
-            ("SELECT sum(free), max(free) FROM odd", Ok("[[9.50,7.00]]")),
-            ("SELECT count(price) FROM odd", Err("NaN")),
-            ("SELECT min(price) FROM odd", Err("NaN")),
-            ("SELECT count(*) FROM odd WHERE price < 2", Err("NaN")),
-            ("SELECT sum(price) FROM odd WHERE id <> 2", Ok("[[4.00]]")),
-            (
-                "SELECT count(*) FROM odd a JOIN odd b ON a.folded = b.folded",
-                Ok("[[3]]"),
-            ),
-            (
-                "SELECT count(*) FROM odd a JOIN odd b ON a.ci = b.ci",
-                Ok("[[5]]"),
-            ),
-            (
-                "SELECT count(*) FROM odd a JOIN odd b ON a.padded = b.padded",
-                Ok("[[5]]"),
-            ),
-            (
-                "SELECT count(*) FROM odd a JOIN odd b ON a.free = b.free",
-                Ok("[[5]]"),
-            ),
-            (
-                "SELECT count(*) FROM odd a JOIN odd b ON a.price = b.price",
-                Err("NaN"),
-            ),
-            (
-                "SELECT count(*) FROM odd a JOIN odd b ON a.day = b.day",
-                Err("infinity"),
-            ),
-            (
-                "SELECT count(DISTINCT folded), count(*) FROM odd",
-                Ok("[[3,3]]"),
-            ),
-            (
-                "SELECT count(DISTINCT ci), count(*) FROM odd",
-                Ok("[[2,3]]"),
-            ),
-            (
-                "SELECT count(DISTINCT price), count(*) FROM odd",
-                Err("NaN"),
-            ),
-            ("SELECT min(day) FROM odd", Err("infinity")),
-            (
-                "SELECT count(*) FROM odd WHERE day < DATE '2024-01-02'",
-                Err("infinity"),
-            ),
-            ("SELECT count(at) FROM odd", Err("infinity")),
-            (
-                "SELECT max(at) FROM odd WHERE id <= 1",
-                Ok(r#"[["2024-01-01T00:00:00Z"]]"#),
-            ),
-        ],
-    )
-    .await;
+    check_odd(&BackEnd::postgres(), sql, &columns, ODD_IN_POSTGRESQL).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

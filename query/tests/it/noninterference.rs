@@ -172,9 +172,9 @@ impl Draw {
     }
 
     fn statement(&mut self) -> String {
-        match self.below(15) {
+        match self.below(16) {
             0 => self.grouped(),
-            14 => self.joined_groups(),
+            14 | 15 => self.joined_groups(),
             1 => self.sets(),
             2 => self.windowed(),
             3 => {
@@ -309,14 +309,15 @@ impl Draw {
 
     /// Groups of two tables that meet by keys, which a database that has both may make.
     fn joined_groups(&mut self) -> String {
-        let ((left, of_left), (right, of_right)) = (self.from(0), self.from(0));
+        let (left, right) = (self.of(&["t", "u"]), self.of(&["t", "u"]));
+        let (of_left, of_right) = (Names::of(left, "a"), Names::of(right, "b"));
         let (one, other) = (
             self.any(&of_left.numbers, "1"),
             self.any(&of_right.numbers, "1"),
         );
         let both = of_left.and(&of_right);
         let join = self.of(&["JOIN", "JOIN", "JOIN", "LEFT JOIN"]);
-        let (key, total) = (self.value(&both, 0), self.any(&both.numbers, "1"));
+        let (key, total) = (self.any(&both.numbers, "1"), self.any(&both.numbers, "1"));
         let function = self.of(&["sum(", "min(", "count(", "count(DISTINCT "]);
         let filter = match self.below(4) {
             0 => format!("WHERE {} ", self.condition(&both, 1)),
@@ -324,8 +325,8 @@ impl Draw {
             _ => String::new(),
         };
         format!(
-            "SELECT {key} AS k, count(*) AS n, {function}{total}) AS x FROM {left} {join} {right} ON {one} = {other} \
-             {filter}GROUP BY 1"
+            "SELECT {key} AS k, count(*) AS n, {function}{total}) AS x FROM {left} AS a {join} {right} AS b \
+             ON {one} = {other} {filter}GROUP BY 1"
         )
     }
 
