@@ -178,6 +178,11 @@ pub(super) trait Totals: Dialect {
 
     /// Whether a test is true of a row of any of the groups.
     fn anywhere(&self, test: &str) -> String;
+
+    /// The statement that gives the groups of another in the order of its columns of these numbers.
+    fn in_order(&self, groups: &str, numbers: &str) -> String {
+        format!("{groups} ORDER BY {numbers}")
+    }
 }
 
 /// A statement for groups. Behind the outputs it gives whether a row was unfit.
@@ -215,15 +220,17 @@ impl Statement {
         let places: Vec<String> = places.map(|(read, dialect)| dialect.place(read)).collect();
         let numbers = (1..=groups.keys.len()).map(|number| number.to_string());
         let by = numbers.collect::<Vec<_>>().join(", ");
-        let order = match groups.keys.as_slice() {
-            [] => String::new(),
-            _ => format!(" GROUP BY {by} ORDER BY {by}"),
-        };
+        let list = list.iter().enumerate();
+        let list: Vec<String> = list.map(|(at, item)| format!("{item} AS c{at}")).collect();
         let (list, from) = (list.join(", "), places.join(", "));
-        Some(Self {
-            sql: format!("SELECT {list} FROM {from}{}{order}", clause(&conjuncts)),
-            parameters,
-        })
+        let rows = format!("SELECT {list} FROM {from}{}", clause(&conjuncts));
+        let sql = match groups.keys.as_slice() {
+            [] => rows,
+            _ => dialects
+                .first()?
+                .in_order(&format!("{rows} GROUP BY {by}"), &by),
+        };
+        Some(Self { sql, parameters })
     }
 }
 

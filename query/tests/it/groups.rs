@@ -419,7 +419,10 @@ async fn check_sent(
     let [sent] = sent.as_slice() else {
         panic!("{}: {sent:?}", back_end.name())
     };
-    assert!(sent.contains(" GROUP BY 1 ORDER BY 1"), "{sent}");
+    assert!(
+        sent.contains(" GROUP BY 1") && sent.contains(" ORDER BY 1"),
+        "{sent}"
+    );
     let distinct = |text: &str| text.matches("count(DISTINCT ").count();
     assert_eq!(distinct(sent), distinct(sql), "{sent}");
     let quote = match back_end {

@@ -185,8 +185,9 @@ fn whatever_a_list_lacks_of_a_statement_nothing_of_it_is_sent() {
     let whole = whole.unwrap();
     assert_eq!(
         whole.sql,
-        "SELECT r1.id, count(r0.*), count(r0.n), count(DISTINCT r1.n), sum(r1.n), min(r1.id), max(r0.id), \
-         max(r0.id > 9 OR r1.id > 9) FROM t AS r0, u AS r1 WHERE r0.id = r1.k \
+        "SELECT r1.id AS c0, count(r0.*) AS c1, count(r0.n) AS c2, count(DISTINCT r1.n) AS c3, \
+         sum(r1.n) AS c4, min(r1.id) AS c5, max(r0.id) AS c6, max(r0.id > 9 OR r1.id > 9) AS c7 \
+         FROM t AS r0, u AS r1 WHERE r0.id = r1.k \
          AND r0.n = $1 AND r0.k > $2 AND r0.id IS NOT NULL \
          AND r1.n = $3 AND r1.k > $4 AND r1.id IS NOT NULL GROUP BY 1 ORDER BY 1"
     );

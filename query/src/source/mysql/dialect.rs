@@ -157,4 +157,10 @@ impl Totals for MySql {
     fn anywhere(&self, test: &str) -> String {
         format!("max(max({test})) OVER ()")
     }
+
+    /// From outside: MariaDB takes an order by the keys of groups for theirs, and gives groups of joins in another
+    /// where a window is counted over them.
+    fn in_order(&self, groups: &str, numbers: &str) -> String {
+        format!("SELECT * FROM ({groups}) AS g ORDER BY {numbers}")
+    }
 }
