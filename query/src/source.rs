@@ -10,7 +10,7 @@ mod objects;
 mod batch;
 mod condition;
 mod decimal;
-mod grouped;
+pub(crate) mod grouped;
 pub(crate) mod groups;
 mod permits;
 pub(crate) mod read;

@@ -4,14 +4,17 @@
 //! sees visible rows and shown values. A table that the caller sees exactly as it is passes its scan
 //! through unchanged, so governance costs such a query nothing.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use datafusion::{
     arrow::datatypes::{Field, Schema, SchemaRef},
     catalog::{ScanArgs, ScanResult, Session, TableProvider},
     common::{DFSchema, Result, Statistics, internal_err},
-    logical_expr::{Expr, LogicalPlan, Operator, TableProviderFilterPushDown, TableType},
+    logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType},
     physical_expr::{PhysicalExpr, expressions::BinaryExpr},
     physical_plan::{
         ExecutionPlan,
@@ -39,7 +42,7 @@ use crate::{
     grant::{Grant, VisibleColumn},
     mask::key::MaskKeys,
     predicate::{RawColumns, compile},
-    source::{groups::Groups, table::Table},
+    source::table::{Part, Table},
 };
 
 /// A dataset as one caller sees it.
@@ -101,22 +104,17 @@ impl GovernedTable {
         self.grant.dataset.schema.column(&found.reads).cloned()
     }
 
-    /// Groups of the rows that policy and `filters` let through, if the source makes them exactly. What is
-    /// told of a group is told of rows that the caller sees; nothing of his is evaluated there on others but
-    /// what may be evaluated below the barrier. `here` is the engine's own plan for them.
-    pub(super) fn grouped(
-        &self,
-        filters: Vec<Expr>,
-        groups: Groups,
-        here: LogicalPlan,
-    ) -> Option<Arc<dyn TableProvider>> {
+    /// Its part in groups that its source makes: the rows that policy and `filters` let through, with `columns`. What
+    /// is told of a group is told of rows that the caller sees; nothing of his is evaluated there on others but
+    /// what may be evaluated below the barrier, and whether plain columns are equal.
+    pub(super) fn part(&self, filters: Vec<Expr>, columns: BTreeSet<String>) -> Option<Part> {
         let rows = &self.grant.access.rows;
         let may_go = filters.iter().all(|filter| self.lets_below(filter));
         if *rows == Predicate::NEVER || !may_go {
             return None;
         }
         let table = self.raw.downcast_ref::<Table>()?;
-        table.grouped((rows, filters), groups, here)
+        table.part(rows, filters, columns)
     }
 
     /// Whether a condition of the reader's may be evaluated below the barrier. Below a fence none is: a column of a
