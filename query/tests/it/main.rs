@@ -18,6 +18,7 @@ mod audit_table;
 mod cache;
 mod changes;
 mod definers;
+mod dialects;
 mod exactness;
 mod explain;
 mod federated;
