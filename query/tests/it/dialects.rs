@@ -128,7 +128,7 @@ async fn ansi_means_what_trino_means() {
     for (sql, expected) in [
         ("select \"ID\", HALF from P where id = 3", "[[3,2]]"),
         ("select id from p order by half desc, id", "[[3],[1],[2]]"),
-        (r"select id from p where word like 'a\_'", "[]"),
+        (r"select id from p where word like 'a\_'", "[[1]]"),
         (r"select id from p where word like 'a\b'", "[[1]]"),
         (
             r"select id from p where word like word order by id",
