@@ -69,10 +69,9 @@ impl<'a> SnapshotNames<'a> {
 
 impl Names for SnapshotNames<'_> {
     fn resolve(&self, parts: &[Ident]) -> Resolution {
-        let mut found =
-            self.matching(|id| names_dataset(parts, id, |part, name| part.value == name));
+        let mut found = self.matching(|id| names_dataset(parts, id, Ident::matches));
         if found.is_empty() {
-            found = self.matching(|id| names_dataset(parts, id, fits_loosely));
+            found = self.matching(|id| names_dataset(parts, id, Ident::matches_loosely));
         }
         match found.as_slice() {
             [] => Resolution::Unknown,
@@ -83,10 +82,6 @@ impl Names for SnapshotNames<'_> {
             several => Resolution::Ambiguous(several.iter().map(|id| (*id).clone()).collect()),
         }
     }
-}
-
-fn fits_loosely(part: &Ident, name: &str) -> bool {
-    part.value == name || (!part.is_quoted && part.value.eq_ignore_ascii_case(name))
 }
 
 /// Those of the datasets that the caller may select or see in the catalog.

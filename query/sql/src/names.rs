@@ -24,8 +24,8 @@ pub enum Resolution {
 /// The datasets that the caller may name.
 pub trait Names: fmt::Debug {
     /// What one to three parts mean: `table`, `collection.table` or `depot.table`, and
-    /// `depot.collection.table`. An unquoted part is folded to lower case; it matches that spelling
-    /// first, and else any spelling that differs in case alone.
+    /// `depot.collection.table`. All parts of a name match as [`Ident::matches`] says, or else as
+    /// [`Ident::matches_loosely`] does.
     fn resolve(&self, parts: &[Ident]) -> Resolution;
 }
 
@@ -50,9 +50,9 @@ impl Names for Datasets {
                 .filter(|(id, _)| names_dataset(parts, id, fits))
                 .collect()
         };
-        let mut found = matching(|part, name| part.value == name);
+        let mut found = matching(Ident::matches);
         if found.is_empty() {
-            found = matching(|part, name| part.value == name || part.matches_loosely(name));
+            found = matching(Ident::matches_loosely);
         }
         match found.as_slice() {
             [] => Resolution::Unknown,

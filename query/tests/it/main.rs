@@ -19,6 +19,7 @@ mod cache;
 mod changes;
 mod counts;
 mod definers;
+mod dialects;
 mod exactness;
 mod explain;
 mod federated;

@@ -106,7 +106,7 @@ pub(super) fn output_index(name: &Ident, outputs: &[Output]) -> Result<Option<us
             .map(|(index, _)| index)
             .collect()
     };
-    let exact = by(&|candidate| candidate == name.value);
+    let exact = by(&|candidate| name.matches(candidate));
     let found = if exact.is_empty() {
         by(&|candidate| name.matches_loosely(candidate))
     } else {

@@ -130,8 +130,8 @@ impl Scope {
 
     /// What an unqualified name can mean among the relations of `range`.
     pub(super) fn unqualified(&self, name: &Ident, range: Range<usize>) -> Vec<Meaning> {
-        let exact = self.unqualified_by(range.clone(), |candidate| candidate == name.value);
-        if exact.is_empty() && !name.is_quoted {
+        let exact = self.unqualified_by(range.clone(), |candidate| name.matches(candidate));
+        if exact.is_empty() {
             return self.unqualified_by(range, |candidate| name.matches_loosely(candidate));
         }
         exact
@@ -202,10 +202,9 @@ impl Scope {
                     _ => false,
                 };
                 !are_tables
-                    && other
-                        .name
-                        .as_ref()
-                        .is_some_and(|other| other.value == name.value)
+                    && other.name.as_ref().is_some_and(|other| {
+                        other.matches(&name.value) || name.matches(&other.value)
+                    })
             });
             if is_taken {
                 return Err(SqlError::new(
@@ -231,9 +230,9 @@ impl Scope {
                 .map(|(index, _)| index)
                 .collect()
         };
-        let exact = by(&|part, name| part.value == name);
+        let exact = by(&Ident::matches);
         if exact.is_empty() {
-            return by(&|part, name| part.value == name || part.matches_loosely(name));
+            return by(&Ident::matches_loosely);
         }
         exact
     }
@@ -268,7 +267,7 @@ impl ScopeRelation {
                 .map(|(index, _)| index)
                 .collect()
         };
-        let exact = by(&|candidate| candidate == name.value);
+        let exact = by(&|candidate| name.matches(candidate));
         if exact.is_empty() {
             by(&|candidate| name.matches_loosely(candidate))
         } else {

@@ -120,7 +120,7 @@ fn target_columns(named: &[Ident], target: &Target) -> Result<Vec<String>, SqlEr
     }
     let mut columns: Vec<String> = Vec::with_capacity(named.len());
     for name in named {
-        let exact: Vec<&&str> = all.iter().filter(|column| **column == name.value).collect();
+        let exact: Vec<&&str> = all.iter().filter(|column| name.matches(column)).collect();
         let loose = || {
             all.iter()
                 .filter(|column| name.matches_loosely(column))
