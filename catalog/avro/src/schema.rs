@@ -363,3 +363,115 @@ fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Result<&'a Value, P
     let found = object.get(name);
     found.ok_or_else(|| Problem::damaged(format!("its schema has a type without `{name}`")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(fields: &str, expected: Result<&[&str], &str>) {
+        let json = format!(r#"{{"type":"record","name":"a.b.row","fields":[{fields}]}}"#);
+        match (parse(json.as_bytes()), expected) {
+            (Ok(fields), Ok(expected)) => {
+                let found = fields
+                    .iter()
+                    .map(|field| format!("{:?} {:?}", field.node.shape, field.node.logical));
+                let found: Vec<String> = found.collect();
+                assert_eq!(found, expected, "{json}");
+            }
+            (Err(problem), Err(expected)) => {
+                let text = problem.to_string();
+                assert!(text.contains(expected), "{json}: {text}");
+            }
+            (found, _) => panic!("{json}: {found:?}"),
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_their_namespaces() {
+        let fixed = r#"{"name":"x","type":{"type":"fixed","name":"f","size":2}}"#;
+        let both: &[&str] = &["Fixed(2) None", "Fixed(2) None"];
+        for reference in ["f", "a.b.f"] {
+            check(
+                &format!(r#"{fixed},{{"name":"y","type":"{reference}"}}"#),
+                Ok(both),
+            );
+        }
+        for reference in ["b.f", "g"] {
+            let text = "does not define before";
+            check(
+                &format!(r#"{fixed},{{"name":"y","type":"{reference}"}}"#),
+                Err(text),
+            );
+        }
+        check(
+            &format!(r#"{fixed},{}"#, fixed.replace("\"x\"", "\"y\"")),
+            Err("defines `a.b.f` twice"),
+        );
+        let elsewhere = fixed.replace("\"size\"", "\"namespace\":\"c\",\"size\"");
+        check(
+            &format!(r#"{elsewhere},{{"name":"y","type":"c.f"}}"#),
+            Ok(both),
+        );
+        check(
+            r#"{"name":"x","type":["null","a.b.row"]}"#,
+            Err("recursive"),
+        );
+        check(r#"{"name":"x","type":["null","row"]}"#, Err("recursive"));
+    }
+
+    #[test]
+    fn what_a_logical_type_does_not_fit_it_does_not_change() {
+        let of =
+            |kind: &str, more: &str| format!(r#"{{"name":"x","type":{{"type":"{kind}",{more}}}}}"#);
+        for (kind, more, expected) in [
+            ("int", r#""logicalType":"date""#, "Int Some(Date)"),
+            ("long", r#""logicalType":"date""#, "Long None"),
+            ("string", r#""logicalType":"uuid""#, "Text Some(Uuid)"),
+            ("string", r#""logicalType":7"#, "Text None"),
+            (
+                "bytes",
+                r#""logicalType":"decimal","precision":9"#,
+                "Bytes Some(Decimal { precision: 9, scale: 0 })",
+            ),
+            (
+                "bytes",
+                r#""logicalType":"decimal","precision":3,"scale":4"#,
+                r#"Bytes Some(Unread("decimal(3,4)"))"#,
+            ),
+            (
+                "bytes",
+                r#""logicalType":"decimal","precision":3,"scale":-1"#,
+                r#"Bytes Some(Unread("decimal"))"#,
+            ),
+        ] {
+            check(&of(kind, more), Ok(&[expected]));
+        }
+    }
+
+    #[test]
+    fn what_is_no_schema_is_refused() {
+        for (field, expected) in [
+            (r#"7"#, "a field that is no object"),
+            (r#"{"type":"int"}"#, "a type without `name`"),
+            (r#"{"name":"x"}"#, "a type without `type`"),
+            (r#"{"name":7,"type":"int"}"#, "a `name` that is no text"),
+            (r#"{"name":"x","type":7}"#, "no name, object or list"),
+            (r#"{"name":"x","type":{}}"#, "an object without a type"),
+            (r#"{"name":"x","type":{"type":"array"}}"#, "without `items`"),
+            (
+                r#"{"name":"x","type":{"type":"fixed","name":"f","size":-1}}"#,
+                "a size that is none",
+            ),
+            (
+                r#"{"name":"x","type":{"type":"enum","name":"e","symbols":[1]}}"#,
+                "list of symbols",
+            ),
+            (
+                r#"{"name":"x","type":{"type":"record","name":"r","fields":1}}"#,
+                "list of fields",
+            ),
+        ] {
+            check(field, Err(expected));
+        }
+    }
+}
