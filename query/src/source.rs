@@ -5,6 +5,8 @@
 
 mod audit;
 mod files;
+
+mod avro;
 mod objects;
 
 mod batch;

@@ -9,6 +9,7 @@
     reason = "in tests a failed assumption ends the test; clippy spares only #[test] functions"
 )]
 
+mod avro;
 mod back_ends;
 mod twins;
 mod world;
