@@ -16,6 +16,7 @@ pub(crate) mod grouped;
 pub(crate) mod groups;
 mod permits;
 pub(crate) mod read;
+mod resting;
 pub(crate) mod table;
 
 mod mysql;
@@ -71,6 +72,31 @@ fn depot<'a>(snapshot: &'a AssetSnapshot, dataset: &Dataset) -> Result<&'a Depot
         .ok_or_else(|| Fault::not_found(format!("depot `{}` is not registered", dataset.id.depot)))
 }
 
+/// What is kept for each depot.
+type ByDepot<T> = Arc<Mutex<HashMap<String, Arc<T>>>>;
+
+/// What is kept for a depot, if it is for the depot as it is declared now; else a new one takes its place.
+/// Connections to the depot's former address, or under its former password, are not used again.
+fn kept<T>(
+    all: &ByDepot<T>,
+    depot: &str,
+    is_current: impl FnOnce(&T) -> bool,
+    new: impl FnOnce() -> Result<T, Fault>,
+) -> Result<Arc<T>, Fault> {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(kept) = all.get(depot)
+        && is_current(kept)
+    {
+        return Ok(Arc::clone(kept));
+    }
+    if all.len() >= POOLS_MAX {
+        all.clear();
+    }
+    let new = Arc::new(new()?);
+    all.insert(depot.to_owned(), Arc::clone(&new));
+    Ok(new)
+}
+
 /// What opening a source needs besides the dataset.
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
@@ -78,10 +104,9 @@ pub(crate) struct Sources {
     records: Option<Arc<dyn Records>>,
     permits: Permits,
     time_max: Duration,
-    /// By name of the depot.
-    pools: Arc<Mutex<HashMap<String, Arc<mysql::Pool>>>>,
-    /// By name of the depot.
-    stores: Arc<Mutex<HashMap<String, Arc<Store>>>>,
+    postgres: ByDepot<postgres::Pool>,
+    mysql: ByDepot<mysql::Pool>,
+    stores: ByDepot<Store>,
     /// Of the names that versions of objects have here.
     salt: Uuid,
 }
@@ -100,7 +125,8 @@ impl Sources {
             records,
             permits: Permits::new(connections_max),
             time_max,
-            pools: Arc::default(),
+            postgres: Arc::default(),
+            mysql: Arc::default(),
             stores: Arc::default(),
             salt: Uuid::new_v4(),
         }
@@ -158,17 +184,22 @@ impl Sources {
                 user,
                 password,
                 tls,
-            } => Arc::new(postgres::Server {
-                depot: depot.name.clone(),
-                host: host.clone(),
-                port: *port,
-                database: database.clone(),
-                user: user.clone(),
-                password: self.password(depot, password.as_ref()).await?.map(Arc::new),
-                tls: tls.clone(),
-                permits: self.permits.clone(),
-                time_max: self.time_max,
-            }),
+            } => {
+                let address = postgres::Address {
+                    depot: depot.name.clone(),
+                    host: host.clone(),
+                    port: *port,
+                    database: database.clone(),
+                    user: user.clone(),
+                    password: self.password(depot, password.as_ref()).await?,
+                    tls: tls.clone(),
+                };
+                let is_current = |pool: &postgres::Pool| pool.is_to(&address);
+                let (permits, time_max) = (self.permits.clone(), self.time_max);
+                let new = || Ok(postgres::Pool::new(address.clone(), permits, time_max));
+                let pool = kept(&self.postgres, &depot.name, is_current, new)?;
+                Arc::new(postgres::Server(pool))
+            }
             DepotSource::MySql {
                 host,
                 port,
@@ -176,15 +207,22 @@ impl Sources {
                 user,
                 password,
                 tls,
-            } => Arc::new(mysql::Server(self.pool(mysql::Address {
-                depot: depot.name.clone(),
-                host: host.clone(),
-                port: *port,
-                database: database.clone(),
-                user: user.clone(),
-                password: self.password(depot, password.as_ref()).await?,
-                tls: tls.clone(),
-            }))),
+            } => {
+                let address = mysql::Address {
+                    depot: depot.name.clone(),
+                    host: host.clone(),
+                    port: *port,
+                    database: database.clone(),
+                    user: user.clone(),
+                    password: self.password(depot, password.as_ref()).await?,
+                    tls: tls.clone(),
+                };
+                let is_current = |pool: &mysql::Pool| pool.is_to(&address);
+                let (permits, time_max) = (self.permits.clone(), self.time_max);
+                let new = || Ok(mysql::Pool::new(address.clone(), permits, time_max));
+                let pool = kept(&self.mysql, &depot.name, is_current, new)?;
+                Arc::new(mysql::Server(pool))
+            }
             DepotSource::Sqlite { path } => Arc::new(sqlite::File {
                 depot: depot.name.clone(),
                 path: path.clone(),
@@ -222,36 +260,8 @@ impl Sources {
             return Err(Fault::internal(format!("`{}` is no bucket", depot.name)));
         };
         let secret = self.secret(depot, "secret key", &bucket.secret_key).await?;
-        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(store) = stores.get(&depot.name)
-            && store.is_of(bucket, &secret)
-        {
-            return Ok(Arc::clone(store));
-        }
-        if stores.len() >= POOLS_MAX {
-            stores.clear();
-        }
-        let store = Arc::new(Store::new(&depot.name, bucket.clone(), secret)?);
-        stores.insert(depot.name.clone(), Arc::clone(&store));
-        Ok(store)
-    }
-
-    /// The connections to an address. Those of the depot's former address, or under its former
-    /// password, are not used again.
-    fn pool(&self, address: mysql::Address) -> Arc<mysql::Pool> {
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pool) = pools.get(&address.depot)
-            && pool.is_to(&address)
-        {
-            return Arc::clone(pool);
-        }
-        if pools.len() >= POOLS_MAX {
-            pools.clear();
-        }
-        let depot = address.depot.clone();
-        let pool = mysql::Pool::new(address, self.permits.clone(), self.time_max);
-        let pool = Arc::new(pool);
-        pools.insert(depot, Arc::clone(&pool));
-        pool
+        let is_current = |store: &Store| store.is_of(bucket, &secret);
+        let new = || Store::new(&depot.name, bucket.clone(), secret.clone());
+        kept(&self.stores, &depot.name, is_current, new)
     }
 }

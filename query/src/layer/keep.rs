@@ -207,8 +207,10 @@ impl Inner {
         let until = asked.rows_max.unwrap_or(u64::MAX).saturating_add(from);
         let until = until.min(rows.row_count);
         let next = (until < rows.row_count).then(|| self.kept.cursors.write(place, until));
-        let before = &rows.certificate;
-        let governed = (before.governed_sql.as_str(), before.lent.statement);
+        let governed = (
+            rows.certificate.governed_sql.as_str(),
+            rows.certificate.lent.statement,
+        );
         let certificate = certificate::certificate(request.dialect, &grants, governed, basis);
         let told = format!("rows {from} to {until} of query {}", asked.id);
         let resource = certificate::resource(&grants);

@@ -323,6 +323,33 @@ async fn what_nobody_waits_for_is_cancelled(world: &World, server: &TestServer) 
     seen(server, running, "0").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_serves_one_read_after_another_and_keeps_nothing() {
+    let server = TestServer::start();
+    server.psql(
+        "dataos",
+        "CREATE VIEW locked AS SELECT pg_try_advisory_lock(7) AS got",
+    );
+    let world = World::new();
+    let password = OWNERS_PASSWORD.as_bytes();
+    world.vault.keep("public/pg/password", password);
+    table(&world, "locked", &[("got", "boolean")]);
+    let source = protected(&server, "127.0.0.1", Tls::Off);
+    world.catalog.add_depot("pg", source);
+    // One, and not in a transaction, which would be in the way of others.
+    let connections =
+        "SELECT string_agg(state, ' ') FROM pg_stat_activity WHERE application_name = 'dataos'";
+    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
+    for is_cut in [false, false, true, false] {
+        if is_cut {
+            server.cut();
+        }
+        world.check("SELECT got FROM locked", "[[true]]").await;
+        seen(&server, connections, "idle").await;
+        seen(&server, locks, "0").await;
+    }
+}
+
 /// Waits until a statement gives this.
 async fn seen(server: &TestServer, sql: &str, expected: &str) {
     for _ in 0..600 {

@@ -1,10 +1,6 @@
 //! Connections to a server: made, kept for a while, and freed from what still runs on them.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use dataos_model::{depot::Tls, fault::Fault, secret::Secret};
 use sqlx::{
@@ -14,12 +10,10 @@ use sqlx::{
 use tokio::{runtime::Handle, sync::OwnedSemaphorePermit};
 
 use super::{failed, silent};
-use crate::source::permits::{CONNECT_TIME_MAX, Permits};
-
-/// Most connections of a depot that rest between reads.
-const RESTING_MAX: usize = 4;
-/// Longest rest: servers, and what lies between, close connections that rest for long.
-const REST_MAX: Duration = Duration::from_secs(60);
+use crate::source::{
+    permits::{CONNECT_TIME_MAX, Permits},
+    resting::Resting,
+};
 
 /// What a session says first, so that no setting of the server changes what a read means: texts in
 /// UTF-8, instants in UTC, backslashes mean themselves, padding is not added, no read is cut off.
@@ -88,15 +82,11 @@ pub(in crate::source) struct Pool {
     pub(super) address: Address,
     permits: Permits,
     time_max: Duration,
-    resting: Mutex<Vec<Resting>>,
+    resting: Resting<Numbered>,
 }
 
-#[derive(Debug)]
-struct Resting {
-    connection: MySqlConnection,
-    id: String,
-    since: Instant,
-}
+/// A connection and the number that the server knows it by.
+type Numbered = (MySqlConnection, String);
 
 impl Pool {
     pub(in crate::source) fn new(address: Address, permits: Permits, time_max: Duration) -> Self {
@@ -104,7 +94,7 @@ impl Pool {
             address,
             permits,
             time_max,
-            resting: Mutex::default(),
+            resting: Resting::default(),
         }
     }
 
@@ -113,46 +103,18 @@ impl Pool {
         self.address == *address
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Vec<Resting>) -> T) -> T {
-        // Whoever panicked left a whole list: each change is one call.
-        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut resting)
-    }
-
     /// Takes a connection that rests and still answers.
-    async fn rested(&self) -> Option<Resting> {
-        while let Some(mut rested) = self.change(Vec::pop) {
-            let ping = tokio::time::timeout(CONNECT_TIME_MAX, rested.connection.ping());
-            if rested.since.elapsed() < REST_MAX && matches!(ping.await, Ok(Ok(()))) {
+    async fn rested(&self) -> Option<Numbered> {
+        while let Some(mut rested) = self.resting.take() {
+            let ping = tokio::time::timeout(CONNECT_TIME_MAX, rested.0.ping());
+            if matches!(ping.await, Ok(Ok(()))) {
                 return Some(rested);
             }
         }
         None
     }
 
-    fn rest(self: &Arc<Self>, connection: MySqlConnection, id: String) {
-        let since = Instant::now();
-        let rests = self.change(|resting| {
-            let has_room = resting.len() < RESTING_MAX;
-            if has_room {
-                resting.push(Resting {
-                    connection,
-                    id,
-                    since,
-                });
-            }
-            has_room
-        });
-        if let (true, Ok(runtime)) = (rests, Handle::try_current()) {
-            let pool = Arc::clone(self);
-            runtime.spawn(async move {
-                tokio::time::sleep(REST_MAX).await;
-                pool.change(|resting| resting.retain(|rested| rested.since.elapsed() < REST_MAX));
-            });
-        }
-    }
-
-    async fn connect(&self) -> Result<(MySqlConnection, String), Fault> {
+    async fn connect(&self) -> Result<Numbered, Fault> {
         let depot = &self.address.depot;
         let options = self.address.options()?;
         let connecting = async {
@@ -181,8 +143,7 @@ impl Pool {
 /// killed at the server.
 pub(super) struct Session {
     pool: Arc<Pool>,
-    /// The connection and the number that the server knows it by.
-    held: Option<(MySqlConnection, String)>,
+    held: Option<Numbered>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -190,7 +151,7 @@ impl Session {
     pub(super) async fn open(pool: &Arc<Pool>) -> Result<Self, Fault> {
         let permit = pool.permits.acquire().await?;
         let held = match pool.rested().await {
-            Some(rested) => (rested.connection, rested.id),
+            Some(rested) => rested,
             None => pool.connect().await?,
         };
         Ok(Self {
@@ -207,8 +168,8 @@ impl Session {
 
     /// Gives the connection back: all that it was asked for has arrived.
     pub(super) fn rest(mut self) {
-        if let Some((connection, id)) = self.held.take() {
-            self.pool.rest(connection, id);
+        if let Some(held) = self.held.take() {
+            self.pool.resting.rest(held);
         }
     }
 }
