@@ -196,10 +196,8 @@ impl Inner {
         let first = grants.caller.first();
         let basis = first.map_or(before, |grant| Basis::of(&grant.access.decision));
         let place = place(&asked.id, &request.principal, &rows, basis.policy_set);
-        let from = match &asked.cursor {
-            Some(cursor) => self.kept.cursors.read(place, cursor),
-            None => Ok(0),
-        };
+        let cursor = asked.cursor.as_ref();
+        let from = cursor.map_or(Ok(0), |cursor| self.kept.cursors.read(place, cursor));
         let from = match from {
             Ok(from) => from,
             Err(fault) => return Err(self.refuse(&request, fault.into()).await),
@@ -207,10 +205,8 @@ impl Inner {
         let until = asked.rows_max.unwrap_or(u64::MAX).saturating_add(from);
         let until = until.min(rows.row_count);
         let next = (until < rows.row_count).then(|| self.kept.cursors.write(place, until));
-        let governed = (
-            rows.certificate.governed_sql.as_str(),
-            rows.certificate.lent.statement,
-        );
+        let before = &rows.certificate;
+        let governed = (before.governed_sql.as_str(), before.lent.statement);
         let certificate = certificate::certificate(request.dialect, &grants, governed, basis);
         let told = format!("rows {from} to {until} of query {}", asked.id);
         let resource = certificate::resource(&grants);
