@@ -25,7 +25,8 @@ fn a_statement_is_read_and_recorded_in_its_dialect() {
     assert!(governed.contains("\"numbers\".\"n\""), "{governed}");
     let index = certificate["index"].to_string();
     let shown = house.admin.json(&["audit", "show", &index]).unwrap();
-    assert_eq!(shown["facts"]["dialect"], "mysql", "{shown}");
+    let facts = &shown["entries"][0]["facts"];
+    assert_eq!(facts["dialect"], "mysql", "{shown}");
 
     let unnamed = posted(&house, &json!({"sql": sql}));
     assert_eq!(unnamed["reason"], "sql_unsupported", "{unnamed}");
