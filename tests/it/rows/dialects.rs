@@ -29,7 +29,7 @@ fn a_statement_is_read_and_recorded_in_its_dialect() {
     assert_eq!(facts["dialect"], "mysql", "{shown}");
 
     let unnamed = posted(&house, &json!({"sql": sql}));
-    assert_eq!(unnamed["reason"], "sql_unsupported", "{unnamed}");
+    assert_eq!(unnamed["reason"], "sql_syntax", "{unnamed}");
     let trino =
         json!({"sql": "SELECT \"N\" FROM local.main.numbers WHERE n < 1", "dialect": "trino"});
     assert_eq!(posted(&house, &trino)["certificate"]["dialect"], "ansi");
