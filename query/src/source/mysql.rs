@@ -25,7 +25,7 @@ use sqlx::{
     query::Query,
 };
 
-pub(super) use self::session::{Address, Pool};
+pub(super) use self::session::Pool;
 use self::{
     cell::{Form, cell},
     dialect::MySql,

@@ -21,7 +21,7 @@ use dataos_model::{
 use futures::TryStreamExt;
 use tokio_postgres::{Client, RowStream, Statement as Prepared};
 
-pub(super) use self::session::{Address, Pool};
+pub(super) use self::session::Pool;
 use self::{
     cell::cell,
     dialect::Postgres,
