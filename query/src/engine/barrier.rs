@@ -101,8 +101,7 @@ pub(crate) fn learn(plan: &Arc<dyn ExecutionPlan>) {
     });
     if walked.is_ok() && !is_limited {
         for (barrier, reading) in readings {
-            let name = |at: usize| barrier.schema.field(at).name().clone();
-            reading.keep(barrier.properties.partitioning.partition_count(), name);
+            reading.keep(barrier.properties.partitioning.partition_count());
         }
     }
 }

@@ -105,68 +105,46 @@ impl Counted {
         }
     }
 
-    /// What is known, if any were ever read.
-    fn known(&self) -> Option<Arc<Count>> {
-        self.counts.find(&self.seen)
-    }
-
-    /// Whether there is nothing to learn from a read of these columns, whole or not.
-    pub(super) fn is_known(&self, schema: &Schema, plain: &[usize], is_whole: bool) -> bool {
-        let mut fields = plain.iter().filter_map(|at| schema.fields().get(*at));
-        self.known().is_some_and(|known| {
-            let is_known = |name: &String| known.values.contains_key(name);
-            (known.is_whole || !is_whole)
-                && fields.all(|field| !is_counted(field.data_type()) || is_known(field.name()))
-        })
-    }
-
-    /// What is expected of the rows that `filters` leave. `plain` are columns that are shown as they are.
-    pub(super) fn expected(
-        &self,
-        schema: &Schema,
-        plain: &[usize],
-        filters: &[Expr],
-    ) -> Statistics {
-        let mut statistics = Statistics::new_unknown(schema);
-        let Some(known) = self.known() else {
-            return statistics;
+    /// What is known of these columns of the rows that `filters` leave. `plain` are columns that are shown as they
+    /// are.
+    pub(super) fn known(&self, schema: &Schema, plain: &[usize], filters: &[Expr]) -> Known {
+        let mut expected = Statistics::new_unknown(schema);
+        let Some(known) = self.counts.find(&self.seen) else {
+            return Known {
+                expected,
+                is_all: false,
+            };
         };
-        let rows = known
-            .rows
-            .div_ceil(if known.is_whole { passing(filters) } else { 1 });
-        statistics.num_rows = Precision::Inexact(rows);
-        for at in plain {
-            let field = schema.fields().get(*at);
+        let of_all = if known.is_whole { passing(filters) } else { 1 };
+        expected.num_rows = Precision::Inexact(known.rows.div_ceil(of_all));
+        let mut is_all = known.is_whole || !filters.is_empty();
+        let counted = plain.iter().copied().filter(|at| is_counted(schema, *at));
+        for at in counted {
+            let field = schema.fields().get(at);
             let values = field.and_then(|field| known.values.get(field.name()));
-            let column = statistics.column_statistics.get_mut(*at);
-            if let (Some(values), Some(column)) = (values, column) {
-                column.distinct_count = Precision::Inexact(*values);
+            let column = expected.column_statistics.get_mut(at);
+            match (values, column) {
+                (Some(values), Some(column)) => column.distinct_count = Precision::Inexact(*values),
+                _ => is_all = false,
             }
         }
-        statistics
+        Known { expected, is_all }
     }
 
     /// Counts the rows of one read, of all of them or of those that a condition leaves. `plain` are columns that are
     /// shown as they are.
     pub(super) fn reading(&self, schema: &Schema, plain: &[usize], is_whole: bool) -> Reading {
-        let is_counted = |at: &usize| {
-            let field = schema.fields().get(*at);
-            field.is_some_and(|field| is_counted(field.data_type()))
-        };
-        let counted = plain.iter().copied().filter(is_counted);
-        self.reading_of(counted.collect(), is_whole)
+        let columns = plain.iter().copied().filter(|at| is_counted(schema, *at));
+        let columns = columns.map(|at| (at, schema.field(at).name().clone()));
+        Reading::of(self.clone(), columns.collect(), is_whole)
     }
+}
 
-    fn reading_of(&self, columns: Vec<usize>, is_whole: bool) -> Reading {
-        Reading {
-            counted: self.clone(),
-            is_whole,
-            is_narrowed: AtomicBool::new(false),
-            rows: AtomicUsize::new(0),
-            ended: AtomicUsize::new(0),
-            bounds: Mutex::new(columns.into_iter().map(|at| (at, None)).collect()),
-        }
-    }
+/// What is known before a read.
+pub(super) struct Known {
+    pub(super) expected: Statistics,
+    /// Whether the read has nothing to teach.
+    pub(super) is_all: bool,
 }
 
 /// One read, by partitions.
@@ -179,20 +157,31 @@ pub(super) struct Reading {
     rows: AtomicUsize,
     /// Partitions that were read to their ends.
     ended: AtomicUsize,
-    /// By place of the column: its least and its greatest value so far.
-    bounds: Mutex<BTreeMap<usize, Option<(i64, i64)>>>,
+    /// Places and names of columns whose values are counted.
+    columns: Arc<[(usize, String)]>,
+    /// The least and the greatest value of each of them so far.
+    bounds: Mutex<Vec<Option<(i64, i64)>>>,
 }
 
 impl Reading {
+    fn of(counted: Counted, columns: Arc<[(usize, String)]>, is_whole: bool) -> Self {
+        Self {
+            counted,
+            is_whole,
+            is_narrowed: AtomicBool::new(false),
+            rows: AtomicUsize::new(0),
+            ended: AtomicUsize::new(0),
+            bounds: Mutex::new(vec![None; columns.len()]),
+            columns,
+        }
+    }
+
     /// The same read of another plan.
     pub(super) fn again(&self) -> Self {
-        let bounds = self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
-        let again = self
-            .counted
-            .reading_of(bounds.keys().copied().collect(), self.is_whole);
+        let (counted, columns) = (self.counted.clone(), Arc::clone(&self.columns));
         Self {
             is_narrowed: AtomicBool::new(self.is_narrowed.load(Ordering::Relaxed)),
-            ..again
+            ..Self::of(counted, columns, self.is_whole)
         }
     }
 
@@ -207,13 +196,18 @@ impl Reading {
             return;
         }
         self.rows.fetch_add(batch.num_rows(), Ordering::Relaxed);
+        // Before the lock: partitions are read side by side.
+        let columns = self.columns.iter();
+        let found = columns.map(|(at, _)| bounds_of(batch.columns().get(*at)?));
+        let found: Vec<Option<(i64, i64)>> = found.collect();
         let mut bounds = self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
-        for (at, bounds) in bounds.iter_mut() {
-            let found = batch.columns().get(*at).and_then(|array| bounds_of(array));
-            if let Some((least, greatest)) = found {
-                let (low, high) = bounds.unwrap_or((least, greatest));
-                *bounds = Some((low.min(least), high.max(greatest)));
-            }
+        for (bounds, found) in bounds.iter_mut().zip(found) {
+            *bounds = match (*bounds, found) {
+                (Some((low, high)), Some((least, greatest))) => {
+                    Some((low.min(least), high.max(greatest)))
+                }
+                (known, found) => found.or(known),
+            };
         }
     }
 
@@ -222,26 +216,24 @@ impl Reading {
         self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Keeps what was counted, if all of so many partitions were read to their ends. `name` is what a
-    /// column is called.
-    pub(super) fn keep(&self, partition_count: usize, name: impl Fn(usize) -> String) {
+    /// Keeps what was counted, if all of so many partitions were read to their ends.
+    pub(super) fn keep(&self, partition_count: usize) {
         let is_over = self.ended.load(Ordering::Relaxed) == partition_count;
         if !is_over || self.is_narrowed.load(Ordering::Relaxed) {
             return;
         }
         let rows = self.rows.load(Ordering::Relaxed);
         let bounds = self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
-        let values = bounds.iter().map(|(at, bounds)| {
+        let columns = self.columns.iter().zip(bounds.iter());
+        let values = columns.map(|((_, name), bounds)| {
             let between = bounds.map_or(0, |(least, greatest)| greatest.abs_diff(least));
             let between = usize::try_from(between).unwrap_or(usize::MAX);
-            (name(*at), between.saturating_add(1).min(rows))
+            (name.clone(), between.saturating_add(1).min(rows))
         });
-        let values = values.collect();
-        let is_whole = self.is_whole;
         let count = Count {
             rows,
-            is_whole,
-            values,
+            is_whole: self.is_whole,
+            values: values.collect(),
         };
         self.counted.counts.keep(&self.counted.seen, count);
     }
@@ -262,12 +254,15 @@ fn passing(filters: &[Expr]) -> usize {
     }
 }
 
-/// Whether values of columns of this type are counted.
-fn is_counted(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Int16 | DataType::Int32 | DataType::Int64
-    )
+/// Whether values of a column are counted.
+fn is_counted(schema: &Schema, at: usize) -> bool {
+    let field = schema.fields().get(at);
+    field.is_some_and(|field| {
+        matches!(
+            field.data_type(),
+            DataType::Int16 | DataType::Int32 | DataType::Int64
+        )
+    })
 }
 
 /// The least and the greatest of whole numbers.

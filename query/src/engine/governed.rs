@@ -35,7 +35,7 @@ use crate::{
     column::arrow_type,
     engine::{
         barrier::BarrierExec,
-        counts::{Counted, Counts},
+        counts::{Counted, Counts, Known},
         failure::raised,
         leakproof::is_leakproof,
     },
@@ -198,25 +198,20 @@ impl GovernedTable {
         wanted: &[&VisibleColumn],
         filters: &[Expr],
     ) -> BarrierExec {
-        let (plain, is_whole) = (plain(wanted), filters.is_empty());
+        let plain = plain(wanted);
         let Some(counted) = &self.counted else {
-            return BarrierExec::new(masked, output, self.open(&plain, false));
+            return BarrierExec::new(masked, output, self.open(plain, false));
         };
-        let expected = counted.expected(&output, &plain, filters);
-        let reading = counted.reading(&output, &plain, is_whole);
-        let open = self.open(&plain, counted.is_known(&output, &plain, is_whole));
-        BarrierExec::new(masked, output, open).counted(expected, reading)
+        let Known { expected, is_all } = counted.known(&output, &plain, filters);
+        let reading = counted.reading(&output, &plain, filters.is_empty());
+        BarrierExec::new(masked, output, self.open(plain, is_all)).counted(expected, reading)
     }
 
     /// Columns over which what operators find out may reach the source: those that are shown as they are, of
-    /// databases and of files. Of files that are not counted yet no row is left out, so that they are.
-    fn open(&self, plain: &[usize], is_known: bool) -> HashSet<usize> {
-        let is_open = match &self.grant.dataset.source {
-            DatasetSource::Table { .. } => true,
-            DatasetSource::Files { .. } | DatasetSource::Objects { .. } => is_known,
-            DatasetSource::View { .. } | DatasetSource::AuditLog => false,
-        };
-        plain.iter().copied().filter(|_| is_open).collect()
+    /// databases and of files that are counted. Of others no row is left out, so that they are.
+    fn open(&self, plain: Vec<usize>, is_known: bool) -> HashSet<usize> {
+        let is_table = matches!(self.grant.dataset.source, DatasetSource::Table { .. });
+        plain.into_iter().filter(|_| is_table || is_known).collect()
     }
 
     fn output(&self, wanted: &[&VisibleColumn]) -> SchemaRef {
