@@ -12,10 +12,8 @@ pub(crate) enum Meaning {
     Call(&'static str),
     /// A function with its two arguments the other way round.
     Swapped(&'static str),
-    /// A function, if its second argument is a number from 1 on.
-    From(&'static str),
-    /// A function, if its second argument is a number from 0 on.
-    Count(&'static str),
+    /// A function, if its second argument is a number from this one on.
+    From(u64, &'static str),
     /// A function, if its second argument is text, and some.
     Search(&'static str),
     /// A function that tells whether PostgreSQL's pattern matches, if the engine has such a pattern.
@@ -37,8 +35,7 @@ pub(crate) enum Meaning {
 }
 
 use Meaning::{
-    Call, Concat, Count, Extract, From, If, IsNull, Match, Modulo, Pattern, Refused, Search,
-    Swapped,
+    Call, Concat, Extract, From, If, IsNull, Match, Modulo, Pattern, Refused, Search, Swapped,
 };
 
 /// What the dialect means by a lower-case name, if it is not what the engine means by it.
@@ -100,8 +97,8 @@ const ANSI: &[(&str, Meaning)] = &[
         "split_part",
         Refused("beyond the last part it is NULL there; write CASE"),
     ),
-    ("substr", From("substr")),
-    ("substring", From("substr")),
+    ("substr", From(1, "substr")),
+    ("substring", From(1, "substr")),
     ("to_char", FORMAT),
     ("to_date", FORMAT),
     (
@@ -170,15 +167,15 @@ const MYSQL: &[(&str, Meaning)] = &[
     ("isnull", IsNull),
     ("lcase", Call("lower")),
     ("least", CASE),
-    ("left", Count("left")),
+    ("left", From(0, "left")),
     ("length", Call("octet_length")),
     ("ln", DOMAIN),
     ("locate", Swapped("strpos")),
     ("log", DOMAIN),
     ("log10", DOMAIN),
     ("log2", DOMAIN),
-    ("lpad", Count("lpad")),
-    ("mid", From("substr")),
+    ("lpad", From(0, "lpad")),
+    ("mid", From(1, "substr")),
     ("minute", Extract(Field::Minute)),
     ("mod", Modulo),
     ("month", Extract(Field::Month)),
@@ -189,14 +186,14 @@ const MYSQL: &[(&str, Meaning)] = &[
     ("regexp_match", REGEX),
     ("regexp_replace", REGEX),
     ("replace", Search("replace")),
-    ("right", Count("right")),
-    ("rpad", Count("rpad")),
+    ("right", From(0, "right")),
+    ("rpad", From(0, "rpad")),
     ("second", Extract(Field::Second)),
     ("sqrt", DOMAIN),
     ("std", Call("stddev_pop")),
     ("stddev", Call("stddev_pop")),
-    ("substr", From("substr")),
-    ("substring", From("substr")),
+    ("substr", From(1, "substr")),
+    ("substring", From(1, "substr")),
     ("to_char", FORMAT),
     ("truncate", Call("trunc")),
     ("ucase", Call("upper")),

@@ -29,26 +29,11 @@ impl Lowering {
                 let [first, second] = exactly(name, arguments, position)?;
                 self.plain(function, vec![second, first])
             }
-            Meaning::From(function) => {
-                let is_it = |number: &str| number.parse::<u64>().is_ok_and(|number| number > 0);
-                second_is(
-                    name,
-                    &arguments,
-                    position,
-                    "a number from 1 on",
-                    number(is_it),
-                )?;
-                self.plain(function, arguments)
-            }
-            Meaning::Count(function) => {
-                let is_it = |number: &str| number.parse::<u64>().is_ok();
-                second_is(
-                    name,
-                    &arguments,
-                    position,
-                    "a number from 0 on",
-                    number(is_it),
-                )?;
+            Meaning::From(least, function) => {
+                let is_it =
+                    number(|digits| digits.parse::<u64>().is_ok_and(|number| number >= least));
+                let what = format!("a number from {least} on");
+                second_is(name, &arguments, position, &what, is_it)?;
                 self.plain(function, arguments)
             }
             Meaning::Search(function) => {
