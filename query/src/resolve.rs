@@ -69,10 +69,7 @@ impl<'a> SnapshotNames<'a> {
 
 impl Names for SnapshotNames<'_> {
     fn resolve(&self, parts: &[Ident]) -> Resolution {
-        let mut found = self.matching(|id| names_dataset(parts, id, Ident::matches));
-        if found.is_empty() {
-            found = self.matching(|id| names_dataset(parts, id, Ident::matches_loosely));
-        }
+        let found = Ident::meant(|fits| self.matching(|id| names_dataset(parts, id, fits)));
         match found.as_slice() {
             [] => Resolution::Unknown,
             [id] => match self.snapshot.datasets.get(*id) {

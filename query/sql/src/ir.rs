@@ -70,6 +70,16 @@ impl Ident {
         }
     }
 
+    /// What a reference means: all that `find` finds by names that match, or else by names that match loosely.
+    pub fn meant<T>(find: impl Fn(fn(&Self, &str) -> bool) -> Vec<T>) -> Vec<T> {
+        let exact = find(Self::matches);
+        if exact.is_empty() {
+            find(Self::matches_loosely)
+        } else {
+            exact
+        }
+    }
+
     /// Whether this reference means `name` where no name matches.
     pub fn matches_loosely(&self, name: &str) -> bool {
         match self.matching {

@@ -44,16 +44,12 @@ impl Datasets {
 
 impl Names for Datasets {
     fn resolve(&self, parts: &[Ident]) -> Resolution {
-        let matching = |fits: fn(&Ident, &str) -> bool| -> Vec<&(DatasetId, Arc<DatasetSchema>)> {
-            self.datasets
-                .iter()
+        let found: Vec<&(DatasetId, Arc<DatasetSchema>)> = Ident::meant(|fits| {
+            let datasets = self.datasets.iter();
+            datasets
                 .filter(|(id, _)| names_dataset(parts, id, fits))
                 .collect()
-        };
-        let mut found = matching(Ident::matches);
-        if found.is_empty() {
-            found = matching(Ident::matches_loosely);
-        }
+        });
         match found.as_slice() {
             [] => Resolution::Unknown,
             [(id, schema)] => Resolution::Found(id.clone(), Arc::clone(schema)),

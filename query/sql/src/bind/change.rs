@@ -169,13 +169,10 @@ impl Binder<'_> {
         }
         let mut seen = BTreeSet::new();
         for ((name, output), column) in named.iter().zip(&bound.outputs).zip(columns) {
-            let by = |fits: fn(&Ident, &str) -> bool| -> Vec<_> {
+            let found = Ident::meant(|fits| {
                 let columns = view.columns.iter();
                 columns.filter(|known| fits(name, &known.name)).collect()
-            };
-            let exact = by(Ident::matches);
-            let loose = || by(Ident::matches_loosely);
-            let found = if exact.is_empty() { loose() } else { exact };
+            });
             let [found] = found.as_slice() else {
                 return Err(unknown(std::slice::from_ref(name), Vec::new()));
             };
