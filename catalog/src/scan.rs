@@ -1,11 +1,13 @@
 //! Reading the structure of a depot. Values are looked at to infer types and never kept.
 
+mod avro;
 mod cell;
 mod csv;
 pub(crate) mod diff;
 mod files;
 mod json;
 mod parquet;
+mod parts;
 mod store;
 
 use std::{

@@ -7,7 +7,7 @@ use dataos_model::{
     entity::EntityType,
     fault::{Fault, FaultKind},
     principal::Principal,
-    query::{QueryRequest, RowFormat},
+    query::{Dialect, QueryRequest, RowFormat},
     record::EntryKind,
     secret::Secret,
 };
@@ -178,6 +178,7 @@ impl Core {
             principal,
             request_id: request_id.to_owned(),
             sql: sql.to_owned(),
+            dialect: Dialect::default(),
             context: BTreeMap::new(),
             format: RowFormat::Json,
             rows_max: Some(ROWS_MAX),

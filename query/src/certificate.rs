@@ -10,7 +10,7 @@ use dataos_model::{
     fault::{Fault, FaultKind},
     hash::Hash,
     predicate::Predicate,
-    query::{Certificate, Lent, QueryRequest, TableCertificate},
+    query::{Certificate, Dialect, Lent, QueryRequest, TableCertificate},
     record::{Entry, EntryKind},
 };
 
@@ -23,8 +23,9 @@ const DEFINERS: &str = "definers";
 /// Longest text of one fact, in characters; the certificate has the whole.
 const FACT_CHARACTERS_MAX: usize = 4_000;
 
-/// The certificate of a statement over these grants; `lent` is the digest of what is done with the rights of others.
+/// The certificate of a statement of a dialect over these grants; `lent` is the digest of what is done with the rights of others.
 pub(crate) fn certificate(
+    dialect: Dialect,
     grants: &Grants,
     (governed_sql, lent): (&str, Hash),
     basis: Basis,
@@ -35,6 +36,7 @@ pub(crate) fn certificate(
         policy_set: basis.policy_set,
         entities: basis.entities,
         statement: Hash::of(governed_sql),
+        dialect,
         governed_sql: governed_sql.to_owned(),
         engine: ENGINE.to_owned(),
         tables: tables(&grants.caller),
@@ -109,6 +111,7 @@ pub(crate) fn allowed(
     entry.obligations = grants.all().flat_map(obligations).collect();
     entry = entry
         .with_fact("sql", shortened(fingerprint))
+        .with_fact("dialect", request.dialect.name())
         .with_fact("statement", certificate.statement)
         .with_fact("engine", &certificate.engine);
     for grant in &grants.caller {
@@ -158,6 +161,7 @@ pub(crate) fn refused(request: &QueryRequest, refusal: &Refusal) -> Entry {
     // Parsing may have failed, so literals cannot be told from the rest: only the digest stays.
     entry
         .with_fact("sql_digest", Hash::of(&request.sql))
+        .with_fact("dialect", request.dialect.name())
         .with_fact("status", "refused")
 }
 
@@ -227,6 +231,7 @@ fn base(request: &QueryRequest) -> Entry {
         [
             entry.principal.clone(),
             Action::Query.name().to_owned(),
+            request.dialect.name().to_owned(),
             request.sql.clone(),
         ]
         .into_iter()

@@ -37,6 +37,7 @@ use crate::{
     config::MASK_KEY,
     encode::{Encoded, Encoder},
     engine::{
+        barrier::learn,
         cut::cut,
         failure::{Detail, fault, unnamed},
         governed::GovernedTable,
@@ -193,10 +194,17 @@ async fn opened(
         views,
         ..
     } = planner;
-    let governed = |rights: &Rights, grant: Arc<Grant>, raw| Opened {
-        rights: rights.clone(),
-        provider: Arc::new(GovernedTable::new(Arc::clone(&grant), raw, keys.cloned())),
-        grant,
+    let governed = |rights: &Rights, grant: Arc<Grant>, raw| {
+        let table = GovernedTable::new(Arc::clone(&grant), raw, keys.cloned());
+        let table = match rights {
+            Rights::Caller => table.counted(sessions.counts()),
+            Rights::Definer(_) => table,
+        };
+        Opened {
+            rights: rights.clone(),
+            provider: Arc::new(table),
+            grant,
+        }
     };
     let raw = raw_tables(planner, session, exchange).await?;
     let mut opened: Vec<Opened> = Vec::new();
@@ -296,6 +304,7 @@ impl Planned {
     ) -> Result<Rows, Fault> {
         Ok(Rows {
             encoder: Encoder::new(format, &self.schema(), bytes_max)?,
+            plan: Arc::clone(&self.plan),
             batches: self.start()?,
             detail: self.detail,
             rows_left: usize::try_from(rows_max).unwrap_or(usize::MAX),
@@ -348,6 +357,7 @@ impl Progress {
 /// The encoded rows of a statement that runs. Dropped, it stops the statement.
 pub(crate) struct Rows {
     encoder: Encoder,
+    plan: Arc<dyn ExecutionPlan>,
     batches: SendableRecordBatchStream,
     detail: Detail,
     rows_left: usize,
@@ -360,6 +370,7 @@ impl Rows {
     /// Encodes one more batch, if there is one.
     async fn step(&mut self) -> Result<(), Fault> {
         let Some(batch) = self.batches.next().await else {
+            learn(&self.plan);
             self.is_over = true;
             return Ok(());
         };

@@ -15,7 +15,7 @@ use dataos_model::{
     clock::{Clock, Timestamp},
     entity::EntityUid,
     fault::{Fault, FaultKind},
-    query::{KeptQuery, QueryState},
+    query::{Dialect, KeptQuery, QueryRequest, QueryState},
 };
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -42,6 +42,7 @@ pub(crate) struct Kept {
 struct Query {
     owner: EntityUid,
     sql: String,
+    dialect: Dialect,
     submitted_at: Timestamp,
     progress: Arc<Progress>,
     phase: Phase,
@@ -75,10 +76,10 @@ impl Kept {
     /// There is none.
     pub(crate) fn enter(
         &self,
-        owner: &EntityUid,
-        sql: &str,
+        request: &QueryRequest,
         progress: Arc<Progress>,
     ) -> Result<String, Fault> {
+        let owner = &request.principal.uid;
         let mut queries = self.queries();
         let owned = queries.values().filter(|query| query.owner == *owner);
         let (owned, all) = (owned.count(), queries.len());
@@ -91,7 +92,8 @@ impl Kept {
         let id = Uuid::now_v7().to_string();
         let query = Query {
             owner: owner.clone(),
-            sql: sql.to_owned(),
+            sql: request.sql.clone(),
+            dialect: request.dialect,
             submitted_at: self.clock.now(),
             progress,
             phase: Phase::Going,
@@ -221,6 +223,7 @@ impl Kept {
             id: id.to_owned(),
             state,
             sql: query.sql.clone(),
+            dialect: query.dialect,
             submitted_at: query.submitted_at,
             ended_at,
             expires_at: ended_at.map(|at| Timestamp(at.0.saturating_add(time_ms))),

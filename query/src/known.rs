@@ -1,8 +1,8 @@
 //! Statements that were governed before.
 //!
 //! Nothing here is believed because it was true once. Each statement looks at the catalog and asks the PDP as
-//! ever; what is spared is to parse, resolve, bind, print and check a text over the same catalog and under the
-//! same answers again. A governed query follows from these three alone. They are compared whole, so there is
+//! ever; what is spared is to parse, resolve, bind, print and check a text of one dialect over the same catalog and under the
+//! same answers again. A governed query follows from these alone. They are compared whole, so there is
 //! nothing here that could outlive a change, and nobody has to tell of one: policies, entities, the caller's
 //! attributes, time and context show in the answers, each with the hashes of the policy set and the entities
 //! that it was made under; views and columns in the catalog.
@@ -16,7 +16,10 @@ use std::{
 };
 
 use dataos_model::{
-    access::DatasetAccess, dataset::DatasetId, depot::AssetSnapshot, query::Certificate,
+    access::DatasetAccess,
+    dataset::DatasetId,
+    depot::AssetSnapshot,
+    query::{Certificate, Dialect, QueryRequest},
 };
 use dataos_sql::Bound;
 use foldhash::quality::RandomState;
@@ -51,26 +54,41 @@ pub(crate) struct Governed {
 #[derive(Debug, Default)]
 pub(crate) struct Known(Mutex<Kept>);
 
+/// Texts of one dialect.
+type Texts = HashMap<String, Vec<Arc<Governed>>, RandomState>;
+
 #[derive(Debug, Default)]
 struct Kept {
     /// What all were read over; without contents once nobody else has it.
     catalog: Weak<AssetSnapshot>,
-    texts: HashMap<String, Vec<Arc<Governed>>, RandomState>,
+    texts: HashMap<Dialect, Texts, RandomState>,
     byte_count: usize,
 }
 
 impl Known {
     /// What a text came to over this very catalog, under one answer or another.
-    pub(crate) fn find(&self, sql: &str, catalog: &Arc<AssetSnapshot>) -> Vec<Arc<Governed>> {
+    pub(crate) fn find(
+        &self,
+        request: &QueryRequest,
+        catalog: &Arc<AssetSnapshot>,
+    ) -> Vec<Arc<Governed>> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !kept.is_over(catalog) {
             return Vec::new();
         }
-        kept.texts.get(sql).cloned().unwrap_or_default()
+        let texts = kept.texts.get(&request.dialect);
+        let found = texts.and_then(|texts| texts.get(&request.sql));
+        found.cloned().unwrap_or_default()
     }
 
     /// Keeps what a text came to.
-    pub(crate) fn keep(&self, sql: &str, catalog: &Arc<AssetSnapshot>, governed: &Arc<Governed>) {
+    pub(crate) fn keep(
+        &self,
+        request: &QueryRequest,
+        catalog: &Arc<AssetSnapshot>,
+        governed: &Arc<Governed>,
+    ) {
+        let sql = &request.sql;
         let grants = &governed.grants;
         if sql.len() > TEXT_BYTES_MAX || grants.caller.is_empty() || !grants.definers.is_empty() {
             return;
@@ -87,7 +105,8 @@ impl Known {
         if byte_count > BYTES_MAX {
             return;
         }
-        let answers = kept.texts.entry(sql.to_owned()).or_default();
+        let texts = kept.texts.entry(request.dialect).or_default();
+        let answers = texts.entry(sql.clone()).or_default();
         let oldest = (answers.len() == ANSWERS_MAX).then(|| answers.remove(0));
         answers.push(Arc::clone(governed));
         kept.byte_count += byte_count;

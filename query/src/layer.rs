@@ -272,7 +272,7 @@ impl Inner {
                 _running: running,
             });
         }
-        let statement = dataos_sql::parse(&request.sql)?;
+        let statement = dataos_sql::parse(request.dialect, &request.sql)?;
         let resolved = self.resolve(request, &statement, snapshot?).await?;
         let (turn, resolved) = self.turn(request, &statement, resolved).await?;
         let prepared = self
@@ -338,7 +338,7 @@ impl Inner {
         }
         let governed_sql = views::governed_sql(bound.emit(), &views);
         let text = (governed_sql.as_str(), views::lent_statement(&views));
-        let certificate = certificate::certificate(&grants, text, basis);
+        let certificate = certificate::certificate(request.dialect, &grants, text, basis);
         let governed = Arc::new(Governed {
             bound,
             grants,
@@ -348,7 +348,7 @@ impl Inner {
             answers: questions.answers().to_vec(),
         });
         if is_anyones && governed.bound.kind == BoundKind::Query {
-            self.known.keep(&request.sql, &snapshot, &governed);
+            self.known.keep(request, &snapshot, &governed);
         }
         Ok(Prepared {
             snapshot,
@@ -368,7 +368,7 @@ impl Inner {
         request: &QueryRequest,
         snapshot: &Arc<AssetSnapshot>,
     ) -> Option<(Arc<Governed>, Questions)> {
-        let known = self.known.find(&request.sql, snapshot);
+        let known = self.known.find(request, snapshot);
         let asked = AccessRequest {
             principal: request.principal.clone(),
             action: Action::Select,

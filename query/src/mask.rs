@@ -60,6 +60,8 @@ enum Ready {
     Matching(Box<Hir>, MaskKeys),
     Token(u32, MaskKeys),
     Permuted(MaskKeys),
+    /// The first so many characters.
+    Short(usize),
     /// A part of the text, by the mask itself.
     Part(Mask),
     PassThrough,
@@ -141,6 +143,9 @@ impl MaskExpr {
             Ready::Permuted(keys) => {
                 text::each_or_null(input.as_ref(), |text| permute::permuted(text, keys))
             }
+            Ready::Short(length) => text::each(input.as_ref(), |text| {
+                shape::shortened(text, *length).into()
+            }),
             Ready::Part(mask) => text::each_or_null(input.as_ref(), |text| part(mask, text)),
             Ready::PassThrough => Arc::clone(input),
         })
@@ -206,10 +211,10 @@ impl Ready {
                 None,
             ),
             Mask::ShiftDate(days) => Self::Shifted(*days, keyed()?),
+            Mask::Shorten(length) => Self::Short(usize::try_from(*length).unwrap_or(usize::MAX)),
             Mask::EmailDomain
             | Mask::TruncateIp { .. }
             | Mask::UrlHost
-            | Mask::Shorten(_)
             | Mask::Initials
             | Mask::Shape
             | Mask::JsonRedact(_)
@@ -224,7 +229,6 @@ fn part(mask: &Mask, text: &str) -> Option<String> {
         Mask::EmailDomain => shape::email_domain(text),
         Mask::TruncateIp { v4, v6 } => shape::truncated_ip(text, *v4, *v6),
         Mask::UrlHost => shape::url_host(text),
-        Mask::Shorten(length) => Some(shape::shortened(text, *length)),
         Mask::Initials => Some(shape::initials(text)),
         Mask::Shape => Some(shape::shape(text)),
         Mask::JsonRedact(paths) => shape::json_redacted(text, paths),
@@ -238,6 +242,7 @@ fn part(mask: &Mask, text: &str) -> Option<String> {
         | Mask::BucketNumber(_)
         | Mask::BucketDate(_)
         | Mask::PassThrough
+        | Mask::Shorten(_)
         | Mask::RandPattern(_)
         | Mask::RandRegexify(_)
         | Mask::Token(_)

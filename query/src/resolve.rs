@@ -69,11 +69,7 @@ impl<'a> SnapshotNames<'a> {
 
 impl Names for SnapshotNames<'_> {
     fn resolve(&self, parts: &[Ident]) -> Resolution {
-        let mut found =
-            self.matching(|id| names_dataset(parts, id, |part, name| part.value == name));
-        if found.is_empty() {
-            found = self.matching(|id| names_dataset(parts, id, fits_loosely));
-        }
+        let found = Ident::meant(|fits| self.matching(|id| names_dataset(parts, id, fits)));
         match found.as_slice() {
             [] => Resolution::Unknown,
             [id] => match self.snapshot.datasets.get(*id) {
@@ -83,10 +79,6 @@ impl Names for SnapshotNames<'_> {
             several => Resolution::Ambiguous(several.iter().map(|id| (*id).clone()).collect()),
         }
     }
-}
-
-fn fits_loosely(part: &Ident, name: &str) -> bool {
-    part.value == name || (!part.is_quoted && part.value.eq_ignore_ascii_case(name))
 }
 
 /// Those of the datasets that the caller may select or see in the catalog.

@@ -5,14 +5,17 @@
 
 mod audit;
 mod files;
+
+mod avro;
 mod objects;
 
 mod batch;
 mod condition;
 mod decimal;
-mod grouped;
+pub(crate) mod grouped;
 pub(crate) mod groups;
 mod permits;
+mod pool;
 pub(crate) mod read;
 mod resting;
 pub(crate) mod table;
@@ -38,7 +41,11 @@ use dataos_model::{
 use dataos_objects::Store;
 use uuid::Uuid;
 
-use self::{permits::Permits, table::Database};
+use self::{
+    permits::Permits,
+    pool::{Address, Pool},
+    table::Database,
+};
 
 /// Most depots whose connections are kept for a while.
 const POOLS_MAX: usize = 1_000;
@@ -175,51 +182,11 @@ impl Sources {
 
     async fn database(&self, depot: &Depot) -> Result<Arc<dyn Database>, Fault> {
         Ok(match &depot.source {
-            DepotSource::Postgres {
-                host,
-                port,
-                database,
-                user,
-                password,
-                tls,
-            } => {
-                let address = postgres::Address {
-                    depot: depot.name.clone(),
-                    host: host.clone(),
-                    port: *port,
-                    database: database.clone(),
-                    user: user.clone(),
-                    password: self.password(depot, password.as_ref()).await?,
-                    tls: tls.clone(),
-                };
-                let is_current = |pool: &postgres::Pool| pool.is_to(&address);
-                let (permits, time_max) = (self.permits.clone(), self.time_max);
-                let new = || Ok(postgres::Pool::new(address.clone(), permits, time_max));
-                let pool = kept(&self.postgres, &depot.name, is_current, new)?;
-                Arc::new(postgres::Server(pool))
+            DepotSource::Postgres { .. } => {
+                Arc::new(postgres::Server(self.pool(&self.postgres, depot).await?))
             }
-            DepotSource::MySql {
-                host,
-                port,
-                database,
-                user,
-                password,
-                tls,
-            } => {
-                let address = mysql::Address {
-                    depot: depot.name.clone(),
-                    host: host.clone(),
-                    port: *port,
-                    database: database.clone(),
-                    user: user.clone(),
-                    password: self.password(depot, password.as_ref()).await?,
-                    tls: tls.clone(),
-                };
-                let is_current = |pool: &mysql::Pool| pool.is_to(&address);
-                let (permits, time_max) = (self.permits.clone(), self.time_max);
-                let new = || Ok(mysql::Pool::new(address.clone(), permits, time_max));
-                let pool = kept(&self.mysql, &depot.name, is_current, new)?;
-                Arc::new(mysql::Server(pool))
+            DepotSource::MySql { .. } => {
+                Arc::new(mysql::Server(self.pool(&self.mysql, depot).await?))
             }
             DepotSource::Sqlite { path } => Arc::new(sqlite::File {
                 depot: depot.name.clone(),
@@ -231,6 +198,46 @@ impl Sources {
                 return Err(Fault::internal(format!("`{}` is no database", depot.name)));
             }
         })
+    }
+
+    /// The connections to the server of a depot.
+    async fn pool<C>(
+        &self,
+        pools: &ByDepot<Pool<C>>,
+        depot: &Depot,
+    ) -> Result<Arc<Pool<C>>, Fault> {
+        let (DepotSource::Postgres {
+            host,
+            port,
+            database,
+            user,
+            password,
+            tls,
+        }
+        | DepotSource::MySql {
+            host,
+            port,
+            database,
+            user,
+            password,
+            tls,
+        }) = &depot.source
+        else {
+            return Err(Fault::internal(format!("`{}` has no server", depot.name)));
+        };
+        let address = Address {
+            depot: depot.name.clone(),
+            host: host.clone(),
+            port: *port,
+            database: database.clone(),
+            user: user.clone(),
+            password: self.password(depot, password.as_ref()).await?,
+            tls: tls.clone(),
+        };
+        let is_current = |pool: &Pool<C>| pool.address == address;
+        let (permits, time_max) = (self.permits.clone(), self.time_max);
+        let new = || Ok(Pool::new(address.clone(), permits, time_max));
+        kept(pools, &depot.name, is_current, new)
     }
 
     async fn password(

@@ -83,7 +83,8 @@ impl House {
 
     /// What the REST door answers: each value as text.
     fn rest(&self, sql: &str) -> Vec<Vec<String>> {
-        let answer = self.ana.json(&["query", sql]).unwrap();
+        let query = ["query", "--dialect", "postgresql", sql];
+        let answer = self.ana.json(&query).unwrap();
         let text = |value: &serde_json::Value| match value {
             serde_json::Value::Null => String::new(),
             serde_json::Value::String(text) => text.clone(),

@@ -3,6 +3,7 @@
 
 mod cache;
 mod ctl;
+mod dialects;
 mod stops;
 
 use std::{fmt::Write as _, fs, process::Command};
@@ -58,8 +59,13 @@ impl House {
 
     /// Arguments of curl that send a statement.
     fn posting(&self, path: &str, sql: &str, more: &[&str]) -> Vec<String> {
+        self.posting_body(path, &serde_json::json!({"sql": sql}), more)
+    }
+
+    /// Arguments of curl that send a document.
+    fn posting_body(&self, path: &str, body: &Value, more: &[&str]) -> Vec<String> {
         let key = self.admin.key().unwrap();
-        let body = serde_json::json!({"sql": sql}).to_string();
+        let body = body.to_string();
         let fixed = [
             "-s",
             "--cacert",

@@ -41,6 +41,7 @@ fn rooms_depend_on_rooms_as_the_architecture_says() {
         ("dataos-sql", &["dataos-model"]),
         ("dataos-store", &["dataos-model"]),
         ("dataos-objects", &["dataos-model"]),
+        ("dataos-avro", &["dataos-model"]),
         ("dataos-pdp", &["dataos-model"]),
         ("dataos-audit", &["dataos-model", "dataos-proof"]),
         (
@@ -50,11 +51,17 @@ fn rooms_depend_on_rooms_as_the_architecture_says() {
                 "dataos-sql",
                 "dataos-store",
                 "dataos-objects",
+                "dataos-avro",
             ],
         ),
         (
             "dataos-query",
-            &["dataos-model", "dataos-sql", "dataos-objects"],
+            &[
+                "dataos-model",
+                "dataos-sql",
+                "dataos-objects",
+                "dataos-avro",
+            ],
         ),
         ("dataos-orchestrator", &["dataos-model", "dataos-store"]),
         ("dataos-ctl", &["dataos-proof"]),
@@ -117,7 +124,17 @@ fn only_its_room_names_a_heavy_crate() {
         ),
         ("quick-xml", &["dataos-objects"]),
         ("tokio-rustls", &["dataos-gateway", "dataos-query"]),
-        ("arrow", &["dataos-query", "dataos-catalog", "dataos-audit"]),
+        (
+            "arrow",
+            &[
+                "dataos-query",
+                "dataos-catalog",
+                "dataos-avro",
+                "dataos-audit",
+            ],
+        ),
+        ("flate2", &["dataos-avro"]),
+        ("snap", &["dataos-avro"]),
         (
             "parquet",
             &["dataos-query", "dataos-catalog", "dataos-audit"],

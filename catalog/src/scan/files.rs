@@ -7,7 +7,7 @@
 //! | `root/a/x.EXT` | `a/x` |
 //! | `root/a/x.EXT/` or `root/a/x/` holding parts | `a/x` |
 //!
-//! `EXT` is `parquet`, `csv`, `json`, `ndjson` or `jsonl` in any case. A folder of parts holds files of
+//! `EXT` is `parquet`, `csv`, `json`, `ndjson`, `jsonl` or `avro` in any case. A folder of parts holds files of
 //! one format and nothing else; of parts in several generations (`gen-2-x.parquet`, written when rows were
 //! changed) the newest are the dataset. Names that begin with `.` or `_` are not looked at: engines keep
 //! unfinished and helper files under them. Other files are left alone, but for data formats that one
@@ -38,7 +38,7 @@ use self::{
     part::{LocalFile, Part},
     walk::Walked,
 };
-use super::{Survey, Unreadable, csv, json, parquet, schema_problem};
+use super::{Survey, Unreadable, avro, csv, json, parquet, parts, schema_problem};
 use crate::change::Record;
 
 /// Most datasets that are read at a time.
@@ -157,9 +157,10 @@ fn read(
         return Ok(known);
     }
     let (schema, row_count) = match format {
-        FileFormat::Parquet => parquet::read(&parts),
+        FileFormat::Parquet => parts::read(&parts, parquet::read),
         FileFormat::Csv => csv::read(&parts),
         FileFormat::Json => json::read(&parts),
+        FileFormat::Avro => parts::read(&parts, avro::read),
     }?;
     if let Some(problem) = schema_problem(&schema) {
         return Err(problem);

@@ -16,46 +16,14 @@ const TAIL_BYTES: usize = 8;
 /// Longest name of a type that we do not read, in characters.
 const TYPE_NAME_CHARACTERS_MAX: usize = 100;
 
-/// Schema and row count of all parts together; a column is nullable if it is so in any part.
-pub(super) fn read(parts: &[Box<dyn Part>]) -> Result<(DatasetSchema, Option<u64>), String> {
-    let mut whole: Option<DatasetSchema> = None;
-    let mut row_count = 0_u64;
-    for part in parts {
-        let (schema, rows) = read_part(part.as_ref()).map_err(|problem| match parts.len() {
-            1 => problem,
-            _ => format!("{}: {problem}", part.name()),
-        })?;
-        row_count = row_count.saturating_add(rows);
-        whole = Some(match whole {
-            None => schema,
-            Some(known) => join(known, schema).ok_or_else(|| {
-                format!("{}: its columns differ from the other parts", part.name())
-            })?,
-        });
-    }
-    Ok((whole.unwrap_or_default(), Some(row_count)))
-}
-
-fn join(mut known: DatasetSchema, part: DatasetSchema) -> Option<DatasetSchema> {
-    if known.columns.len() != part.columns.len() {
-        return None;
-    }
-    for (known, part) in known.columns.iter_mut().zip(part.columns) {
-        if known.name != part.name || known.column_type != part.column_type {
-            return None;
-        }
-        known.is_nullable |= part.is_nullable;
-    }
-    Some(known)
-}
-
-fn read_part(part: &dyn Part) -> Result<(DatasetSchema, u64), String> {
+/// Schema and row count.
+pub(super) fn read(part: &dyn Part) -> Result<(DatasetSchema, Option<u64>), String> {
     let metadata = footer(part)?;
     let file = metadata.file_metadata();
     let schema = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())
         .map_err(|error| error.to_string())?;
     let rows = u64::try_from(file.num_rows()).map_err(|_| "its row count is negative")?;
-    Ok((schema_of(&schema), rows))
+    Ok((schema_of(&schema), Some(rows)))
 }
 
 fn footer(part: &dyn Part) -> Result<ParquetMetaData, String> {

@@ -507,6 +507,7 @@ fn format_name(format: FileFormat) -> &'static str {
         FileFormat::Parquet => "parquet",
         FileFormat::Csv => "csv",
         FileFormat::Json => "json",
+        FileFormat::Avro => "avro",
     }
 }
 
@@ -520,6 +521,7 @@ fn file_format(name: &str) -> Result<FileFormat, Problem> {
         "parquet" => Ok(FileFormat::Parquet),
         "csv" => Ok(FileFormat::Csv),
         "json" => Ok(FileFormat::Json),
+        "avro" => Ok(FileFormat::Avro),
         _ => Err(format!("`{name}` is not a file format")),
     }
 }

@@ -11,7 +11,7 @@ use dataos_model::{
 };
 use dataos_objects::test_server::{SECRET_KEY, TestStore};
 
-use crate::fixtures::{House, parquet_bytes};
+use crate::fixtures::{House, avro, parquet_bytes};
 
 /// A house with the folder `lake` and the bucket `shop` as depots.
 async fn house_of(bucket: Bucket, secret: &str) -> House {
@@ -63,6 +63,12 @@ fn files(house: &House, server: &TestStore) {
     write(house, server, "twice.csv", "a\n1\n");
     write(house, server, "twice.json", "{\"a\":1}\n");
     write(house, server, "old.avro", "Obj");
+    write(house, server, "old.orc", "ORC");
+    let rows = avro(5_000);
+    write(house, server, "records.avro", &rows);
+    write(house, server, "crm/blocks/part-0.avro", avro(2));
+    write(house, server, "crm/blocks/part-1.avro", avro(3));
+    write(house, server, "half.avro", &rows[..rows.len() / 2]);
     write(house, server, "delta/_delta_log/0.json", "{}");
     write(house, server, "delta/part.parquet", parquet_bytes(1));
     write(house, server, "mixed/x/a.csv", "a\n1\n");
@@ -102,7 +108,7 @@ async fn a_bucket_is_catalogued_as_a_folder_is() {
     let of_bucket = house.catalog.scan("shop").await.unwrap();
     let expected = known(&house, "lake", &of_folder);
     assert_eq!(known(&house, "shop", &of_bucket), expected);
-    assert!(expected.len() > 12, "{expected:#?}");
+    assert!(expected.len() > 16, "{expected:#?}");
     let parts = house.dataset(&id("crm", "parts")).unwrap();
     let keys = ["part-0", "part-1"].map(|part| format!("data/2024/crm/parts/{part}.parquet"));
     let source = DatasetSource::Objects {

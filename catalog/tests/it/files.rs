@@ -9,14 +9,16 @@ use arrow::{
     },
     datatypes::Int32Type,
 };
+use dataos_avro::test_writer::file;
 use dataos_model::{
     dataset::DatasetId,
     depot::{DatasetSource, DepotSource},
     fault::FaultKind,
     seams::{Assets, ScanReport},
 };
+use serde_json::{Value, json};
 
-use crate::fixtures::{House, main_id, parquet_bytes, parquet_of};
+use crate::fixtures::{House, avro, main_id, parquet_bytes, parquet_of};
 
 fn reason(report: &ScanReport, name: &str) -> String {
     let found = report.unreadable.iter().find(|(n, _)| n == name);
@@ -139,6 +141,101 @@ async fn types_of_parquet() {
         ]
     );
     assert!(last.starts_with("unsupported(Struct"), "{last}");
+}
+
+#[tokio::test]
+async fn avro_says_its_columns() {
+    let house = House::with_lake().await;
+    let logical = |kind: &str, name: &str| json!({"type": kind, "logicalType": name});
+    let schema = json!({"type": "record", "name": "row", "fields": [
+        {"name": "id", "type": "int"},
+        {"name": "price", "type": {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}},
+        {"name": "at", "type": ["null", logical("long", "timestamp-millis")]},
+        {"name": "suit", "type": {"type": "enum", "name": "suit", "symbols": ["A"]}},
+        {"name": "tags", "type": {"type": "array", "items": "string"}},
+        {"name": "noon", "type": logical("int", "time-millis")},
+        {"name": "more", "type": {"type": "map", "values": "string"}}]});
+    let text = "x".repeat(1_000);
+    let row = json!({"id": 1, "price": "1.25", "at": 7, "suit": "A", "tags": [text], "noon": 1, "more": {}});
+    house.write(
+        "types.AVRO",
+        file(&schema, "snappy", 100, &[row.clone(), row.clone()]),
+    );
+    house.write(
+        "large.avro",
+        file(&schema, "null", 1 << 20, &vec![row; 17 << 10]),
+    );
+    house.write("parts/1.avro", avro(2));
+    house.write("parts/2.avro", avro(3));
+    let report = house.catalog.scan("lake").await.unwrap();
+    assert_eq!(report.unreadable, []);
+    let columns = [
+        "id integer",
+        "price decimal(12,2)",
+        "at timestamptz?",
+        "suit text",
+        "tags text[]",
+        "noon unsupported(time-millis)?",
+        "more unsupported(map)?",
+    ];
+    let parts = DatasetId::new("lake", "parts", "1");
+    for (id, row_count) in [(main_id("types"), Some(2)), (main_id("large"), None)] {
+        assert_eq!(house.columns(&id), columns);
+        assert_eq!(house.dataset(&id).unwrap().row_count, row_count);
+    }
+    assert_eq!(house.columns(&parts), ["id bigint", "email text?"]);
+}
+
+#[tokio::test]
+async fn avro_that_is_not_whole_or_not_read_is_refused() {
+    let house = House::with_lake().await;
+    let whole = avro(3);
+    for length in 0..whole.len() {
+        house.write(&format!("cut{length}.avro"), &whole[..length]);
+    }
+    let record = |field: Value| json!({"type": "record", "name": "r", "fields": [{"name": "a", "type": field}]});
+    house.write(
+        "zip.avro",
+        file(&record(json!("int")), "bzip2", 100, &[json!({"a": 1})]),
+    );
+    house.write(
+        "list.avro",
+        file(
+            &record(json!(["null", "r"])),
+            "null",
+            100,
+            &[json!({"a": null})],
+        ),
+    );
+    house.write("number.avro", file(&json!("int"), "null", 100, &[json!(1)]));
+    house.write("x/differ.avro/1.avro", &whole);
+    house.write(
+        "x/differ.avro/2.avro",
+        file(&record(json!("int")), "null", 100, &[]),
+    );
+    let report = house.catalog.scan("lake").await.unwrap();
+    // A file without a block is whole.
+    let header = whole
+        .windows(16)
+        .position(|bytes| bytes == b"0123456789abcdef");
+    assert_eq!(
+        report.added,
+        [main_id(&format!("cut{}", header.unwrap() + 16))]
+    );
+    for (name, expected) in [
+        ("cut0.avro", "its header is cut off"),
+        (
+            "zip.avro",
+            "its codec is `bzip2`, which is not read; write it with `null`",
+        ),
+        ("list.avro", "recursive: `r` holds itself"),
+        ("number.avro", "not a record"),
+        ("x/differ.avro", "2.avro: its columns differ"),
+    ] {
+        let reason = reason(&report, name);
+        assert!(reason.contains(expected), "{name}: {reason}");
+    }
+    assert_eq!(report.unreadable.len(), whole.len() - 1 + 4);
 }
 
 #[tokio::test]

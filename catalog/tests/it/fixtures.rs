@@ -15,6 +15,7 @@ use arrow::{
     datatypes::Schema,
 };
 use async_trait::async_trait;
+use dataos_avro::test_writer;
 use dataos_catalog::{Catalog, CatalogConfig, CatalogSeams};
 use dataos_model::{
     clock::{Clock, Timestamp},
@@ -28,6 +29,7 @@ use dataos_model::{
     secret::{Secret, SecretName},
 };
 use dataos_store::Metadata;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The PDP's side: keeps what it is told, or refuses.
@@ -298,6 +300,15 @@ pub(crate) fn parquet_bytes(rows: i64) -> Vec<u8> {
     let batch =
         RecordBatch::try_from_iter_with_nullable([("id", ids, false), ("email", emails, true)]);
     parquet_of(&batch.unwrap())
+}
+
+/// An Avro file with the same columns and rows.
+pub(crate) fn avro(rows: i64) -> Vec<u8> {
+    let schema = json!({"type": "record", "name": "person", "fields": [
+        {"name": "id", "type": "long"}, {"name": "email", "type": ["null", "string"]}]});
+    let row = |row| json!({"id": row, "email": format!("person{row}@example.com")});
+    let rows: Vec<Value> = (0..rows).map(row).collect();
+    test_writer::file(&schema, "deflate", 16_000, &rows)
 }
 
 /// A batch as a Parquet file.

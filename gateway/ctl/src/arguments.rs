@@ -231,6 +231,9 @@ pub(crate) struct Query {
     /// The statement, or `-` to read it from standard input.
     #[arg(required = true)]
     pub(crate) sql: Option<String>,
+    /// The dialect that the statement is written in, if not that of the engine.
+    #[arg(long, value_enum)]
+    pub(crate) dialect: Option<Dialect>,
     /// Purpose of the query, for policies that ask for one.
     #[arg(long)]
     pub(crate) purpose: Option<String>,
@@ -243,6 +246,20 @@ pub(crate) struct Query {
     /// Begin it and print its id; `query fetch` gives its rows.
     #[arg(long = "async")]
     pub(crate) is_async: bool,
+}
+
+/// SQL dialects, by the names that the server knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dialect {
+    /// ANSI SQL as Trino speaks it.
+    #[value(alias = "trino")]
+    Ansi,
+    /// PostgreSQL.
+    Postgresql,
+    /// MySQL and MariaDB.
+    Mysql,
+    /// The embedded engine's.
+    Datafusion,
 }
 
 /// Forms of rows.

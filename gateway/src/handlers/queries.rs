@@ -90,6 +90,7 @@ fn shown(kept: &KeptQuery) -> Value {
         "id": kept.id,
         "state": kept.state.name(),
         "sql": kept.sql,
+        "dialect": kept.dialect.name(),
         "submitted_at": time(kept.submitted_at),
         "progress": {"rows": kept.row_count, "bytes": kept.byte_count},
         "truncated": kept.is_truncated,

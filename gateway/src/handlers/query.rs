@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dataos_model::{
     fault::{Fault, Location},
-    query::{QueryRequest, RowFormat},
+    query::{Dialect, QueryRequest, RowFormat},
     value::Value as PolicyValue,
 };
 use serde::Deserialize;
@@ -29,6 +29,8 @@ pub(super) const PAGE_ROWS_MAX: u64 = 10_000;
 #[serde(deny_unknown_fields)]
 pub(super) struct QueryBody {
     sql: String,
+    #[serde(default)]
+    dialect: Dialect,
     purpose: Option<String>,
     rows_max: Option<u64>,
     page_rows: Option<u64>,
@@ -45,6 +47,7 @@ impl QueryBody {
             principal: (*call.principal).clone(),
             request_id: call.request_id.clone(),
             sql: self.sql,
+            dialect: self.dialect,
             context,
             format,
             rows_max: self.rows_max,

@@ -99,6 +99,7 @@ pub(super) fn dataset(dataset: &Dataset, depot: &Depot) -> Value {
             FileFormat::Parquet => "parquet",
             FileFormat::Csv => "csv",
             FileFormat::Json => "json",
+            FileFormat::Avro => "avro",
         },
         DatasetSource::Table { .. } => depot.source.kind(),
         DatasetSource::AuditLog => "audit_log",

@@ -8,7 +8,7 @@ use dataos_model::{
     action::Action,
     entity::EntityType,
     fault::{Fault, FaultKind},
-    query::{QueryAnswer, QueryRequest, ResultColumn, RowFormat},
+    query::{Dialect, QueryAnswer, QueryRequest, ResultColumn, RowFormat},
     record::{Entry, Receipt},
     value::Value,
 };
@@ -34,6 +34,8 @@ const USER_CHARACTERS_MAX: usize = 64;
 /// The calls that a log-in and a statement are, to policies and in records.
 const LOG_IN_PATH: &str = "/api/v1/session";
 const QUERY_PATH: &str = "/api/v1/query";
+/// What its clients write.
+const DIALECT: Dialect = Dialect::Postgres;
 /// What records say of this door beside that.
 const DOOR: (&str, &str) = ("door", "postgresql");
 
@@ -218,6 +220,7 @@ impl Session {
             principal: (*call.principal).clone(),
             request_id: request_id.to_owned(),
             sql: asked.sql,
+            dialect: DIALECT,
             context,
             format: RowFormat::ArrowStream,
             rows_max: Some(asked.rows_max),
@@ -250,8 +253,8 @@ impl Session {
         let mut head = Head::posted(QUERY_PATH)?;
         head.span = self.gateway.spans.begin(None);
         let body = match &asked.purpose {
-            Some(purpose) => json!({"sql": asked.sql, "purpose": purpose}),
-            None => json!({"sql": asked.sql}),
+            Some(purpose) => json!({"sql": asked.sql, "dialect": DIALECT, "purpose": purpose}),
+            None => json!({"sql": asked.sql, "dialect": DIALECT}),
         };
         let body = Bytes::from(body.to_string());
         Ok(Call {

@@ -11,7 +11,7 @@ use std::{
 use dataos_model::{
     fault::FaultKind,
     principal::Principal,
-    query::{QueryRequest, RowFormat},
+    query::{Dialect, QueryRequest, RowFormat},
     record::{Entry, EntryKind},
     seams::{Record, RunQuery},
 };
@@ -30,6 +30,7 @@ fn statement() -> QueryRequest {
         principal: Principal::anonymous(),
         request_id: "r".to_owned(),
         sql: "SELECT 1".to_owned(),
+        dialect: Dialect::default(),
         context: Default::default(),
         format: RowFormat::Json,
         rows_max: None,

@@ -294,6 +294,7 @@ impl RunQuery for World {
             is_truncated: false,
             certificate: Certificate {
                 lent: Default::default(),
+                dialect: Default::default(),
                 policy_set: Hash::default(),
                 entities: Hash::default(),
                 statement: Hash::default(),

@@ -147,6 +147,8 @@ pub enum FileFormat {
     Csv,
     /// One JSON object a line.
     Json,
+    /// Apache Avro object container files.
+    Avro,
 }
 
 /// Where the rows of one dataset lie.

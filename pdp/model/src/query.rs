@@ -29,6 +29,38 @@ pub enum RowFormat {
     ArrowStream,
 }
 
+/// The SQL dialect of a statement, as its caller writes it. What an engine is sent is in the engine's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// ANSI SQL as Trino speaks it.
+    #[serde(alias = "trino")]
+    Ansi,
+    /// PostgreSQL.
+    #[serde(rename = "postgresql")]
+    Postgres,
+    /// MySQL and MariaDB, in their default mode.
+    MySql,
+    /// That of the embedded engine.
+    #[default]
+    DataFusion,
+}
+
+impl Dialect {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Ansi, Self::Postgres, Self::MySql, Self::DataFusion];
+
+    /// Its name in requests and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ansi => "ansi",
+            Self::Postgres => "postgresql",
+            Self::MySql => "mysql",
+            Self::DataFusion => "datafusion",
+        }
+    }
+}
+
 /// A statement to run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QueryRequest {
@@ -38,6 +70,9 @@ pub struct QueryRequest {
     pub request_id: String,
     /// One SQL statement.
     pub sql: String,
+    /// The dialect that it is written in.
+    #[serde(default)]
+    pub dialect: Dialect,
     /// Facts about this call, such as `purpose`.
     pub context: BTreeMap<String, Value>,
     /// How the rows are to be encoded.
@@ -87,6 +122,9 @@ pub struct Certificate {
     pub entities: Hash,
     /// Digest of the governed statement.
     pub statement: Hash,
+    /// The dialect that the caller's statement was in.
+    #[serde(default)]
+    pub dialect: Dialect,
     /// The governed statement, as sent to the engine.
     pub governed_sql: String,
     /// Where it ran.
@@ -198,6 +236,8 @@ pub struct KeptQuery {
     pub state: QueryState,
     /// The statement as it was sent.
     pub sql: String,
+    /// The dialect that it is written in.
+    pub dialect: Dialect,
     /// When it was sent.
     pub submitted_at: Timestamp,
     /// When it ended.

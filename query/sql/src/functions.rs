@@ -270,6 +270,15 @@ pub fn lookup(name: &str) -> Option<&'static Function> {
     FUNCTIONS.iter().find(|function| function.name == name)
 }
 
+/// All names of the list, aliases among them.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    let aliases = ALIASES.iter().map(|(alias, _)| *alias);
+    FUNCTIONS
+        .iter()
+        .map(|function| function.name)
+        .chain(aliases)
+}
+
 /// The allowed name that is nearest in spelling, if one is near.
 pub fn nearest(name: &str) -> Option<&'static str> {
     /// Longer names are not worth the comparison.
@@ -277,10 +286,7 @@ pub fn nearest(name: &str) -> Option<&'static str> {
     if name.len() > NAME_LENGTH_MAX {
         return None;
     }
-    FUNCTIONS
-        .iter()
-        .map(|function| function.name)
-        .chain(ALIASES.iter().map(|(alias, _)| *alias))
+    names()
         .map(|known| (distance(name, known), known))
         .filter(|(distance, known)| *distance <= 3 && *distance * 2 <= known.len())
         .min()

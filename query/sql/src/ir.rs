@@ -30,15 +30,26 @@ impl PartialEq for Position {
 
 impl Eq for Position {}
 
-/// An identifier. Without quotes it is folded to lower case here.
+/// An identifier, unescaped and folded as its dialect does it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ident {
-    /// The name, unescaped.
+    /// The name.
     pub value: String,
-    /// Whether it was written in double quotes: then it matches by exact spelling only.
-    pub is_quoted: bool,
+    /// What it matches.
+    pub matching: Matching,
     /// Where.
     pub position: Position,
+}
+
+/// Which names a reference may mean. Only the case of the letters a-z is ever looked past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matching {
+    /// Its exact spelling.
+    Exact,
+    /// Its exact spelling, else any that differs in case alone.
+    ExactFirst,
+    /// Any that differs in case alone: of two such names it means both, and is ambiguous.
+    AnyCase,
 }
 
 impl Ident {
@@ -46,14 +57,35 @@ impl Ident {
     pub fn quoted(value: impl Into<String>) -> Self {
         Self {
             value: value.into(),
-            is_quoted: true,
+            matching: Matching::Exact,
             position: Position::default(),
         }
     }
 
-    /// Whether this reference may mean `name`, apart from exact equality.
-    pub(crate) fn matches_loosely(&self, name: &str) -> bool {
-        !self.is_quoted && self.value.eq_ignore_ascii_case(name)
+    /// Whether this reference means `name`.
+    pub fn matches(&self, name: &str) -> bool {
+        match self.matching {
+            Matching::Exact | Matching::ExactFirst => self.value == name,
+            Matching::AnyCase => self.value.eq_ignore_ascii_case(name),
+        }
+    }
+
+    /// What a reference means: all that `find` finds by names that match, or else by names that match loosely.
+    pub fn meant<T>(find: impl Fn(fn(&Self, &str) -> bool) -> Vec<T>) -> Vec<T> {
+        let exact = find(Self::matches);
+        if exact.is_empty() {
+            find(Self::matches_loosely)
+        } else {
+            exact
+        }
+    }
+
+    /// Whether this reference means `name` where no name matches.
+    pub fn matches_loosely(&self, name: &str) -> bool {
+        match self.matching {
+            Matching::Exact => self.matches(name),
+            Matching::ExactFirst | Matching::AnyCase => self.value.eq_ignore_ascii_case(name),
+        }
     }
 }
 

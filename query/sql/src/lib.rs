@@ -1,6 +1,6 @@
 //! The pure SQL front end of the query layer.
 //!
-//! Enters: one SQL statement as text, the datasets that the caller may name, and the columns that
+//! Enters: one SQL statement as text and the dialect it is written in, the datasets that the caller may name, and the columns that
 //! the PDP lets the caller see. Leaves: text for the engine in which every base table is a governed
 //! table of its own (`"__t0"`, `"__t1"`, ..), the columns of the result with a masked flag, the
 //! columns that each table needs, and column lineage. Never done here: I/O, asking the PDP, masks
@@ -17,7 +17,7 @@
 //! ```
 //! use std::sync::Arc;
 //! use dataos_model::dataset::{Column, ColumnType, DatasetId, DatasetSchema};
-//! use dataos_sql::{Datasets, TableView, ViewColumn, bind, parse, tables};
+//! use dataos_sql::{Datasets, Dialect, TableView, ViewColumn, bind, parse, tables};
 //!
 //! # fn main() -> Result<(), dataos_sql::SqlError> {
 //! let id = DatasetId::new("sales", "main", "orders");
@@ -25,7 +25,7 @@
 //! let column = Column { name, column_type: ColumnType::Int(64), is_nullable: false };
 //! let names = Datasets::new(vec![(id.clone(), Arc::new(DatasetSchema { columns: vec![column] }))]);
 //!
-//! let statement = parse("select count(*) as n from orders o where o.id > 7")?;
+//! let statement = parse(Dialect::Ansi, "select count(*) as n from orders o where o.id > 7")?;
 //! let tables = tables(&statement, &names)?;
 //! let id_column = ViewColumn {
 //!     name: "id".into(),
@@ -51,6 +51,8 @@
 pub mod error;
 pub mod limits;
 
+mod dialect;
+
 pub mod change;
 pub mod functions;
 pub mod ir;
@@ -75,6 +77,7 @@ pub use bind::{
     ROW_COLUMN, StepKind, TableView, ViewColumn, bind,
 };
 pub use change::{Change, Step, StepAction, Verb};
+pub use dialect::Dialect;
 pub use error::{SqlError, SqlErrorKind};
 pub use names::{Datasets, Names, Occurrence, Resolution, Tables, Target, names_dataset, tables};
 pub use parse::{Explained, Kind, Security, Statement, TableName, parse, parse_view};

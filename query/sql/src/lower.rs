@@ -7,8 +7,10 @@
 use std::fmt;
 
 use sqlparser::{ast, tokenizer::Span};
+use unicode_normalization::is_nfc;
 
 use crate::{
+    dialect::{self, Dialect},
     error::{SqlError, SqlErrorKind},
     ir::{Ident, Position},
     limits::{self, IDENTIFIER_LENGTH_MAX, LIST_LENGTH_MAX},
@@ -19,9 +21,14 @@ mod call;
 mod change;
 mod expr;
 mod group;
+mod grouping;
 mod literal;
+mod meaning;
 mod merge;
+mod mysql;
+mod number;
 mod operator;
+mod pattern;
 mod predicate;
 mod query;
 mod relation;
@@ -34,6 +41,8 @@ mod window;
 /// What one pass over a statement carries along.
 #[derive(Debug, Default)]
 pub(crate) struct Lowering {
+    /// The dialect of the text.
+    dialect: Dialect,
     /// Names that WITH defines, innermost last.
     ctes: Vec<Ident>,
     /// Base tables so far.
@@ -55,9 +64,10 @@ pub(crate) struct Lowering {
 }
 
 impl Lowering {
-    /// A pass over a statement that starts at `here`.
-    pub(crate) fn new(here: Position) -> Self {
+    /// A pass over a statement of a dialect that starts at `here`.
+    pub(crate) fn new(dialect: Dialect, here: Position) -> Self {
         Self {
+            dialect,
             here,
             ..Self::default()
         }
@@ -113,40 +123,34 @@ impl Lowering {
                 position,
             ));
         }
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let is_readable = |c: char| c.is_alphanumeric() || (' '..='~').contains(&c);
-        match quote_style {
-            None if value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-                && value.chars().all(is_plain) =>
-            {
-                Ok(Ident {
-                    value: value.to_ascii_lowercase(),
-                    is_quoted: false,
-                    position,
-                })
+        let is_quoted = match quote_style {
+            Some(quote) if *quote == dialect::quote(self.dialect) => true,
+            Some(quote) => {
+                let what = format!("quoting names with {quote}");
+                return Err(SqlError::unsupported(what, position)
+                    .with_hint(dialect::quote_hint(self.dialect)));
             }
-            None => Err(SqlError::unsupported("this name without quotes", position)
-                .with_hint("put names with other signs than a-z, 0-9 and _ in double quotes")),
-            Some('"') if value.is_empty() => Err(SqlError::new(
-                SqlErrorKind::Syntax,
-                "a name is empty",
-                position,
-            )),
-            Some('"') if value.chars().all(is_readable) => Ok(Ident {
-                value: value.clone(),
-                is_quoted: true,
-                position,
-            }),
-            Some('"') => Err(SqlError::unsupported(
-                "a name with control, combining or invisible characters",
-                position,
-            )),
-            Some(quote) => Err(SqlError::unsupported(
-                format!("quoting names with {quote}"),
-                position,
-            )
-            .with_hint("quote names with double quotes")),
+            None => false,
+        };
+        if is_quoted {
+            readable(value, position)?;
+        } else if !is_plain(value) {
+            return Err(SqlError::unsupported("this name without quotes", position)
+                .with_hint(dialect::quote_hint(self.dialect)));
         }
+        let (value, matching) = dialect::folded(self.dialect, value, is_quoted);
+        Ok(Ident {
+            value,
+            matching,
+            position,
+        })
+    }
+
+    /// The parts of a table's name.
+    fn table_name(&mut self, name: &ast::ObjectName) -> Result<Vec<Ident>, SqlError> {
+        let parts = self.name(name)?.into_iter();
+        let dialect = self.dialect;
+        Ok(parts.map(|part| dialect::of_table(dialect, part)).collect())
     }
 
     /// The parts of a dotted name.
@@ -188,4 +192,31 @@ impl Lowering {
     ) -> Result<Option<B>, SqlError> {
         item.map(|item| lower(self, item)).transpose()
     }
+}
+
+/// Whether a name may stand without quotes.
+fn is_plain(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Refuses a quoted name that does not show what it is: one of other letters than it seems to have, or
+/// with two spellings that look the same.
+fn readable(name: &str, at: Position) -> Result<(), SqlError> {
+    if name.is_empty() {
+        return Err(SqlError::new(SqlErrorKind::Syntax, "a name is empty", at));
+    }
+    if !name
+        .chars()
+        .all(|c| c.is_alphanumeric() || (' '..='~').contains(&c))
+    {
+        let what = "a name with control, combining or invisible characters";
+        return Err(SqlError::unsupported(what, at));
+    }
+    if !is_nfc(name) {
+        let what = "a name that is not in Unicode's normal form C";
+        return Err(SqlError::unsupported(what, at)
+            .with_hint("write each letter as the one character that it is"));
+    }
+    Ok(())
 }

@@ -24,8 +24,8 @@ pub enum Resolution {
 /// The datasets that the caller may name.
 pub trait Names: fmt::Debug {
     /// What one to three parts mean: `table`, `collection.table` or `depot.table`, and
-    /// `depot.collection.table`. An unquoted part is folded to lower case; it matches that spelling
-    /// first, and else any spelling that differs in case alone.
+    /// `depot.collection.table`. All parts of a name match as [`Ident::matches`] says, or else as
+    /// [`Ident::matches_loosely`] does.
     fn resolve(&self, parts: &[Ident]) -> Resolution;
 }
 
@@ -44,16 +44,12 @@ impl Datasets {
 
 impl Names for Datasets {
     fn resolve(&self, parts: &[Ident]) -> Resolution {
-        let matching = |fits: fn(&Ident, &str) -> bool| -> Vec<&(DatasetId, Arc<DatasetSchema>)> {
-            self.datasets
-                .iter()
+        let found: Vec<&(DatasetId, Arc<DatasetSchema>)> = Ident::meant(|fits| {
+            let datasets = self.datasets.iter();
+            datasets
                 .filter(|(id, _)| names_dataset(parts, id, fits))
                 .collect()
-        };
-        let mut found = matching(|part, name| part.value == name);
-        if found.is_empty() {
-            found = matching(|part, name| part.value == name || part.matches_loosely(name));
-        }
+        });
         match found.as_slice() {
             [] => Resolution::Unknown,
             [(id, schema)] => Resolution::Found(id.clone(), Arc::clone(schema)),

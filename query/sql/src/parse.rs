@@ -2,7 +2,7 @@
 
 use sqlparser::{
     ast,
-    dialect::{Dialect, GenericDialect},
+    dialect::Dialect as ParserDialect,
     keywords::Keyword,
     parser::{Parser, ParserError},
     tokenizer::{Token, TokenWithSpan, Tokenizer, TokenizerError},
@@ -10,11 +10,15 @@ use sqlparser::{
 
 use crate::{
     change::Change,
+    dialect::{self, Dialect},
     error::{SqlError, SqlErrorKind},
     ir::{Ident, Position, Query},
     limits::{self, GOVERNED_PARSER_DEPTH_MAX, PARSER_DEPTH_MAX, STATEMENT_BYTES_MAX},
     lower::Lowering,
 };
+
+/// The dialect of what we emit, whatever the caller's.
+pub(crate) const EMITTED: Dialect = Dialect::DataFusion;
 
 /// One statement that may be bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,17 +184,18 @@ pub(crate) fn dotted(parts: &[Ident]) -> String {
 /// # Errors
 /// Everything that is not exactly one statement of the allow-list, within the limits of
 /// [`crate::limits`], in syntax that the governed tree has a place for. Nothing is ignored.
-pub fn parse(sql: &str) -> Result<Statement, SqlError> {
-    limits::on_large_stack(|| parse_here(sql, PARSER_DEPTH_MAX))
+pub fn parse(dialect: Dialect, sql: &str) -> Result<Statement, SqlError> {
+    limits::on_large_stack(|| parse_here(dialect, sql, PARSER_DEPTH_MAX))
 }
 
-/// Reads the stored query of a view, which may have some more parentheses than its author's.
+/// Reads the stored query of a view, which is as we print it: in our own dialect, and maybe with some
+/// more parentheses than its author's.
 ///
 /// # Errors
 /// As [`parse`], or a statement that is no query.
 pub fn parse_view(sql: &str) -> Result<Statement, SqlError> {
     limits::on_large_stack(|| {
-        let statement = parse_here(sql, GOVERNED_PARSER_DEPTH_MAX)?;
+        let statement = parse_here(EMITTED, sql, GOVERNED_PARSER_DEPTH_MAX)?;
         match statement.kind {
             Kind::Query(_) => Ok(statement),
             _ => {
@@ -205,21 +210,22 @@ pub fn parse_view(sql: &str) -> Result<Statement, SqlError> {
     })
 }
 
-fn parse_here(sql: &str, depth_max: usize) -> Result<Statement, SqlError> {
-    let mut tokens = tokens(sql)?;
+fn parse_here(dialect: Dialect, sql: &str, depth_max: usize) -> Result<Statement, SqlError> {
+    let mut tokens = tokens(dialect, sql)?;
     let start = first(&tokens).map_or(Position { line: 1, column: 1 }, limits::position);
     let explains_policy = take_explain_policy(&mut tokens);
-    let statement = parse_one(tokens, depth_max)?;
-    lowered(&statement, start, explains_policy)
+    let statement = parse_in(dialect::parser(dialect), tokens, depth_max)?;
+    lowered(dialect, &statement, start, explains_policy)
 }
 
 /// Lowers a statement of the parser's.
 pub(crate) fn lowered(
+    dialect: Dialect,
     statement: &ast::Statement,
     start: Position,
     explains_policy: bool,
 ) -> Result<Statement, SqlError> {
-    let mut lowering = Lowering::new(start);
+    let mut lowering = Lowering::new(dialect, start);
     let kind = if explains_policy {
         lowering.explained(statement, Explained::Policy)?
     } else {
@@ -232,7 +238,7 @@ pub(crate) fn lowered(
 }
 
 /// The tokens of a text that is within the limits.
-pub(crate) fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
+pub(crate) fn tokens(dialect: Dialect, sql: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
     let start = Position { line: 1, column: 1 };
     if sql.len() > STATEMENT_BYTES_MAX {
         return Err(limits::exceeded("bytes", STATEMENT_BYTES_MAX, start));
@@ -246,7 +252,7 @@ pub(crate) fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
             ));
         }
     }
-    let tokens = Tokenizer::new(&GenericDialect {}, sql)
+    let tokens = Tokenizer::new(dialect::parser(dialect), sql)
         .tokenize_with_location()
         .map_err(|TokenizerError { message, location }| {
             let at = Position {
@@ -256,27 +262,20 @@ pub(crate) fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
             SqlError::new(SqlErrorKind::Syntax, message, at)
         })?;
     limits::scan(&tokens)?;
+    dialect::check(dialect, &tokens)?;
     Ok(tokens)
 }
 
 /// NUL and its kin, byte order mark, zero-width and direction signs: nowhere in a statement.
-fn is_forbidden(c: char) -> bool {
+pub(crate) fn is_forbidden(c: char) -> bool {
     (c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}')
         || matches!(c, '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
 /// Parses exactly one statement.
-pub(crate) fn parse_one(
-    tokens: Vec<TokenWithSpan>,
-    depth_max: usize,
-) -> Result<ast::Statement, SqlError> {
-    parse_in(&GenericDialect {}, tokens, depth_max)
-}
-
-/// The same in another dialect.
 pub(crate) fn parse_in(
-    dialect: &dyn Dialect,
+    dialect: &dyn ParserDialect,
     tokens: Vec<TokenWithSpan>,
     depth_max: usize,
 ) -> Result<ast::Statement, SqlError> {

@@ -13,20 +13,22 @@ use sqlparser::{
 
 use crate::{
     bind::governed_name,
+    dialect,
     error::{SqlError, SqlErrorKind},
     ir::{Position, Query},
     limits::GOVERNED_PARSER_DEPTH_MAX,
-    parse::{self, Kind},
+    parse::{self, EMITTED, Kind},
 };
 
 /// Refuses a text that does not say exactly what was bound.
 pub(crate) fn recheck(text: &str, bound: &Query, table_count: usize) -> Result<(), SqlError> {
-    let tokens = parse::tokens(text).map_err(|error| unreadable(&error))?;
+    let tokens = parse::tokens(EMITTED, text).map_err(|error| unreadable(&error))?;
     relations_are_governed(&tokens, table_count)?;
-    let once =
-        parse::parse_one(tokens, GOVERNED_PARSER_DEPTH_MAX).map_err(|error| unreadable(&error))?;
-    let statement =
-        parse::lowered(&once, Position::default(), false).map_err(|error| unreadable(&error))?;
+    let read =
+        |tokens| parse::parse_in(dialect::parser(EMITTED), tokens, GOVERNED_PARSER_DEPTH_MAX);
+    let once = read(tokens).map_err(|error| unreadable(&error))?;
+    let statement = parse::lowered(EMITTED, &once, Position::default(), false)
+        .map_err(|error| unreadable(&error))?;
     if !matches!(&statement.kind, Kind::Query(query) if query == bound) {
         return Err(disagreement("the governed text is not the bound statement"));
     }
@@ -35,8 +37,8 @@ pub(crate) fn recheck(text: &str, bound: &Query, table_count: usize) -> Result<(
         // What was read is what would be read.
         return Ok(());
     }
-    let twice = parse::tokens(&printed)
-        .and_then(|tokens| parse::parse_one(tokens, GOVERNED_PARSER_DEPTH_MAX))
+    let twice = parse::tokens(EMITTED, &printed)
+        .and_then(read)
         .map_err(|_| disagreement("the parser cannot read its own print"))?;
     if once != twice {
         return Err(disagreement("the governed text has two readings"));

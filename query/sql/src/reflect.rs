@@ -23,6 +23,7 @@ use sqlparser::{
 };
 
 use crate::{
+    dialect::Dialect,
     error::{SqlError, SqlErrorKind},
     limits::{self, PARSER_DEPTH_MAX},
     parse::{self, is_keyword},
@@ -109,9 +110,13 @@ impl Question {
     ///
     /// # Errors
     /// It is one, and cannot be read.
-    pub fn of(sql: &str) -> Result<Option<Self>, SqlError> {
+    pub fn of(dialect: Dialect, sql: &str) -> Result<Option<Self>, SqlError> {
+        // In the others these are names like any.
+        if !matches!(dialect, Dialect::Postgres | Dialect::DataFusion) {
+            return Ok(None);
+        }
         limits::on_large_stack(|| {
-            if !is_question(&parse::tokens(sql)?) {
+            if !is_question(&parse::tokens(dialect, sql)?) {
                 return Ok(None);
             }
             Ok(Some(Self {

@@ -9,12 +9,15 @@ use sqlparser::{
 };
 
 use crate::{
+    dialect::{self, Dialect},
     error::{SqlError, SqlErrorKind},
     ir::Position,
     limits,
     parse::{is_keyword, tokens},
 };
 
+/// The dialect of these clients.
+const DIALECT: Dialect = Dialect::Postgres;
 /// Statements in one text.
 pub const STATEMENTS_MAX: usize = 64;
 /// Parameters of one statement; as many as PostgreSQL's protocol can name is more than a list may hold.
@@ -76,7 +79,7 @@ pub enum Parameter {
 /// A text that cannot be taken apart, or beyond the limits of [`crate::limits`] and this module.
 pub fn pieces(sql: &str) -> Result<Vec<Piece>, SqlError> {
     limits::on_large_stack(|| {
-        let tokens = tokens(sql)?;
+        let tokens = tokens(DIALECT, sql)?;
         let offsets = offsets(sql, &tokens);
         let mut pieces = Vec::new();
         let mut open: Option<Open> = None;
@@ -202,7 +205,7 @@ fn number(name: &str, at: Position) -> Result<usize, SqlError> {
 /// A parameter without a value, or a result that is too long.
 pub fn filled(sql: &str, parameters: &[Parameter]) -> Result<String, SqlError> {
     limits::on_large_stack(|| {
-        let tokens = tokens(sql)?;
+        let tokens = tokens(DIALECT, sql)?;
         let mut text = String::with_capacity(sql.len());
         let mut done = 0;
         for (token, (byte, _)) in tokens.iter().zip(offsets(sql, &tokens)) {
@@ -242,7 +245,7 @@ fn literal(parameter: &Parameter, at: Position) -> Result<String, SqlError> {
             (quoted(text), Token::SingleQuotedString(text.clone()))
         }
     };
-    let read = Tokenizer::new(&sqlparser::dialect::GenericDialect {}, &printed).tokenize();
+    let read = Tokenizer::new(dialect::parser(DIALECT), &printed).tokenize();
     if read.ok().as_deref() != Some(&[wanted]) {
         return Err(SqlError::new(
             SqlErrorKind::Syntax,
@@ -303,7 +306,7 @@ mod tests {
         for parameter in [text("a\0b"), text("\u{202e}")] {
             // The signs that no statement may hold are refused when the statement is read.
             let statement = filled("select $1", &[parameter]).unwrap();
-            assert!(crate::parse(&statement).is_err());
+            assert!(crate::parse(DIALECT, &statement).is_err());
         }
         for wrong in ["1 or 1=1", "", "1;", "0x10", "--", "NaN"] {
             assert!(filled("select $1", &[number(wrong)]).is_err(), "{wrong}");

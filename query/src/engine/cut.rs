@@ -1,8 +1,11 @@
 //! Cuts out of a plan what one source computes whole.
 //!
-//! Enters: an optimized plan over governed tables. Leaves: the same plan, where groups of one table are read
-//! as the table's source makes them. Nothing is cut that the lists of the source do not name, nothing that
-//! reads a masked column, nothing that could fail on a row; the rest of the plan stays as it is.
+//! Enters: an optimized plan over governed tables. Leaves: the same plan, where groups of one table, or of
+//! tables of one database that are joined, are read as their source makes them. Nothing is cut that the lists of
+//! the source do not name, nothing that reads a masked column, nothing that could fail on a row; the rest of the
+//! plan stays as it is.
+
+mod rows;
 
 use std::sync::Arc;
 
@@ -10,19 +13,22 @@ use datafusion::{
     arrow::datatypes::{DataType, Schema},
     catalog::TableProvider,
     common::{
-        Column, DFSchema, Result, plan_err,
-        tree_node::{Transformed, TransformedResult as _, TreeNode as _},
+        Column, Result,
+        tree_node::{Transformed, TransformedResult as _},
     },
-    datasource::{provider_as_source, source_as_provider},
+    datasource::provider_as_source,
     logical_expr::{
-        Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, expr::AggregateFunctionParams,
-        utils::split_conjunction,
+        Aggregate, Expr, LogicalPlan, LogicalPlanBuilder,
+        expr::{AggregateFunction, AggregateFunctionParams},
     },
 };
 use dataos_model::dataset::{self, ColumnType};
 
-use super::governed::GovernedTable;
-use crate::source::groups::{Groups, Total};
+use self::rows::{Rows, column};
+use crate::source::{
+    grouped::open,
+    groups::{Groups, Of, Total},
+};
 
 /// What was cut out, within the plan.
 const CUT: &str = "__cut";
@@ -44,7 +50,7 @@ pub(crate) fn cut(plan: LogicalPlan) -> Result<LogicalPlan> {
     .data()
 }
 
-/// Reads the table where the plan had the node, under the names that the node had for its columns.
+/// Reads the groups where the plan had the node, under the names that the node had for its columns.
 fn in_place_of(node: &LogicalPlan, table: Arc<dyn TableProvider>) -> Result<LogicalPlan> {
     let ours = table.schema();
     let columns = ours.fields().iter().zip(node.schema().iter());
@@ -58,157 +64,138 @@ fn in_place_of(node: &LogicalPlan, table: Arc<dyn TableProvider>) -> Result<Logi
         .build()
 }
 
-/// The groups of an aggregation as the source of its table makes them, if it does.
+/// The groups of an aggregation as the source of its tables makes them, if it does.
 fn grouped(aggregate: &Aggregate) -> Option<Arc<dyn TableProvider>> {
-    let rows = Rows::of(&aggregate.input)?;
-    let table = rows.table()?;
-    let keys = aggregate
-        .group_expr
-        .iter()
-        .map(|key| rows.plain(table, key));
-    let totals = aggregate
-        .aggr_expr
-        .iter()
-        .map(|total| rows.total(table, total));
+    let Grouped { rows, keys, totals } =
+        grouped_rows(aggregate).or_else(|| regrouped(aggregate))?;
+    let pairs = rows.pairs.iter().map(|[left, right]| {
+        let (left, right) = (rows.seen(left)?, rows.seen(right)?);
+        Some([left, right])
+    });
     let fields = aggregate.schema.fields().iter().enumerate();
     // Names of their own: those of the plan may be the same for several.
     let fields = fields.map(|(at, field)| field.as_ref().clone().with_name(format!("c{at}")));
-    let schema = Schema::new(fields.collect::<Vec<_>>());
-    let groups = Groups::new(
-        keys.collect::<Option<_>>()?,
-        totals.collect::<Option<_>>()?,
-        Arc::new(schema),
-    )?;
-    let here = LogicalPlan::Aggregate(aggregate.clone());
-    table.grouped(rows.filters.clone(), groups, here)
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let groups = Groups::new(pairs.collect::<Option<_>>()?, keys, totals, schema)?;
+    let parts = rows.tables.iter().enumerate().map(|(number, table)| {
+        let columns = groups.names(number).map(str::to_owned).collect();
+        table.part(columns)
+    });
+    let parts = parts.collect::<Option<_>>()?;
+    open(parts, groups, LogicalPlan::Aggregate(aggregate.clone()))
 }
 
-/// Rows of one governed table, some of them, with some of its columns under names of the plan.
-struct Rows<'a> {
-    /// A governed table.
-    provider: Arc<dyn TableProvider>,
-    /// Over the table's columns.
-    filters: Vec<Expr>,
-    schema: &'a DFSchema,
-    /// In the order of the schema: what the table calls each column, or nothing if it is computed.
-    columns: Vec<Option<String>>,
+/// What an aggregation makes of rows.
+struct Grouped<'a> {
+    rows: Rows<'a>,
+    keys: Vec<Of<dataset::Column>>,
+    totals: Vec<Of<Total>>,
 }
 
-impl<'a> Rows<'a> {
-    /// What a plan gives, if it is that.
-    fn of(plan: &'a LogicalPlan) -> Option<Self> {
-        match plan {
-            LogicalPlan::TableScan(scan) if scan.fetch.is_none() => {
-                let columns = scan.projected_schema.fields().iter();
-                let mut rows = Self {
-                    provider: source_as_provider(&scan.source).ok()?,
-                    filters: Vec::new(),
-                    schema: &scan.projected_schema,
-                    columns: columns.map(|field| Some(field.name().clone())).collect(),
-                };
-                for filter in &scan.filters {
-                    let name = |column: &Column| Some(column.name.clone());
-                    rows.keep(renamed(filter, name)?);
-                }
-                Some(rows)
-            }
-            LogicalPlan::SubqueryAlias(alias) => Some(Self {
-                schema: &alias.schema,
-                ..Self::of(&alias.input)?
-            }),
-            LogicalPlan::Filter(filter) => {
-                let mut rows = Self::of(&filter.input)?;
-                for conjunct in split_conjunction(&filter.predicate) {
-                    rows.keep(renamed(conjunct, |column| rows.name(column))?);
-                }
-                Some(rows)
-            }
-            LogicalPlan::Projection(projection) => {
-                let rows = Self::of(&projection.input)?;
-                let columns = projection.expr.iter().map(|expr| rows.name(column(expr)?));
-                Some(Self {
-                    columns: columns.collect(),
-                    schema: &projection.schema,
-                    ..rows
-                })
-            }
-            _ => None,
-        }
-    }
-
-    fn table(&self) -> Option<&GovernedTable> {
-        self.provider.downcast_ref()
-    }
-
-    fn keep(&mut self, filter: Expr) {
-        if !self.filters.contains(&filter) {
-            self.filters.push(filter);
-        }
-    }
-
-    /// What the table calls a column of the plan.
-    fn name(&self, column: &Column) -> Option<String> {
-        let at = self.schema.index_of_column(column).ok()?;
-        self.columns.get(at)?.clone()
-    }
-
-    /// The column that an expression is, which the caller sees as it is.
-    fn plain(&self, table: &GovernedTable, expr: &Expr) -> Option<dataset::Column> {
-        table.plain(&self.name(column(expr)?)?)
-    }
-
-    fn total(&self, table: &GovernedTable, expr: &Expr) -> Option<Total> {
-        let function = match expr {
-            Expr::Alias(alias) => return self.total(table, &alias.expr),
-            Expr::AggregateFunction(function) => function,
-            _ => return None,
-        };
-        let AggregateFunctionParams {
-            args,
-            distinct: false,
-            filter: None,
-            order_by,
-            null_treatment: None,
-        } = &function.params
-        else {
-            return None;
-        };
-        let ([argument], []) = (args.as_slice(), order_by.as_slice()) else {
-            return None;
-        };
-        let plain = || self.plain(table, argument);
-        match (function.func.name(), argument) {
-            ("count", Expr::Literal(value, _)) if !value.is_null() => Some(Total::Rows),
-            ("count", _) => plain().map(Total::Present),
-            ("sum", Expr::Cast(cast)) if *cast.field.data_type() == DataType::Int64 => {
-                let summed = self.plain(table, &cast.expr)?;
-                matches!(summed.column_type, ColumnType::Int(_)).then_some(Total::Sum(summed))
-            }
-            ("sum", _) => plain().map(Total::Sum),
-            ("min", _) => plain().map(Total::Least),
-            ("max", _) => plain().map(Total::Greatest),
-            _ => None,
-        }
-    }
+/// Of an aggregation of rows.
+fn grouped_rows(aggregate: &Aggregate) -> Option<Grouped<'_>> {
+    let rows = Rows::of(&aggregate.input)?;
+    let keys = aggregate.group_expr.iter().map(|key| rows.plain(key));
+    let totals = aggregate.aggr_expr.iter().map(|expr| total(&rows, expr));
+    Some(Grouped {
+        keys: keys.collect::<Option<_>>()?,
+        totals: totals.collect::<Option<_>>()?,
+        rows,
+    })
 }
 
-/// The column that an expression is, whatever it is called.
-fn column(expr: &Expr) -> Option<&Column> {
-    match expr {
-        Expr::Column(column) => Some(column),
-        Expr::Alias(alias) => column(&alias.expr),
+/// Of an aggregation of groups that have one key more, in which the engine makes `count(DISTINCT ..)`: there are as
+/// many of these as the key has values, and sums of sums, least of least and greatest of greatest are those of
+/// the rows.
+fn regrouped(aggregate: &Aggregate) -> Option<Grouped<'_>> {
+    let LogicalPlan::Aggregate(inner) = aggregate.input.as_ref() else {
+        return None;
+    };
+    let Grouped { rows, keys, totals } = grouped_rows(inner)?;
+    let index = |expr: &Expr| inner.schema.index_of_column(column(expr)?).ok();
+    let by = aggregate.group_expr.iter().map(index);
+    let by: Vec<usize> = by.collect::<Option<_>>()?;
+    let mut others = (0..keys.len()).filter(|key| !by.contains(key));
+    let (Some(other), None) = (others.next(), others.next()) else {
+        return None;
+    };
+    let regrouped = aggregate.aggr_expr.iter().map(|expr| {
+        let function = function(expr).filter(|function| !function.params.distinct)?;
+        let (name, at) = (function.func.name(), index(argument(function)?)?);
+        if at == other && name == "count" {
+            let Of { table, what } = keys.get(at)?.clone();
+            let what = Total::Distinct(what);
+            return Some(Of { table, what });
+        }
+        let total = totals.get(at.checked_sub(keys.len())?)?;
+        let is_same = matches!(
+            (name, &total.what),
+            ("sum", Total::Sum(_)) | ("min", Total::Least(_)) | ("max", Total::Greatest(_))
+        );
+        is_same.then(|| total.clone())
+    });
+    Some(Grouped {
+        totals: regrouped.collect::<Option<_>>()?,
+        keys: by
+            .iter()
+            .filter_map(|key| keys.get(*key).cloned())
+            .collect(),
+        rows,
+    })
+}
+
+/// What is told of a group by an expression of an aggregation.
+fn total(rows: &Rows<'_>, expr: &Expr) -> Option<Of<Total>> {
+    let function = function(expr)?;
+    let argument = argument(function)?;
+    let of = |total: fn(dataset::Column) -> Total, column: Of<dataset::Column>| Of {
+        table: column.table,
+        what: total(column.what),
+    };
+    let plain = |total| Some(of(total, rows.plain(argument)?));
+    match (function.func.name(), argument) {
+        ("count", _) if function.params.distinct => plain(Total::Distinct),
+        _ if function.params.distinct => None,
+        ("count", Expr::Literal(value, _)) if !value.is_null() => Some(Of {
+            table: 0,
+            what: Total::Rows,
+        }),
+        ("count", _) => plain(Total::Present),
+        ("sum", Expr::Cast(cast)) if *cast.field.data_type() == DataType::Int64 => {
+            let summed = rows.plain(&cast.expr)?;
+            let is_integer = matches!(summed.what.column_type, ColumnType::Int(_));
+            is_integer.then(|| of(Total::Sum, summed))
+        }
+        ("sum", _) => plain(Total::Sum),
+        ("min", _) => plain(Total::Least),
+        ("max", _) => plain(Total::Greatest),
         _ => None,
     }
 }
 
-/// The expression over other names; `None` if it reads a column that has none.
-fn renamed(expr: &Expr, name: impl Fn(&Column) -> Option<String>) -> Option<Expr> {
-    let renamed = expr.clone().transform_up(|expr| match &expr {
-        Expr::Column(column) => match name(column) {
-            Some(name) => Ok(Transformed::yes(Expr::Column(Column::from_name(name)))),
-            None => plan_err!("a column without a name"),
-        },
-        _ => Ok(Transformed::no(expr)),
-    });
-    renamed.data().ok()
+/// The function of an aggregation's expression, whatever it is called.
+fn function(expr: &Expr) -> Option<&AggregateFunction> {
+    match expr {
+        Expr::Alias(alias) => function(&alias.expr),
+        Expr::AggregateFunction(function) => Some(function),
+        _ => None,
+    }
+}
+
+/// The only argument of a function, if it is one of all rows in any order.
+fn argument(function: &AggregateFunction) -> Option<&Expr> {
+    let AggregateFunctionParams {
+        args,
+        distinct: _,
+        filter: None,
+        order_by,
+        null_treatment: None,
+    } = &function.params
+    else {
+        return None;
+    };
+    match (args.as_slice(), order_by.as_slice()) {
+        ([argument], []) => Some(argument),
+        _ => None,
+    }
 }

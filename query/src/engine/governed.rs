@@ -4,14 +4,17 @@
 //! sees visible rows and shown values. A table that the caller sees exactly as it is passes its scan
 //! through unchanged, so governance costs such a query nothing.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use datafusion::{
     arrow::datatypes::{Field, Schema, SchemaRef},
     catalog::{ScanArgs, ScanResult, Session, TableProvider},
-    common::{DFSchema, Result, Statistics},
-    logical_expr::{Expr, LogicalPlan, Operator, TableProviderFilterPushDown, TableType},
+    common::{DFSchema, Result, Statistics, internal_err},
+    logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType},
     physical_expr::{PhysicalExpr, expressions::BinaryExpr},
     physical_plan::{
         ExecutionPlan,
@@ -30,11 +33,16 @@ use dataos_model::{
 use crate::{
     cell::cell,
     column::arrow_type,
-    engine::{barrier::BarrierExec, failure::raised, leakproof::is_leakproof},
+    engine::{
+        barrier::BarrierExec,
+        counts::{Counted, Counts, Known},
+        failure::raised,
+        leakproof::is_leakproof,
+    },
     grant::{Grant, VisibleColumn},
     mask::key::MaskKeys,
     predicate::{RawColumns, compile},
-    source::{groups::Groups, table::Table},
+    source::table::{Part, Table},
 };
 
 /// A dataset as one caller sees it.
@@ -44,6 +52,8 @@ pub(crate) struct GovernedTable {
     raw: Arc<dyn TableProvider>,
     schema: SchemaRef,
     keys: Option<MaskKeys>,
+    /// For estimates of how many rows there are.
+    counted: Option<Counted>,
 }
 
 impl GovernedTable {
@@ -64,7 +74,27 @@ impl GovernedTable {
             raw,
             schema,
             keys,
+            counted: None,
         }
+    }
+
+    /// The same, of which the engine is told how many rows the caller saw before, if it lies in files. Of those whose
+    /// groups must have a size, and of those behind a view, it is told nothing: he may not count them. Nor of tables
+    /// of databases: a join should hold the keys that these are asked for, however many there are.
+    pub(crate) fn counted(self, counts: &Arc<Counts>) -> Self {
+        let grant = &self.grant;
+        let is_in_files = match &grant.dataset.source {
+            DatasetSource::Files { .. } | DatasetSource::Objects { .. } => true,
+            DatasetSource::Table { .. } | DatasetSource::View { .. } | DatasetSource::AuditLog => {
+                false
+            }
+        };
+        let is_countable = is_in_files && grant.minimums.is_empty() && !grant.is_fenced;
+        let counted = is_countable.then(|| {
+            let (dataset, rows) = (grant.dataset.id.clone(), grant.access.rows.clone());
+            Counted::new(Arc::clone(counts), dataset, rows)
+        });
+        Self { counted, ..self }
     }
 
     /// A raw column that the caller sees as it is.
@@ -74,22 +104,17 @@ impl GovernedTable {
         self.grant.dataset.schema.column(&found.reads).cloned()
     }
 
-    /// Groups of the rows that policy and `filters` let through, if the source makes them exactly. What is
-    /// told of a group is told of rows that the caller sees; nothing of his is evaluated there on others but
-    /// what may be evaluated below the barrier. `here` is the engine's own plan for them.
-    pub(super) fn grouped(
-        &self,
-        filters: Vec<Expr>,
-        groups: Groups,
-        here: LogicalPlan,
-    ) -> Option<Arc<dyn TableProvider>> {
+    /// Its part in groups that its source makes: the rows that policy and `filters` let through, with `columns`. What
+    /// is told of a group is told of rows that the caller sees; nothing of his is evaluated there on others but
+    /// what may be evaluated below the barrier, and whether plain columns are equal.
+    pub(super) fn part(&self, filters: Vec<Expr>, columns: BTreeSet<String>) -> Option<Part> {
         let rows = &self.grant.access.rows;
         let may_go = filters.iter().all(|filter| self.lets_below(filter));
         if *rows == Predicate::NEVER || !may_go {
             return None;
         }
         let table = self.raw.downcast_ref::<Table>()?;
-        table.grouped((rows, filters), groups, here)
+        table.part(rows, filters, columns)
     }
 
     /// Whether a condition of the reader's may be evaluated below the barrier. Below a fence none is: a column of a
@@ -121,13 +146,11 @@ impl GovernedTable {
         if self.grant.access.rows == Predicate::NEVER {
             return Ok(Arc::new(EmptyExec::new(output)));
         }
-        let filters: Vec<Expr> = filters
-            .iter()
-            .filter(|filter| self.lets_below(filter))
-            .cloned()
-            .collect();
+        if let Some(filter) = filters.iter().find(|filter| !self.lets_below(filter)) {
+            return internal_err!("a filter that is not for below the barrier: {filter}");
+        }
         let mut names = self.grant.raw_columns(wanted.iter().copied());
-        for filter in &filters {
+        for filter in filters {
             names.extend(
                 filter
                     .column_refs()
@@ -141,8 +164,9 @@ impl GovernedTable {
             .enumerate()
             .filter_map(|(index, column)| names.contains(&column.name).then_some(index))
             .collect();
-        // Raw rows may be left out where they cannot satisfy the statement; they are filtered again.
-        let scan = self.raw.scan(state, Some(&indexes), &filters, None).await?;
+        // Raw rows may be left out where they cannot satisfy the statement; what the source lets pass is
+        // filtered here, as it would be above.
+        let scan = self.raw.scan(state, Some(&indexes), filters, None).await?;
         let raw = RawColumns::new(self.grant.dataset.schema.clone(), scan.schema());
         let mut conjuncts = Vec::new();
         if self.grant.access.rows != Predicate::ALWAYS {
@@ -150,7 +174,7 @@ impl GovernedTable {
         }
         let scanned = DFSchema::try_from(scan.schema())?;
         for filter in filters {
-            conjuncts.push(state.create_physical_expr(filter, &scanned)?);
+            conjuncts.push(state.create_physical_expr(filter.clone(), &scanned)?);
         }
         let filtered = filtered(scan, conjuncts)?;
         let shown = wanted
@@ -164,21 +188,30 @@ impl GovernedTable {
             })
             .collect::<Result<Vec<_>>>()?;
         let masked = Arc::new(ProjectionExec::try_new(shown, filtered)?);
-        Ok(Arc::new(BarrierExec::new(
-            masked,
-            output,
-            self.open(wanted),
-        )))
+        Ok(Arc::new(self.barrier(masked, output, wanted, filters)))
     }
 
-    /// Columns whose keys of joins may reach the source: those of databases that are shown as they are.
-    fn open(&self, wanted: &[&VisibleColumn]) -> HashSet<usize> {
+    fn barrier(
+        &self,
+        masked: Arc<dyn ExecutionPlan>,
+        output: SchemaRef,
+        wanted: &[&VisibleColumn],
+        filters: &[Expr],
+    ) -> BarrierExec {
+        let plain = plain(wanted);
+        let Some(counted) = &self.counted else {
+            return BarrierExec::new(masked, output, self.open(plain, false));
+        };
+        let Known { expected, is_all } = counted.known(&output, &plain, filters);
+        let reading = counted.reading(&output, &plain, filters.is_empty());
+        BarrierExec::new(masked, output, self.open(plain, is_all)).counted(expected, reading)
+    }
+
+    /// Columns over which what operators find out may reach the source: those that are shown as they are, of
+    /// databases and of files that are counted. Of others no row is left out, so that they are.
+    fn open(&self, plain: Vec<usize>, is_known: bool) -> HashSet<usize> {
         let is_table = matches!(self.grant.dataset.source, DatasetSource::Table { .. });
-        let plain = wanted.iter().enumerate();
-        plain
-            .filter(|(_, column)| is_table && !column.is_masked())
-            .map(|(index, _)| index)
-            .collect()
+        plain.into_iter().filter(|_| is_table || is_known).collect()
     }
 
     fn output(&self, wanted: &[&VisibleColumn]) -> SchemaRef {
@@ -248,7 +281,7 @@ impl TableProvider for GovernedTable {
         }
         let support = filters.iter().map(|filter| {
             if self.lets_below(filter) {
-                TableProviderFilterPushDown::Inexact
+                TableProviderFilterPushDown::Exact
             } else {
                 TableProviderFilterPushDown::Unsupported
             }
@@ -263,6 +296,15 @@ impl TableProvider for GovernedTable {
             None
         }
     }
+}
+
+/// Places of the columns that are shown as they are.
+fn plain(wanted: &[&VisibleColumn]) -> Vec<usize> {
+    let columns = wanted.iter().enumerate();
+    columns
+        .filter(|(_, column)| !column.is_masked())
+        .map(|(at, _)| at)
+        .collect()
 }
 
 fn filtered(

@@ -13,7 +13,7 @@ use datafusion::{
     prelude::SessionConfig,
 };
 
-use super::yielding::GiveWay;
+use super::{counts::Counts, yielding::GiveWay};
 
 /// Most bytes of the keys of a join that are handed to its other side as a list.
 const KEYS_BYTES_MAX: usize = 1 << 20;
@@ -23,6 +23,7 @@ const KEYS_BYTES_MAX: usize = 1 << 20;
 pub(crate) struct Sessions {
     runtime: Arc<RuntimeEnv>,
     partitions: usize,
+    counts: Arc<Counts>,
 }
 
 impl Sessions {
@@ -31,7 +32,13 @@ impl Sessions {
         Self {
             runtime,
             partitions,
+            counts: Arc::default(),
         }
+    }
+
+    /// How many rows callers see, as their statements learn it.
+    pub(crate) fn counts(&self) -> &Arc<Counts> {
+        &self.counts
     }
 
     /// The same in one partition: rows keep the order in which their sources give them.

@@ -36,11 +36,8 @@ impl KeepQueries for QueryLayer {
     async fn submit(&self, request: QueryRequest) -> Result<KeptQuery, Fault> {
         let (inner, owner) = (&self.inner, request.principal.uid.clone());
         let progress = Arc::<Progress>::default();
-        let entered = keepable(&request.sql).and_then(|()| {
-            inner
-                .kept
-                .enter(&owner, &request.sql, Arc::clone(&progress))
-        });
+        let entered =
+            keepable(&request).and_then(|()| inner.kept.enter(&request, Arc::clone(&progress)));
         let id = match entered {
             Ok(id) => id,
             Err(fault) => return Err(inner.refuse(&request, fault.into()).await),
@@ -59,7 +56,7 @@ impl KeepQueries for QueryLayer {
 
     async fn first_page(&self, request: QueryRequest) -> Result<QueryPage, Fault> {
         let (inner, format) = (&self.inner, request.format);
-        if let Err(fault) = keepable(&request.sql) {
+        if let Err(fault) = keepable(&request) {
             return Err(inner.refuse(&request, fault.into()).await);
         }
         let page_rows = inner.rows_max(&request);
@@ -110,7 +107,7 @@ impl KeepQueries for QueryLayer {
         let kept = &self.inner.kept;
         let found = kept.shown(&caller.uid, id)?;
         let is_over = found.state.has_ended();
-        if !is_over && writes(&found.sql) {
+        if !is_over && writes(&found) {
             let message = "a write is not stopped half-way";
             return Err(Fault::new(FaultKind::Conflict, message)
                 .with_reason("write_running")
@@ -153,7 +150,7 @@ impl Inner {
         rows: KeptRows,
     ) -> Result<(String, Arc<KeptRows>), Fault> {
         let owner = &request.principal.uid;
-        let entered = self.kept.enter(owner, &request.sql, Arc::default());
+        let entered = self.kept.enter(request, Arc::default());
         let kept = entered.and_then(|id| {
             self.kept.end(&id, Ok(rows))?;
             let (rows, _) = self.kept.rows(owner, &id)?;
@@ -181,6 +178,7 @@ impl Inner {
             principal: asked.principal,
             request_id: asked.request_id,
             sql,
+            dialect: rows.certificate.dialect,
             context: asked.context,
             format: asked.format,
             rows_max: asked.rows_max,
@@ -198,10 +196,8 @@ impl Inner {
         let first = grants.caller.first();
         let basis = first.map_or(before, |grant| Basis::of(&grant.access.decision));
         let place = place(&asked.id, &request.principal, &rows, basis.policy_set);
-        let from = match &asked.cursor {
-            Some(cursor) => self.kept.cursors.read(place, cursor),
-            None => Ok(0),
-        };
+        let cursor = asked.cursor.as_ref();
+        let from = cursor.map_or(Ok(0), |cursor| self.kept.cursors.read(place, cursor));
         let from = match from {
             Ok(from) => from,
             Err(fault) => return Err(self.refuse(&request, fault.into()).await),
@@ -211,7 +207,7 @@ impl Inner {
         let next = (until < rows.row_count).then(|| self.kept.cursors.write(place, until));
         let before = &rows.certificate;
         let governed = (before.governed_sql.as_str(), before.lent.statement);
-        let certificate = certificate::certificate(&grants, governed, basis);
+        let certificate = certificate::certificate(request.dialect, &grants, governed, basis);
         let told = format!("rows {from} to {until} of query {}", asked.id);
         let resource = certificate::resource(&grants);
         let entry = certificate::allowed(
@@ -369,9 +365,10 @@ fn stream(rows: &Arc<KeptRows>, page: (u64, u64), format: RowFormat) -> Result<Q
 }
 
 /// Refuses what reads nothing that could be decided again when its result is read.
-fn keepable(sql: &str) -> Result<(), Fault> {
-    let is_question = Question::of(sql)?.is_some();
-    if is_question || dataos_sql::parse(sql)?.kind == Kind::ShowTables {
+fn keepable(request: &QueryRequest) -> Result<(), Fault> {
+    let (dialect, sql) = (request.dialect, request.sql.as_str());
+    let is_question = Question::of(dialect, sql)?.is_some();
+    if is_question || dataos_sql::parse(dialect, sql)?.kind == Kind::ShowTables {
         let message = "what is asked about the database itself is answered at once, and not kept";
         return Err(Fault::new(FaultKind::Unsupported, message)
             .with_reason("sql_unsupported")
@@ -380,8 +377,8 @@ fn keepable(sql: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-fn writes(sql: &str) -> bool {
-    let kind = dataos_sql::parse(sql).map(|statement| statement.kind);
+fn writes(query: &KeptQuery) -> bool {
+    let kind = dataos_sql::parse(query.dialect, &query.sql).map(|statement| statement.kind);
     matches!(
         kind,
         Ok(Kind::CreateTableAs { .. }

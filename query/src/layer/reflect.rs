@@ -44,8 +44,9 @@ impl Inner {
         started: Instant,
     ) -> Result<QueryAnswer, Fault> {
         let grants = Grants::default();
+        let governed = ("", Hash::default());
         let certificate =
-            certificate::certificate(&grants, ("", Hash::default()), Basis::default());
+            certificate::certificate(request.dialect, &grants, governed, Basis::default());
         let questions = Questions::default();
         let told = (question.fingerprint(), &questions);
         let entry =

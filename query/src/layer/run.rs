@@ -59,7 +59,7 @@ impl Inner {
         request: &QueryRequest,
         queue_time_max: Duration,
     ) -> Result<Admitted, Fault> {
-        match Question::of(&request.sql) {
+        match Question::of(request.dialect, &request.sql) {
             Ok(None) => {}
             Ok(Some(question)) => return Ok(Admitted::Question(question)),
             Err(error) => return Err(self.refuse(request, error.into()).await),

@@ -44,10 +44,17 @@ pub(super) fn url_host(text: &str) -> Option<String> {
 }
 
 /// The first characters.
-pub(super) fn shortened(text: &str, length: u32) -> String {
-    text.chars()
-        .take(usize::try_from(length).unwrap_or(usize::MAX))
-        .collect()
+pub(super) fn shortened(text: &str, length: usize) -> &str {
+    // In ASCII, as most texts are, characters are bytes.
+    let end = match text.as_bytes().get(..length) {
+        None => text.len(),
+        Some(first) if first.is_ascii() => length,
+        Some(_) => text
+            .char_indices()
+            .nth(length)
+            .map_or(text.len(), |(at, _)| at),
+    };
+    text.get(..end).unwrap_or_default()
 }
 
 /// The first character of each word, with a point behind it.

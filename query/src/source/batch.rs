@@ -56,8 +56,8 @@ pub(super) const TOO_LARGE: Unfit = "a number beyond its digits";
 
 /// Collects rows.
 pub(super) struct Batches {
-    dataset: Arc<Dataset>,
-    columns: Vec<Column>,
+    /// With the datasets that they are of.
+    columns: Vec<(Arc<Dataset>, Column)>,
     schema: SchemaRef,
     builders: Vec<Builder>,
     row_count: usize,
@@ -66,13 +66,12 @@ pub(super) struct Batches {
 
 impl Batches {
     /// For rows of these columns, in order.
-    pub(super) fn new(dataset: Arc<Dataset>, columns: Vec<Column>, schema: SchemaRef) -> Self {
+    pub(super) fn new(columns: Vec<(Arc<Dataset>, Column)>, schema: SchemaRef) -> Self {
         let builders = columns
             .iter()
-            .map(|column| Builder::new(&column.column_type))
+            .map(|(_, column)| Builder::new(&column.column_type))
             .collect();
         Self {
-            dataset,
             columns,
             schema,
             builders,
@@ -99,7 +98,8 @@ impl Batches {
         &mut self,
         cell: impl Fn(usize, &ColumnType) -> Result<Cell<'a>, Unfit>,
     ) -> Result<(), Fault> {
-        for (index, (builder, column)) in self.builders.iter_mut().zip(&self.columns).enumerate() {
+        let columns = self.builders.iter_mut().zip(&self.columns);
+        for (index, (builder, (dataset, column))) in columns.enumerate() {
             let appended = cell(index, &column.column_type).and_then(|cell| {
                 if cell == Cell::Null && !column.is_nullable {
                     return Err("NULL");
@@ -107,7 +107,7 @@ impl Batches {
                 self.byte_count += size(&cell);
                 builder.append(cell)
             });
-            appended.map_err(|what| unfit(&self.dataset, column, what))?;
+            appended.map_err(|what| unfit(dataset, column, what))?;
         }
         self.row_count += 1;
         Ok(())

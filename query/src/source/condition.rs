@@ -25,7 +25,7 @@ const SET_ITEMS_MAX: usize = 500;
 
 /// In words that all dialects know; a bare TRUE would be a column of that name to SQLite.
 const TRUE: &str = "1 = 1";
-const FALSE: &str = "1 = 0";
+pub(super) const FALSE: &str = "1 = 0";
 /// Days are midnights to policies.
 pub(super) const MILLISECONDS_PER_DAY: i64 = 86_400_000;
 
@@ -80,24 +80,38 @@ pub(super) enum Parameter {
     Text(String),
 }
 
+/// The name that a statement has for its table of this number.
+pub(super) fn alias(table: usize) -> String {
+    format!("r{table}")
+}
+
+/// Empty, or ` WHERE ...`.
+pub(super) fn clause(conjuncts: &[String]) -> String {
+    match conjuncts {
+        [] => String::new(),
+        conjuncts => format!(" WHERE {}", conjuncts.join(" AND ")),
+    }
+}
+
 /// A condition with its parameters in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Condition {
-    /// Empty, or ` WHERE ...`.
-    pub(super) sql: String,
+    pub(super) conjuncts: Vec<String>,
+    /// Behind those that the statement had before.
     pub(super) parameters: Vec<Parameter>,
     /// Whether nothing was left out.
     pub(super) is_whole: bool,
 }
 
 impl Condition {
-    /// What the dialect takes of what the rows of a read must satisfy.
-    pub(super) fn of(read: &Read, dialect: &dyn Dialect) -> Self {
+    /// What the dialect takes of what the rows of a read must satisfy. `parameters` are those that the statement
+    /// has already.
+    pub(super) fn of(read: &Read, dialect: &dyn Dialect, parameters: Vec<Parameter>) -> Self {
         let mut builder = Builder {
             schema: &read.dataset.schema,
             dialect,
             conjuncts: Vec::new(),
-            parameters: Vec::new(),
+            parameters,
             guards: BTreeSet::new(),
             is_whole: true,
         };
@@ -109,12 +123,8 @@ impl Condition {
             let values: Vec<&ScalarValue> = values.iter().collect();
             builder.conjunct(|builder| builder.literals(column, EngineOperator::Eq, &values));
         }
-        let sql = match builder.conjuncts.as_slice() {
-            [] => String::new(),
-            conjuncts => format!(" WHERE {}", conjuncts.join(" AND ")),
-        };
         Self {
-            sql,
+            conjuncts: builder.conjuncts,
             parameters: builder.parameters,
             is_whole: builder.is_whole,
         }

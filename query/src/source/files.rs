@@ -1,4 +1,4 @@
-//! Datasets in files: Parquet, CSV with a header line, one JSON object a line.
+//! Datasets in files: Parquet, CSV with a header line, one JSON object a line, Avro.
 
 use std::{
     fs::File,
@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use arrow::csv::reader::Format;
+use arrow::{csv::reader::Format, datatypes::Schema};
 use datafusion::{
     catalog::TableProvider,
     datasource::{
@@ -24,6 +24,7 @@ use dataos_model::{
     fault::{Fault, FaultKind},
 };
 
+use super::avro::AvroFormat;
 use crate::{
     column::{arrow_schema, column_type, reads_as},
     engine::failure::ours,
@@ -71,7 +72,7 @@ pub(super) async fn open(
 /// The rows of files that are there. Headers of CSV are checked before.
 ///
 /// # Errors
-/// A file of Parquet whose columns are not those of the catalog.
+/// A file of Parquet or Avro whose columns are not those of the catalog.
 pub(super) async fn table(
     session: &SessionState,
     dataset: &Dataset,
@@ -92,11 +93,12 @@ pub(super) async fn table(
         ),
         // Fields of JSON objects go by name; what is missing is NULL.
         FileFormat::Json => Arc::new(JsonFormat::default()),
+        FileFormat::Avro => Arc::new(AvroFormat::new(dataset, &listed)),
     };
     let options = ListingOptions::new(engine_format).with_file_extension("");
-    if format == FileFormat::Parquet {
+    if matches!(format, FileFormat::Parquet | FileFormat::Avro) {
         for file in &listed {
-            check_parquet(session, dataset, file, &options).await?;
+            check_schema(session, dataset, file, &options).await?;
         }
     }
     let urls = listed.into_iter().map(|file| file.url).collect();
@@ -128,7 +130,8 @@ fn file_url(path: &Path) -> Result<String, Fault> {
     Ok(format!("file://{encoded}"))
 }
 
-async fn check_parquet(
+/// Of a file that says what its columns are.
+async fn check_schema(
     session: &SessionState,
     dataset: &Dataset,
     file: &Listed,
@@ -139,10 +142,15 @@ async fn check_parquet(
         .await
         .map_err(|error| ours(&error).cloned())
         .map_err(|fault| fault.unwrap_or_else(|| unreadable(dataset, &file.name)))?;
+    check_columns(dataset, &file.name, &found)
+}
+
+/// Each column of the catalog must be there, and read as what it is known as.
+pub(super) fn check_columns(dataset: &Dataset, name: &str, found: &Schema) -> Result<(), Fault> {
     for column in &dataset.schema.columns {
         let Some((_, field)) = found.column_with_name(&column.name) else {
             let problem = format!("column `{}` is missing", column.name);
-            return Err(changed(dataset, &file.name, &problem));
+            return Err(changed(dataset, name, &problem));
         };
         if !reads_as(field.data_type(), &column.column_type) {
             let problem = format!(
@@ -151,7 +159,7 @@ async fn check_parquet(
                 column_type(field.data_type()),
                 column.column_type
             );
-            return Err(changed(dataset, &file.name, &problem));
+            return Err(changed(dataset, name, &problem));
         }
     }
     Ok(())
@@ -185,12 +193,16 @@ fn file_name(path: &Path) -> String {
 }
 
 fn unreadable(dataset: &Dataset, name: &str) -> Fault {
-    Fault::unavailable(format!("file `{name}` of `{}` cannot be read", dataset.id))
+    damaged(format!("file `{name}` of `{}` cannot be read", dataset.id))
+}
+
+pub(super) fn damaged(text: String) -> Fault {
+    Fault::unavailable(text)
         .with_reason("source")
         .with_hint("check that the file is there and whole, then scan the depot again")
 }
 
-fn changed(dataset: &Dataset, name: &str, problem: &str) -> Fault {
+pub(super) fn changed(dataset: &Dataset, name: &str, problem: &str) -> Fault {
     Fault::new(
         FaultKind::Conflict,
         format!(

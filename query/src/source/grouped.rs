@@ -27,21 +27,46 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::{
     groups::Groups,
-    table::{Database, Read, grouped},
+    table::{Database, Part, Read, grouped},
 };
 use crate::engine::failure::raised;
 
+/// The groups of the rows of some tables, in the order of their numbers, if all are of one database and it
+/// makes the groups exactly; `here` is the engine's own plan for them.
+pub(crate) fn open(
+    parts: Vec<Part>,
+    groups: Groups,
+    here: LogicalPlan,
+) -> Option<Arc<dyn TableProvider>> {
+    let first = parts.first()?;
+    // A statement knows a depot once: all of its tables are reached by one address and one log-in.
+    let depot = |part: &Part| part.read.dataset.id.depot.clone();
+    if parts.iter().any(|part| depot(part) != depot(first)) {
+        return None;
+    }
+    let database = Arc::clone(&first.database);
+    let reads: Vec<Read> = parts.into_iter().map(|part| part.read).collect();
+    let statement = database.group_statement(&reads, &groups)?;
+    Some(Arc::new(GroupedTable {
+        database,
+        reads,
+        groups,
+        statement,
+        here,
+    }))
+}
+
 /// See the module.
 #[derive(Debug)]
-pub(super) struct GroupedTable {
-    pub(super) database: Arc<dyn Database>,
-    /// Which rows are grouped.
-    pub(super) read: Read,
-    pub(super) groups: Groups,
+struct GroupedTable {
+    database: Arc<dyn Database>,
+    /// Which rows are joined and grouped.
+    reads: Vec<Read>,
+    groups: Groups,
     /// What is sent, for whoever reads the plan.
-    pub(super) statement: String,
+    statement: String,
     /// The same groups as the engine makes them of the rows.
-    pub(super) here: LogicalPlan,
+    here: LogicalPlan,
 }
 
 #[async_trait]
@@ -83,7 +108,7 @@ impl TableProvider for GroupedTable {
 #[derive(Debug)]
 struct GroupedExec {
     database: Arc<dyn Database>,
-    read: Read,
+    reads: Vec<Read>,
     groups: Arc<Groups>,
     statement: String,
     here: Arc<dyn ExecutionPlan>,
@@ -100,7 +125,7 @@ impl GroupedExec {
         );
         Self {
             database: Arc::clone(&table.database),
-            read: table.read.clone(),
+            reads: table.reads.clone(),
             groups: Arc::new(table.groups.clone()),
             statement: table.statement.clone(),
             here: Arc::new(CoalescePartitionsExec::new(here)),
@@ -159,10 +184,10 @@ impl ExecutionPlan for GroupedExec {
         if partition != 0 {
             return internal_err!("groups are read in one partition");
         }
-        let (read, groups) = (self.read.clone(), Arc::clone(&self.groups));
+        let (reads, groups) = (self.reads.clone(), Arc::clone(&self.groups));
         let (database, here) = (Arc::clone(&self.database), Arc::clone(&self.here));
         let batches = async move {
-            let found = grouped(database, read, groups).await.map_err(raised)?;
+            let found = grouped(database, reads, groups).await.map_err(raised)?;
             match found {
                 Some(batches) => Ok::<_, DataFusionError>(batches.map_err(raised).boxed()),
                 None => Ok(here.execute(0, context)?.boxed()),

@@ -25,7 +25,7 @@ use sqlx::{
     query::Query,
 };
 
-pub(super) use self::session::{Address, Pool};
+pub(super) use self::session::Pool;
 use self::{
     cell::{Form, cell},
     dialect::MySql,
@@ -33,7 +33,7 @@ use self::{
 };
 use super::{
     batch::{Cell, TOO_LARGE, Unfit},
-    condition::{Condition, Parameter},
+    condition::{Condition, Parameter, alias, clause},
     groups::{Groups, Statement, Total, wrapped},
     table::{Answered, Database, Read, Rows},
 };
@@ -59,9 +59,11 @@ impl Database for Server {
         let Self(pool) = self;
         let mut session = Session::open(pool).await?;
         let Condition {
-            sql, parameters, ..
-        } = Condition::of(read, &MySql);
-        let sql = format!("{}{sql}", select(read));
+            conjuncts,
+            parameters,
+            ..
+        } = Condition::of(read, &MySql(0), Vec::new());
+        let sql = format!("{}{}", select(read), clause(&conjuncts));
         let mut found = query(sql, parameters).fetch(session.connection()?);
         let mut forms = Vec::new();
         while let Some(row) = found
@@ -84,30 +86,30 @@ impl Database for Server {
         Ok(())
     }
 
-    fn group_statement(&self, read: &Read, groups: &Groups) -> Option<String> {
-        let statement = Statement::of(read, groups, &place(read), &MySql)?;
+    fn group_statement(&self, reads: &[Read], groups: &Groups) -> Option<String> {
+        let statement = Statement::of(reads, groups, &dialects(reads))?;
         Some(statement.sql)
     }
 
     async fn group(
         &self,
-        read: &Read,
+        reads: &[Read],
         groups: &Groups,
         rows: &mut Rows,
     ) -> Result<Answered, Fault> {
         let Self(pool) = self;
         let failed = |error| failed(&pool.address.depot, &error);
-        let Some(Statement { sql, parameters }) = Statement::of(read, groups, &place(read), &MySql)
+        let Some(Statement { sql, parameters }) = Statement::of(reads, groups, &dialects(reads))
         else {
             return Ok(Answered::Declined);
         };
         let mut session = Session::open(pool).await?;
-        if !is_catalogued(session.connection()?, read)
-            .await
-            .map_err(failed)?
-        {
-            session.rest();
-            return Ok(Answered::Declined);
+        for read in reads {
+            let is_catalogued = is_catalogued(session.connection()?, read).await;
+            if !is_catalogued.map_err(failed)? {
+                session.rest();
+                return Ok(Answered::Declined);
+            }
         }
         let mut found = query(sql, parameters).fetch(session.connection()?);
         let mut forms = Vec::new();
@@ -140,10 +142,16 @@ impl Database for Server {
     }
 }
 
+/// For each of the tables of a statement.
+fn dialects(reads: &[Read]) -> Vec<MySql> {
+    (0..reads.len()).map(MySql).collect()
+}
+
 /// What comes as the outputs of groups: sums of integers as decimals.
 fn sent(groups: &Groups) -> Vec<Column> {
-    let outputs = groups.outputs.iter().enumerate();
-    let sent = outputs.map(|(index, output)| match groups.total(index) {
+    let outputs = groups.outputs.iter().map(|output| &output.what);
+    let sent = outputs.enumerate();
+    let sent = sent.map(|(index, output)| match groups.total(index) {
         Some(Total::Sum(_)) if matches!(output.column_type, ColumnType::Int(_)) => Column {
             column_type: SUM_TYPE,
             ..output.clone()
@@ -194,12 +202,13 @@ fn select(read: &Read) -> String {
     } else {
         list.join(", ")
     };
-    format!("SELECT {list} FROM {}", place(read))
+    format!("SELECT {list} FROM {}", place(read, 0))
 }
 
-/// The table of a read.
-fn place(read: &Read) -> String {
-    format!("{}.{}", quoted(&read.space), quoted(&read.table))
+/// The table of a read, under the name that columns are qualified with.
+fn place(read: &Read, table: usize) -> String {
+    let (space, name) = (quoted(&read.space), quoted(&read.table));
+    format!("{space}.{name} AS {}", alias(table))
 }
 
 /// How columns arrive; else the first that has another type, and that.

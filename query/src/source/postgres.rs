@@ -21,7 +21,7 @@ use dataos_model::{
 use futures::TryStreamExt;
 use tokio_postgres::{Client, RowStream, Statement as Prepared};
 
-pub(super) use self::session::{Address, Pool};
+pub(super) use self::session::Pool;
 use self::{
     cell::cell,
     dialect::Postgres,
@@ -30,7 +30,7 @@ use self::{
 };
 use super::{
     batch::{Cell, TOO_LARGE, Unfit},
-    condition::{Condition, Parameter},
+    condition::{Condition, Parameter, alias, clause},
     groups::{Groups, Statement, Total, wrapped},
     table::{Answered, Database, Read, Rows},
 };
@@ -47,9 +47,10 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// The table of a read.
-fn place(read: &Read) -> String {
-    format!("{}.{}", quoted(&read.space), quoted(&read.table))
+/// The table of a read, under the name that columns are qualified with.
+fn place(read: &Read, table: usize) -> String {
+    let (space, name) = (quoted(&read.space), quoted(&read.table));
+    format!("{space}.{name} AS {}", alias(table))
 }
 
 /// Numbers go as their texts.
@@ -82,26 +83,34 @@ impl Database for Server {
         Ok(())
     }
 
-    fn group_statement(&self, read: &Read, groups: &Groups) -> Option<String> {
-        let dialect = Postgres::supposed(&read.columns);
-        let statement = Statement::of(read, groups, &place(read), &dialect)?;
+    fn group_statement(&self, reads: &[Read], groups: &Groups) -> Option<String> {
+        let reads_of = reads.iter().enumerate();
+        let dialects = reads_of.map(|(table, read)| Postgres::supposed(table, &read.columns));
+        let dialects: Vec<Postgres> = dialects.collect();
+        let statement = Statement::of(reads, groups, &dialects)?;
         Some(statement.sql)
     }
 
     async fn group(
         &self,
-        read: &Read,
+        reads: &[Read],
         groups: &Groups,
         rows: &mut Rows,
     ) -> Result<Answered, Fault> {
         let failed = |error| failed(&self.0.address.depot, &error);
         let session = Session::open(&self.0).await?;
         let client = session.client()?;
-        let columns = self.columns(client, read).await?;
-        let dialect = Postgres::new(&read.columns, &columns, session.is_utf8());
-        let Some(Statement { sql, parameters }) =
-            Statement::of(read, groups, &place(read), &dialect)
-        else {
+        let mut dialects = Vec::with_capacity(reads.len());
+        for (table, read) in reads.iter().enumerate() {
+            let found = self.columns(client, read).await?;
+            dialects.push(Postgres::new(
+                table,
+                &read.columns,
+                &found,
+                session.is_utf8(),
+            ));
+        }
+        let Some(Statement { sql, parameters }) = Statement::of(reads, groups, &dialects) else {
             session.rest();
             return Ok(Answered::Declined);
         };
@@ -154,13 +163,13 @@ impl Server {
     async fn rows(&self, client: &Client, read: &Read) -> Result<RowStream, Fault> {
         let failed = |error| failed(&self.0.address.depot, &error);
         let columns = self.columns(client, read).await?;
-        let dialect = Postgres::new(&read.columns, &columns, false);
-        let condition = Condition::of(read, &dialect);
-        if condition.sql.is_empty() {
+        let dialect = Postgres::new(0, &read.columns, &columns, false);
+        let condition = Condition::of(read, &dialect, Vec::new());
+        if condition.conjuncts.is_empty() {
             let none: [String; 0] = [];
             return client.query_raw(&columns, none).await.map_err(failed);
         }
-        let filtered = format!("{}{}", select(read), condition.sql);
+        let filtered = format!("{}{}", select(read), clause(&condition.conjuncts));
         let texts = texts(condition.parameters);
         client.query_raw(&filtered, texts).await.map_err(failed)
     }
@@ -171,7 +180,7 @@ fn select(read: &Read) -> String {
     let list = read.columns.iter().map(|column| quoted(&column.name));
     let list: Vec<String> = list.collect();
     // PostgreSQL has rows without columns: `SELECT FROM t`.
-    format!("SELECT {} FROM {}", list.join(", "), place(read))
+    format!("SELECT {} FROM {}", list.join(", "), place(read, 0))
 }
 
 fn silent(depot: &str) -> Fault {

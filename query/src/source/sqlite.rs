@@ -31,7 +31,7 @@ use self::{
     dialect::Sqlite,
 };
 use super::{
-    condition::{Condition, Parameter},
+    condition::{Condition, Parameter, alias, clause},
     groups::{Groups, Statement, Total},
     permits::{CONNECT_TIME_MAX, Permits},
     table::{Answered, Database, Read, Rows},
@@ -51,11 +51,6 @@ pub(super) struct File {
     pub(super) path: PathBuf,
     pub(super) permits: Permits,
     pub(super) time_max: Duration,
-}
-
-/// A column, qualified: a bare name in double quotes that is no column's would be a text to SQLite.
-fn quoted(name: &str) -> String {
-    format!("r.{}", identifier(name))
 }
 
 fn identifier(name: &str) -> String {
@@ -93,19 +88,18 @@ impl Database for File {
         Ok(())
     }
 
-    fn group_statement(&self, read: &Read, groups: &Groups) -> Option<String> {
-        let statement = Statement::of(read, groups, &place(read), &Sqlite)?;
+    fn group_statement(&self, reads: &[Read], groups: &Groups) -> Option<String> {
+        let statement = Statement::of(reads, groups, &dialects(reads))?;
         Some(statement.sql)
     }
 
     async fn group(
         &self,
-        read: &Read,
+        reads: &[Read],
         groups: &Groups,
         rows: &mut Rows,
     ) -> Result<Answered, Fault> {
-        let Some(Statement { sql, parameters }) =
-            Statement::of(read, groups, &place(read), &Sqlite)
+        let Some(Statement { sql, parameters }) = Statement::of(reads, groups, &dialects(reads))
         else {
             return Ok(Answered::Declined);
         };
@@ -136,6 +130,11 @@ impl Database for File {
         }
         Ok(Answered::Whole)
     }
+}
+
+/// For each of the tables of a statement.
+fn dialects(reads: &[Read]) -> Vec<Sqlite> {
+    (0..reads.len()).map(Sqlite).collect()
 }
 
 fn query(sql: String, parameters: Vec<Parameter>) -> Query<'static, sqlx::Sqlite, SqliteArguments> {
@@ -205,22 +204,23 @@ fn statement(read: &Read) -> (String, Vec<Parameter>) {
     let list: Vec<String> = read
         .columns
         .iter()
-        .map(|column| quoted(&column.name))
+        .map(|column| Sqlite(0).name(column))
         .collect();
     let list = if list.is_empty() {
         "1".to_owned()
     } else {
         list.join(", ")
     };
-    let condition = Condition::of(read, &Sqlite);
-    let sql = format!("SELECT {list} FROM {}{}", place(read), condition.sql);
+    let condition = Condition::of(read, &Sqlite(0), Vec::new());
+    let clause = clause(&condition.conjuncts);
+    let sql = format!("SELECT {list} FROM {}{clause}", place(read, 0));
     (sql, condition.parameters)
 }
 
 /// The table of a read, under the name that columns are qualified with.
-fn place(read: &Read) -> String {
-    let (space, table) = (identifier(&read.space), identifier(&read.table));
-    format!("{space}.{table} AS r")
+fn place(read: &Read, table: usize) -> String {
+    let (space, name) = (identifier(&read.space), identifier(&read.table));
+    format!("{space}.{name} AS {}", alias(table))
 }
 
 fn unreadable(depot: &str, problem: &str) -> Fault {

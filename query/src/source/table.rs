@@ -4,14 +4,14 @@
 //! ends when nobody waits for rows any more; what a database still does for it then is ended by what
 //! the database's own `read` leaves behind when it is dropped.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use async_trait::async_trait;
 use datafusion::{
     arrow::{array::RecordBatch, datatypes::SchemaRef},
     catalog::{Session, TableProvider},
     common::Result as EngineResult,
-    logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableType},
+    logical_expr::{Expr, TableProviderFilterPushDown, TableType},
     physical_plan::ExecutionPlan,
 };
 use dataos_model::{
@@ -25,7 +25,6 @@ use tokio::sync::mpsc;
 
 use super::{
     batch::{Batches, Cell, Unfit},
-    grouped::GroupedTable,
     groups::Groups,
     read::{Keys, ReadExec},
 };
@@ -44,17 +43,21 @@ pub(super) trait Database: fmt::Debug + Send + Sync {
     /// A database that cannot be reached, that fails, or whose table is not what the catalog knows.
     async fn read(&self, read: &Read, rows: &mut Rows) -> Result<(), Fault>;
 
-    /// The statement for groups of the rows that `read` asks for, as far as it is known before the database
+    /// The statement for groups of the rows that `reads` ask for, as far as it is known before the database
     /// was asked anything; `None` if it has no exact form.
-    fn group_statement(&self, read: &Read, groups: &Groups) -> Option<String>;
+    fn group_statement(&self, reads: &[Read], groups: &Groups) -> Option<String>;
 
-    /// Hands each group of the rows that `read` asks for to `rows`, in the order of the keys, or none of
+    /// Hands each group of the rows that `reads` ask for to `rows`, in the order of the keys, or none of
     /// them. Otherwise as `read`.
     ///
     /// # Errors
     /// As `read`.
-    async fn group(&self, read: &Read, groups: &Groups, rows: &mut Rows)
-    -> Result<Answered, Fault>;
+    async fn group(
+        &self,
+        reads: &[Read],
+        groups: &Groups,
+        rows: &mut Rows,
+    ) -> Result<Answered, Fault>;
 }
 
 /// How a database answered.
@@ -74,7 +77,7 @@ pub(super) struct Read {
     pub(super) space: String,
     pub(super) table: String,
     pub(super) columns: Vec<Column>,
-    schema: SchemaRef,
+    pub(super) schema: SchemaRef,
     /// What the caller's rows satisfy. All are filtered again, so a source may send more.
     pub(super) rows: Predicate,
     /// What rows must satisfy to be of use to the statement; they are filtered again too.
@@ -115,16 +118,14 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Groups of the rows that satisfy `rows` and `filters`, if the database makes them exactly; `here` is
-    /// the engine's own plan for them.
-    pub(crate) fn grouped(
+    /// Its part in groups: the rows that satisfy `rows` and `filters`, with what these and the groups read.
+    pub(crate) fn part(
         &self,
-        (rows, filters): (&Predicate, Vec<Expr>),
-        groups: Groups,
-        here: LogicalPlan,
-    ) -> Option<Arc<dyn TableProvider>> {
-        let mut names = rows.columns();
-        names.extend(groups.columns().map(|column| column.name.clone()));
+        rows: &Predicate,
+        filters: Vec<Expr>,
+        mut names: BTreeSet<String>,
+    ) -> Option<Part> {
+        names.extend(rows.columns());
         for filter in &filters {
             let columns = filter.column_refs();
             names.extend(columns.into_iter().map(|column| column.name.clone()));
@@ -142,15 +143,16 @@ impl Table {
             takes_keys: false,
             ..self.all.clone()
         };
-        let statement = self.database.group_statement(&read, &groups)?;
-        Some(Arc::new(GroupedTable {
-            database: Arc::clone(&self.database),
-            read,
-            groups,
-            statement,
-            here,
-        }))
+        let database = Arc::clone(&self.database);
+        Some(Part { database, read })
     }
+}
+
+/// Rows of a table that a database is to group.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(super) database: Arc<dyn Database>,
+    pub(super) read: Read,
 }
 
 #[async_trait]
@@ -192,10 +194,10 @@ impl TableProvider for Table {
 }
 
 /// Some of the rows, how they ended, or the fault that ends them.
-type Message = Result<Part, Fault>;
+type Message = Result<Told, Fault>;
 
 /// See [`Message`].
-enum Part {
+enum Told {
     Batch(RecordBatch),
     End(Answered),
 }
@@ -231,7 +233,7 @@ impl Rows {
 
     async fn flush(&mut self) -> Result<(), Fault> {
         let batch = self.batches.take()?;
-        let sent = self.to.send(Ok(Part::Batch(batch))).await;
+        let sent = self.to.send(Ok(Told::Batch(batch))).await;
         sent.map_err(|_| Fault::internal("rows that nobody takes"))
     }
 }
@@ -241,7 +243,7 @@ pub(super) fn started(
     database: Arc<dyn Database>,
     read: impl FnOnce() -> Read + Send,
 ) -> impl Stream<Item = Result<RecordBatch, Fault>> + Send {
-    let start = async move { received(spawned(database, read(), None), None) };
+    let start = async move { received(spawned(database, Asked::Rows(read())), None) };
     futures::stream::once(start).flatten()
 }
 
@@ -251,12 +253,12 @@ pub(super) fn started(
 /// As [`Database::group`].
 pub(super) async fn grouped(
     database: Arc<dyn Database>,
-    read: Read,
+    reads: Vec<Read>,
     groups: Arc<Groups>,
 ) -> Result<Option<impl Stream<Item = Result<RecordBatch, Fault>> + Send>, Fault> {
-    let mut from = spawned(database, read, Some(groups));
+    let mut from = spawned(database, Asked::Groups(reads, groups));
     let first = match from.recv().await {
-        Some(Ok(Part::End(Answered::Declined))) => return Ok(None),
+        Some(Ok(Told::End(Answered::Declined))) => return Ok(None),
         Some(Err(fault)) => return Err(fault),
         first => first,
     };
@@ -275,8 +277,8 @@ fn received(
             None => from.recv().await,
         };
         match next {
-            Some(Ok(Part::Batch(batch))) => Some((Ok(batch), (Some(from), None))),
-            Some(Ok(Part::End(_))) => None,
+            Some(Ok(Told::Batch(batch))) => Some((Ok(batch), (Some(from), None))),
+            Some(Ok(Told::End(_))) => None,
             Some(Err(fault)) => Some((Err(fault), (None, None))),
             // Not even a fault: the task is gone. Rows must not end as if these were all.
             None => {
@@ -287,42 +289,55 @@ fn received(
     })
 }
 
-fn spawned(
-    database: Arc<dyn Database>,
-    read: Read,
-    groups: Option<Arc<Groups>>,
-) -> mpsc::Receiver<Message> {
+/// What a database is asked for.
+enum Asked {
+    Rows(Read),
+    Groups(Vec<Read>, Arc<Groups>),
+}
+
+impl Asked {
+    /// Where its rows are put on their way to the receiver.
+    fn batches(&self) -> Batches {
+        match self {
+            Self::Rows(read) => {
+                let columns = read.columns.iter().cloned();
+                let columns = columns.map(|column| (Arc::clone(&read.dataset), column));
+                Batches::new(columns.collect(), Arc::clone(&read.schema))
+            }
+            Self::Groups(reads, groups) => {
+                let columns = groups.outputs.iter().filter_map(|output| {
+                    let read = reads.get(output.table)?;
+                    Some((Arc::clone(&read.dataset), output.what.clone()))
+                });
+                Batches::new(columns.collect(), Arc::clone(&groups.schema))
+            }
+        }
+    }
+}
+
+fn spawned(database: Arc<dyn Database>, asked: Asked) -> mpsc::Receiver<Message> {
     let (to, from) = mpsc::channel(BATCHES_WAITING_MAX);
-    tokio::spawn(run(database, read, groups, to));
+    tokio::spawn(run(database, asked, to));
     from
 }
 
-async fn run(
-    database: Arc<dyn Database>,
-    read: Read,
-    groups: Option<Arc<Groups>>,
-    to: mpsc::Sender<Message>,
-) {
-    let (columns, schema) = match &groups {
-        Some(groups) => (groups.outputs.clone(), Arc::clone(&groups.schema)),
-        None => (read.columns.clone(), Arc::clone(&read.schema)),
-    };
+async fn run(database: Arc<dyn Database>, asked: Asked, to: mpsc::Sender<Message>) {
     let mut rows = Rows {
-        batches: Batches::new(Arc::clone(&read.dataset), columns, schema),
+        batches: asked.batches(),
         to: to.clone(),
     };
     let reading = async {
-        let answered = match &groups {
-            Some(groups) => database.group(&read, groups, &mut rows).await?,
-            None => {
-                database.read(&read, &mut rows).await?;
+        let answered = match &asked {
+            Asked::Rows(read) => {
+                database.read(read, &mut rows).await?;
                 Answered::Whole
             }
+            Asked::Groups(reads, groups) => database.group(reads, groups, &mut rows).await?,
         };
         if !rows.batches.is_empty() {
             rows.flush().await?;
         }
-        Ok(Part::End(answered))
+        Ok(Told::End(answered))
     };
     let ended = tokio::select! {
         biased;

@@ -19,6 +19,7 @@ use dataos_store::test_mariadb::{MARIADB_PASSWORD, TestMariaDb};
 use tempfile::TempDir;
 
 use crate::{
+    avro::{self, avro},
     postgres::server::{PASSWORD, Server},
     world::{World, parquet},
 };
@@ -26,6 +27,7 @@ use crate::{
 /// A kind of source that is there and ready.
 pub(crate) enum BackEnd {
     Files,
+    Avro,
     Postgres(Box<Server>),
     MariaDb(Box<TestMariaDb>),
     Sqlite(TempDir),
@@ -37,6 +39,7 @@ impl BackEnd {
     pub(crate) fn all() -> Vec<Self> {
         vec![
             Self::Files,
+            Self::Avro,
             Self::postgres(),
             Self::maria_db(),
             Self::sqlite(),
@@ -63,6 +66,7 @@ impl BackEnd {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Files => "files",
+            Self::Avro => "avro",
             Self::Postgres(_) => "postgresql",
             Self::MariaDb(_) => "mariadb",
             Self::Sqlite(_) => "sqlite",
@@ -81,7 +85,12 @@ impl BackEnd {
         arrays: Vec<ArrayRef>,
     ) -> DatasetId {
         let Some(depot) = self.depot(space) else {
-            return world.parquet(name, columns, arrays);
+            return match self {
+                Self::Avro => {
+                    avro::written(world, name, columns, &avro(columns, &arrays, "deflate"))
+                }
+                _ => world.parquet(name, columns, arrays),
+            };
         };
         world.catalog.add_depot(self.depot_name(), depot);
         world.vault.keep(&self.secret(), self.password());
@@ -99,7 +108,7 @@ impl BackEnd {
         let sql = self.statements(name, columns, &arrays);
         self.execute(space, &sql);
         let schema = match self {
-            Self::Files | Self::Sqlite(_) | Self::Objects(_) => "main",
+            Self::Files | Self::Avro | Self::Sqlite(_) | Self::Objects(_) => "main",
             Self::Postgres(_) => "public",
             Self::MariaDb(_) => space,
         };
@@ -122,7 +131,7 @@ impl BackEnd {
     /// As long as the name of the folder depot, so that tables of names look alike.
     fn depot_name(&self) -> &'static str {
         match self {
-            Self::Files => "lake",
+            Self::Files | Self::Avro => "lake",
             Self::Postgres(_) => "pgdb",
             Self::MariaDb(_) => "mydb",
             Self::Sqlite(_) => "lite",
@@ -141,7 +150,7 @@ impl BackEnd {
         let (host, database) = ("127.0.0.1".to_owned(), space.to_owned());
         let password = Some(SecretName(self.secret()));
         Some(match self {
-            Self::Files => return None,
+            Self::Files | Self::Avro => return None,
             Self::Postgres(server) => DepotSource::Postgres {
                 host,
                 port: server.port,
@@ -175,7 +184,7 @@ impl BackEnd {
     /// Runs statements in the database `space`, which is made if it is not there.
     pub(crate) fn execute(&self, space: &str, sql: &str) {
         match self {
-            Self::Files | Self::Objects(_) => {}
+            Self::Files | Self::Avro | Self::Objects(_) => {}
             Self::Postgres(server) => {
                 server.make_database(space);
                 server.script_in(space, &format!("BEGIN;\n{sql}\nCOMMIT;"));
@@ -291,7 +300,7 @@ impl BackEnd {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").unwrap();
         text

@@ -157,7 +157,7 @@ fn sent(back_end: &BackEnd) -> Option<String> {
     match back_end {
         BackEnd::Postgres(server) => Some(server.logged("\"events\"")),
         BackEnd::MariaDb(server) => Some(server.logged("`events`")),
-        BackEnd::Files | BackEnd::Sqlite(_) | BackEnd::Objects(_) => None,
+        BackEnd::Files | BackEnd::Avro | BackEnd::Sqlite(_) | BackEnd::Objects(_) => None,
     }
 }
 
@@ -165,7 +165,7 @@ fn forget(back_end: &BackEnd) {
     match back_end {
         BackEnd::Postgres(server) => server.forget_log(),
         BackEnd::MariaDb(server) => server.forget_log(),
-        BackEnd::Files | BackEnd::Sqlite(_) | BackEnd::Objects(_) => {}
+        BackEnd::Files | BackEnd::Avro | BackEnd::Sqlite(_) | BackEnd::Objects(_) => {}
     }
 }
 

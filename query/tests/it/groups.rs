@@ -1,5 +1,5 @@
 //! Groups that a source makes are the groups that the engine makes of its rows: random statements under
-//! random policies over tables of each kind of database, against the same over files.
+//! random policies over tables of each kind of database, one or several joined, against the same over files.
 //!
 //! `DATAOS_GROUPS=10000` sets how many statements instead of 400 for each database, `DATAOS_SEED=7` where to
 //! start.
@@ -25,6 +25,8 @@ use crate::{
 /// Statements for each database without another wish.
 const STATEMENTS: u64 = 400;
 const ROWS: i64 = 300;
+/// Of so many of them a second table has the same, to be joined with the first.
+const OTHER_ROWS: usize = 40;
 
 fn all<T>(value: impl Fn(i64) -> Option<T>) -> impl Iterator<Item = Option<T>> {
     (0..ROWS).map(value)
@@ -107,16 +109,32 @@ fn others() -> Columns {
     ]
 }
 
-/// Writes statements over a table `t` of some columns.
+/// Writes statements over a table `t` of some columns, or over joins of it and of `d`, which has the same.
 struct Statements<'a> {
     draw: Draw,
     names: &'a [&'static str],
+    /// What stands before the names: of each relation that the statement reads.
+    relations: &'static [&'static str],
 }
 
 impl Statements<'_> {
-    fn name(&mut self) -> &'static str {
+    /// Often one that every database joins by.
+    fn bare(&mut self) -> &'static str {
+        if self.draw.one_in(2) {
+            return self.draw.of(&["id", "k", "n"]);
+        }
         let names = self.names;
         names[usize::try_from(self.draw.below(names.len() as u64)).unwrap()]
+    }
+
+    fn relation(&mut self) -> &'static str {
+        let relations = self.relations;
+        relations[usize::try_from(self.draw.below(relations.len() as u64)).unwrap()]
+    }
+
+    fn name(&mut self) -> String {
+        let (relation, name) = (self.relation(), self.bare());
+        format!("{relation}{name}")
     }
 
     fn total(&mut self) -> String {
@@ -136,64 +154,135 @@ impl Statements<'_> {
                 } else {
                     summed
                 };
-                format!("sum({summed})")
+                format!("sum({}{summed})", self.relation())
             }
         }
     }
 
-    fn condition(&mut self) -> &'static str {
-        self.draw.of(&[
-            "k = 2",
-            "k > 1",
-            "n <= 9007199254740993",
-            "n = -9223372036854775808 OR n = 7",
-            "name = 'a'",
-            "name IN ('a ', 'A', 'ss')",
-            "region = 'EMEA'",
-            "flag = true",
-            "region IS NOT NULL",
-            "id < 200",
+    fn condition(&mut self) -> String {
+        let test = self.draw.of(&[
+            "{}k = 2",
+            "{}k > 1",
+            "{}n <= 9007199254740993",
+            "{}n = -9223372036854775808 OR {}n = 7",
+            "{}name = 'a'",
+            "{}name IN ('a ', 'A', 'ss')",
+            "{}region = 'EMEA'",
+            "{}flag = true",
+            "{}region IS NOT NULL",
+            "{}id < 200",
             // These stay here.
-            "k <> 2",
-            "name LIKE 'a%'",
-            "id % 2 = 0",
-            "region IS NULL",
-        ])
+            "{}k <> 2",
+            "{}name LIKE 'a%'",
+            "{}id % 2 = 0",
+            "{}region IS NULL",
+        ]);
+        test.replace("{}", self.relation())
     }
 
-    fn statement(&mut self) -> String {
-        let keys: Vec<&str> = (0..self.draw.below(3)).map(|_| self.name()).collect();
-        let totals: Vec<String> = (0..=self.draw.below(3)).map(|_| self.total()).collect();
-        let items = keys
-            .iter()
-            .map(|key| (*key).to_owned())
-            .chain(totals.iter().cloned());
-        let items = items
-            .enumerate()
-            .map(|(at, item)| format!("{item} AS c{at}"));
-        let mut sql = format!("SELECT {} FROM t", items.collect::<Vec<_>>().join(", "));
-        if !self.draw.one_in(3) {
-            let conditions = (0..=self.draw.below(2)).map(|_| self.condition());
-            let conditions: Vec<String> = conditions.map(|test| format!("({test})")).collect();
-            sql = format!("{sql} WHERE {}", conditions.join(" AND "));
+    /// Columns of `a` and `b` that are equal.
+    fn pair(&mut self) -> String {
+        let bare = self.bare();
+        match self.draw.below(6) {
+            0 => "a.id = b.id".to_owned(),
+            1 => "a.k = b.id".to_owned(),
+            2 => "a.n = b.k".to_owned(),
+            _ => format!("a.{bare} = b.{bare}"),
         }
+    }
+
+    /// What is read, and a condition on it.
+    fn from(&mut self) -> (String, Option<String>) {
+        self.relations = &[""];
+        if self.draw.one_in(2) {
+            return ("t".to_owned(), None);
+        }
+        self.relations = &["a.", "b."];
+        let (left, right) = self
+            .draw
+            .of(&[&("t", "d"), &("d", "t"), &("t", "t"), &("d", "d")]);
+        let pair = self.pair();
+        match self.draw.below(8) {
+            0 => (format!("{left} AS a, {right} AS b"), Some(pair)),
+            1 => (
+                format!("{left} AS a LEFT JOIN {right} AS b ON {pair}"),
+                None,
+            ),
+            2 => {
+                let other = self.pair();
+                (
+                    format!("{left} AS a JOIN {right} AS b ON {pair} AND {other}"),
+                    None,
+                )
+            }
+            3 => {
+                let condition = self.condition();
+                (
+                    format!("{left} AS a JOIN {right} AS b ON {pair} AND ({condition})"),
+                    None,
+                )
+            }
+            4 => (
+                format!("{left} AS a JOIN {right} AS b ON {pair} AND a.id < b.id"),
+                None,
+            ),
+            5 => {
+                self.relations = &["a.", "b.", "c."];
+                let third =
+                    format!("{left} AS a JOIN {right} AS b ON {pair} JOIN d AS c ON b.id = c.id");
+                (third, None)
+            }
+            _ => (format!("{left} AS a JOIN {right} AS b ON {pair}"), None),
+        }
+    }
+
+    /// A statement, and whether it joins.
+    fn statement(mut self) -> (String, bool) {
+        let (from, condition) = self.from();
+        let keys: Vec<String> = (0..self.draw.below(3)).map(|_| self.name()).collect();
+        let totals: Vec<String> = (0..=self.draw.below(3)).map(|_| self.total()).collect();
+        let items = keys.iter().chain(&totals).enumerate();
+        let items = items.map(|(at, item)| format!("{item} AS c{at}"));
+        let items = items.collect::<Vec<_>>().join(", ");
+        let mut conditions: Vec<String> = condition.into_iter().collect();
+        if !self.draw.one_in(3) {
+            conditions.extend((0..=self.draw.below(2)).map(|_| format!("({})", self.condition())));
+        }
+        let conditions = match conditions.as_slice() {
+            [] => String::new(),
+            conditions => format!(" WHERE {}", conditions.join(" AND ")),
+        };
+        let mut sql = format!("SELECT {items} FROM {from}{conditions}");
         if !keys.is_empty() {
             sql = format!("{sql} GROUP BY {}", keys.join(", "));
         }
-        match self.draw.below(6) {
+        let sql = match self.draw.below(7) {
             0 => format!("{sql} HAVING count(*) > 20"),
             1 => format!("SELECT count(*), max(c0) FROM ({sql}) AS s"),
             2 => format!(
-                "SELECT a.c0, b.n FROM ({sql}) AS a LEFT JOIN t AS b ON a.c0 IS NOT NULL AND b.id = 3"
+                "SELECT s.c0, u.n FROM ({sql}) AS s LEFT JOIN t AS u ON s.c0 IS NOT NULL AND u.id = 3"
             ),
-            3 => format!("SELECT DISTINCT {} FROM t", self.name()),
+            3 => format!("SELECT DISTINCT {} FROM {from}{conditions}", self.name()),
+            4 => {
+                let (key, counted, summed) = (self.name(), self.name(), self.total());
+                format!(
+                    "SELECT {key}, count(DISTINCT {counted}), {summed} FROM {from}{conditions} GROUP BY {key}"
+                )
+            }
             _ => sql,
-        }
+        };
+        (sql, self.relations.len() > 1)
     }
 }
 
-/// What the caller may see.
-fn govern(world: &World, id: &DatasetId, number: u64) {
+/// What the caller may see of both tables.
+fn govern((world, ids): &(World, [DatasetId; 2]), number: u64) {
+    for (id, number) in ids.iter().zip([number, number / 5]) {
+        govern_one(world, id, number);
+    }
+}
+
+fn govern_one(world: &World, id: &DatasetId, number: u64) {
     world.desk.rows(
         id,
         match number % 4 {
@@ -213,7 +302,7 @@ fn govern(world: &World, id: &DatasetId, number: u64) {
 }
 
 /// The rows in an order of their own, or the fault.
-async fn answer(world: &World, id: &DatasetId, sql: &str) -> String {
+async fn answer((world, ids): &(World, [DatasetId; 2]), sql: &str) -> String {
     match world.layer.run(world.request(sql)).await {
         Ok(answer) => {
             let rows: Vec<serde_json::Value> =
@@ -222,7 +311,9 @@ async fn answer(world: &World, id: &DatasetId, sql: &str) -> String {
             rows.sort();
             format!("{:?} {rows:?}", answer.columns)
         }
-        Err(fault) => format!("{fault:?}").replace(&id.to_string(), "ID"),
+        Err(fault) => ids.iter().fold(format!("{fault:?}"), |text, id| {
+            text.replace(&id.to_string(), &id.name)
+        }),
     }
 }
 
@@ -232,14 +323,24 @@ async fn is_cut(world: &World, sql: &str) -> bool {
     plan.unwrap().contains("GroupedExec")
 }
 
-fn world(back_end: &BackEnd, columns: &Columns) -> (World, DatasetId) {
+fn world(back_end: &BackEnd, columns: &Columns) -> (World, [DatasetId; 2]) {
     let world = World::with(QueryConfig {
         partitions: 1,
         ..QueryConfig::default()
     });
     let (columns, arrays) = split(columns);
-    let id = back_end.fill(&world, "grouped", "t", &columns, arrays);
-    (world, id)
+    let some = arrays.iter().map(|array| array.slice(0, OTHER_ROWS));
+    let others = back_end.fill(&world, "grouped", "d", &columns, some.collect());
+    let all = back_end.fill(&world, "grouped", "t", &columns, arrays);
+    (world, [all, others])
+}
+
+/// How many statements there were of a kind, and of how many of them a source made groups.
+#[derive(Debug, Default)]
+struct Count {
+    all: u64,
+    answered: u64,
+    cut: u64,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -254,29 +355,34 @@ async fn groups_of_a_source_are_those_of_the_engine() {
         }
         let (here, there) = (world(&BackEnd::Files, &columns), world(&back_end, &columns));
         let names: Vec<&str> = columns.iter().map(|(name, _, _)| *name).collect();
-        let (mut cut_count, mut answered) = (0, 0);
+        let (mut single, mut joined) = (Count::default(), Count::default());
         for number in (0..count).map(|number| seed.wrapping_add(number)) {
-            let draw = Draw::new(number);
-            let sql = Statements {
-                draw,
+            let statements = Statements {
+                draw: Draw::new(number),
                 names: &names,
+                relations: &[],
+            };
+            let (sql, is_joined) = statements.statement();
+            for world in [&here, &there] {
+                govern(world, number);
             }
-            .statement();
-            for (world, id) in [&here, &there] {
-                govern(world, id, number);
-            }
-            let expected = answer(&here.0, &here.1, &sql).await;
-            let found = answer(&there.0, &there.1, &sql).await;
+            let expected = answer(&here, &sql).await;
+            let found = answer(&there, &sql).await;
             let name = back_end.name();
             assert_eq!(found, expected, "{name}: DATAOS_SEED={number}: {sql}");
-            answered += u64::from(!found.contains("Fault {"));
-            cut_count += u64::from(!found.contains("Fault {") && is_cut(&there.0, &sql).await);
+            let count = if is_joined { &mut joined } else { &mut single };
+            let is_answered = !found.contains("Fault {");
+            count.all += 1;
+            count.answered += u64::from(is_answered);
+            count.cut += u64::from(is_answered && is_cut(&there.0, &sql).await);
         }
         let name = back_end.name();
-        eprintln!("groups, {name}: {count} statements, {answered} answered, {cut_count} cut");
+        eprintln!("groups, {name}: of one table: {single:?}, of several: {joined:?}");
         // Else the sources computed little, and little was proven.
-        assert!(answered * 10 > count * 9, "{name}: {answered} of {count}");
-        assert!(cut_count * 8 > count, "{name}: {cut_count} of {count}");
+        for count in [single, joined] {
+            assert!(count.answered * 10 > count.all * 9, "{name}: {count:?}");
+            assert!(count.cut * 20 > count.all, "{name}: {count:?}");
+        }
     }
 }
 
@@ -299,46 +405,122 @@ fn forget(back_end: &BackEnd) {
     }
 }
 
+/// Sends a statement, and sees to it that one was sent, for groups and with these columns alone.
+async fn check_sent(
+    back_end: &BackEnd,
+    world: &(World, [DatasetId; 2]),
+    columns: &Columns,
+    (sql, needed): (&str, &[&str]),
+) {
+    forget(back_end);
+    let answer = answer(world, sql).await;
+    assert!(!answer.contains("Fault {"), "{answer}");
+    let sent = sent(back_end, "t");
+    let [sent] = sent.as_slice() else {
+        panic!("{}: {sent:?}", back_end.name())
+    };
+    assert!(
+        sent.contains(" GROUP BY 1") && sent.contains(" ORDER BY 1"),
+        "{sent}"
+    );
+    let distinct = |text: &str| text.matches("count(DISTINCT ").count();
+    assert_eq!(distinct(sent), distinct(sql), "{sent}");
+    let quote = match back_end {
+        BackEnd::MariaDb(_) => '`',
+        _ => '"',
+    };
+    let mut wanted: Vec<String> = Vec::new();
+    for (table, names) in needed.iter().enumerate() {
+        let names = names.split(' ');
+        wanted.extend(names.map(|name| format!("r{table}.{quote}{name}{quote}")));
+    }
+    for table in 0..=needed.len() {
+        for (name, _, _) in columns {
+            let name = format!("r{table}.{quote}{name}{quote}");
+            assert_eq!(
+                sent.contains(&name),
+                wanted.contains(&name),
+                "{name}: {sent}"
+            );
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_statement_is_sent_and_names_what_query_and_policy_need() {
     let mut columns = common();
     columns.extend(others());
     for back_end in [BackEnd::postgres(), BackEnd::maria_db()] {
-        let (world, id) = world(&back_end, &columns);
-        world.desk.rows(
-            &id,
+        let world = world(&back_end, &columns);
+        let (desk, [id, other]) = (&world.0.desk, &world.1);
+        desk.rows(
+            id,
             Predicate::any([equals("region", "EMEA"), equals("k", 5).negated()]),
         );
-        world.desk.mask(&id, "name", "partial(first = 1)");
-        let sql = "SELECT k, count(*), sum(id), max(price) FROM t WHERE middle <> 7 GROUP BY k";
-        forget(&back_end);
-        let answer = answer(&world, &id, sql).await;
-        assert!(!answer.contains("Fault {"), "{answer}");
-        let sent = sent(&back_end, "t");
-        let [sent] = sent.as_slice() else {
-            panic!("{}: {sent:?}", back_end.name())
+        desk.mask(id, "name", "partial(first = 1)");
+        desk.rows(other, equals("n", 7).negated());
+        let check = async |sql: &str, needed: &[&str]| {
+            check_sent(&back_end, &world, &columns, (sql, needed)).await;
         };
-        assert!(sent.contains(" GROUP BY 1 ORDER BY 1"), "{sent}");
-        let quote = |name: &str| match back_end {
-            BackEnd::MariaDb(_) => format!("`{name}`"),
-            _ => format!("\"{name}\""),
-        };
-        for (name, _, _) in &columns {
-            let is_needed = ["k", "id", "price", "middle", "region"].contains(name);
-            assert_eq!(sent.contains(&quote(name)), is_needed, "{name}: {sent}");
-        }
+        check(
+            "SELECT k, count(*), sum(id), max(price) FROM t WHERE middle <> 7 GROUP BY k",
+            &["k id price middle region"],
+        )
+        .await;
+        check(
+            "SELECT d.k, count(*), sum(t.id) FROM t JOIN d ON t.wide = d.wide WHERE d.middle <> 7 GROUP BY d.k",
+            &["id wide k region", "k n wide middle"],
+        )
+        .await;
+        check(
+            "SELECT a.price, count(*), count(DISTINCT b.small), count(DISTINCT a.id) FROM t a JOIN t b ON a.id = b.n \
+             AND a.k = b.k GROUP BY a.price",
+            &["id k price region", "small n k region"],
+        )
+        .await;
 
-        // Masks are computed here, and so is what they are in.
-        forget(&back_end);
-        world
-            .rows("SELECT name, count(*) FROM t GROUP BY name")
-            .await;
-        let sent = self::sent(&back_end, "t");
-        assert!(
-            sent.iter().all(|sent| !sent.contains("GROUP BY")),
-            "{sent:?}"
-        );
+        check(
+            "SELECT k, count(DISTINCT small), sum(id), min(price) FROM t GROUP BY k",
+            &["k small id price region"],
+        )
+        .await;
+        check(
+            "SELECT a.k, count(DISTINCT b.small) FROM t a JOIN d b ON a.id = b.id GROUP BY a.k",
+            &["k id region", "small id n"],
+        )
+        .await;
+
+        // Masks are computed here, and so is what they are in, or what they join.
+        for sql in [
+            "SELECT name, count(*) FROM t GROUP BY name",
+            "SELECT t.k, count(*) FROM t JOIN d ON t.name = d.name GROUP BY t.k",
+            "SELECT d.k, count(t.name) FROM t JOIN d ON t.id = d.id GROUP BY d.k",
+        ] {
+            forget(&back_end);
+            world.0.rows(sql).await;
+            let sent = self::sent(&back_end, "t");
+            assert!(!sent.is_empty(), "{sql}");
+            assert!(
+                sent.iter().all(|sent| !sent.contains("GROUP BY")),
+                "{sent:?}"
+            );
+        }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_two_depots_are_joined_here() {
+    let columns = common();
+    let (elsewhere, database) = (BackEnd::sqlite(), BackEnd::postgres());
+    let (here, there) = (world(&BackEnd::Files, &columns), world(&database, &columns));
+    let (columns, arrays) = split(&columns);
+    elsewhere.fill(&there.0, "elsewhere", "e", &columns, arrays);
+    let joined = "SELECT t.k, count(*) FROM t JOIN d ON t.id = d.id GROUP BY t.k";
+    assert!(is_cut(&there.0, joined).await);
+    let sql = "SELECT t.k, count(*) FROM t JOIN e AS d ON t.id = d.id GROUP BY t.k";
+    assert!(!is_cut(&there.0, sql).await);
+    let expected = answer(&here, &sql.replace("JOIN e", "JOIN t")).await;
+    assert_eq!(answer(&there, sql).await, expected);
 }
 
 /// Statements over a table `odd` that its source does not answer for the engine, though it was asked to, and
@@ -375,6 +557,78 @@ async fn check_odd(back_end: &BackEnd, sql: &str, columns: &[(&str, &str)], odd:
     }
 }
 
+const ODD_IN_POSTGRESQL: &[Odd] = &[
+    (
+        "SELECT count(*) FROM (SELECT DISTINCT folded FROM odd) AS s",
+        Ok("[[3]]"),
+    ),
+    (
+        "SELECT max(folded) FROM odd WHERE folded IN ('a', 'A')",
+        Ok(r#"[["a"]]"#),
+    ),
+    ("SELECT count(*) FROM odd WHERE folded <> 'a'", Ok("[[2]]")),
+    (
+        "SELECT ci, count(*) FROM odd GROUP BY ci ORDER BY 1",
+        Ok(r#"[["A",1],["a",2]]"#),
+    ),
+    ("SELECT count(*) FROM odd WHERE ci = 'a'", Ok("[[2]]")),
+    (
+        "SELECT padded, count(*) FROM odd GROUP BY padded ORDER BY 1",
+        Ok(r#"[["a  ",2],["b  ",1]]"#),
+    ),
+    ("SELECT sum(free), max(free) FROM odd", Ok("[[9.50,7.00]]")),
+    ("SELECT count(price) FROM odd", Err("NaN")),
+    ("SELECT min(price) FROM odd", Err("NaN")),
+    ("SELECT count(*) FROM odd WHERE price < 2", Err("NaN")),
+    ("SELECT sum(price) FROM odd WHERE id <> 2", Ok("[[4.00]]")),
+    (
+        "SELECT count(*) FROM odd a JOIN odd b ON a.folded = b.folded",
+        Ok("[[3]]"),
+    ),
+    (
+        "SELECT count(*) FROM odd a JOIN odd b ON a.ci = b.ci",
+        Ok("[[5]]"),
+    ),
+    (
+        "SELECT count(*) FROM odd a JOIN odd b ON a.padded = b.padded",
+        Ok("[[5]]"),
+    ),
+    (
+        "SELECT count(*) FROM odd a JOIN odd b ON a.free = b.free",
+        Ok("[[5]]"),
+    ),
+    (
+        "SELECT count(*) FROM odd a JOIN odd b ON a.price = b.price",
+        Err("NaN"),
+    ),
+    (
+        "SELECT count(*) FROM odd a JOIN odd b ON a.day = b.day",
+        Err("infinity"),
+    ),
+    (
+        "SELECT count(DISTINCT folded), count(*) FROM odd",
+        Ok("[[3,3]]"),
+    ),
+    (
+        "SELECT count(DISTINCT ci), count(*) FROM odd",
+        Ok("[[2,3]]"),
+    ),
+    (
+        "SELECT count(DISTINCT price), count(*) FROM odd",
+        Err("NaN"),
+    ),
+    ("SELECT min(day) FROM odd", Err("infinity")),
+    (
+        "SELECT count(*) FROM odd WHERE day < DATE '2024-01-02'",
+        Err("infinity"),
+    ),
+    ("SELECT count(at) FROM odd", Err("infinity")),
+    (
+        "SELECT max(at) FROM odd WHERE id <= 1",
+        Ok(r#"[["2024-01-01T00:00:00Z"]]"#),
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_postgresql_would_not_give_exactly_is_made_here() {
     let sql = "
@@ -399,58 +653,18 @@ async fn what_postgresql_would_not_give_exactly_is_made_here() {
         ("day", "date"),
         ("at", "timestamptz"),
     ];
-    check_odd(
-        &BackEnd::postgres(),
-        sql,
-        &columns,
-        &[
-            (
-                "SELECT count(*) FROM (SELECT DISTINCT folded FROM odd) AS s",
-                Ok("[[3]]"),
-            ),
-            (
-                "SELECT max(folded) FROM odd WHERE folded IN ('a', 'A')",
-                Ok(r#"[["a"]]"#),
-            ),
-            ("SELECT count(*) FROM odd WHERE folded <> 'a'", Ok("[[2]]")),
-            (
-                "SELECT ci, count(*) FROM odd GROUP BY ci ORDER BY 1",
-                Ok(r#"[["A",1],["a",2]]"#),
-            ),
-            ("SELECT count(*) FROM odd WHERE ci = 'a'", Ok("[[2]]")),
-            (
-                "SELECT padded, count(*) FROM odd GROUP BY padded ORDER BY 1",
-                Ok(r#"[["a  ",2],["b  ",1]]"#),
-            ),
-            ("SELECT sum(free), max(free) FROM odd", Ok("[[9.50,7.00]]")),
-            ("SELECT count(price) FROM odd", Err("NaN")),
-            ("SELECT min(price) FROM odd", Err("NaN")),
-            ("SELECT count(*) FROM odd WHERE price < 2", Err("NaN")),
-            ("SELECT sum(price) FROM odd WHERE id <> 2", Ok("[[4.00]]")),
-            ("SELECT min(day) FROM odd", Err("infinity")),
-            (
-                "SELECT count(*) FROM odd WHERE day < DATE '2024-01-02'",
-                Err("infinity"),
-            ),
-            ("SELECT count(at) FROM odd", Err("infinity")),
-            (
-                "SELECT max(at) FROM odd WHERE id <= 1",
-                Ok(r#"[["2024-01-01T00:00:00Z"]]"#),
-            ),
-        ],
-    )
-    .await;
+    check_odd(&BackEnd::postgres(), sql, &columns, ODD_IN_POSTGRESQL).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_mariadb_would_not_give_exactly_is_made_here() {
     let sql = "
         CREATE TABLE odd (
-            id bigint, narrow bigint, free decimal(20,4), word varchar(10), huge bigint unsigned, flags bit(1)
+            id bigint, narrow bigint, free decimal(20,4), word varchar(10), huge bigint unsigned, since year
         );
         INSERT INTO odd VALUES
-            (1, 7, 1.25, 'a', 1, b'0'), (2, 3000000000, 1.2345, 'A', 18446744073709551615, b'1'),
-            (3, NULL, 2, 'á', 3, NULL);
+            (1, 7, 1.25, 'a', 1, 2005), (2, 3000000000, 1.2345, 'A', 18446744073709551615, 1970),
+            (3, NULL, 2, 'á', 3, 0);
     ";
     let columns = [
         ("id", "bigint"),
@@ -458,6 +672,7 @@ async fn what_mariadb_would_not_give_exactly_is_made_here() {
         ("free", "decimal(12,2)"),
         ("word", "bigint"),
         ("huge", "bigint"),
+        ("since", "smallint"),
     ];
     check_odd(
         &BackEnd::maria_db(),
@@ -472,6 +687,30 @@ async fn what_mariadb_would_not_give_exactly_is_made_here() {
             ("SELECT sum(word) FROM odd", Err("`word`")),
             ("SELECT min(huge) FROM odd", Err("`huge`")),
             ("SELECT sum(huge) FROM odd WHERE id <> 2", Ok("[[4]]")),
+            ("SELECT count(*) FROM odd WHERE since = 5", Ok("[[0]]")),
+            ("SELECT count(*) FROM odd WHERE since <> 5", Ok("[[3]]")),
+            ("SELECT sum(since) FROM odd WHERE since < 70", Ok("[[0]]")),
+            ("SELECT sum(id) FROM odd WHERE since >= 1970", Ok("[[3]]")),
+            (
+                "SELECT count(*) FROM odd a JOIN odd b ON a.since = b.since",
+                Ok("[[3]]"),
+            ),
+            (
+                "SELECT count(*) FROM odd a JOIN odd b ON a.narrow = b.narrow",
+                Err("`narrow`"),
+            ),
+            (
+                "SELECT count(*) FROM odd a JOIN odd b ON a.free = b.free",
+                Err("`free`"),
+            ),
+            (
+                "SELECT count(*) FROM odd a JOIN odd b ON a.word = b.word",
+                Err("`word`"),
+            ),
+            (
+                "SELECT sum(a.id) FROM odd a JOIN odd b ON a.huge = b.huge WHERE a.id <> 2",
+                Ok("[[4]]"),
+            ),
         ],
     )
     .await;
@@ -504,6 +743,19 @@ async fn what_sqlite_would_not_give_exactly_is_made_here() {
                 Err("`k`"),
             ),
             ("SELECT sum(k) FROM odd WHERE id <> 2", Ok("[[5]]")),
+            (
+                "SELECT sum(a.id) FROM odd a JOIN odd b ON a.k = b.k WHERE a.id <> 2",
+                Ok("[[19]]"),
+            ),
+            (
+                "SELECT count(*) FROM odd a JOIN odd b ON a.k = b.k",
+                Err("`k`"),
+            ),
+            (
+                "SELECT count(*) FROM odd a JOIN odd b ON a.flag = b.flag",
+                Err("`flag`"),
+            ),
+            ("SELECT count(DISTINCT k), count(*) FROM odd", Err("`k`")),
             (
                 "SELECT flag, count(*) FROM odd GROUP BY flag",
                 Err("`flag`"),

@@ -9,6 +9,7 @@
     reason = "in tests a failed assumption ends the test; clippy spares only #[test] functions"
 )]
 
+mod avro;
 mod back_ends;
 mod twins;
 mod world;
@@ -17,7 +18,9 @@ mod attacks;
 mod audit_table;
 mod cache;
 mod changes;
+mod counts;
 mod definers;
+mod dialects;
 mod exactness;
 mod explain;
 mod federated;

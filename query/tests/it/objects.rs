@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use crate::{
+    avro::avro,
     streams::part,
     world::{World, equals, parquet},
 };
@@ -86,6 +87,8 @@ async fn answers_are_those_of_files(world: &World, server: &TestStore) {
     let first = parquet(COLUMNS, rows(0, 5_000));
     let second = parquet(COLUMNS, rows(5_000, 10));
     let none: &[u8] = b"";
+    let blocks = avro(COLUMNS, &rows(0, 5_000), "snappy");
+    let block = avro(COLUMNS, &rows(5_000, 10), "null");
     for (name, format, contents) in [
         ("columns", FileFormat::Parquet, [first.as_slice(), &second]),
         (
@@ -94,6 +97,7 @@ async fn answers_are_those_of_files(world: &World, server: &TestStore) {
             [csv.as_bytes(), b"id,tenant,email\n"],
         ),
         ("objects", FileFormat::Json, [json.as_bytes(), none]),
+        ("records", FileFormat::Avro, [blocks.as_slice(), &block]),
     ] {
         let names = ["0", "é +%"].map(|part| format!("{name}/part-{part}"));
         for (name, content) in names.iter().zip(contents) {
@@ -219,6 +223,30 @@ async fn changes_are_seen_and_refused(world: &World, server: &TestStore) {
     check(&fault, FaultKind::Conflict, "the header line is another");
 }
 
+async fn avro_is_held_to_what_it_says(world: &World, server: &TestStore) {
+    let id = dataset(world, "blocks", FileFormat::Avro, &["blocks.avro"]);
+    world.desk.mask(&id, "email", "partial(first = 1)");
+    let whole = avro(COLUMNS, &rows(0, 2_000), "deflate");
+    let sql = "SELECT count(*), max(email) FROM blocks";
+    server.put("blocks.avro", &whole);
+    world.check(sql, r#"[[2000,"p*****************"]]"#).await;
+    let other = avro(&COLUMNS[..1], &rows(0, 1)[..1], "null");
+    let cut = "`blocks.avro` of `shop:main/blocks` cannot be read: it is cut off";
+    for (content, kind, text) in [
+        (
+            &other[..],
+            FaultKind::Conflict,
+            "column `tenant` is missing",
+        ),
+        (&whole[..whole.len() - 1], FaultKind::Unavailable, cut),
+        (&whole[..9], FaultKind::Unavailable, "its header is cut off"),
+        (b"", FaultKind::Unavailable, "cannot be read"),
+    ] {
+        server.put("blocks.avro", content);
+        check(&world.refused(sql).await, kind, text);
+    }
+}
+
 fn check(fault: &Fault, kind: FaultKind, text: &str) {
     assert_eq!(fault.kind, kind, "{fault:?}");
     assert!(fault.message.contains(text), "{fault:?}");
@@ -295,6 +323,7 @@ async fn objects_are_governed_like_files() {
     answers_are_those_of_files(&world, &server).await;
     little_is_fetched(&world, &server).await;
     changes_are_seen_and_refused(&world, &server).await;
+    avro_is_held_to_what_it_says(&world, &server).await;
     nothing_is_written(&world).await;
     failures_say_what_to_do(&world, &server).await;
     for entry in world.log.entries() {

@@ -111,7 +111,7 @@ fn common() -> Columns {
     ]
 }
 
-/// Columns that SQLite has no exact form for.
+/// Columns that SQLite has no exact form for, and of which Avro has no integers of 16 bits.
 fn others() -> Columns {
     let prices = (0..ROWS).map(|row| (row % 5 != 0).then_some(row as i128 * 12_345 - 99_999));
     let prices = prices.collect::<Decimal128Array>();
@@ -277,7 +277,7 @@ async fn every_source_answers_alike() {
             &answers(&back_end, &narrow, STATEMENTS).await,
             &of_narrow,
         );
-        if !matches!(back_end, BackEnd::Sqlite(_)) {
+        if !matches!(back_end, BackEnd::Sqlite(_) | BackEnd::Avro) {
             let found = answers(&back_end, &wide, MORE_STATEMENTS).await;
             compare(name, MORE_STATEMENTS, &found, &of_wide);
         }

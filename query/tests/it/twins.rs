@@ -477,6 +477,12 @@ impl Twins {
         Ok(end)
     }
 
+    /// Whether a source joins tables for groups of a statement.
+    pub(crate) async fn is_joined_there(&self, sql: &str) -> bool {
+        let plan = plan(&self.left, sql).await;
+        plan.contains("GroupedExec") && plan.contains(" AS r1")
+    }
+
     /// As [`Twins::compare`], and compares the engine's plans of a statement that was answered.
     pub(crate) async fn compare_with_plan(&self, sql: &str) -> Result<End, String> {
         /// The engine numbers the columns of some plans by chance: each world may draw again.

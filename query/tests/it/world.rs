@@ -31,7 +31,7 @@ use dataos_model::{
     mask::Mask,
     predicate::{Comparison, Expression, Predicate},
     principal::{Authentication, Principal},
-    query::{QueryAnswer, QueryRequest, RowFormat},
+    query::{Dialect, QueryAnswer, QueryRequest, RowFormat},
     record::{Entry, Receipt},
     seams::{
         Assets, BoxFuture, Decide, Identities, Lineage, Record, Records, RunQuery, ScanReport,
@@ -215,6 +215,7 @@ impl World {
             principal: Principal::new(EntityType::USER.id("alice"), Authentication::Token),
             request_id: "r-1".to_owned(),
             sql: sql.to_owned(),
+            dialect: Dialect::default(),
             context: BTreeMap::from([("purpose".to_owned(), Value::from("test"))]),
             format: RowFormat::Json,
             rows_max: None,

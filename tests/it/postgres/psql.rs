@@ -96,6 +96,16 @@ fn rows_masks_and_records_are_those_of_the_rest_door() {
     }
 }
 
+#[test]
+fn statements_are_read_as_postgresql_reads_them() {
+    let house = House::new();
+    let sql = r"SELECT E'it\'s', $$a\b$$, ID FROM local.main.orders WHERE ID = 1";
+    assert_eq!(house.shows(sql).lines().count(), 1);
+    assert!(house.shows(sql).starts_with(r"it's|a\b|1"));
+    house.says("SELECT \"ID\" FROM local.main.orders", &["ID", "LINE 1"]);
+    house.says("SELECT `id` FROM local.main.orders", &["LINE 1"]);
+}
+
 /// The newest records of a statement of one door, without what differs by nature.
 fn of_statement(entries: &[serde_json::Value], is_postgres: bool) -> Vec<serde_json::Value> {
     let is_door = |entry: &&serde_json::Value| {

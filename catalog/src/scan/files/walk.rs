@@ -15,7 +15,7 @@ use crate::{entities::MAIN_COLLECTION, names, scan::Unreadable};
 
 /// Data formats that a user may expect to be read.
 const FOREIGN_FORMATS: &[&str] = &[
-    "arrow", "avro", "bz2", "feather", "gz", "orc", "tsv", "xls", "xlsx", "xz", "zip", "zst",
+    "arrow", "bz2", "feather", "gz", "orc", "tsv", "xls", "xlsx", "xz", "zip", "zst",
 ];
 
 /// What the walk found.
@@ -130,7 +130,7 @@ impl<F: Folders> Walk<F> {
                 let extension = extension_of(&entry.name).unwrap_or_default();
                 if FOREIGN_FORMATS.contains(&extension.as_str()) {
                     let reason = format!(
-                        "`.{extension}` files are not read; Parquet, CSV and one-object-a-line JSON are"
+                        "`.{extension}` files are not read; Parquet, CSV, one-object-a-line JSON and Avro are"
                     );
                     self.refuse(&entry.path, reason, None);
                 }
@@ -275,6 +275,7 @@ fn format_of(name: &str) -> Option<(&str, FileFormat)> {
         "parquet" => FileFormat::Parquet,
         "csv" => FileFormat::Csv,
         "json" | "ndjson" | "jsonl" => FileFormat::Json,
+        "avro" => FileFormat::Avro,
         _ => return None,
     };
     Some((stem, format))

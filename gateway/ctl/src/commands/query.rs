@@ -4,6 +4,7 @@ mod kept;
 
 use std::io::{IsTerminal, Read};
 
+use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::{items, plain, shown};
@@ -92,6 +93,12 @@ fn body(query: &Query) -> Result<Value, Failure> {
     let sql = query.sql.as_deref().unwrap_or_default();
     let mut body = json!({"sql": statement(sql)?});
     if let Some(fields) = body.as_object_mut() {
+        if let Some(dialect) = query
+            .dialect
+            .and_then(|dialect| dialect.to_possible_value())
+        {
+            fields.insert("dialect".to_owned(), json!(dialect.get_name()));
+        }
         if let Some(purpose) = &query.purpose {
             fields.insert("purpose".to_owned(), json!(purpose));
         }

@@ -161,6 +161,7 @@ fn certificate(certificate: &Certificate, receipt: &Receipt) -> Value {
         "policy_set": certificate.policy_set.to_string(),
         "entities": certificate.entities.to_string(),
         "statement": certificate.statement.to_string(),
+        "dialect": certificate.dialect.name(),
         "governed_sql": certificate.governed_sql,
         "engine": certificate.engine,
         "receipt": receipt.text,

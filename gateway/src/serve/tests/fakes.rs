@@ -389,6 +389,7 @@ impl KeepQueries for FakeQuery {
 fn enforced() -> (Certificate, Receipt) {
     let certificate = Certificate {
         lent: Default::default(),
+        dialect: Default::default(),
         policy_set: Hash::of("set"),
         entities: Hash::of("entities"),
         statement: Hash::of("statement"),

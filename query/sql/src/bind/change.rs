@@ -169,14 +169,12 @@ impl Binder<'_> {
         }
         let mut seen = BTreeSet::new();
         for ((name, output), column) in named.iter().zip(&bound.outputs).zip(columns) {
-            let exact = view.columns.iter().find(|known| known.name == name.value);
-            let mut loose = view
-                .columns
-                .iter()
-                .filter(|known| name.matches_loosely(&known.name));
-            let found = match (exact, loose.next(), loose.next()) {
-                (Some(known), _, _) | (None, Some(known), None) => known,
-                (None, ..) => return Err(unknown(std::slice::from_ref(name), Vec::new())),
+            let found = Ident::meant(|fits| {
+                let columns = view.columns.iter();
+                columns.filter(|known| fits(name, &known.name)).collect()
+            });
+            let [found] = found.as_slice() else {
+                return Err(unknown(std::slice::from_ref(name), Vec::new()));
             };
             if !seen.insert(&found.name) {
                 let text = format!("column `{}` is named twice", found.name);

@@ -98,20 +98,11 @@ pub(super) fn output_named(parts: &[Ident], outputs: &[Output]) -> Result<Option
 
 /// The output that a name means.
 pub(super) fn output_index(name: &Ident, outputs: &[Output]) -> Result<Option<usize>, SqlError> {
-    let by = |fits: &dyn Fn(&str) -> bool| -> Vec<usize> {
-        outputs
-            .iter()
-            .enumerate()
-            .filter(|(_, output)| fits(&output.name))
-            .map(|(index, _)| index)
-            .collect()
-    };
-    let exact = by(&|candidate| candidate == name.value);
-    let found = if exact.is_empty() {
-        by(&|candidate| name.matches_loosely(candidate))
-    } else {
-        exact
-    };
+    let found: Vec<usize> = Ident::meant(|fits| {
+        let outputs = outputs.iter().enumerate();
+        let named = outputs.filter(|(_, output)| fits(name, &output.name));
+        named.map(|(index, _)| index).collect()
+    });
     match found.as_slice() {
         [] => Ok(None),
         [index] => Ok(Some(*index)),

@@ -130,11 +130,7 @@ impl Scope {
 
     /// What an unqualified name can mean among the relations of `range`.
     pub(super) fn unqualified(&self, name: &Ident, range: Range<usize>) -> Vec<Meaning> {
-        let exact = self.unqualified_by(range.clone(), |candidate| candidate == name.value);
-        if exact.is_empty() && !name.is_quoted {
-            return self.unqualified_by(range, |candidate| name.matches_loosely(candidate));
-        }
-        exact
+        Ident::meant(|fits| self.unqualified_by(range.clone(), |found| fits(name, found)))
     }
 
     fn unqualified_by(&self, range: Range<usize>, fits: impl Fn(&str) -> bool) -> Vec<Meaning> {
@@ -202,10 +198,9 @@ impl Scope {
                     _ => false,
                 };
                 !are_tables
-                    && other
-                        .name
-                        .as_ref()
-                        .is_some_and(|other| other.value == name.value)
+                    && other.name.as_ref().is_some_and(|other| {
+                        other.matches(&name.value) || name.matches(&other.value)
+                    })
             });
             if is_taken {
                 return Err(SqlError::new(
@@ -222,20 +217,11 @@ impl Scope {
 
     /// The relations that a qualifier means.
     pub(super) fn qualified(&self, parts: &[Ident]) -> Vec<usize> {
-        let by = |fits: &dyn Fn(&Ident, &str) -> bool| -> Vec<usize> {
-            self.relations
-                .iter()
-                .enumerate()
-                .skip(self.first_visible)
-                .filter(|(_, relation)| relation.is_named(parts, fits))
-                .map(|(index, _)| index)
-                .collect()
-        };
-        let exact = by(&|part, name| part.value == name);
-        if exact.is_empty() {
-            return by(&|part, name| part.value == name || part.matches_loosely(name));
-        }
-        exact
+        Ident::meant(|fits| {
+            let relations = self.relations.iter().enumerate().skip(self.first_visible);
+            let named = relations.filter(|(_, relation)| relation.is_named(parts, fits));
+            named.map(|(index, _)| index).collect()
+        })
     }
 }
 
@@ -248,7 +234,7 @@ fn is_within(merged: &Merged, range: &Range<usize>) -> bool {
 }
 
 impl ScopeRelation {
-    fn is_named(&self, parts: &[Ident], fits: &dyn Fn(&Ident, &str) -> bool) -> bool {
+    fn is_named(&self, parts: &[Ident], fits: fn(&Ident, &str) -> bool) -> bool {
         match (parts, &self.name) {
             ([single], Some(name)) => fits(single, &name.value),
             (parts, _) => self
@@ -260,20 +246,11 @@ impl ScopeRelation {
 
     /// Indexes of the columns that a name means.
     pub(super) fn columns_named(&self, name: &Ident) -> Vec<usize> {
-        let by = |fits: &dyn Fn(&str) -> bool| -> Vec<usize> {
-            self.columns
-                .iter()
-                .enumerate()
-                .filter(|(_, output)| fits(&output.name))
-                .map(|(index, _)| index)
-                .collect()
-        };
-        let exact = by(&|candidate| candidate == name.value);
-        if exact.is_empty() {
-            by(&|candidate| name.matches_loosely(candidate))
-        } else {
-            exact
-        }
+        Ident::meant(|fits| {
+            let columns = self.columns.iter().enumerate();
+            let named = columns.filter(|(_, output)| fits(name, &output.name));
+            named.map(|(index, _)| index).collect()
+        })
     }
 
     /// The column in the text.

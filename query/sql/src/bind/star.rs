@@ -175,7 +175,7 @@ fn all_columns(scope: &Scope) -> Vec<(String, Meaning)> {
 }
 
 fn is_named(name: &Ident, column: &str) -> bool {
-    name.value == column || name.matches_loosely(column)
+    name.matches(column) || name.matches_loosely(column)
 }
 
 /// ILIKE on a name: `%` any text, `_` any sign; in linear space and quadratic time.

@@ -120,13 +120,8 @@ fn target_columns(named: &[Ident], target: &Target) -> Result<Vec<String>, SqlEr
     }
     let mut columns: Vec<String> = Vec::with_capacity(named.len());
     for name in named {
-        let exact: Vec<&&str> = all.iter().filter(|column| **column == name.value).collect();
-        let loose = || {
-            all.iter()
-                .filter(|column| name.matches_loosely(column))
-                .collect()
-        };
-        let found: Vec<&&str> = if exact.is_empty() { loose() } else { exact };
+        let found: Vec<&&str> =
+            Ident::meant(|fits| all.iter().filter(|column| fits(name, column)).collect());
         let [column] = found.as_slice() else {
             return Err(SqlError::new(
                 SqlErrorKind::Unknown,

@@ -7,9 +7,10 @@ use sqlparser::{
 
 use super::Lowering;
 use crate::{
+    dialect::function::{Meaning, meaning},
     error::{SqlError, SqlErrorKind},
     functions::{self, Function, FunctionKind},
-    ir::{Arguments, Call, Expr, Position},
+    ir::{Arguments, Call, Expr, Matching, Position},
 };
 
 impl Lowering {
@@ -24,7 +25,18 @@ impl Lowering {
             over,
             within_group,
         } = call;
-        let (function, position) = self.function(name)?;
+        let (name, position) = self.function_name(name)?;
+        let function = match meaning(self.dialect, &name) {
+            None => self.function(&name, position)?,
+            Some(Meaning::Call(name)) => self.function(name, position)?,
+            Some(meaning @ Meaning::Refused(_)) => {
+                return self.meant(&name, meaning, Vec::new(), position);
+            }
+            Some(meaning) => {
+                let arguments = self.bare_arguments(call)?;
+                return self.meant(&name, meaning, arguments, position);
+            }
+        };
         self.is_volatile |= function.is_volatile;
         self.absent(*uses_odbc_syntax, "the {fn ..} form of a call")?;
         let has_parameters = !matches!(parameters, ast::FunctionArguments::None);
@@ -46,30 +58,29 @@ impl Lowering {
         self.checked(call)
     }
 
-    /// The function of the allow-list that a name means.
-    fn function(
-        &mut self,
-        name: &ast::ObjectName,
-    ) -> Result<(&'static Function, Position), SqlError> {
+    /// The name of a function: in lower case, where the dialect looks past it.
+    fn function_name(&mut self, name: &ast::ObjectName) -> Result<(String, Position), SqlError> {
         let span = name.span();
         let position = self.at(span);
-        let ident = match self.name(name)?.as_slice() {
-            [ident] => ident.clone(),
-            _ => return Err(self.refuse("a function name with a point", span)),
-        };
-        functions::lookup(&ident.value)
-            .map(|function| (function, position))
-            .ok_or_else(|| {
-                let error = SqlError::new(
-                    SqlErrorKind::Unknown,
-                    format!("the function {} is not on the allow-list", ident.value),
-                    position,
-                );
-                match functions::nearest(&ident.value) {
-                    Some(near) => error.with_hint(format!("did you mean {near}?")),
-                    None => error,
-                }
-            })
+        match self.name(name)?.as_slice() {
+            [name] if name.matching == Matching::AnyCase => {
+                Ok((name.value.to_ascii_lowercase(), position))
+            }
+            [name] => Ok((name.value.clone(), position)),
+            _ => Err(self.refuse("a function name with a point", span)),
+        }
+    }
+
+    /// The function of the allow-list that a name means.
+    fn function(&self, name: &str, position: Position) -> Result<&'static Function, SqlError> {
+        functions::lookup(name).ok_or_else(|| {
+            let message = format!("the function {name} is not on the allow-list");
+            let error = SqlError::new(SqlErrorKind::Unknown, message, position);
+            match functions::nearest(name) {
+                Some(near) => error.with_hint(format!("did you mean {near}?")),
+                None => error,
+            }
+        })
     }
 
     fn null_treatment(&mut self, treatment: Option<&ast::NullTreatment>) -> Option<bool> {
@@ -126,7 +137,7 @@ impl Lowering {
         Ok(())
     }
 
-    fn argument(&mut self, argument: &ast::FunctionArg) -> Result<Expr, SqlError> {
+    pub(super) fn argument(&mut self, argument: &ast::FunctionArg) -> Result<Expr, SqlError> {
         match argument {
             ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => self.expr(expr),
             ast::FunctionArg::Unnamed(

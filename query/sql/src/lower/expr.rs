@@ -20,6 +20,7 @@ impl Lowering {
                 self.here,
             ));
         }
+        self.grouped(expr)?;
         let lowered = self.any_expr(expr);
         self.depth -= 1;
         lowered
@@ -73,6 +74,9 @@ impl Lowering {
             | ast::Expr::Between { .. }
             | ast::Expr::Like { .. }
             | ast::Expr::ILike { .. } => self.predicate(expr),
+            ast::Expr::RLike { .. } => Err(self
+                .refuse("RLIKE or REGEXP", expr.span())
+                .with_hint("write LIKE, or in the dialect datafusion regexp_like(text, pattern)")),
             ast::Expr::Case { .. }
             | ast::Expr::Cast { .. }
             | ast::Expr::Extract { .. }
@@ -87,7 +91,6 @@ impl Lowering {
             | ast::Expr::IsNormalized { .. }
             | ast::Expr::InUnnest { .. }
             | ast::Expr::SimilarTo { .. }
-            | ast::Expr::RLike { .. }
             | ast::Expr::Convert { .. }
             | ast::Expr::AtTimeZone { .. }
             | ast::Expr::Collate { .. }
@@ -123,7 +126,6 @@ impl Lowering {
             ast::Expr::IsNormalized { .. } => "IS NORMALIZED",
             ast::Expr::InUnnest { .. } => "IN UNNEST",
             ast::Expr::SimilarTo { .. } => "SIMILAR TO",
-            ast::Expr::RLike { .. } => "RLIKE or REGEXP",
             ast::Expr::Convert { .. } => "CONVERT",
             ast::Expr::AtTimeZone { .. } => "AT TIME ZONE",
             ast::Expr::Collate { .. } => "COLLATE",

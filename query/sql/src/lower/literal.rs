@@ -4,8 +4,10 @@ use sqlparser::{ast, tokenizer::Span};
 
 use super::Lowering;
 use crate::{
+    dialect::Dialect,
     error::SqlError,
     ir::{Expr, Field, Literal, Type},
+    parse::is_forbidden,
 };
 
 /// Most digits of a number; more than any type of the engine holds.
@@ -27,7 +29,20 @@ impl Lowering {
                 self.absent(*is_long || !is_number, "this form of number")?;
                 Literal::Number(digits.clone())
             }
-            ast::Value::SingleQuotedString(text) => Literal::Text(text.clone()),
+            ast::Value::SingleQuotedString(text) => self.readable_text(text, *span)?,
+            ast::Value::EscapedStringLiteral(text)
+            | ast::Value::DollarQuotedString(ast::DollarQuotedString {
+                value: text,
+                tag: _,
+            }) if self.dialect == Dialect::Postgres => self.readable_text(text, *span)?,
+            ast::Value::UnicodeStringLiteral(text)
+                if matches!(self.dialect, Dialect::Ansi | Dialect::Postgres) =>
+            {
+                self.readable_text(text, *span)?
+            }
+            ast::Value::DoubleQuotedString(text) if self.dialect == Dialect::MySql => {
+                self.readable_text(text, *span)?
+            }
             ast::Value::Placeholder(_) => return Err(self.refuse("a parameter", *span)),
             ast::Value::DollarQuotedString(_)
             | ast::Value::TripleSingleQuotedString(_)
@@ -52,6 +67,14 @@ impl Lowering {
                     .with_hint("write text in single quotes, with '' for a quote inside"));
             }
         }))
+    }
+
+    /// A literal whose text, once its escapes are read, has no sign that no statement may hold.
+    fn readable_text(&mut self, text: &str, span: Span) -> Result<Literal, SqlError> {
+        if text.chars().any(is_forbidden) {
+            return Err(self.refuse("a control or invisible character in text", span));
+        }
+        Ok(Literal::Text(text.to_owned()))
     }
 
     /// The text of a plain literal.
@@ -163,6 +186,9 @@ impl Lowering {
     )]
     pub(super) fn data_type(&mut self, of: &ast::DataType) -> Result<Type, SqlError> {
         use ast::{DataType as D, ExactNumberInfo as N, TimezoneInfo as Z};
+        if let Some(of) = self.type_of_dialect(of)? {
+            return Ok(of);
+        }
         Ok(match of {
             D::Boolean | D::Bool => Type::Boolean,
             D::SmallInt(None) | D::Int2(None) => Type::SmallInt,
@@ -183,6 +209,30 @@ impl Lowering {
                     .with_hint("write varchar, and left(x, n) to shorten"));
             }
             _ => return Err(self.refuse("this type", Span::empty())),
+        })
+    }
+
+    /// A type that is another one in the caller's dialect.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what is not named is in the allow-list of `data_type`, or refused there"
+    )]
+    fn type_of_dialect(&mut self, of: &ast::DataType) -> Result<Option<Type>, SqlError> {
+        use ast::{DataType as D, ExactNumberInfo as N};
+        let is_mysql = self.dialect == Dialect::MySql;
+        Ok(match of {
+            D::Signed | D::SignedInteger if is_mysql => Some(Type::BigInt),
+            D::Char(None) if is_mysql => Some(Type::Text),
+            D::Datetime(None) if is_mysql => Some(Type::Timestamp),
+            D::Real if is_mysql => Some(Type::Double),
+            D::Decimal(N::None) | D::Numeric(N::None)
+                if matches!(self.dialect, Dialect::Ansi | Dialect::MySql) =>
+            {
+                return Err(self
+                    .refuse("a decimal without digits in this dialect", Span::empty())
+                    .with_hint("write decimal(precision, scale)"));
+            }
+            _ => None,
         })
     }
 

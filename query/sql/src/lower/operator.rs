@@ -2,10 +2,11 @@
 
 use sqlparser::ast::{self, Spanned};
 
-use super::Lowering;
+use super::{Lowering, meaning::PATTERN_HINT, pattern};
 use crate::{
+    dialect::Dialect,
     error::SqlError,
-    ir::{BinaryOperator, Expr, UnaryOperator},
+    ir::{BinaryOperator, Expr, Literal, UnaryOperator},
 };
 
 impl Lowering {
@@ -16,6 +17,16 @@ impl Lowering {
         op: &ast::BinaryOperator,
         right: &ast::Expr,
     ) -> Result<Expr, SqlError> {
+        if self.dialect == Dialect::MySql
+            && let Some(expr) = self.binary_of_mysql(left, op, right)?
+        {
+            return Ok(expr);
+        }
+        if self.dialect == Dialect::Postgres
+            && let Some(operator) = matches_pattern(op)
+        {
+            return self.pattern_match(left, operator, right);
+        }
         let operator = self.binary_operator(op, left)?;
         let mut operands = vec![right];
         let mut spine = left;
@@ -35,6 +46,24 @@ impl Lowering {
         operands.reverse();
         let operands = self.list(&operands, |this, operand| this.expr(operand))?;
         Ok(Expr::Binary { operator, operands })
+    }
+
+    /// PostgreSQL's `~` and its kin, with the engine's pattern.
+    fn pattern_match(
+        &mut self,
+        left: &ast::Expr,
+        operator: BinaryOperator,
+        right: &ast::Expr,
+    ) -> Result<Expr, SqlError> {
+        let text = self.expr(left)?;
+        if let Expr::Literal(Literal::Text(pattern)) = self.expr(right)?
+            && let Some(pattern) = pattern::of_postgres(&pattern)
+        {
+            let operands = vec![text, Expr::Literal(Literal::Text(pattern))];
+            return Ok(Expr::Binary { operator, operands });
+        }
+        let error = self.refuse("this pattern", right.span());
+        Err(error.with_hint(PATTERN_HINT))
     }
 
     #[expect(clippy::too_many_lines, reason = "a table with a line per operator")]
@@ -126,9 +155,8 @@ impl Lowering {
         let operator = match op {
             ast::UnaryOperator::Minus => UnaryOperator::Minus,
             ast::UnaryOperator::Plus => UnaryOperator::Plus,
-            ast::UnaryOperator::Not => UnaryOperator::Not,
+            ast::UnaryOperator::Not | ast::UnaryOperator::BangNot => UnaryOperator::Not,
             ast::UnaryOperator::AtDashAt
-            | ast::UnaryOperator::BangNot
             | ast::UnaryOperator::BitwiseNot
             | ast::UnaryOperator::DoubleAt
             | ast::UnaryOperator::Hash
@@ -161,5 +189,20 @@ impl Lowering {
             operator,
             expr: Box::new(expr),
         })
+    }
+}
+
+/// The operator, if it is one that matches a pattern.
+fn matches_pattern(op: &ast::BinaryOperator) -> Option<BinaryOperator> {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what is not named is lowered by `binary_operator`"
+    )]
+    match op {
+        ast::BinaryOperator::PGRegexMatch => Some(BinaryOperator::RegexMatch),
+        ast::BinaryOperator::PGRegexIMatch => Some(BinaryOperator::RegexMatchNoCase),
+        ast::BinaryOperator::PGRegexNotMatch => Some(BinaryOperator::RegexNotMatch),
+        ast::BinaryOperator::PGRegexNotIMatch => Some(BinaryOperator::RegexNotMatchNoCase),
+        _ => None,
     }
 }

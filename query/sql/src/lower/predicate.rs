@@ -7,8 +7,9 @@ use sqlparser::{
 
 use super::Lowering;
 use crate::{
+    dialect::Dialect,
     error::{SqlError, SqlErrorKind},
-    ir::{BinaryOperator, Expr, Quantifier, Test},
+    ir::{BinaryOperator, Expr, Literal, Quantifier, Test},
 };
 
 impl Lowering {
@@ -198,7 +199,12 @@ impl Lowering {
         (ignores_case, is_negated): (bool, bool),
     ) -> Result<Expr, SqlError> {
         let expr = self.boxed(expr)?;
-        let pattern = self.boxed(pattern)?;
+        let pattern = self.expr(pattern)?;
+        // There a backslash is a sign like any, unless ESCAPE names it.
+        let pattern = Box::new(match (self.dialect, escape) {
+            (Dialect::Ansi, None) => self.without_escapes(pattern)?,
+            _ => pattern,
+        });
         let escape = self.optional(escape, |this, value| {
             let text = this.text(value)?;
             let mut letters = text.chars();
@@ -218,5 +224,14 @@ impl Lowering {
             ignores_case,
             is_negated,
         })
+    }
+
+    /// A pattern of LIKE in which the engine takes each backslash for itself.
+    fn without_escapes(&mut self, pattern: Expr) -> Result<Expr, SqlError> {
+        if let Expr::Literal(Literal::Text(text)) = pattern {
+            return Ok(Expr::Literal(Literal::Text(text.replace('\\', r"\\"))));
+        }
+        let text = |text: &str| Expr::Literal(Literal::Text(text.to_owned()));
+        self.plain("replace", vec![pattern, text(r"\"), text(r"\\")])
     }
 }

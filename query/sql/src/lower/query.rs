@@ -7,6 +7,7 @@ use sqlparser::{
 
 use super::Lowering;
 use crate::{
+    dialect::Dialect,
     error::{SqlError, SqlErrorKind},
     ir::{Body, Cte, Distinct, Key, Literal, OrderItem, Query, Select, SelectItem, SetOperator},
     limits::{self, SET_OPERATIONS_MAX},
@@ -80,7 +81,7 @@ impl Lowering {
             let alias = self.alias(alias)?;
             self.absent(from.is_some(), "FROM behind a WITH query")?;
             self.absent(materialized.is_some(), "MATERIALIZED")?;
-            if ctes.iter().any(|cte| cte.name.value == alias.name.value) {
+            if ctes.iter().any(|cte| alias.name.matches(&cte.name.value)) {
                 return Err(SqlError::new(
                     SqlErrorKind::Ambiguous,
                     format!("WITH defines `{}` twice", alias.name.value),
@@ -346,11 +347,21 @@ impl Lowering {
         let ast::OrderByOptions { asc, nulls_first } = options;
         self.absent(with_fill.is_some(), "WITH FILL")?;
         let key = self.key(expr)?;
+        let is_descending = *asc == Some(false);
         Ok(OrderItem {
             key,
-            is_descending: *asc == Some(false),
-            nulls_first: *nulls_first,
+            is_descending,
+            nulls_first: nulls_first.or_else(|| self.nulls_first(is_descending)),
         })
+    }
+
+    /// Where NULL is sorted to, if it is not where the engine sorts it to: as the largest value.
+    fn nulls_first(&self, is_descending: bool) -> Option<bool> {
+        match self.dialect {
+            Dialect::Postgres | Dialect::DataFusion => None,
+            Dialect::Ansi => is_descending.then_some(false),
+            Dialect::MySql => Some(!is_descending),
+        }
     }
 
     fn limit(&mut self, clause: &ast::LimitClause) -> Result<(Option<u64>, Option<u64>), SqlError> {

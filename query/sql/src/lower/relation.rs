@@ -7,6 +7,7 @@ use sqlparser::{
 
 use super::Lowering;
 use crate::{
+    dialect::Dialect,
     error::{SqlError, SqlErrorKind},
     ir::{Alias, Expr, Ident, Join, JoinCondition, JoinKind, Literal, Relation},
     limits::{self, RELATIONS_MAX},
@@ -158,6 +159,14 @@ impl Lowering {
             ast::JoinConstraint::Using(columns) => {
                 JoinCondition::Using(self.list(columns, |this, name| this.single(name))?)
             }
+            // There columns whose names differ in case would be joined by.
+            ast::JoinConstraint::Natural
+                if matches!(self.dialect, Dialect::Ansi | Dialect::MySql) =>
+            {
+                return Err(self
+                    .refuse("NATURAL JOIN in this dialect", Span::empty())
+                    .with_hint("write USING (columns)"));
+            }
             ast::JoinConstraint::Natural => JoinCondition::Natural(self.here),
             ast::JoinConstraint::None => JoinCondition::None,
         })
@@ -190,7 +199,7 @@ impl Lowering {
                 self.absent(json_path.is_some(), "a path behind a table")?;
                 self.absent(sample.is_some(), "TABLESAMPLE")?;
                 self.absent(!index_hints.is_empty(), "an index hint")?;
-                let name = self.name(name)?;
+                let name = self.table_name(name)?;
                 let alias = self.optional(alias.as_ref(), Self::alias)?;
                 self.named(name, alias)
             }
@@ -278,7 +287,7 @@ impl Lowering {
     /// The definition that a single name means: the innermost of this spelling, else the only one
     /// that differs in case.
     fn cte(&mut self, name: &Ident) -> Result<Option<Ident>, SqlError> {
-        if let Some(exact) = self.ctes.iter().rev().find(|cte| cte.value == name.value) {
+        if let Some(exact) = self.ctes.iter().rev().find(|cte| name.matches(&cte.value)) {
             return Ok(Some(exact.clone()));
         }
         let mut loose = self

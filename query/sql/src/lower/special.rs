@@ -5,11 +5,18 @@ use sqlparser::{
     tokenizer::Span,
 };
 
-use super::Lowering;
+use super::{
+    Lowering,
+    number::{Number, number},
+};
 use crate::{
+    dialect::{
+        Dialect,
+        function::{Meaning, meaning},
+    },
     error::SqlError,
     functions,
-    ir::{Arguments, Call, Expr, Literal},
+    ir::{Arguments, Call, Expr, Field, Literal, Type},
 };
 
 impl Lowering {
@@ -53,7 +60,7 @@ impl Lowering {
                 self.absent(!is_standard, "EXTRACT with a comma")?;
                 let expr = self.boxed(expr)?;
                 Ok(Expr::Extract {
-                    field: self.field(field)?,
+                    field: self.extracted(field)?,
                     expr,
                 })
             }
@@ -117,6 +124,13 @@ impl Lowering {
             Some(ast::TrimWhereField::Leading) => "ltrim",
             Some(ast::TrimWhereField::Trailing) => "rtrim",
         };
+        // There a text is taken off, here each of its letters.
+        let is_letter = |expr: &Expr| matches!(expr, Expr::Literal(Literal::Text(text)) if text.chars().count() == 1);
+        if self.dialect == Dialect::MySql && !arguments.iter().skip(1).all(is_letter) {
+            return Err(self
+                .refuse("TRIM of more than one letter in this dialect", expr.span())
+                .with_hint("write a literal of one letter"));
+        }
         self.plain(name, arguments)
     }
 
@@ -150,12 +164,34 @@ impl Lowering {
             ast::CastKind::TryCast => true,
             ast::CastKind::SafeCast => return Err(self.refuse("SAFE_CAST", expr.span())),
         };
+        let at = expr.span();
         let expr = self.boxed(expr)?;
-        Ok(Expr::Cast {
-            expr,
-            to: self.data_type(data_type)?,
-            is_try,
-        })
+        let to = self.data_type(data_type)?;
+        let is_cut = matches!(to, Type::SmallInt | Type::Integer | Type::BigInt)
+            && number(&expr) == Some(Number::Other);
+        if is_cut && self.dialect != Dialect::DataFusion {
+            return Err(self
+                .refuse("a cast that rounds there and cuts here", at)
+                .with_hint("write CAST(round(x) AS BIGINT)"));
+        }
+        Ok(Expr::Cast { expr, to, is_try })
+    }
+
+    /// A field of EXTRACT that is the same in the caller's dialect.
+    fn extracted(&mut self, field: &ast::DateTimeField) -> Result<Field, SqlError> {
+        let field = self.field(field)?;
+        let is_other = match self.dialect {
+            Dialect::Ansi => matches!(field, Field::DayOfWeek),
+            Dialect::MySql => matches!(
+                field,
+                Field::Week | Field::DayOfWeek | Field::Millisecond | Field::Microsecond
+            ),
+            Dialect::Postgres | Dialect::DataFusion => false,
+        };
+        if is_other {
+            return Err(self.refuse("this date field in this dialect", Span::empty()));
+        }
+        Ok(field)
     }
 
     fn substring(
@@ -164,12 +200,14 @@ impl Lowering {
         from: Option<&ast::Expr>,
         length: Option<&ast::Expr>,
     ) -> Result<Expr, SqlError> {
+        let position = self.at(expr.span());
         let text = self.expr(expr)?;
         let from = self.optional(from, Self::expr)?;
         let first = || Expr::Literal(Literal::Number("1".to_owned()));
         let mut arguments = vec![text, from.unwrap_or_else(first)];
         arguments.extend(self.optional(length, Self::expr)?);
-        self.plain("substr", arguments)
+        let meaning = meaning(self.dialect, "substr").unwrap_or(Meaning::Call("substr"));
+        self.meant("substr", meaning, arguments, position)
     }
 
     fn rounding(
@@ -190,7 +228,7 @@ impl Lowering {
     }
 
     /// A call of a scalar function of ours.
-    fn plain(&mut self, name: &str, arguments: Vec<Expr>) -> Result<Expr, SqlError> {
+    pub(super) fn plain(&mut self, name: &str, arguments: Vec<Expr>) -> Result<Expr, SqlError> {
         let Some(function) = functions::lookup(name) else {
             return Err(self.refuse(name, Span::empty()));
         };

@@ -88,7 +88,7 @@ impl Lowering {
 
     /// The table that a statement writes: always all three parts.
     pub(super) fn target(&mut self, name: &ast::ObjectName) -> Result<TableName, SqlError> {
-        let parts = self.name(name)?;
+        let parts = self.table_name(name)?;
         let position = parts.first().map_or(self.here, |part| part.position);
         if parts.len() == 3 {
             return Ok(TableName { parts, position });

@@ -38,7 +38,7 @@ impl Lowering {
                 spec.window_name.as_ref().map(|name| name.span),
                 "a window that extends another",
             )?;
-            if named.iter().any(|other| other.name.value == name.value) {
+            if named.iter().any(|other| name.matches(&other.name.value)) {
                 let message = format!("WINDOW defines `{}` twice", name.value);
                 return Err(SqlError::new(
                     SqlErrorKind::Ambiguous,
@@ -88,7 +88,7 @@ impl Lowering {
             ));
         }
         let mut windows = self.windows.iter_mut();
-        let Some(found) = windows.find(|window| window.name.value == name.value) else {
+        let Some(found) = windows.find(|window| name.matches(&window.name.value)) else {
             let message = format!("WINDOW does not define `{}`", name.value);
             return Err(SqlError::new(SqlErrorKind::Unknown, message, name.position));
         };

@@ -1,11 +1,19 @@
 //! Seeded bugs of an emitter: each text differs from the tree in one thing, and is caught.
 
 use super::{disagreement, recheck, relations_are_governed};
-use crate::{ir::Query, parse};
+use crate::{
+    ir::Query,
+    parse::{self, EMITTED},
+};
 
 /// The tree that a governed text should have come from.
 fn tree(text: &str) -> Query {
-    parse::parse(text).unwrap().kind.query().unwrap().clone()
+    parse::parse(EMITTED, text)
+        .unwrap()
+        .kind
+        .query()
+        .unwrap()
+        .clone()
 }
 
 const GOOD: &str = concat!(
@@ -70,7 +78,7 @@ fn each_difference_is_caught() {
 #[test]
 fn the_scan_alone_finds_what_is_not_governed() {
     let scan = |text: &str, count: usize| {
-        parse::tokens(text).and_then(|tokens| relations_are_governed(&tokens, count))
+        parse::tokens(EMITTED, text).and_then(|tokens| relations_are_governed(&tokens, count))
     };
     assert_eq!(scan(GOOD, 5), Ok(()));
     let foreign = Err(disagreement(

@@ -34,7 +34,9 @@ fn world() -> World {
 }
 
 fn answer(sql: &str) -> Result<Rows, SqlError> {
-    Question::of(sql)?.expect("a question").answer(&world())
+    Question::of(Dialect::Postgres, sql)?
+        .expect("a question")
+        .answer(&world())
 }
 
 fn texts(sql: &str) -> Vec<Vec<String>> {
@@ -58,7 +60,10 @@ fn governed_statements_are_no_questions() {
         "insert into t select * from pg_class",
         "explain policy select * from orders",
     ] {
-        assert!(Question::of(sql).unwrap().is_none(), "{sql}");
+        assert!(
+            Question::of(Dialect::Postgres, sql).unwrap().is_none(),
+            "{sql}"
+        );
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use dataos_model::dataset::{Column, DatasetId, DatasetSchema};
 use dataos_sql::{
-    Bound, Datasets, GroupMinimum, SqlError, SqlErrorKind, TableView, ViewColumn, bind, parse,
-    tables,
+    Bound, Datasets, Dialect, GroupMinimum, SqlError, SqlErrorKind, TableView, ViewColumn, bind,
+    parse, tables,
 };
 
 /// A minimum: its size, and an entity's column, or none for rows.
@@ -69,7 +69,7 @@ fn run(sql: &str) -> Result<Bound, SqlError> {
             .collect(),
         is_view: *name == "w",
     });
-    let statement = parse(sql)?;
+    let statement = parse(Dialect::DataFusion, sql)?;
     let tables = tables(&statement, &Datasets::new(datasets.collect()))?;
     bind(&statement, &tables, &views.collect::<Vec<_>>())
 }

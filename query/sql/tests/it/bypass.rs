@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use dataos_sql::Dialect;
+
 use crate::fixture::run;
 
 /// Class, and statements that must pass with governed tables only.
@@ -216,7 +218,7 @@ fn the_text_is_a_fixpoint() {
     // The governed text, with the governed names as the only tables, is governed to itself.
     for (class, sql) in GOVERNED {
         let bound = run(sql).unwrap();
-        let again = dataos_sql::parse(bound.emit()).unwrap();
+        let again = dataos_sql::parse(Dialect::DataFusion, bound.emit()).unwrap();
         let names: Vec<String> = again.tables.iter().map(|table| table.display()).collect();
         let expected: Vec<&str> = bound
             .tables

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dataos_model::dataset::{Column, ColumnType, DatasetId, DatasetSchema};
-use dataos_sql::{Bound, Datasets, SqlError, TableView, ViewColumn, bind, parse, tables};
+use dataos_sql::{Bound, Datasets, Dialect, SqlError, TableView, ViewColumn, bind, parse, tables};
 
 /// `depot.collection.table` and its columns; `!` marks a masked column, `-` one that is not visible.
 const DATASETS: &[(&str, &str)] = &[
@@ -101,14 +101,24 @@ pub(crate) fn views() -> Vec<TableView> {
 
 /// The whole front end.
 pub(crate) fn run(sql: &str) -> Result<Bound, SqlError> {
-    let statement = parse(sql)?;
+    run_in(Dialect::DataFusion, sql)
+}
+
+/// The whole front end, for a text of a dialect.
+pub(crate) fn run_in(dialect: Dialect, sql: &str) -> Result<Bound, SqlError> {
+    let statement = parse(dialect, sql)?;
     let tables = tables(&statement, &names())?;
     bind(&statement, &tables, &views())
 }
 
 /// The emitted text, or the error as text.
 pub(crate) fn emitted(sql: &str) -> String {
-    match run(sql) {
+    emitted_in(Dialect::DataFusion, sql)
+}
+
+/// The same of a text of a dialect.
+pub(crate) fn emitted_in(dialect: Dialect, sql: &str) -> String {
+    match run_in(dialect, sql) {
         Ok(bound) => bound.emit().to_owned(),
         Err(error) => format!("error: {error}"),
     }

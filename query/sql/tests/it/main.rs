@@ -5,6 +5,8 @@ mod aggregation;
 #[cfg(test)]
 mod bypass;
 #[cfg(test)]
+mod dialects;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod functions;

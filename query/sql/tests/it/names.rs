@@ -6,13 +6,13 @@ use dataos_model::{
     dataset::{DatasetId, DatasetSchema},
     fault::{Fault, FaultKind},
 };
-use dataos_sql::{Datasets, Kind, parse, tables};
+use dataos_sql::{Datasets, Dialect, Kind, parse, tables};
 
 use crate::fixture::{names, run};
 
 /// The datasets that a statement reads, or the error.
 fn read(sql: &str) -> String {
-    let statement = parse(sql).unwrap();
+    let statement = parse(Dialect::DataFusion, sql).unwrap();
     match tables(&statement, &names()) {
         Ok(tables) => {
             let datasets: Vec<String> = tables
@@ -64,7 +64,7 @@ fn exact_spelling_comes_first() {
     let id = |name: &str| (DatasetId::new("d", "c", name), Arc::clone(&schema));
     let names = Datasets::new(vec![id("t"), id("T"), id("Up"), id("UP")]);
     let found = |name: &str| {
-        let statement = parse(&format!("select 1 from {name}")).unwrap();
+        let statement = parse(Dialect::DataFusion, &format!("select 1 from {name}")).unwrap();
         tables(&statement, &names).map(|tables| tables.occurrences[0].dataset.name.clone())
     };
     assert_eq!(found("T").unwrap(), "t");
@@ -106,7 +106,7 @@ fn a_hidden_column_and_a_missing_one_give_the_same_error() {
 
 #[test]
 fn kinds() {
-    let kind = |sql: &str| parse(sql).unwrap().kind;
+    let kind = |sql: &str| parse(Dialect::DataFusion, sql).unwrap().kind;
     assert!(matches!(kind("show tables"), Kind::ShowTables));
     assert!(matches!(kind("SHOW TABLES;"), Kind::ShowTables));
     assert!(matches!(kind("explain select 1"), Kind::Explain(_)));

@@ -3,32 +3,34 @@
 //! | test | form | why that form |
 //! | --- | --- | --- |
 //! | IS NOT NULL of numbers and texts | as it is | not of dates: zero dates count as NULL there |
-//! | `=`, `<`, `<=` of integers | with a signed 64-bit parameter | compared as integers, of either sign |
+//! | `=`, `<`, `<=` of integers | with a signed 64-bit parameter | compared as integers, of either sign; a YEAR not as 5 for 2005 |
 //! | `=`, `<`, `<=` of decimals | with a literal of four decimal places | a parameter would be compared as a float |
 //! | `=` of texts | bytes of their UTF-8 form | collations fold case, accents and trailing spaces |
 //!
 //! A text of ASCII alone is also compared as the column's collation does, which lets an index find
 //! the rows: equal bytes are equal under every collation.
 //!
-//! What they count and add up as the engine does: keys that are integers or decimals, `count` of numbers and
-//! texts, `sum` of integers and decimals, as decimals of more digits, `min` and `max` of these. Texts are no
-//! keys: collations fold them, and of their bytes a server compares the first `max_sort_length` alone.
+//! What they count and add up as the engine does: keys that are integers or decimals, also of joins and of
+//! `count(DISTINCT)`, `count` of numbers and texts, `sum` of integers and decimals, as decimals of more digits,
+//! `min` and `max` of these. Texts are no keys: collations fold them, and of their bytes a server compares the
+//! first `max_sort_length` alone.
 
 use dataos_model::{
     dataset::{Column, ColumnType},
     value::Value,
 };
 
-use super::quoted;
+use super::{place, quoted};
 use crate::source::{
-    condition::{Dialect, Operator, Parameter},
+    condition::{Dialect, Operator, Parameter, alias},
     decimal::literal,
     groups::{Total, Totals},
+    table::Read,
 };
 
-/// See the module.
+/// See the module. It is for one of the tables of a statement, of this number.
 #[derive(Debug)]
-pub(super) struct MySql;
+pub(super) struct MySql(pub(super) usize);
 
 impl Dialect for MySql {
     fn present(&self, column: &Column) -> Option<String> {
@@ -36,7 +38,7 @@ impl Dialect for MySql {
             column.column_type,
             ColumnType::Int(_) | ColumnType::Decimal { .. } | ColumnType::Text
         )
-        .then(|| format!("{} IS NOT NULL", quoted(&column.name)))
+        .then(|| format!("{} IS NOT NULL", self.name(column)))
     }
 
     fn compare(
@@ -46,11 +48,17 @@ impl Dialect for MySql {
         value: &Value,
         parameters: &mut Vec<Parameter>,
     ) -> Option<String> {
-        let (name, sign) = (quoted(&column.name), operator.sql());
+        let (name, sign) = (self.name(column), operator.sql());
         match (&column.column_type, value) {
-            (ColumnType::Int(_), Value::Long(value)) => {
+            (ColumnType::Int(bits), Value::Long(value)) => {
                 parameters.push(Parameter::Long(*value));
-                Some(format!("{name} {sign} ?"))
+                // A YEAR takes such a number for the year of that century; a sum is a number.
+                let plus = if *bits == 16 && (0..100).contains(value) {
+                    " + 0"
+                } else {
+                    ""
+                };
+                Some(format!("{name}{plus} {sign} ?"))
             }
             (ColumnType::Decimal { .. }, Value::Decimal(units)) => {
                 Some(format!("{name} {sign} {}", literal(*units)))
@@ -74,18 +82,33 @@ impl Dialect for MySql {
     }
 }
 
-/// A column whose numbers are added up and compared without being rounded.
-fn number(column: &Column) -> Option<String> {
-    matches!(
-        column.column_type,
-        ColumnType::Int(_) | ColumnType::Decimal { .. }
-    )
-    .then(|| quoted(&column.name))
+impl MySql {
+    fn name(&self, column: &Column) -> String {
+        let Self(table) = self;
+        format!("{}.{}", alias(*table), quoted(&column.name))
+    }
+
+    /// A column whose numbers are added up and compared without being rounded.
+    fn number(&self, column: &Column) -> Option<String> {
+        matches!(
+            column.column_type,
+            ColumnType::Int(_) | ColumnType::Decimal { .. }
+        )
+        .then(|| self.name(column))
+    }
 }
 
 impl Totals for MySql {
+    fn place(&self, read: &Read) -> String {
+        place(read, self.0)
+    }
+
     fn key(&self, column: &Column) -> Option<String> {
-        number(column)
+        self.number(column)
+    }
+
+    fn unseen(&self, column: &Column) -> Option<String> {
+        self.key(column)
     }
 
     fn total(&self, total: &Total) -> Option<String> {
@@ -93,19 +116,23 @@ impl Totals for MySql {
             Total::Rows => Some("count(*)".to_owned()),
             Total::Present(column) => match column.column_type {
                 ColumnType::Text | ColumnType::Float(_) => {
-                    Some(format!("count({})", quoted(&column.name)))
+                    Some(format!("count({})", self.name(column)))
                 }
-                _ => number(column).map(|name| format!("count({name})")),
+                _ => self.number(column).map(|name| format!("count({name})")),
             },
-            Total::Sum(column) => number(column).map(|name| format!("sum({name})")),
-            Total::Least(column) => number(column).map(|name| format!("min({name})")),
-            Total::Greatest(column) => number(column).map(|name| format!("max({name})")),
+            Total::Distinct(column) => {
+                let of = self.unseen(column)?;
+                Some(format!("count(DISTINCT {of})"))
+            }
+            Total::Sum(column) => self.number(column).map(|name| format!("sum({name})")),
+            Total::Least(column) => self.number(column).map(|name| format!("min({name})")),
+            Total::Greatest(column) => self.number(column).map(|name| format!("max({name})")),
         }
     }
 
     /// Numbers of another width, which a column can have since it was catalogued.
     fn unfit(&self, column: &Column) -> Option<String> {
-        let name = quoted(&column.name);
+        let name = self.name(column);
         let of_type = match column.column_type {
             ColumnType::Int(16) => {
                 Some(format!("{name} NOT BETWEEN {} AND {}", i16::MIN, i16::MAX))
@@ -129,5 +156,11 @@ impl Totals for MySql {
 
     fn anywhere(&self, test: &str) -> String {
         format!("max(max({test})) OVER ()")
+    }
+
+    /// From outside: MariaDB takes an order by the keys of groups for theirs, and gives groups of joins in another
+    /// where a window is counted over them.
+    fn in_order(&self, groups: &str, numbers: &str) -> String {
+        format!("SELECT * FROM ({groups}) AS g ORDER BY {numbers}")
     }
 }

@@ -1,8 +1,8 @@
 //! Connections to a server: made, kept for a while, and freed from what still runs on them.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use dataos_model::{depot::Tls, fault::Fault, secret::Secret};
+use dataos_model::{depot::Tls, fault::Fault};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, MySqlConnection, Row,
     mysql::{MySqlConnectOptions, MySqlSslMode},
@@ -11,8 +11,8 @@ use tokio::{runtime::Handle, sync::OwnedSemaphorePermit};
 
 use super::{failed, silent};
 use crate::source::{
-    permits::{CONNECT_TIME_MAX, Permits},
-    resting::Resting,
+    permits::CONNECT_TIME_MAX,
+    pool::{self, Address},
 };
 
 /// What a session says first, so that no setting of the server changes what a read means: texts in
@@ -23,86 +23,13 @@ const SETTINGS: &str = "SET NAMES utf8mb4 COLLATE utf8mb4_bin; \
     SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
     SET SESSION TRANSACTION READ ONLY";
 
-/// How a server is reached. `Debug` shows no secret.
-#[derive(Clone, PartialEq, Eq)]
-pub(in crate::source) struct Address {
-    pub(in crate::source) depot: String,
-    pub(in crate::source) host: String,
-    pub(in crate::source) port: u16,
-    pub(in crate::source) database: String,
-    pub(in crate::source) user: String,
-    pub(in crate::source) password: Option<Secret>,
-    pub(in crate::source) tls: Tls,
-}
-
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Address({})", self.depot)
-    }
-}
-
-impl Address {
-    fn options(&self) -> Result<MySqlConnectOptions, Fault> {
-        let mut options = MySqlConnectOptions::new()
-            .host(&self.host)
-            .port(self.port)
-            .database(&self.database)
-            .username(&self.user)
-            .set_names(false)
-            .timezone(None)
-            .pipes_as_concat(false)
-            .no_engine_substitution(false)
-            .disable_statement_logging();
-        if let Some(password) = &self.password {
-            let text = std::str::from_utf8(password.expose()).map_err(|_| {
-                Fault::unavailable(format!(
-                    "the password of depot `{}` is not text",
-                    self.depot
-                ))
-                .with_hint("store the secret again")
-            })?;
-            options = options.password(text.trim_end_matches(['\r', '\n']));
-        }
-        Ok(match &self.tls {
-            Tls::Off => options.ssl_mode(MySqlSslMode::Disabled),
-            Tls::Verified { authorities } => {
-                let options = options.ssl_mode(MySqlSslMode::VerifyIdentity);
-                match authorities {
-                    Some(pem) => options.ssl_ca_from_pem(pem.clone().into_bytes()),
-                    None => options,
-                }
-            }
-        })
-    }
-}
-
-/// The connections of one depot as it is declared.
-#[derive(Debug)]
-pub(in crate::source) struct Pool {
-    pub(super) address: Address,
-    permits: Permits,
-    time_max: Duration,
-    resting: Resting<Numbered>,
-}
+/// The connections of one depot.
+pub(in crate::source) type Pool = pool::Pool<Numbered>;
 
 /// A connection and the number that the server knows it by.
-type Numbered = (MySqlConnection, String);
+pub(in crate::source) type Numbered = (MySqlConnection, String);
 
 impl Pool {
-    pub(in crate::source) fn new(address: Address, permits: Permits, time_max: Duration) -> Self {
-        Self {
-            address,
-            permits,
-            time_max,
-            resting: Resting::default(),
-        }
-    }
-
-    /// Whether these are the connections to `address`.
-    pub(in crate::source) fn is_to(&self, address: &Address) -> bool {
-        self.address == *address
-    }
-
     /// Takes a connection that rests and still answers.
     async fn rested(&self) -> Option<Numbered> {
         while let Some(mut rested) = self.resting.take() {
@@ -116,7 +43,7 @@ impl Pool {
 
     async fn connect(&self) -> Result<Numbered, Fault> {
         let depot = &self.address.depot;
-        let options = self.address.options()?;
+        let options = options(&self.address)?;
         let connecting = async {
             let mut connection = options.connect().await?;
             let row = connection
@@ -137,6 +64,40 @@ impl Pool {
             .map_err(|_| silent(depot))?
             .map_err(|error: sqlx::Error| failed(depot, &error))
     }
+}
+
+/// How a connection is made.
+fn options(address: &Address) -> Result<MySqlConnectOptions, Fault> {
+    let mut options = MySqlConnectOptions::new()
+        .host(&address.host)
+        .port(address.port)
+        .database(&address.database)
+        .username(&address.user)
+        .set_names(false)
+        .timezone(None)
+        .pipes_as_concat(false)
+        .no_engine_substitution(false)
+        .disable_statement_logging();
+    if let Some(password) = &address.password {
+        let text = std::str::from_utf8(password.expose()).map_err(|_| {
+            Fault::unavailable(format!(
+                "the password of depot `{}` is not text",
+                address.depot
+            ))
+            .with_hint("store the secret again")
+        })?;
+        options = options.password(text.trim_end_matches(['\r', '\n']));
+    }
+    Ok(match &address.tls {
+        Tls::Off => options.ssl_mode(MySqlSslMode::Disabled),
+        Tls::Verified { authorities } => {
+            let options = options.ssl_mode(MySqlSslMode::VerifyIdentity);
+            match authorities {
+                Some(pem) => options.ssl_ca_from_pem(pem.clone().into_bytes()),
+                None => options,
+            }
+        }
+    })
 }
 
 /// A connection that one read has for itself. Dropped before [`Session::rest`], it has what it runs

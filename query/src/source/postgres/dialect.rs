@@ -5,6 +5,7 @@
 //! | total | of | why there |
 //! | --- | --- | --- |
 //! | keys | all but floats, JSON and lists | equal means the same value; texts under collation "C" |
+//! | keys of joins, `count(DISTINCT)` | the same; texts in UTF-8 | other bytes may be no text, which nobody would see |
 //! | `count` | all that is read but lists | |
 //! | `sum` | integers, as numeric; decimals of the catalog's digits | neither overflows |
 //! | `min`, `max` | integers, such decimals, dates, times; texts under "C" in UTF-8 | the order is the engine's |
@@ -17,13 +18,14 @@ use dataos_model::{
 };
 use tokio_postgres::types::Type;
 
-use super::{Prepared, quoted};
+use super::{Prepared, place, quoted};
 use crate::{
     calendar::civil_from_days,
     source::{
-        condition::{Dialect, MILLISECONDS_PER_DAY, Operator, Parameter},
+        condition::{Dialect, MILLISECONDS_PER_DAY, Operator, Parameter, alias},
         decimal::literal,
         groups::{Total, Totals},
+        table::Read,
     },
 };
 
@@ -35,6 +37,8 @@ const TYPE_MODIFIER_BASE: i32 = 4;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Postgres {
+    /// Which of the tables of a statement it is for.
+    table: usize,
     /// Fetched columns of which `=` under collation "C" compares values as they are sent.
     texts: Vec<String>,
     /// Fetched columns whose numbers have the digits that the catalog knows.
@@ -45,7 +49,12 @@ pub(super) struct Postgres {
 
 impl Postgres {
     /// For columns as a statement gives them.
-    pub(super) fn new(columns: &[Column], statement: &Prepared, is_utf8: bool) -> Self {
+    pub(super) fn new(
+        table: usize,
+        columns: &[Column],
+        statement: &Prepared,
+        is_utf8: bool,
+    ) -> Self {
         let found = || columns.iter().zip(statement.columns());
         let texts =
             found().filter(|(_, found)| matches!(*found.type_(), Type::TEXT | Type::VARCHAR));
@@ -58,6 +67,7 @@ impl Postgres {
         });
         let name = |(column, _): (&Column, _)| column.name.clone();
         Self {
+            table,
             texts: texts.map(name).collect(),
             decimals: decimals.map(name).collect(),
             is_utf8,
@@ -65,18 +75,23 @@ impl Postgres {
     }
 
     /// For columns of a server that was not asked yet, if all is well there.
-    pub(super) fn supposed(columns: &[Column]) -> Self {
+    pub(super) fn supposed(table: usize, columns: &[Column]) -> Self {
         let all = columns.iter().map(|column| column.name.clone());
         Self {
+            table,
             texts: all.clone().collect(),
             decimals: all.collect(),
             is_utf8: true,
         }
     }
 
+    fn name(&self, column: &Column) -> String {
+        format!("{}.{}", alias(self.table), quoted(&column.name))
+    }
+
     /// A column, in the one order and equality that its values have here.
     fn ordered(&self, column: &Column) -> Option<String> {
-        let name = quoted(&column.name);
+        let name = self.name(column);
         match column.column_type {
             ColumnType::Int(_)
             | ColumnType::Date
@@ -99,11 +114,20 @@ impl Postgres {
 }
 
 impl Totals for Postgres {
+    fn place(&self, read: &Read) -> String {
+        place(read, self.table)
+    }
+
     fn key(&self, column: &Column) -> Option<String> {
         match column.column_type {
-            ColumnType::Bool | ColumnType::Uuid | ColumnType::Binary => Some(quoted(&column.name)),
+            ColumnType::Bool | ColumnType::Uuid | ColumnType::Binary => Some(self.name(column)),
             _ => self.ordered(column),
         }
+    }
+
+    fn unseen(&self, column: &Column) -> Option<String> {
+        let is_exact = column.column_type != ColumnType::Text || self.is_utf8;
+        self.key(column).filter(|_| is_exact)
     }
 
     fn total(&self, total: &Total) -> Option<String> {
@@ -114,10 +138,14 @@ impl Totals for Postgres {
                 ColumnType::Decimal { .. } => self
                     .ordered(column)
                     .map(|column| format!("count({column})")),
-                _ => Some(format!("count({})", quoted(&column.name))),
+                _ => Some(format!("count({})", self.name(column))),
             },
+            Total::Distinct(column) => {
+                let of = self.unseen(column)?;
+                Some(format!("count(DISTINCT {of})"))
+            }
             Total::Sum(column) => match column.column_type {
-                ColumnType::Int(_) => Some(format!("sum({}::bigint)", quoted(&column.name))),
+                ColumnType::Int(_) => Some(format!("sum({}::bigint)", self.name(column))),
                 ColumnType::Decimal { .. } => {
                     self.ordered(column).map(|column| format!("sum({column})"))
                 }
@@ -129,7 +157,7 @@ impl Totals for Postgres {
     }
 
     fn unfit(&self, column: &Column) -> Option<String> {
-        let name = quoted(&column.name);
+        let name = self.name(column);
         let of_type = match column.column_type {
             ColumnType::Timestamp | ColumnType::LocalTimestamp => {
                 Some(format!("{name} = '-infinity' OR {name} > '{INSTANT_MAX}'"))
@@ -148,7 +176,7 @@ impl Totals for Postgres {
 
 impl Dialect for Postgres {
     fn present(&self, column: &Column) -> Option<String> {
-        Some(format!("{} IS NOT NULL", quoted(&column.name)))
+        Some(format!("{} IS NOT NULL", self.name(column)))
     }
 
     fn compare(
@@ -158,7 +186,7 @@ impl Dialect for Postgres {
         value: &Value,
         parameters: &mut Vec<Parameter>,
     ) -> Option<String> {
-        let name = quoted(&column.name);
+        let name = self.name(column);
         match (&column.column_type, value) {
             // As bigint, so that a literal beyond the column's type compares and does not fail.
             (ColumnType::Int(_), Value::Long(value)) => {
@@ -191,7 +219,7 @@ impl Dialect for Postgres {
     }
 
     fn guard(&self, column: &Column) -> Option<String> {
-        let name = quoted(&column.name);
+        let name = self.name(column);
         match column.column_type {
             ColumnType::Decimal { .. } => Some(format!("{name} = 'NaN'::numeric")),
             ColumnType::Date => Some(format!("{name} IN ('infinity', '-infinity')")),

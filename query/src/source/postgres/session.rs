@@ -1,8 +1,8 @@
 //! Connections to a server: made, kept for a while, and freed from what still runs on them.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
-use dataos_model::{depot::Tls, fault::Fault, secret::Secret};
+use dataos_model::fault::Fault;
 use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, task::JoinHandle, time::timeout};
 use tokio_postgres::{CancelToken, Client, Config, NoTls, config::SslMode};
 
@@ -11,8 +11,8 @@ use super::{
     transport::{NoTransport, Transport, connect},
 };
 use crate::source::{
-    permits::{CONNECT_TIME_MAX, Permits},
-    resting::Resting,
+    permits::CONNECT_TIME_MAX,
+    pool::{self, Address},
 };
 
 /// What makes a connection as it was when it was new: views call functions, and those can change a session.
@@ -20,35 +20,11 @@ use crate::source::{
 const FRESHEN: &str = "ROLLBACK; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; \
     SELECT pg_catalog.pg_advisory_unlock_all()";
 
-/// How a database is reached. `Debug` shows no secret.
-#[derive(Clone, PartialEq, Eq)]
-pub(in crate::source) struct Address {
-    pub(in crate::source) depot: String,
-    pub(in crate::source) host: String,
-    pub(in crate::source) port: u16,
-    pub(in crate::source) database: String,
-    pub(in crate::source) user: String,
-    pub(in crate::source) password: Option<Secret>,
-    pub(in crate::source) tls: Tls,
-}
-
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Address({})", self.depot)
-    }
-}
-
-/// The connections of one depot as it is declared.
-#[derive(Debug)]
-pub(in crate::source) struct Pool {
-    pub(super) address: Address,
-    permits: Permits,
-    time_max: Duration,
-    resting: Resting<Connection>,
-}
+/// The connections of one depot.
+pub(in crate::source) type Pool = pool::Pool<Connection>;
 
 /// A connection and the task that drives it.
-struct Connection {
+pub(in crate::source) struct Connection {
     client: Client,
     /// Whether the database keeps its texts in UTF-8.
     is_utf8: bool,
@@ -69,20 +45,6 @@ impl Drop for Connection {
 }
 
 impl Pool {
-    pub(in crate::source) fn new(address: Address, permits: Permits, time_max: Duration) -> Self {
-        Self {
-            address,
-            permits,
-            time_max,
-            resting: Resting::default(),
-        }
-    }
-
-    /// Whether these are the connections to `address`.
-    pub(in crate::source) fn is_to(&self, address: &Address) -> bool {
-        self.address == *address
-    }
-
     /// A connection to its port, which nobody uses yet.
     async fn transport(&self) -> Result<Box<dyn Transport>, Fault> {
         let Address {

@@ -14,6 +14,10 @@ use crate::{
 };
 
 const MICROSECONDS_PER_DAY: i64 = 86_400_000_000;
+/// Bits of the lower and the middle part of an integer that is added up.
+pub(super) const SUMMED_BITS: u32 = 22;
+/// Such a part's bits.
+pub(super) const SUMMED_MASK: i64 = (1 << SUMMED_BITS) - 1;
 
 /// A value of a column.
 ///
@@ -53,22 +57,24 @@ pub(super) fn cell<'a>(
     }
 }
 
-/// A sum of integers, as the sums of their upper and lower halves.
+/// A sum of integers, as the sums of their upper, middle and lower bits.
 ///
 /// # Errors
-/// Halves in another form.
+/// Sums in another form.
 pub(super) fn sum(value: SqliteValueRef<'_>) -> Result<Cell<'static>, Unfit> {
     if value.is_null() {
         return Ok(Cell::Null);
     }
-    let halves = <&str as Decode<'_, Sqlite>>::decode(value).map_err(|_| "no sum")?;
-    of_halves(halves).ok_or("no sum")
+    let parts = <&str as Decode<'_, Sqlite>>::decode(value).map_err(|_| "no sum")?;
+    of_parts(parts).ok_or("no sum")
 }
 
-fn of_halves(halves: &str) -> Option<Cell<'static>> {
-    let (upper, lower) = halves.split_once(' ')?;
-    let (upper, lower): (i128, i128) = (upper.parse().ok()?, lower.parse().ok()?);
-    Some(wrapped((upper << 32) + lower))
+fn of_parts(parts: &str) -> Option<Cell<'static>> {
+    let mut parts = parts.split(' ').map(str::parse::<i128>);
+    let mut next = || parts.next()?.ok();
+    let (upper, middle, lower) = (next()?, next()?, next()?);
+    let sum = (upper << (2 * SUMMED_BITS)) + (middle << SUMMED_BITS) + lower;
+    parts.next().is_none().then(|| wrapped(sum))
 }
 
 fn integer(number: i64, column_type: &ColumnType) -> Result<Cell<'static>, Unfit> {
@@ -175,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_are_put_together_of_halves() {
+    fn sums_are_put_together_of_parts() {
         for (numbers, expected) in [
             (&[0_i64] as &[i64], 0),
             (&[-1, -1], -2),
@@ -183,12 +189,18 @@ mod tests {
             (&[i64::MIN, i64::MIN, 5], 5),
             (&[4_294_967_295, 1], 4_294_967_296),
         ] {
-            let upper: i64 = numbers.iter().map(|number| number >> 32).sum();
-            let lower: i64 = numbers.iter().map(|number| number & 4_294_967_295).sum();
-            let halves = format!("{upper} {lower}");
-            assert_eq!(of_halves(&halves), Some(Cell::Int(expected)), "{numbers:?}");
+            let sum = |part: fn(i64) -> i64| numbers.iter().copied().map(part).sum::<i64>();
+            let low = (1 << SUMMED_BITS) - 1;
+            assert_eq!(low, SUMMED_MASK);
+            let upper = sum(|number| number >> (2 * SUMMED_BITS));
+            let middle = sum(|number| (number >> SUMMED_BITS) & SUMMED_MASK);
+            let lower = sum(|number| number & SUMMED_MASK);
+            let parts = format!("{upper} {middle} {lower}");
+            assert_eq!(of_parts(&parts), Some(Cell::Int(expected)), "{numbers:?}");
         }
-        assert_eq!(of_halves("1"), None);
+        for other in ["1", "1 2", "1 2 3 4", "1 2 x"] {
+            assert_eq!(of_parts(other), None, "{other}");
+        }
     }
 
     #[test]

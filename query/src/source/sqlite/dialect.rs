@@ -1,9 +1,10 @@
 //! What SQLite computes exactly as policies mean it: `=`, `<`, `<=` of integers, `=` of texts by their
 //! bytes, and IS NOT NULL; and what it counts and adds up as the engine does: keys that are integers, booleans,
-//! texts or UUIDs, `count` of what it can tell to be of its type, `sum`, `min` and `max` of integers.
+//! texts or UUIDs, keys of joins and of `count(DISTINCT)` that are integers or booleans, `count` of what it can
+//! tell to be of its type, `sum`, `min` and `max` of integers.
 //!
-//! A sum of integers that overflows is an error there. So the upper and the lower halves are added up, for
-//! which no table has rows enough.
+//! A sum of integers that overflows is an error there. So their upper, middle and lower bits are added up on
+//! their own, for which 2^41 rows are too few.
 //!
 //! A column may hold a value that its type does not allow, which its storage class tells.
 
@@ -12,19 +13,31 @@ use dataos_model::{
     value::Value,
 };
 
-use super::quoted;
+use super::{
+    cell::{SUMMED_BITS, SUMMED_MASK},
+    identifier, place,
+};
 use crate::source::{
-    condition::{Dialect, Operator, Parameter},
+    condition::{Dialect, Operator, Parameter, alias},
     groups::{Total, Totals},
+    table::Read,
 };
 
-/// See the module.
+/// See the module. It is for one of the tables of a statement, of this number.
 #[derive(Debug)]
-pub(super) struct Sqlite;
+pub(super) struct Sqlite(pub(super) usize);
+
+impl Sqlite {
+    /// A column, qualified: a bare name in double quotes that is no column's would be a text to SQLite.
+    pub(super) fn name(&self, column: &Column) -> String {
+        let Self(table) = self;
+        format!("{}.{}", alias(*table), identifier(&column.name))
+    }
+}
 
 impl Dialect for Sqlite {
     fn present(&self, column: &Column) -> Option<String> {
-        Some(format!("{} IS NOT NULL", quoted(&column.name)))
+        Some(format!("{} IS NOT NULL", self.name(column)))
     }
 
     fn compare(
@@ -34,7 +47,7 @@ impl Dialect for Sqlite {
         value: &Value,
         parameters: &mut Vec<Parameter>,
     ) -> Option<String> {
-        let (name, sign) = (quoted(&column.name), operator.sql());
+        let (name, sign) = (self.name(column), operator.sql());
         match (&column.column_type, value) {
             (ColumnType::Int(64), Value::Long(value)) => {
                 parameters.push(Parameter::Long(*value));
@@ -52,7 +65,7 @@ impl Dialect for Sqlite {
         let class = class(&column.column_type);
         Some(format!(
             "typeof({}) NOT IN ('{class}', 'null')",
-            quoted(&column.name)
+            self.name(column)
         ))
     }
 }
@@ -68,8 +81,12 @@ fn class(column_type: &ColumnType) -> &'static str {
 }
 
 impl Totals for Sqlite {
+    fn place(&self, read: &Read) -> String {
+        place(read, self.0)
+    }
+
     fn key(&self, column: &Column) -> Option<String> {
-        let name = quoted(&column.name);
+        let name = self.name(column);
         match column.column_type {
             ColumnType::Int(64) | ColumnType::Bool => Some(name),
             ColumnType::Text | ColumnType::Uuid => Some(format!("{name} COLLATE BINARY")),
@@ -77,10 +94,16 @@ impl Totals for Sqlite {
         }
     }
 
+    /// Not of texts, which may be no UTF-8 and then are faults wherever they are seen.
+    fn unseen(&self, column: &Column) -> Option<String> {
+        matches!(column.column_type, ColumnType::Int(64) | ColumnType::Bool)
+            .then(|| self.name(column))
+    }
+
     fn total(&self, total: &Total) -> Option<String> {
         let name = |column: &Column, kinds: &[ColumnType]| {
             let is_one = kinds.contains(&column.column_type);
-            is_one.then(|| quoted(&column.name))
+            is_one.then(|| self.name(column))
         };
         let integer = |column: &Column| name(column, &[ColumnType::Int(64)]);
         match total {
@@ -94,15 +117,24 @@ impl Totals for Sqlite {
                 ];
                 name(column, &kinds).map(|name| format!("count({name})"))
             }
-            Total::Sum(column) => integer(column)
-                .map(|name| format!("sum({name} >> 32) || ' ' || sum({name} & 4294967295)")),
+            Total::Distinct(column) => {
+                let of = self.unseen(column)?;
+                Some(format!("count(DISTINCT {of})"))
+            }
+            Total::Sum(column) => {
+                let (name, upper) = (integer(column)?, 2 * SUMMED_BITS);
+                Some(format!(
+                    "sum({name} >> {upper}) || ' ' || sum({name} >> {SUMMED_BITS} & {SUMMED_MASK}) \
+                     || ' ' || sum({name} & {SUMMED_MASK})"
+                ))
+            }
             Total::Least(column) => integer(column).map(|name| format!("min({name})")),
             Total::Greatest(column) => integer(column).map(|name| format!("max({name})")),
         }
     }
 
     fn unfit(&self, column: &Column) -> Option<String> {
-        let name = quoted(&column.name);
+        let name = self.name(column);
         let mut test = self.guard(column)?;
         if column.column_type == ColumnType::Bool {
             test = format!("{test} OR {name} NOT IN (0, 1)");

@@ -8,7 +8,10 @@ mod process;
 mod rewrite;
 mod world;
 
-use std::io::{Error, Result};
+use std::{
+    io::{Error, Result},
+    thread,
+};
 
 use clap::{Args, ValueEnum};
 use dataos_model::fault::Fault;
@@ -42,6 +45,16 @@ enum Case {
 }
 
 pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
+    // As the threads of a server: where there is less room, each statement is read on a stack of its own.
+    let builder = thread::Builder::new().stack_size(dataos_query::THREAD_STACK_BYTES);
+    thread::scope(|scope| {
+        let measuring = builder.spawn_scoped(scope, || measured(options))?;
+        let ended = measuring.join();
+        ended.unwrap_or_else(|_| Err(Error::other("the measuring ended in a panic")))
+    })
+}
+
+fn measured(options: &Options) -> Result<Vec<Figure>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_stack_size(dataos_query::THREAD_STACK_BYTES)
         .enable_all()

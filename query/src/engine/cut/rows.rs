@@ -1,0 +1,195 @@
+//! Rows of governed tables as a plan reads and joins them, if it does nothing else with them.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use datafusion::{
+    catalog::TableProvider,
+    common::{
+        Column, DFSchema, JoinType, NullEquality, plan_err,
+        tree_node::{Transformed, TransformedResult as _, TreeNode as _},
+    },
+    datasource::source_as_provider,
+    logical_expr::{Expr, Join, LogicalPlan, TableScan, utils::split_conjunction},
+};
+use dataos_model::dataset;
+
+use crate::{
+    engine::governed::GovernedTable,
+    source::{groups::Of, table::Part},
+};
+
+/// Some rows of a governed table.
+pub(super) struct Table {
+    provider: Arc<dyn TableProvider>,
+    /// Over the table's columns.
+    filters: Vec<Expr>,
+}
+
+impl Table {
+    fn keep(&mut self, filter: Expr) {
+        if !self.filters.contains(&filter) {
+            self.filters.push(filter);
+        }
+    }
+
+    fn governed(&self) -> Option<&GovernedTable> {
+        self.provider.downcast_ref()
+    }
+
+    /// What its source is asked for, with these columns.
+    pub(super) fn part(&self, columns: BTreeSet<String>) -> Option<Part> {
+        self.governed()?.part(self.filters.clone(), columns)
+    }
+}
+
+/// Rows of governed tables, joined where columns are equal, with some of their columns under names of the plan.
+pub(super) struct Rows<'a> {
+    pub(super) tables: Vec<Table>,
+    /// Columns that are equal.
+    pub(super) pairs: Vec<[Of<String>; 2]>,
+    schema: &'a DFSchema,
+    /// In the order of the schema: what its table calls each column, or nothing if it is computed.
+    columns: Vec<Option<Of<String>>>,
+}
+
+impl<'a> Rows<'a> {
+    /// What a plan gives, if it is that.
+    pub(super) fn of(plan: &'a LogicalPlan) -> Option<Self> {
+        match plan {
+            LogicalPlan::TableScan(scan) => Self::scanned(scan),
+            LogicalPlan::SubqueryAlias(alias) => Some(Self {
+                schema: &alias.schema,
+                ..Self::of(&alias.input)?
+            }),
+            LogicalPlan::Filter(filter) => {
+                let mut rows = Self::of(&filter.input)?;
+                rows.keep(&filter.predicate)?;
+                Some(rows)
+            }
+            LogicalPlan::Projection(projection) => {
+                let rows = Self::of(&projection.input)?;
+                let columns = projection.expr.iter().map(|expr| rows.named(column(expr)?));
+                Some(Self {
+                    columns: columns.collect(),
+                    schema: &projection.schema,
+                    ..rows
+                })
+            }
+            LogicalPlan::Join(join) => Self::joined(join),
+            _ => None,
+        }
+    }
+
+    fn scanned(scan: &'a TableScan) -> Option<Self> {
+        if scan.fetch.is_some() {
+            return None;
+        }
+        let columns = scan.projected_schema.fields().iter();
+        let columns = columns.map(|field| {
+            let what = field.name().clone();
+            Some(Of { table: 0, what })
+        });
+        let mut table = Table {
+            provider: source_as_provider(&scan.source).ok()?,
+            filters: Vec::new(),
+        };
+        for filter in &scan.filters {
+            let name = |column: &Column| Some(column.name.clone());
+            table.keep(renamed(filter, name)?);
+        }
+        Some(Self {
+            tables: vec![table],
+            pairs: Vec::new(),
+            schema: &scan.projected_schema,
+            columns: columns.collect(),
+        })
+    }
+
+    /// Rows that meet where columns are equal and there. Tables of the right side have the numbers behind those of
+    /// the left.
+    fn joined(join: &'a Join) -> Option<Self> {
+        let is_inner = join.join_type == JoinType::Inner
+            && join.null_equality == NullEquality::NullEqualsNothing;
+        if !is_inner || join.on.is_empty() {
+            return None;
+        }
+        let (mut left, right) = (Self::of(&join.left)?, Self::of(&join.right)?);
+        let first = left.tables.len();
+        let behind = |of: Of<String>| Of {
+            table: first + of.table,
+            what: of.what,
+        };
+        let pairs = join.on.iter().map(|(one, other)| {
+            let (one, other) = (left.named(column(one)?)?, right.named(column(other)?)?);
+            Some([one, behind(other)])
+        });
+        let pairs: Vec<_> = pairs.collect::<Option<_>>()?;
+        let of_right = right.pairs.into_iter().map(|pair| pair.map(behind));
+        left.pairs.extend(of_right.chain(pairs));
+        left.tables.extend(right.tables);
+        let of_right = right.columns.into_iter();
+        left.columns.extend(of_right.map(|of| of.map(behind)));
+        left.schema = &join.schema;
+        if let Some(filter) = &join.filter {
+            left.keep(filter)?;
+        }
+        Some(left)
+    }
+
+    /// Leaves out rows that a condition is not true of, each conjunct of which is about one table; `None` if it is not.
+    fn keep(&mut self, condition: &Expr) -> Option<()> {
+        for conjunct in split_conjunction(condition) {
+            let columns = conjunct.column_refs().into_iter();
+            let mut tables = columns.map(|column| Some(self.named(column)?.table));
+            let table = tables.next()??;
+            if !tables.all(|other| other == Some(table)) {
+                return None;
+            }
+            let filter = renamed(conjunct, |column| Some(self.named(column)?.what))?;
+            self.tables.get_mut(table)?.keep(filter);
+        }
+        Some(())
+    }
+
+    /// What its table calls a column of the plan.
+    fn named(&self, column: &Column) -> Option<Of<String>> {
+        let at = self.schema.index_of_column(column).ok()?;
+        self.columns.get(at)?.clone()
+    }
+
+    /// The column of a table, if the caller sees it as it is.
+    pub(super) fn seen(&self, column: &Of<String>) -> Option<Of<dataset::Column>> {
+        let table = self.tables.get(column.table)?.governed()?;
+        let what = table.plain(&column.what)?;
+        Some(Of {
+            table: column.table,
+            what,
+        })
+    }
+
+    /// The column that an expression is, which the caller sees as it is.
+    pub(super) fn plain(&self, expr: &Expr) -> Option<Of<dataset::Column>> {
+        self.seen(&self.named(column(expr)?)?)
+    }
+}
+
+/// The column that an expression is, whatever it is called.
+pub(super) fn column(expr: &Expr) -> Option<&Column> {
+    match expr {
+        Expr::Column(column) => Some(column),
+        Expr::Alias(alias) => column(&alias.expr),
+        _ => None,
+    }
+}
+
+/// The expression over other names; `None` if it reads a column that has none.
+fn renamed(expr: &Expr, name: impl Fn(&Column) -> Option<String>) -> Option<Expr> {
+    let renamed = expr.clone().transform_up(|expr| match &expr {
+        Expr::Column(column) => match name(column) {
+            Some(name) => Ok(Transformed::yes(Expr::Column(Column::from_name(name)))),
+            None => plan_err!("a column without a name"),
+        },
+        _ => Ok(Transformed::no(expr)),
+    });
+    renamed.data().ok()
+}
