@@ -3,8 +3,8 @@
 
 use std::{
     cmp::Ordering,
-    io::{Error, Result},
-    path::Path,
+    io::{Error, ErrorKind, Result},
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -21,7 +21,12 @@ const PART_MAX: f64 = 1e-9;
 const MESSAGE_MAX: usize = 60;
 
 /// One way to use the crates.
-pub(super) struct Peer(Answering);
+pub(super) struct Peer {
+    process: Answering,
+    program: PathBuf,
+    mode: &'static str,
+    sources: Value,
+}
 
 /// What it says to a statement.
 #[derive(Debug, Deserialize)]
@@ -33,21 +38,30 @@ enum Answer {
 
 impl Peer {
     /// Starts the program in one of its modes.
-    pub(super) fn start(program: &Path, mode: &str, sources: &Value) -> Result<Self> {
-        let mut process = Answering::start(Command::new(program).arg(mode))?;
-        process.tell(sources)?;
-        Ok(Self(process))
+    pub(super) fn start(program: &Path, mode: &'static str, sources: &Value) -> Result<Self> {
+        Ok(Self {
+            process: started(program, mode, sources)?,
+            program: program.to_owned(),
+            mode,
+            sources: sources.clone(),
+        })
     }
 
     /// What is wrong with its answer, if anything.
     pub(super) fn wrong(&mut self, sql: &str, wanted: &[u8]) -> Result<Option<String>> {
         let wanted = bare(serde_json::from_slice(wanted)?);
-        let rows = match self.0.ask(&sql)? {
-            Answer::Rows { rows, .. } => bare(rows),
-            Answer::Failure { error } => {
+        let rows = match self.process.ask(&sql) {
+            Ok(Answer::Rows { rows, .. }) => bare(rows),
+            Ok(Answer::Failure { error }) => {
                 let line = error.lines().next().unwrap_or_default();
                 return Ok(Some(line.chars().take(MESSAGE_MAX).collect()));
             }
+            // Some plans take hours, and their process hears of nothing else meanwhile.
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                self.process = started(&self.program, self.mode, &self.sources)?;
+                return Ok(Some(error.to_string()));
+            }
+            Err(error) => return Err(error),
         };
         let is_right = rows.len() == wanted.len() && rows.iter().zip(&wanted).all(is_same);
         Ok((!is_right).then(|| format!("wrong rows ({} for {})", rows.len(), wanted.len())))
@@ -55,11 +69,17 @@ impl Peer {
 
     /// Milliseconds of planning and execution.
     pub(super) fn run(&mut self, sql: &str) -> Result<f64> {
-        match self.0.ask(&sql)? {
+        match self.process.ask(&sql)? {
             Answer::Rows { ms, .. } => Ok(ms),
             Answer::Failure { error } => Err(Error::other(format!("the stock peer: {error}"))),
         }
     }
+}
+
+fn started(program: &Path, mode: &str, sources: &Value) -> Result<Answering> {
+    let mut process = Answering::start(Command::new(program).arg(mode))?;
+    process.tell(sources)?;
+    Ok(process)
 }
 
 /// A value without the type and scale that one plan or another gives it.
