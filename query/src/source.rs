@@ -12,12 +12,13 @@ mod objects;
 mod batch;
 mod condition;
 mod decimal;
-pub(crate) mod grouped;
-pub(crate) mod groups;
 mod permits;
 mod pool;
 pub(crate) mod read;
+pub(crate) mod remote;
 mod resting;
+pub(crate) mod select;
+mod statement;
 pub(crate) mod table;
 
 mod mysql;

@@ -1,9 +1,9 @@
 //! Cuts out of a plan what one source computes whole.
 //!
 //! Enters: an optimized plan over governed tables. Leaves: the same plan, where groups of one table, or of
-//! tables of one database that are joined, are read as their source makes them. Nothing is cut that the lists of
-//! the source do not name, nothing that reads a masked column, nothing that could fail on a row; the rest of the
-//! plan stays as it is.
+//! tables of one database that are joined, the rows of such joins, and what a sort keeps the first of are read as
+//! their source makes them. Nothing is cut that the lists of the source do not name, nothing that reads a masked
+//! column, nothing that could fail on a row; the rest of the plan stays as it is.
 
 mod rows;
 
@@ -18,7 +18,7 @@ use datafusion::{
     },
     datasource::provider_as_source,
     logical_expr::{
-        Aggregate, Expr, LogicalPlan, LogicalPlanBuilder,
+        Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, Sort,
         expr::{AggregateFunction, AggregateFunctionParams},
     },
 };
@@ -26,8 +26,9 @@ use dataos_model::dataset::{self, ColumnType};
 
 use self::rows::{Rows, column};
 use crate::source::{
-    grouped::open,
-    groups::{Groups, Of, Total},
+    remote::open,
+    select::{Items, Of, Select, SortKey, Top, Total},
+    table::Part,
 };
 
 /// What was cut out, within the plan.
@@ -39,18 +40,89 @@ const CUT: &str = "__cut";
 /// A plan that is not whole.
 pub(crate) fn cut(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_down_with_subqueries(|node| {
-        let LogicalPlan::Aggregate(aggregate) = &node else {
-            return Ok(Transformed::no(node));
+        let cut = match &node {
+            LogicalPlan::Sort(sort) => first_rows(sort)?,
+            LogicalPlan::Aggregate(_)
+            | LogicalPlan::Join(_)
+            | LogicalPlan::Filter(_)
+            | LogicalPlan::Projection(_)
+            | LogicalPlan::SubqueryAlias(_) => whole(&node)?,
+            _ => None,
         };
-        match grouped(aggregate) {
-            Some(groups) => Ok(Transformed::yes(in_place_of(&node, groups)?)),
-            None => Ok(Transformed::no(node)),
-        }
+        Ok(cut.map_or_else(|| Transformed::no(node), Transformed::yes))
     })
     .data()
 }
 
-/// Reads the groups where the plan had the node, under the names that the node had for its columns.
+/// What reads a node's rows where its source makes all of them.
+fn whole(node: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+    let table = made(node).and_then(|made| made.read(node, None));
+    table.map(|table| in_place_of(node, table)).transpose()
+}
+
+/// A sort that keeps the first of its rows alone, over these as its source makes them.
+fn first_rows(sort: &Sort) -> Result<Option<LogicalPlan>> {
+    let keys = sort.expr.iter().map(|key| {
+        Some(SortKey {
+            output: sort
+                .input
+                .schema()
+                .index_of_column(column(&key.expr)?)
+                .ok()?,
+            is_descending: !key.asc,
+            has_nulls_first: key.nulls_first,
+        })
+    });
+    let top = match (keys.collect::<Option<_>>(), sort.fetch) {
+        (Some(keys), Some(rows)) if rows > 0 => Top { keys, rows },
+        _ => return Ok(None),
+    };
+    let input = first_of(&sort.input, top)?;
+    Ok(input.map(|input| {
+        LogicalPlan::Sort(Sort {
+            input: Arc::new(input),
+            ..sort.clone()
+        })
+    }))
+}
+
+/// What reads the first of a node's rows, which may lie below projections of columns.
+fn first_of(node: &LogicalPlan, top: Top) -> Result<Option<LogicalPlan>> {
+    let table = made(node).and_then(|made| made.read(node, Some(top.clone())));
+    if let Some(table) = table {
+        return in_place_of(node, table).map(Some);
+    }
+    let (input, top) = match node {
+        LogicalPlan::SubqueryAlias(alias) => (&alias.input, top),
+        LogicalPlan::Projection(projection) => {
+            let columns = projection.expr.iter();
+            let columns = columns.map(|expr| {
+                projection
+                    .input
+                    .schema()
+                    .index_of_column(column(expr)?)
+                    .ok()
+            });
+            let Some(columns) = columns.collect::<Option<Vec<_>>>() else {
+                return Ok(None);
+            };
+            let keys = top.keys.into_iter().map(|key| {
+                let output = *columns.get(key.output)?;
+                Some(SortKey { output, ..key })
+            });
+            let Some(keys) = keys.collect() else {
+                return Ok(None);
+            };
+            (&projection.input, Top { keys, ..top })
+        }
+        _ => return Ok(None),
+    };
+    let input = first_of(input, top)?;
+    let rebuilt = input.map(|input| node.with_new_exprs(node.expressions(), vec![input]));
+    rebuilt.transpose()
+}
+
+/// Reads the table where the plan had the node, under the names that the node had for its columns.
 fn in_place_of(node: &LogicalPlan, table: Arc<dyn TableProvider>) -> Result<LogicalPlan> {
     let ours = table.schema();
     let columns = ours.fields().iter().zip(node.schema().iter());
@@ -64,54 +136,73 @@ fn in_place_of(node: &LogicalPlan, table: Arc<dyn TableProvider>) -> Result<Logi
         .build()
 }
 
-/// The groups of an aggregation as the source of its tables makes them, if it does.
-fn grouped(aggregate: &Aggregate) -> Option<Arc<dyn TableProvider>> {
-    let Grouped { rows, keys, totals } =
-        grouped_rows(aggregate).or_else(|| regrouped(aggregate))?;
-    let pairs = rows.pairs.iter().map(|[left, right]| {
-        let (left, right) = (rows.seen(left)?, rows.seen(right)?);
-        Some([left, right])
-    });
-    let fields = aggregate.schema.fields().iter().enumerate();
-    // Names of their own: those of the plan may be the same for several.
-    let fields = fields.map(|(at, field)| field.as_ref().clone().with_name(format!("c{at}")));
-    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    let groups = Groups::new(pairs.collect::<Option<_>>()?, keys, totals, schema)?;
-    let parts = rows.tables.iter().enumerate().map(|(number, table)| {
-        let columns = groups.names(number).map(str::to_owned).collect();
-        table.part(columns)
-    });
-    let parts = parts.collect::<Option<_>>()?;
-    open(parts, groups, LogicalPlan::Aggregate(aggregate.clone()))
+/// What a node makes of rows.
+struct Made<'a> {
+    rows: Rows<'a>,
+    items: Items,
 }
 
-/// What an aggregation makes of rows.
-struct Grouped<'a> {
-    rows: Rows<'a>,
-    keys: Vec<Of<dataset::Column>>,
-    totals: Vec<Of<Total>>,
+/// What a node makes of rows of governed tables, if it does nothing else with them.
+fn made(node: &LogicalPlan) -> Option<Made<'_>> {
+    if let LogicalPlan::Aggregate(aggregate) = node {
+        return grouped_rows(aggregate).or_else(|| regrouped(aggregate));
+    }
+    let rows = Rows::of(node)?;
+    let columns = rows.shown()?;
+    let totals = None;
+    let items = Items { columns, totals };
+    Some(Made { rows, items })
+}
+
+impl Made<'_> {
+    /// What reads it, or the first of it, as its source makes it, if the source does and that can be of use.
+    fn read(self, node: &LogicalPlan, top: Option<Top>) -> Option<Arc<dyn TableProvider>> {
+        let Self { rows, items } = self;
+        let pairs = rows.pairs.iter().map(|[left, right]| {
+            let (left, right) = (rows.seen(left)?, rows.seen(right)?);
+            Some([left, right])
+        });
+        let fields = node.schema().fields().iter().enumerate();
+        // Names of their own: those of the plan may be the same for several.
+        let fields = fields.map(|(at, field)| field.as_ref().clone().with_name(format!("c{at}")));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let is_all_rows = items.totals.is_none() && top.is_none();
+        let select = Select::new(pairs.collect::<Option<_>>()?, items, top, schema)?;
+        let parts = rows.tables.iter().enumerate().map(|(number, table)| {
+            let columns = select.names(number).map(str::to_owned).collect();
+            table.part(columns)
+        });
+        let parts: Vec<Part> = parts.collect::<Option<_>>()?;
+        // All rows of one table are read as they lie there, and a join of whole tables has more bytes than these.
+        let is_less = parts.len() > 1 && parts.iter().any(Part::is_filtered);
+        if is_all_rows && !is_less {
+            return None;
+        }
+        open(parts, select, node.clone())
+    }
 }
 
 /// Of an aggregation of rows.
-fn grouped_rows(aggregate: &Aggregate) -> Option<Grouped<'_>> {
+fn grouped_rows(aggregate: &Aggregate) -> Option<Made<'_>> {
     let rows = Rows::of(&aggregate.input)?;
     let keys = aggregate.group_expr.iter().map(|key| rows.plain(key));
     let totals = aggregate.aggr_expr.iter().map(|expr| total(&rows, expr));
-    Some(Grouped {
-        keys: keys.collect::<Option<_>>()?,
-        totals: totals.collect::<Option<_>>()?,
-        rows,
-    })
+    let items = Items {
+        columns: keys.collect::<Option<_>>()?,
+        totals: Some(totals.collect::<Option<_>>()?),
+    };
+    Some(Made { rows, items })
 }
 
 /// Of an aggregation of groups that have one key more, in which the engine makes `count(DISTINCT ..)`: there are as
 /// many of these as the key has values, and sums of sums, least of least and greatest of greatest are those of
 /// the rows.
-fn regrouped(aggregate: &Aggregate) -> Option<Grouped<'_>> {
+fn regrouped(aggregate: &Aggregate) -> Option<Made<'_>> {
     let LogicalPlan::Aggregate(inner) = aggregate.input.as_ref() else {
         return None;
     };
-    let Grouped { rows, keys, totals } = grouped_rows(inner)?;
+    let Made { rows, items } = grouped_rows(inner)?;
+    let (keys, totals) = (items.columns, items.totals?);
     let index = |expr: &Expr| inner.schema.index_of_column(column(expr)?).ok();
     let by = aggregate.group_expr.iter().map(index);
     let by: Vec<usize> = by.collect::<Option<_>>()?;
@@ -134,14 +225,11 @@ fn regrouped(aggregate: &Aggregate) -> Option<Grouped<'_>> {
         );
         is_same.then(|| total.clone())
     });
-    Some(Grouped {
-        totals: regrouped.collect::<Option<_>>()?,
-        keys: by
-            .iter()
-            .filter_map(|key| keys.get(*key).cloned())
-            .collect(),
-        rows,
-    })
+    let totals = Some(regrouped.collect::<Option<_>>()?);
+    let keys = by.iter().filter_map(|key| keys.get(*key).cloned());
+    let columns = keys.collect();
+    let items = Items { columns, totals };
+    Some(Made { rows, items })
 }
 
 /// What is told of a group by an expression of an aggregation.

@@ -104,9 +104,9 @@ impl GovernedTable {
         self.grant.dataset.schema.column(&found.reads).cloned()
     }
 
-    /// Its part in groups that its source makes: the rows that policy and `filters` let through, with `columns`. What
-    /// is told of a group is told of rows that the caller sees; nothing of his is evaluated there on others but
-    /// what may be evaluated below the barrier, and whether plain columns are equal.
+    /// Its part in a statement to its source: the rows that policy and `filters` let through, with `columns`. What
+    /// arrives is of rows that the caller sees; nothing of his is evaluated there on others but what may be
+    /// evaluated below the barrier, and whether plain columns are equal.
     pub(super) fn part(&self, filters: Vec<Expr>, columns: BTreeSet<String>) -> Option<Part> {
         let rows = &self.grant.access.rows;
         let may_go = filters.iter().all(|filter| self.lets_below(filter));

@@ -3,8 +3,8 @@
 //! A read has a connection for itself, in a session that is read-only, in UTC and UTF-8, whatever the
 //! server is set to. Only the columns that query and policy need are fetched, in the binary protocol,
 //! so that no number goes through text that rounds it. Conditions that mean exactly the same to the
-//! server go along (`dialect`); all are applied again to what arrives. Groups are made there if all of their
-//! conditions went along.
+//! server go along (`dialect`); all are applied again to what arrives. Rows are joined, grouped and cut to the
+//! first there if all of their conditions went along.
 
 mod cell;
 mod dialect;
@@ -34,7 +34,8 @@ use self::{
 use super::{
     batch::{Cell, TOO_LARGE, Unfit},
     condition::{Condition, Parameter, alias, clause},
-    groups::{Groups, Statement, Total, wrapped},
+    select::Select,
+    statement::{Statement, wrapped},
     table::{Answered, Database, Read, Rows},
 };
 
@@ -86,20 +87,20 @@ impl Database for Server {
         Ok(())
     }
 
-    fn group_statement(&self, reads: &[Read], groups: &Groups) -> Option<String> {
-        let statement = Statement::of(reads, groups, &dialects(reads))?;
+    fn statement(&self, reads: &[Read], select: &Select) -> Option<String> {
+        let statement = Statement::of(reads, select, &dialects(reads))?;
         Some(statement.sql)
     }
 
-    async fn group(
+    async fn select(
         &self,
         reads: &[Read],
-        groups: &Groups,
+        select: &Select,
         rows: &mut Rows,
     ) -> Result<Answered, Fault> {
         let Self(pool) = self;
         let failed = |error| failed(&pool.address.depot, &error);
-        let Some(Statement { sql, parameters }) = Statement::of(reads, groups, &dialects(reads))
+        let Some(Statement { sql, parameters }) = Statement::of(reads, select, &dialects(reads))
         else {
             return Ok(Answered::Declined);
         };
@@ -114,23 +115,21 @@ impl Database for Server {
         let mut found = query(sql, parameters).fetch(session.connection()?);
         let mut forms = Vec::new();
         while let Some(row) = found.try_next().await.map_err(failed)? {
-            // The same in every row, so if it is true then no row was handed over.
-            let is_unfit: Option<i64> = row.try_get(groups.outputs.len()).map_err(failed)?;
+            // If it is true of one row then of the first, before any was handed over.
+            let is_unfit: Option<i64> = row.try_get(select.outputs.len()).map_err(failed)?;
             if is_unfit == Some(1) {
                 return Ok(Answered::Declined);
             }
             if forms.is_empty() {
-                match self::forms(&sent(groups), row.columns()) {
+                match self::forms(&sent(select), row.columns()) {
                     Ok(found) => forms = found,
                     Err(_) => return Ok(Answered::Declined),
                 }
             }
             rows.push(|index, column_type| {
                 let form = forms.get(index).ok_or("a value without a form")?;
-                match groups.total(index) {
-                    Some(Total::Sum(_)) if matches!(column_type, ColumnType::Int(_)) => {
-                        sum(&row, index, *form)
-                    }
+                match select.total(index) {
+                    Some(total) if total.is_wrapped() => sum(&row, index, *form),
                     _ => cell(&row, index, *form, column_type),
                 }
             })?;
@@ -147,12 +146,12 @@ fn dialects(reads: &[Read]) -> Vec<MySql> {
     (0..reads.len()).map(MySql).collect()
 }
 
-/// What comes as the outputs of groups: sums of integers as decimals.
-fn sent(groups: &Groups) -> Vec<Column> {
-    let outputs = groups.outputs.iter().map(|output| &output.what);
+/// What comes as the outputs: sums of integers as decimals.
+fn sent(select: &Select) -> Vec<Column> {
+    let outputs = select.outputs.iter().map(|output| &output.what);
     let sent = outputs.enumerate();
-    let sent = sent.map(|(index, output)| match groups.total(index) {
-        Some(Total::Sum(_)) if matches!(output.column_type, ColumnType::Int(_)) => Column {
+    let sent = sent.map(|(index, output)| match select.total(index) {
+        Some(total) if total.is_wrapped() => Column {
             column_type: SUM_TYPE,
             ..output.clone()
         },

@@ -2,8 +2,8 @@
 //!
 //! A read has a connection for itself, in a read-only transaction with a UTC session and a statement
 //! time-out. Only the columns that query and policy need are fetched. Conditions of a policy that
-//! mean exactly the same to PostgreSQL go along; all are applied again to what arrives. Groups are made
-//! there if all of their conditions went along.
+//! mean exactly the same to PostgreSQL go along; all are applied again to what arrives. Rows are joined, grouped
+//! and cut to the first there if all of their conditions went along.
 
 mod cell;
 mod dialect;
@@ -14,10 +14,7 @@ mod wire;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dataos_model::{
-    dataset::ColumnType,
-    fault::{Fault, FaultKind},
-};
+use dataos_model::fault::{Fault, FaultKind};
 use futures::TryStreamExt;
 use tokio_postgres::{Client, RowStream, Statement as Prepared};
 
@@ -31,7 +28,8 @@ use self::{
 use super::{
     batch::{Cell, TOO_LARGE, Unfit},
     condition::{Condition, Parameter, alias, clause},
-    groups::{Groups, Statement, Total, wrapped},
+    select::Select,
+    statement::{Statement, wrapped},
     table::{Answered, Database, Read, Rows},
 };
 
@@ -83,18 +81,18 @@ impl Database for Server {
         Ok(())
     }
 
-    fn group_statement(&self, reads: &[Read], groups: &Groups) -> Option<String> {
+    fn statement(&self, reads: &[Read], select: &Select) -> Option<String> {
         let reads_of = reads.iter().enumerate();
         let dialects = reads_of.map(|(table, read)| Postgres::supposed(table, &read.columns));
         let dialects: Vec<Postgres> = dialects.collect();
-        let statement = Statement::of(reads, groups, &dialects)?;
+        let statement = Statement::of(reads, select, &dialects)?;
         Some(statement.sql)
     }
 
-    async fn group(
+    async fn select(
         &self,
         reads: &[Read],
-        groups: &Groups,
+        select: &Select,
         rows: &mut Rows,
     ) -> Result<Answered, Fault> {
         let failed = |error| failed(&self.0.address.depot, &error);
@@ -110,7 +108,7 @@ impl Database for Server {
                 session.is_utf8(),
             ));
         }
-        let Some(Statement { sql, parameters }) = Statement::of(reads, groups, &dialects) else {
+        let Some(Statement { sql, parameters }) = Statement::of(reads, select, &dialects) else {
             session.rest();
             return Ok(Answered::Declined);
         };
@@ -121,14 +119,12 @@ impl Database for Server {
                 let Raw(raw) = row.try_get(index).map_err(|_| "a value in another form")?;
                 Ok::<_, Unfit>(raw)
             };
-            // The same in every row, so if it is true then no row was handed over.
-            if value(groups.outputs.len()) != Ok(Some(&[0])) {
+            // If it is true of one row then of the first, before any was handed over.
+            if value(select.outputs.len()) != Ok(Some(&[0])) {
                 return Ok(Answered::Declined);
             }
-            rows.push(|index, column_type| match groups.total(index) {
-                Some(Total::Sum(summed)) if matches!(summed.column_type, ColumnType::Int(_)) => {
-                    sum(value(index)?)
-                }
+            rows.push(|index, column_type| match select.total(index) {
+                Some(total) if total.is_wrapped() => sum(value(index)?),
                 _ => cell(value(index)?, column_type),
             })?;
             rows.settle().await?;

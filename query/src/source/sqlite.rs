@@ -32,8 +32,9 @@ use self::{
 };
 use super::{
     condition::{Condition, Parameter, alias, clause},
-    groups::{Groups, Statement, Total},
     permits::{CONNECT_TIME_MAX, Permits},
+    select::{Select, Total},
+    statement::{Exact as _, Statement},
     table::{Answered, Database, Read, Rows},
 };
 
@@ -88,18 +89,18 @@ impl Database for File {
         Ok(())
     }
 
-    fn group_statement(&self, reads: &[Read], groups: &Groups) -> Option<String> {
-        let statement = Statement::of(reads, groups, &dialects(reads))?;
+    fn statement(&self, reads: &[Read], select: &Select) -> Option<String> {
+        let statement = Statement::of(reads, select, &dialects(reads))?;
         Some(statement.sql)
     }
 
-    async fn group(
+    async fn select(
         &self,
         reads: &[Read],
-        groups: &Groups,
+        select: &Select,
         rows: &mut Rows,
     ) -> Result<Answered, Fault> {
-        let Some(Statement { sql, parameters }) = Statement::of(reads, groups, &dialects(reads))
+        let Some(Statement { sql, parameters }) = Statement::of(reads, select, &dialects(reads))
         else {
             return Ok(Answered::Declined);
         };
@@ -111,16 +112,16 @@ impl Database for File {
             .await
             .map_err(|error| failed(&self.depot, &error))?
         {
-            // The same in every row, so if it is true then no row was handed over.
+            // If it is true of one row then of the first, before any was handed over.
             let is_unfit: Option<bool> = row
-                .try_get(groups.outputs.len())
+                .try_get(select.outputs.len())
                 .map_err(|error| failed(&self.depot, &error))?;
             if is_unfit == Some(true) {
                 return Ok(Answered::Declined);
             }
             rows.push(|index, column_type| {
                 let value = row.try_get_raw(index).map_err(|_| "no value")?;
-                match groups.total(index) {
+                match select.total(index) {
                     Some(Total::Sum(_)) => sum(value),
                     _ => cell(value, column_type),
                 }

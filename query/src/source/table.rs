@@ -25,8 +25,8 @@ use tokio::sync::mpsc;
 
 use super::{
     batch::{Batches, Cell, Unfit},
-    groups::Groups,
     read::{Keys, ReadExec},
+    select::Select,
 };
 use crate::column::arrow_schema;
 
@@ -43,19 +43,19 @@ pub(super) trait Database: fmt::Debug + Send + Sync {
     /// A database that cannot be reached, that fails, or whose table is not what the catalog knows.
     async fn read(&self, read: &Read, rows: &mut Rows) -> Result<(), Fault>;
 
-    /// The statement for groups of the rows that `reads` ask for, as far as it is known before the database
-    /// was asked anything; `None` if it has no exact form.
-    fn group_statement(&self, reads: &[Read], groups: &Groups) -> Option<String>;
+    /// The statement for what `select` makes of the rows that `reads` ask for, as far as it is known before the
+    /// database was asked anything; `None` if it has no exact form.
+    fn statement(&self, reads: &[Read], select: &Select) -> Option<String>;
 
-    /// Hands each group of the rows that `reads` ask for to `rows`, in the order of the keys, or none of
-    /// them. Otherwise as `read`.
+    /// Hands what `select` makes of the rows that `reads` ask for to `rows`, in an order of its values, or nothing
+    /// of it. Otherwise as `read`.
     ///
     /// # Errors
     /// As `read`.
-    async fn group(
+    async fn select(
         &self,
         reads: &[Read],
-        groups: &Groups,
+        select: &Select,
         rows: &mut Rows,
     ) -> Result<Answered, Fault>;
 }
@@ -118,7 +118,8 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Its part in groups: the rows that satisfy `rows` and `filters`, with what these and the groups read.
+    /// Its part in a statement: the rows that satisfy `rows` and `filters`, with these columns and what the
+    /// conditions read.
     pub(crate) fn part(
         &self,
         rows: &Predicate,
@@ -148,11 +149,18 @@ impl Table {
     }
 }
 
-/// Rows of a table that a database is to group.
+/// Rows of a table that a statement reads.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(super) database: Arc<dyn Database>,
     pub(super) read: Read,
+}
+
+impl Part {
+    /// Whether some rows of the table may be left out.
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.read.rows != Predicate::ALWAYS || !self.read.filters.is_empty()
+    }
 }
 
 #[async_trait]
@@ -247,16 +255,16 @@ pub(super) fn started(
     futures::stream::once(start).flatten()
 }
 
-/// Groups in a task of its own; none if the database declines.
+/// Has a statement answered in a task of its own; none if the database declines.
 ///
 /// # Errors
-/// As [`Database::group`].
-pub(super) async fn grouped(
+/// As [`Database::select`].
+pub(super) async fn selected(
     database: Arc<dyn Database>,
     reads: Vec<Read>,
-    groups: Arc<Groups>,
+    select: Arc<Select>,
 ) -> Result<Option<impl Stream<Item = Result<RecordBatch, Fault>> + Send>, Fault> {
-    let mut from = spawned(database, Asked::Groups(reads, groups));
+    let mut from = spawned(database, Asked::Select(reads, select));
     let first = match from.recv().await {
         Some(Ok(Told::End(Answered::Declined))) => return Ok(None),
         Some(Err(fault)) => return Err(fault),
@@ -292,7 +300,7 @@ fn received(
 /// What a database is asked for.
 enum Asked {
     Rows(Read),
-    Groups(Vec<Read>, Arc<Groups>),
+    Select(Vec<Read>, Arc<Select>),
 }
 
 impl Asked {
@@ -304,12 +312,12 @@ impl Asked {
                 let columns = columns.map(|column| (Arc::clone(&read.dataset), column));
                 Batches::new(columns.collect(), Arc::clone(&read.schema))
             }
-            Self::Groups(reads, groups) => {
-                let columns = groups.outputs.iter().filter_map(|output| {
+            Self::Select(reads, select) => {
+                let columns = select.outputs.iter().filter_map(|output| {
                     let read = reads.get(output.table)?;
                     Some((Arc::clone(&read.dataset), output.what.clone()))
                 });
-                Batches::new(columns.collect(), Arc::clone(&groups.schema))
+                Batches::new(columns.collect(), Arc::clone(&select.schema))
             }
         }
     }
@@ -332,7 +340,7 @@ async fn run(database: Arc<dyn Database>, asked: Asked, to: mpsc::Sender<Message
                 database.read(read, &mut rows).await?;
                 Answered::Whole
             }
-            Asked::Groups(reads, groups) => database.group(reads, groups, &mut rows).await?,
+            Asked::Select(reads, select) => database.select(reads, select, &mut rows).await?,
         };
         if !rows.batches.is_empty() {
             rows.flush().await?;

@@ -24,6 +24,7 @@ mod dialects;
 mod exactness;
 mod explain;
 mod federated;
+mod first_rows;
 mod formats;
 mod forms;
 mod groups;

@@ -477,10 +477,11 @@ impl Twins {
         Ok(end)
     }
 
-    /// Whether a source joins tables for groups of a statement.
-    pub(crate) async fn is_joined_there(&self, sql: &str) -> bool {
+    /// What a source is asked to make for a statement, if anything.
+    pub(crate) async fn made_there(&self, sql: &str) -> String {
         let plan = plan(&self.left, sql).await;
-        plan.contains("GroupedExec") && plan.contains(" AS r1")
+        let made = plan.lines().filter(|line| line.contains("RemoteExec"));
+        made.collect::<Vec<_>>().join("\n")
     }
 
     /// As [`Twins::compare`], and compares the engine's plans of a statement that was answered.

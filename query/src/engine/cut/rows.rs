@@ -15,7 +15,7 @@ use dataos_model::dataset;
 
 use crate::{
     engine::governed::GovernedTable,
-    source::{groups::Of, table::Part},
+    source::{select::Of, table::Part},
 };
 
 /// Some rows of a governed table.
@@ -165,6 +165,12 @@ impl<'a> Rows<'a> {
             table: column.table,
             what,
         })
+    }
+
+    /// All of the columns, if the caller sees each as it is.
+    pub(super) fn shown(&self) -> Option<Vec<Of<dataset::Column>>> {
+        let columns = self.columns.iter();
+        columns.map(|column| self.seen(column.as_ref()?)).collect()
     }
 
     /// The column that an expression is, which the caller sees as it is.

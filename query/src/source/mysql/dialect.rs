@@ -10,10 +10,10 @@
 //! A text of ASCII alone is also compared as the column's collation does, which lets an index find
 //! the rows: equal bytes are equal under every collation.
 //!
-//! What they count and add up as the engine does: keys that are integers or decimals, also of joins and of
-//! `count(DISTINCT)`, `count` of numbers and texts, `sum` of integers and decimals, as decimals of more digits,
-//! `min` and `max` of these. Texts are no keys: collations fold them, and of their bytes a server compares the
-//! first `max_sort_length` alone.
+//! What they sort, count and add up as the engine does: keys that are integers, decimals, dates or times, also of
+//! joins, of first rows and of `count(DISTINCT)`, `count` of numbers and texts, `sum` of integers and decimals, as
+//! decimals of more digits, `min` and `max` of these. Texts are no keys: collations fold them, and of their bytes a
+//! server compares the first `max_sort_length` alone. Rows that have some are told apart by hashes of these.
 
 use dataos_model::{
     dataset::{Column, ColumnType},
@@ -24,7 +24,8 @@ use super::{place, quoted};
 use crate::source::{
     condition::{Dialect, Operator, Parameter, alias},
     decimal::literal,
-    groups::{Total, Totals},
+    select::{SortKey, Total},
+    statement::Exact,
     table::Read,
 };
 
@@ -83,11 +84,6 @@ impl Dialect for MySql {
 }
 
 impl MySql {
-    fn name(&self, column: &Column) -> String {
-        let Self(table) = self;
-        format!("{}.{}", alias(*table), quoted(&column.name))
-    }
-
     /// A column whose numbers are added up and compared without being rounded.
     fn number(&self, column: &Column) -> Option<String> {
         matches!(
@@ -98,17 +94,38 @@ impl MySql {
     }
 }
 
-impl Totals for MySql {
+impl Exact for MySql {
     fn place(&self, read: &Read) -> String {
         place(read, self.0)
     }
 
+    fn name(&self, column: &Column) -> String {
+        let Self(table) = self;
+        format!("{}.{}", alias(*table), quoted(&column.name))
+    }
+
     fn key(&self, column: &Column) -> Option<String> {
-        self.number(column)
+        match column.column_type {
+            ColumnType::Date | ColumnType::LocalTimestamp | ColumnType::Timestamp => {
+                Some(self.name(column))
+            }
+            _ => self.number(column),
+        }
     }
 
     fn unseen(&self, column: &Column) -> Option<String> {
         self.key(column)
+    }
+
+    fn tie(&self, column: &Column) -> Option<String> {
+        let name = self.name(column);
+        match column.column_type {
+            ColumnType::Text | ColumnType::Uuid | ColumnType::Json => {
+                Some(format!("sha2(CONVERT({name} USING utf8mb4), 256)"))
+            }
+            ColumnType::Binary => Some(format!("sha2({name}, 256)")),
+            _ => self.unseen(column),
+        }
     }
 
     fn total(&self, total: &Total) -> Option<String> {
@@ -130,7 +147,7 @@ impl Totals for MySql {
         }
     }
 
-    /// Numbers of another width, which a column can have since it was catalogued.
+    /// Numbers of another width, which a column can have since it was catalogued, and dates that are no day.
     fn unfit(&self, column: &Column) -> Option<String> {
         let name = self.name(column);
         let of_type = match column.column_type {
@@ -147,6 +164,9 @@ impl Totals for MySql {
                     "{name} <> round({name}, {scale}) OR abs({name}) >= {limit}"
                 ))
             }
+            ColumnType::Date | ColumnType::LocalTimestamp | ColumnType::Timestamp => Some(format!(
+                "coalesce(date({name}) <> from_days(to_days({name})), {name} IS NOT NULL)"
+            )),
             _ => None,
         };
         let missing = (!column.is_nullable).then(|| format!("{name} IS NULL"));
@@ -160,7 +180,25 @@ impl Totals for MySql {
 
     /// From outside: MariaDB takes an order by the keys of groups for theirs, and gives groups of joins in another
     /// where a window is counted over them.
-    fn in_order(&self, groups: &str, numbers: &str) -> String {
-        format!("SELECT * FROM ({groups}) AS g ORDER BY {numbers}")
+    fn in_order(&self, groups: &str, order: &str) -> String {
+        format!("SELECT * FROM ({groups}) AS g ORDER BY {order}")
+    }
+
+    fn output(&self, number: usize) -> String {
+        format!("g.c{number}")
+    }
+
+    /// NULL is less than every value there, and no word puts it elsewhere.
+    fn sorted(&self, expression: &str, key: SortKey) -> String {
+        let (way, nulls) = match (key.is_descending, key.has_nulls_first) {
+            (false, true) => ("ASC", ""),
+            (true, false) => ("DESC", ""),
+            (false, false) => ("ASC", "ASC"),
+            (true, true) => ("DESC", "DESC"),
+        };
+        if nulls.is_empty() {
+            return format!("{expression} {way}");
+        }
+        format!("{expression} IS NULL {nulls}, {expression} {way}")
     }
 }

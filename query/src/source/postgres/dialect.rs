@@ -1,11 +1,11 @@
 //! What PostgreSQL computes exactly as policies mean it: `=`, `<`, `<=` of integers, decimals and dates, `=` of
-//! booleans, `=` of `text` and `varchar` by code point (collation "C"), and IS NOT NULL; and what it counts and
-//! adds up as the engine does.
+//! booleans, `=` of `text` and `varchar` by code point (collation "C"), and IS NOT NULL; and what it sorts, counts
+//! and adds up as the engine does.
 //!
 //! | total | of | why there |
 //! | --- | --- | --- |
 //! | keys | all but floats, JSON and lists | equal means the same value; texts under collation "C" |
-//! | keys of joins, `count(DISTINCT)` | the same; texts in UTF-8 | other bytes may be no text, which nobody would see |
+//! | keys of joins and of the first rows, `count(DISTINCT)` | the same; texts in UTF-8 | other bytes may be no text, which nobody would see, and in another order |
 //! | `count` | all that is read but lists | |
 //! | `sum` | integers, as numeric; decimals of the catalog's digits | neither overflows |
 //! | `min`, `max` | integers, such decimals, dates, times; texts under "C" in UTF-8 | the order is the engine's |
@@ -24,7 +24,8 @@ use crate::{
     source::{
         condition::{Dialect, MILLISECONDS_PER_DAY, Operator, Parameter, alias},
         decimal::literal,
-        groups::{Total, Totals},
+        select::Total,
+        statement::Exact,
         table::Read,
     },
 };
@@ -85,10 +86,6 @@ impl Postgres {
         }
     }
 
-    fn name(&self, column: &Column) -> String {
-        format!("{}.{}", alias(self.table), quoted(&column.name))
-    }
-
     /// A column, in the one order and equality that its values have here.
     fn ordered(&self, column: &Column) -> Option<String> {
         let name = self.name(column);
@@ -113,9 +110,13 @@ impl Postgres {
     }
 }
 
-impl Totals for Postgres {
+impl Exact for Postgres {
     fn place(&self, read: &Read) -> String {
         place(read, self.table)
+    }
+
+    fn name(&self, column: &Column) -> String {
+        format!("{}.{}", alias(self.table), quoted(&column.name))
     }
 
     fn key(&self, column: &Column) -> Option<String> {

@@ -9,7 +9,7 @@ use crate::{
     calendar::{civil_from_days, days_from_civil},
     source::{
         batch::{Cell, Unfit},
-        groups::wrapped,
+        statement::wrapped,
     },
 };
 

@@ -1,7 +1,7 @@
 //! What SQLite computes exactly as policies mean it: `=`, `<`, `<=` of integers, `=` of texts by their
 //! bytes, and IS NOT NULL; and what it counts and adds up as the engine does: keys that are integers, booleans,
-//! texts or UUIDs, keys of joins and of `count(DISTINCT)` that are integers or booleans, `count` of what it can
-//! tell to be of its type, `sum`, `min` and `max` of integers.
+//! texts or UUIDs, keys of joins, of the first rows and of `count(DISTINCT)` that are integers or booleans, `count`
+//! of what it can tell to be of its type, `sum`, `min` and `max` of integers.
 //!
 //! A sum of integers that overflows is an error there. So their upper, middle and lower bits are added up on
 //! their own, for which 2^41 rows are too few.
@@ -19,21 +19,14 @@ use super::{
 };
 use crate::source::{
     condition::{Dialect, Operator, Parameter, alias},
-    groups::{Total, Totals},
+    select::Total,
+    statement::Exact,
     table::Read,
 };
 
 /// See the module. It is for one of the tables of a statement, of this number.
 #[derive(Debug)]
 pub(super) struct Sqlite(pub(super) usize);
-
-impl Sqlite {
-    /// A column, qualified: a bare name in double quotes that is no column's would be a text to SQLite.
-    pub(super) fn name(&self, column: &Column) -> String {
-        let Self(table) = self;
-        format!("{}.{}", alias(*table), identifier(&column.name))
-    }
-}
 
 impl Dialect for Sqlite {
     fn present(&self, column: &Column) -> Option<String> {
@@ -80,9 +73,15 @@ fn class(column_type: &ColumnType) -> &'static str {
     }
 }
 
-impl Totals for Sqlite {
+impl Exact for Sqlite {
     fn place(&self, read: &Read) -> String {
         place(read, self.0)
+    }
+
+    /// Qualified: a bare name in double quotes that is no column's would be a text to SQLite.
+    fn name(&self, column: &Column) -> String {
+        let Self(table) = self;
+        format!("{}.{}", alias(*table), identifier(&column.name))
     }
 
     fn key(&self, column: &Column) -> Option<String> {

@@ -1,7 +1,7 @@
-//! A table of groups that a database makes, and the node of a plan that reads them.
+//! A table of what a database gives for one statement, and the node of a plan that reads it.
 //!
-//! Beside them stands the engine's own plan for the same groups. It runs where the database, once asked,
-//! turns out not to make them exactly: a column of another collation, a value that its type cannot hold.
+//! Beside it stands the engine's own plan for the same. It runs where the database, once asked, turns out not to
+//! give it exactly: a column of another collation, a value that its type cannot hold.
 
 use std::{fmt, sync::Arc};
 
@@ -26,16 +26,16 @@ use datafusion::{
 use futures::{StreamExt, TryStreamExt};
 
 use super::{
-    groups::Groups,
-    table::{Database, Part, Read, grouped},
+    select::Select,
+    table::{Database, Part, Read, selected},
 };
 use crate::engine::failure::raised;
 
-/// The groups of the rows of some tables, in the order of their numbers, if all are of one database and it
-/// makes the groups exactly; `here` is the engine's own plan for them.
+/// What `select` makes of the rows of some tables, in the order of their numbers, if all are of one database and it
+/// does so exactly; `here` is the engine's own plan for it, or for more, of which that is a part.
 pub(crate) fn open(
     parts: Vec<Part>,
-    groups: Groups,
+    select: Select,
     here: LogicalPlan,
 ) -> Option<Arc<dyn TableProvider>> {
     let first = parts.first()?;
@@ -46,11 +46,11 @@ pub(crate) fn open(
     }
     let database = Arc::clone(&first.database);
     let reads: Vec<Read> = parts.into_iter().map(|part| part.read).collect();
-    let statement = database.group_statement(&reads, &groups)?;
-    Some(Arc::new(GroupedTable {
+    let statement = database.statement(&reads, &select)?;
+    Some(Arc::new(RemoteTable {
         database,
         reads,
-        groups,
+        select,
         statement,
         here,
     }))
@@ -58,21 +58,20 @@ pub(crate) fn open(
 
 /// See the module.
 #[derive(Debug)]
-struct GroupedTable {
+struct RemoteTable {
     database: Arc<dyn Database>,
-    /// Which rows are joined and grouped.
+    /// Which rows it is of.
     reads: Vec<Read>,
-    groups: Groups,
+    select: Select,
     /// What is sent, for whoever reads the plan.
     statement: String,
-    /// The same groups as the engine makes them of the rows.
     here: LogicalPlan,
 }
 
 #[async_trait]
-impl TableProvider for GroupedTable {
+impl TableProvider for RemoteTable {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.groups.schema)
+        Arc::clone(&self.select.schema)
     }
 
     fn table_type(&self) -> TableType {
@@ -87,38 +86,38 @@ impl TableProvider for GroupedTable {
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let Some(state) = state.as_any().downcast_ref::<SessionState>() else {
-            return internal_err!("groups are planned in a session of another kind");
+            return internal_err!("a statement is planned in a session of another kind");
         };
         // Optimized before it was cut out; optimized again it would be cut again.
         let here = state.query_planner();
         let here = here.create_physical_plan(&self.here, state).await?;
-        let groups = Arc::new(GroupedExec::new(self, here));
+        let remote = Arc::new(RemoteExec::new(self, here));
         let Some(wanted) = projection else {
-            return Ok(groups);
+            return Ok(remote);
         };
-        let columns = ProjectionExprs::from_indices(wanted, &self.groups.schema);
+        let columns = ProjectionExprs::from_indices(wanted, &self.select.schema);
         Ok(Arc::new(ProjectionExec::try_new(
             columns.iter().cloned(),
-            groups,
+            remote,
         )?))
     }
 }
 
 /// See the module.
 #[derive(Debug)]
-struct GroupedExec {
+struct RemoteExec {
     database: Arc<dyn Database>,
     reads: Vec<Read>,
-    groups: Arc<Groups>,
+    select: Arc<Select>,
     statement: String,
     here: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
 
-impl GroupedExec {
-    fn new(table: &GroupedTable, here: Arc<dyn ExecutionPlan>) -> Self {
+impl RemoteExec {
+    fn new(table: &RemoteTable, here: Arc<dyn ExecutionPlan>) -> Self {
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(Arc::clone(&table.groups.schema)),
+            EquivalenceProperties::new(Arc::clone(&table.select.schema)),
             Partitioning::UnknownPartitioning(1),
             EmissionType::Final,
             Boundedness::Bounded,
@@ -126,7 +125,7 @@ impl GroupedExec {
         Self {
             database: Arc::clone(&table.database),
             reads: table.reads.clone(),
-            groups: Arc::new(table.groups.clone()),
+            select: Arc::new(table.select.clone()),
             statement: table.statement.clone(),
             here: Arc::new(CoalescePartitionsExec::new(here)),
             properties: Arc::new(properties),
@@ -134,15 +133,15 @@ impl GroupedExec {
     }
 }
 
-impl DisplayAs for GroupedExec {
+impl DisplayAs for RemoteExec {
     fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GroupedExec: {}", self.statement)
+        write!(f, "RemoteExec: {}", self.statement)
     }
 }
 
-impl ExecutionPlan for GroupedExec {
+impl ExecutionPlan for RemoteExec {
     fn name(&self) -> &'static str {
-        "GroupedExec"
+        "RemoteExec"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -182,12 +181,12 @@ impl ExecutionPlan for GroupedExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         if partition != 0 {
-            return internal_err!("groups are read in one partition");
+            return internal_err!("a statement is read in one partition");
         }
-        let (reads, groups) = (self.reads.clone(), Arc::clone(&self.groups));
+        let (reads, select) = (self.reads.clone(), Arc::clone(&self.select));
         let (database, here) = (Arc::clone(&self.database), Arc::clone(&self.here));
         let batches = async move {
-            let found = grouped(database, reads, groups).await.map_err(raised)?;
+            let found = selected(database, reads, select).await.map_err(raised)?;
             match found {
                 Some(batches) => Ok::<_, DataFusionError>(batches.map_err(raised).boxed()),
                 None => Ok(here.execute(0, context)?.boxed()),

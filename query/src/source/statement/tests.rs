@@ -6,14 +6,20 @@ use datafusion::{
 };
 use dataos_model::{
     clock::Timestamp,
-    dataset::{DatasetId, DatasetSchema},
+    dataset::{ColumnType, DatasetId, DatasetSchema},
     depot::{Dataset, DatasetSource},
     predicate::{Comparison, Expression, Predicate},
     value::Value,
 };
 
 use super::*;
-use crate::{column::arrow_schema, source::condition::Operator};
+use crate::{
+    column::{arrow_schema, arrow_type},
+    source::{
+        condition::Operator,
+        select::{Items, Top},
+    },
+};
 
 #[test]
 fn sums_wrap_like_those_of_64_bits() {
@@ -74,7 +80,7 @@ fn read(name: &str) -> Read {
     }
 }
 
-fn groups() -> Groups {
+fn groups() -> Select {
     let totals = vec![
         of(0, Total::Rows),
         of(0, Total::Present(column("n"))),
@@ -90,7 +96,11 @@ fn groups() -> Groups {
         Field::new(format!("c{at}"), data_type, true)
     });
     let schema = Schema::new(fields.collect::<Vec<_>>());
-    Groups::new(pairs, keys, totals, Arc::new(schema)).unwrap()
+    let items = Items {
+        columns: keys,
+        totals: Some(totals),
+    };
+    Select::new(pairs, items, None, Arc::new(schema)).unwrap()
 }
 
 /// A dialect that knows everything but what it is asked for at one time.
@@ -103,7 +113,7 @@ struct Lacking<'a> {
 impl Lacking<'_> {
     fn listed(&self, column: &Column, form: &str) -> Option<String> {
         let asked = self.asked.replace(self.asked.get() + 1);
-        let name = format!("r{}.{}", self.table, column.name);
+        let name = self.name(column);
         (self.lacks != Some(asked)).then(|| form.replace("{}", &name))
     }
 }
@@ -133,9 +143,13 @@ impl Dialect for Lacking<'_> {
     }
 }
 
-impl Totals for Lacking<'_> {
+impl Exact for Lacking<'_> {
     fn place(&self, read: &Read) -> String {
         format!("{} AS r{}", read.table, self.table)
+    }
+
+    fn name(&self, column: &Column) -> String {
+        format!("r{}.{}", self.table, column.name)
     }
 
     fn key(&self, column: &Column) -> Option<String> {
@@ -167,36 +181,92 @@ impl Totals for Lacking<'_> {
     }
 }
 
+/// Rows of the join; the first of them in an order.
+fn first_rows() -> Select {
+    let pairs = vec![[of(0, column("id")), of(1, column("k"))]];
+    let columns = vec![of(1, column("id")), of(0, column("n")), of(0, column("k"))];
+    let fields = (0..columns.len()).map(|at| {
+        let data_type = arrow_type(&ColumnType::Int(64));
+        Field::new(format!("c{at}"), data_type, true)
+    });
+    let schema = Schema::new(fields.collect::<Vec<_>>());
+    let items = Items {
+        columns,
+        totals: None,
+    };
+    let keys = [(1, true), (0, false)].map(|(output, is_descending)| SortKey {
+        output,
+        is_descending,
+        has_nulls_first: is_descending,
+    });
+    let (keys, rows) = (keys.to_vec(), 5);
+    Select::new(pairs, items, Some(Top { keys, rows }), Arc::new(schema)).unwrap()
+}
+
 /// The statement of a dialect that lacks what it is asked for at one time, and how often it was asked.
-fn statement(lacks: Option<usize>) -> (Option<Statement>, usize) {
+fn statement(select: &Select, lacks: Option<usize>) -> (Option<Statement>, usize) {
     let asked = Count::new(0);
     let dialects = [0, 1].map(|table| Lacking {
         table,
         asked: &asked,
         lacks,
     });
-    let statement = Statement::of(&[read("t"), read("u")], &groups(), &dialects);
+    let statement = Statement::of(&[read("t"), read("u")], select, &dialects);
     (statement, asked.get())
+}
+
+/// The text of the statement, of which nothing is sent where a list lacks a part.
+fn check(select: &Select, expected: &str, parts: usize) {
+    let (whole, asked) = statement(select, None);
+    let whole = whole.unwrap();
+    assert_eq!(whole.sql, expected);
+    assert_eq!(whole.parameters, [7, 1, 7, 1].map(Parameter::Long));
+    assert_eq!(asked, parts);
+    for lacks in 0..asked {
+        let (part, _) = statement(select, Some(lacks));
+        assert!(part.is_none(), "without what is asked {lacks}.: {part:?}");
+    }
 }
 
 #[test]
 fn whatever_a_list_lacks_of_a_statement_nothing_of_it_is_sent() {
-    let (whole, asked) = statement(None);
-    let whole = whole.unwrap();
-    assert_eq!(
-        whole.sql,
+    let from = "FROM t AS r0, u AS r1 WHERE r0.id = r1.k \
+         AND r0.n = $1 AND r0.k > $2 AND r0.id IS NOT NULL \
+         AND r1.n = $3 AND r1.k > $4 AND r1.id IS NOT NULL";
+    let grouped = format!(
         "SELECT r1.id AS c0, count(r0.*) AS c1, count(r0.n) AS c2, count(DISTINCT r1.n) AS c3, \
          sum(r1.n) AS c4, min(r1.id) AS c5, max(r0.id) AS c6, max(r0.id > 9 OR r1.id > 9) AS c7 \
-         FROM t AS r0, u AS r1 WHERE r0.id = r1.k \
-         AND r0.n = $1 AND r0.k > $2 AND r0.id IS NOT NULL \
-         AND r1.n = $3 AND r1.k > $4 AND r1.id IS NOT NULL GROUP BY 1 ORDER BY 1"
+         {from} GROUP BY 1 ORDER BY 1"
     );
-    assert_eq!(whole.parameters, [7, 1, 7, 1].map(Parameter::Long));
-    assert_eq!(asked, 15);
-    for lacks in 0..asked {
-        let (part, _) = statement(Some(lacks));
-        assert!(part.is_none(), "without what is asked {lacks}.: {part:?}");
-    }
+    check(&groups(), &grouped, 15);
+    let first = format!(
+        "SELECT r1.id AS c0, r0.n AS c1, r0.k AS c2, coalesce(r0.id > 9 OR r1.id > 9, 1 = 0) AS c3 \
+         {from} ORDER BY 4 DESC, r0.n DESC NULLS FIRST, r1.id ASC NULLS LAST, r0.k LIMIT 5"
+    );
+    check(&first_rows(), &first, 11);
+}
+
+#[test]
+fn groups_are_not_cut_off_by_sums_that_databases_keep_in_more_bits() {
+    let top = |output| {
+        let key = SortKey {
+            output,
+            is_descending: true,
+            has_nulls_first: false,
+        };
+        let (keys, rows) = (vec![key], 3);
+        let select = Select {
+            top: Some(Top { keys, rows }),
+            ..groups()
+        };
+        statement(&select, None).0.map(|statement| statement.sql)
+    };
+    let counted = top(1).unwrap();
+    assert!(
+        counted.ends_with("GROUP BY 1 ORDER BY 2 DESC NULLS LAST, 1 LIMIT 3"),
+        "{counted}"
+    );
+    assert_eq!(top(4), None);
 }
 
 #[test]
@@ -210,7 +280,11 @@ fn columns_of_other_types_are_not_joined() {
     let schema = Arc::new(Schema::new(vec![field]));
     let joined = |other| {
         let pairs = vec![[of(0, column("id")), of(1, other)]];
-        Groups::new(pairs, Vec::new(), of_rows.clone(), Arc::clone(&schema))
+        let items = Items {
+            columns: Vec::new(),
+            totals: Some(of_rows.clone()),
+        };
+        Select::new(pairs, items, None, Arc::clone(&schema))
     };
     assert!(joined(column("k")).is_some());
     assert!(joined(narrow).is_none());

@@ -1,0 +1,225 @@
+//! The statement for what a database is asked for, where it gives exactly what the engine would make.
+//!
+//! Exact means: the same rows, or the same groups and of each the same values. What goes along is the list of
+//! each dialect: columns whose equality and order are the same there, and totals that no order of the rows and
+//! no width of a number changes. Conditions go along whole or nothing is asked for, for nothing is filtered
+//! again behind them.
+//!
+//! What arrives is in an order of its values alone, and so is the choice of those that do not: another order
+//! could tell how the database found them, and that depends on rows that the caller does not see.
+//!
+//! Where a value is none of its type, nothing is taken from the database: the engine reads the rows, and the
+//! value is a fault that names the column. Of joins, only in rows that meet others: whether the engine itself
+//! reads the rest depends on which side of a join it reads first.
+
+use dataos_model::dataset::Column;
+
+use super::{
+    batch::Cell,
+    condition::{Condition, Dialect, FALSE, Parameter, clause},
+    select::{Of, Select, SortKey, Total},
+    table::Read,
+};
+
+/// Most tables that are joined; beyond these the planners of databases no longer look at every order.
+const TABLES_MAX: usize = 8;
+
+/// What one kind of database computes exactly beyond conditions, of one of the tables of a statement.
+pub(super) trait Exact: Dialect {
+    /// The table, under the name that columns are qualified with.
+    fn place(&self, read: &Read) -> String;
+
+    /// The column, as it lies there.
+    fn name(&self, column: &Column) -> String;
+
+    /// The column as a key, if equal keys there are the same value here.
+    fn key(&self, column: &Column) -> Option<String>;
+
+    /// The column where values are compared that do not arrive here, if equal ones are the same value here, the
+    /// less is the less here, and those that are none of its type are unfit.
+    fn unseen(&self, column: &Column) -> Option<String>;
+
+    /// The column where it decides between rows that are alike in what they are sorted by: as `unseen`, but in any
+    /// order of its values.
+    fn tie(&self, column: &Column) -> Option<String> {
+        self.unseen(column)
+    }
+
+    /// The total of a group, if it is exact.
+    fn total(&self, total: &Total) -> Option<String>;
+
+    /// A test that is true of values of the column that are none of its type; `None` if no value can be one.
+    fn unfit(&self, column: &Column) -> Option<String>;
+
+    /// Whether a test is true of a row of any of the groups.
+    fn anywhere(&self, test: &str) -> String;
+
+    /// What an order of groups calls their output of this number.
+    fn output(&self, number: usize) -> String {
+        (number + 1).to_string()
+    }
+
+    /// The statement that gives the groups of another in an order.
+    fn in_order(&self, groups: &str, order: &str) -> String {
+        format!("{groups} ORDER BY {order}")
+    }
+
+    /// What is sorted by where a key is the expression.
+    fn sorted(&self, expression: &str, key: SortKey) -> String {
+        let way = if key.is_descending { "DESC" } else { "ASC" };
+        let nulls = if key.has_nulls_first { "FIRST" } else { "LAST" };
+        format!("{expression} {way} NULLS {nulls}")
+    }
+}
+
+/// A statement. Behind the outputs it gives whether a row was unfit; then the first row says so.
+#[derive(Debug)]
+pub(super) struct Statement {
+    pub(super) sql: String,
+    pub(super) parameters: Vec<Parameter>,
+}
+
+impl Statement {
+    /// For rows of some tables, with the dialect for each of them; `None` if it has no exact form for a part of it.
+    pub(super) fn of<D: Exact>(reads: &[Read], select: &Select, dialects: &[D]) -> Option<Self> {
+        if reads.len() > TABLES_MAX {
+            return None;
+        }
+        let first = dialects.first()?;
+        let (conjuncts, parameters) = conditions(reads, select, dialects)?;
+        let columns = columns(select, dialects)?;
+        let tests = tests(reads, dialects);
+        let items = items(select, dialects, &columns, tests.as_deref())?;
+        let places = reads.iter().zip(dialects);
+        let places: Vec<String> = places.map(|(read, dialect)| dialect.place(read)).collect();
+        let from = places.join(", ");
+        let rows = format!("SELECT {items} FROM {from}{}", clause(&conjuncts));
+        let sql = match (&select.items.totals, columns.len()) {
+            (None, count) => {
+                let unfit = tests.map(|_| format!("{} DESC", count + 1));
+                let by = order(select, first, |output| columns.get(output).cloned())?;
+                let by: Vec<String> = unfit.into_iter().chain(by).collect();
+                format!("{rows} ORDER BY {}", by.join(", "))
+            }
+            (Some(_), 0) => rows,
+            (Some(_), count) => {
+                let numbers: Vec<String> = (1..=count).map(|number| number.to_string()).collect();
+                let groups = format!("{rows} GROUP BY {}", numbers.join(", "));
+                let by = order(select, first, |output| Some(first.output(output)))?;
+                first.in_order(&groups, &by.join(", "))
+            }
+        };
+        let sql = match &select.top {
+            Some(top) => format!("{sql} LIMIT {}", top.rows),
+            None => sql,
+        };
+        Some(Self { sql, parameters })
+    }
+}
+
+/// Which rows are joined, all of it; and the parameters of that.
+fn conditions<D: Exact>(
+    reads: &[Read],
+    select: &Select,
+    dialects: &[D],
+) -> Option<(Vec<String>, Vec<Parameter>)> {
+    let pairs = select.pairs.iter().map(|[left, right]| {
+        let one = dialects.get(left.table)?.unseen(&left.what)?;
+        let other = dialects.get(right.table)?.unseen(&right.what)?;
+        Some(format!("{one} = {other}"))
+    });
+    let mut conjuncts: Vec<String> = pairs.collect::<Option<_>>()?;
+    let mut parameters = Vec::new();
+    for (read, dialect) in reads.iter().zip(dialects) {
+        let condition = Condition::of(read, dialect, parameters);
+        if !condition.is_whole {
+            return None;
+        }
+        conjuncts.extend(condition.conjuncts);
+        parameters = condition.parameters;
+    }
+    Some((conjuncts, parameters))
+}
+
+/// The columns, as rows are grouped and sorted by them: of groups as keys, of rows in any order of their values.
+/// Where not all of these arrive, values are compared that do not.
+fn columns<D: Exact>(select: &Select, dialects: &[D]) -> Option<Vec<String>> {
+    let are_rows = select.items.totals.is_none();
+    let columns = select.items.columns.iter().enumerate();
+    let columns = columns.map(|(output, Of { table, what })| {
+        let dialect = dialects.get(*table)?;
+        match &select.top {
+            Some(top) if are_rows && !top.is_by(output) => dialect.tie(what),
+            Some(_) => dialect.unseen(what),
+            None if are_rows => dialect.key(what).or_else(|| dialect.tie(what)),
+            None => dialect.key(what),
+        }
+    });
+    columns.collect()
+}
+
+/// Whether a row has a value that is none of its type, in a column that is read.
+fn tests<D: Exact>(reads: &[Read], dialects: &[D]) -> Option<String> {
+    let tests = reads.iter().zip(dialects).flat_map(|(read, dialect)| {
+        let of_table = read.columns.iter();
+        of_table.filter_map(|column| dialect.unfit(column))
+    });
+    let tests: Vec<String> = tests.collect();
+    (!tests.is_empty()).then(|| tests.join(" OR "))
+}
+
+/// What is selected: the outputs, and whether a row was unfit.
+fn items<D: Exact>(
+    select: &Select,
+    dialects: &[D],
+    columns: &[String],
+    tests: Option<&str>,
+) -> Option<String> {
+    let first = dialects.first()?;
+    let (mut items, is_unfit) = match &select.items.totals {
+        None => {
+            let columns = select.items.columns.iter();
+            let names = columns.map(|column| Some(dialects.get(column.table)?.name(&column.what)));
+            let unfit = tests.map(|tests| format!("coalesce({tests}, {FALSE})"));
+            (names.collect::<Option<Vec<_>>>()?, unfit)
+        }
+        Some(totals) => {
+            let totals = totals.iter();
+            let totals = totals.map(|total| dialects.get(total.table)?.total(&total.what));
+            let keys = columns.iter().cloned().map(Some);
+            let unfit = tests.map(|tests| first.anywhere(tests));
+            (keys.chain(totals).collect::<Option<Vec<_>>>()?, unfit)
+        }
+    };
+    items.push(is_unfit.unwrap_or_else(|| FALSE.to_owned()));
+    let items = items.iter().enumerate();
+    let items: Vec<String> = items.map(|(at, item)| format!("{item} AS c{at}")).collect();
+    Some(items.join(", "))
+}
+
+/// What is sorted by: the keys that the engine sorts by, and then every other column. No two groups are alike in
+/// these, and rows that are alike in them are the same.
+fn order<D: Exact>(
+    select: &Select,
+    dialect: &D,
+    expression: impl Fn(usize) -> Option<String>,
+) -> Option<Vec<String>> {
+    let keys = select.top.iter().flat_map(|top| &top.keys);
+    let is_key = |output| select.top.as_ref().is_some_and(|top| top.is_by(output));
+    let sorted = keys.map(|key| {
+        let is_ordered = !select.total(key.output).is_some_and(Total::is_wrapped);
+        let expression = expression(key.output).filter(|_| is_ordered)?;
+        Some(dialect.sorted(&expression, *key))
+    });
+    let others = (0..select.items.columns.len()).filter(|output| !is_key(*output));
+    sorted.chain(others.map(&expression)).collect()
+}
+
+/// A sum of integers as the engine has it: the low 64 bits.
+pub(super) fn wrapped(sum: i128) -> Cell<'static> {
+    let bits = u64::try_from(sum.rem_euclid(1 << 64)).unwrap_or_default();
+    Cell::Int(bits.cast_signed())
+}
+
+#[cfg(test)]
+mod tests;
