@@ -128,9 +128,9 @@ impl Database for Server {
             }
             rows.push(|index, column_type| {
                 let form = forms.get(index).ok_or("a value without a form")?;
-                match select.total(index) {
-                    Some(total) if total.is_wrapped() => sum(&row, index, *form),
-                    _ => cell(&row, index, *form, column_type),
+                match select.is_wrapped(index) {
+                    true => sum(&row, index, *form),
+                    false => cell(&row, index, *form, column_type),
                 }
             })?;
             rows.settle().await?;
@@ -150,12 +150,12 @@ fn dialects(reads: &[Read]) -> Vec<MySql> {
 fn sent(select: &Select) -> Vec<Column> {
     let outputs = select.outputs.iter().map(|output| &output.what);
     let sent = outputs.enumerate();
-    let sent = sent.map(|(index, output)| match select.total(index) {
-        Some(total) if total.is_wrapped() => Column {
+    let sent = sent.map(|(index, output)| match select.is_wrapped(index) {
+        true => Column {
             column_type: SUM_TYPE,
             ..output.clone()
         },
-        _ => output.clone(),
+        false => output.clone(),
     });
     sent.collect()
 }

@@ -123,9 +123,9 @@ impl Database for Server {
             if value(select.outputs.len()) != Ok(Some(&[0])) {
                 return Ok(Answered::Declined);
             }
-            rows.push(|index, column_type| match select.total(index) {
-                Some(total) if total.is_wrapped() => sum(value(index)?),
-                _ => cell(value(index)?, column_type),
+            rows.push(|index, column_type| match select.is_wrapped(index) {
+                true => sum(value(index)?),
+                false => cell(value(index)?, column_type),
             })?;
             rows.settle().await?;
         }

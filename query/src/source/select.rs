@@ -52,7 +52,7 @@ impl Total {
         }
     }
 
-    /// Whether it is a sum of integers, which databases keep in more bits than the engine.
+    /// Whether it is a sum of integers.
     pub(super) fn is_wrapped(&self) -> bool {
         matches!(self, Self::Sum(column) if matches!(column.column_type, ColumnType::Int(_)))
     }
@@ -174,8 +174,14 @@ impl Select {
     }
 
     /// The total that an output is; none for a column.
-    pub(super) fn total(&self, output: usize) -> Option<&Total> {
+    pub(super) fn total(&self, output: usize) -> Option<&Of<Total>> {
         let at = output.checked_sub(self.items.columns.len())?;
-        Some(&self.items.totals.as_ref()?.get(at)?.what)
+        self.items.totals.as_ref()?.get(at)
+    }
+
+    /// Whether an output is a sum of integers, which databases keep in more bits than the engine.
+    pub(super) fn is_wrapped(&self, output: usize) -> bool {
+        let total = self.total(output);
+        total.is_some_and(|total| total.what.is_wrapped())
     }
 }

@@ -33,7 +33,7 @@ use self::{
 use super::{
     condition::{Condition, Parameter, alias, clause},
     permits::{CONNECT_TIME_MAX, Permits},
-    select::{Select, Total},
+    select::Select,
     statement::{Exact as _, Statement},
     table::{Answered, Database, Read, Rows},
 };
@@ -121,9 +121,9 @@ impl Database for File {
             }
             rows.push(|index, column_type| {
                 let value = row.try_get_raw(index).map_err(|_| "no value")?;
-                match select.total(index) {
-                    Some(Total::Sum(_)) => sum(value),
-                    _ => cell(value, column_type),
+                match select.is_wrapped(index) {
+                    true => sum(value),
+                    false => cell(value, column_type),
                 }
             })?;
             drop(row);

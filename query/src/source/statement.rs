@@ -51,8 +51,15 @@ pub(super) trait Exact: Dialect {
     /// A test that is true of values of the column that are none of its type; `None` if no value can be one.
     fn unfit(&self, column: &Column) -> Option<String>;
 
-    /// Whether a test is true of a row of any of the groups.
-    fn anywhere(&self, test: &str) -> String;
+    /// A test that is true of a group whose sum of integers has more bits than the engine keeps, so that its place in
+    /// an order is another; `None` if the sum is no number there.
+    fn overflows(&self, total: &Total) -> Option<String>;
+
+    /// Whether a test is true of a row of a group.
+    fn in_group(&self, test: &str) -> String;
+
+    /// Whether a test is true of any of the groups.
+    fn in_any(&self, test: &str) -> String;
 
     /// What an order of groups calls their output of this number.
     fn output(&self, number: usize) -> String {
@@ -187,7 +194,9 @@ fn items<D: Exact>(
             let totals = totals.iter();
             let totals = totals.map(|total| dialects.get(total.table)?.total(&total.what));
             let keys = columns.iter().cloned().map(Some);
-            let unfit = tests.map(|tests| first.anywhere(tests));
+            let in_group = tests.map(|tests| first.in_group(tests)).into_iter();
+            let tests: Vec<String> = in_group.chain(overflows(select, dialects)?).collect();
+            let unfit = (!tests.is_empty()).then(|| first.in_any(&tests.join(" OR ")));
             (keys.chain(totals).collect::<Option<Vec<_>>>()?, unfit)
         }
     };
@@ -195,6 +204,15 @@ fn items<D: Exact>(
     let items = items.iter().enumerate();
     let items: Vec<String> = items.map(|(at, item)| format!("{item} AS c{at}")).collect();
     Some(items.join(", "))
+}
+
+/// Whether a sum that groups are sorted by has another place in the order of the engine.
+fn overflows<D: Exact>(select: &Select, dialects: &[D]) -> Option<Vec<String>> {
+    let keys = select.top.iter().flat_map(|top| &top.keys);
+    let totals = keys.filter_map(|key| select.total(key.output));
+    let sums = totals.filter(|total| total.what.is_wrapped());
+    let tests = sums.map(|sum| dialects.get(sum.table)?.overflows(&sum.what));
+    tests.collect()
 }
 
 /// What is sorted by: the keys that the engine sorts by, and then every other column. No two groups are alike in
@@ -206,11 +224,7 @@ fn order<D: Exact>(
 ) -> Option<Vec<String>> {
     let keys = select.top.iter().flat_map(|top| &top.keys);
     let is_key = |output| select.top.as_ref().is_some_and(|top| top.is_by(output));
-    let sorted = keys.map(|key| {
-        let is_ordered = !select.total(key.output).is_some_and(Total::is_wrapped);
-        let expression = expression(key.output).filter(|_| is_ordered)?;
-        Some(dialect.sorted(&expression, *key))
-    });
+    let sorted = keys.map(|key| Some(dialect.sorted(&expression(key.output)?, *key)));
     let others = (0..select.items.columns.len()).filter(|output| !is_key(*output));
     sorted.chain(others.map(&expression)).collect()
 }

@@ -211,6 +211,8 @@ async fn joins_and_limits_are_sent() {
             &[" GROUP BY ", " LIMIT 2"],
         )
         .await;
+        let by_sum = "SELECT k, sum(id) AS s FROM t GROUP BY k ORDER BY s DESC LIMIT 2";
+        check(by_sum, &[" NOT BETWEEN ", " LIMIT 2"]).await;
         check(
             "SELECT t.id, d.n FROM t JOIN d ON t.id = d.id",
             &[" AS r1 ", " ORDER BY "],
@@ -424,7 +426,7 @@ async fn what_sqlite_would_not_give_exactly_is_sorted_here() {
             ),
             (
                 "SELECT k FROM odd WHERE id <> 2 ORDER BY k DESC NULLS FIRST LIMIT 2",
-                Ok("[[null],["9223372036854775807"]]"),
+                Ok(r#"[[null],["9223372036854775807"]]"#),
             ),
             (
                 "SELECT id, flag FROM odd ORDER BY id LIMIT 1",

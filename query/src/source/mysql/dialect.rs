@@ -174,8 +174,17 @@ impl Exact for MySql {
         (!tests.is_empty()).then(|| tests.join(" OR "))
     }
 
-    fn anywhere(&self, test: &str) -> String {
-        format!("max(max({test})) OVER ()")
+    fn overflows(&self, total: &Total) -> Option<String> {
+        let sum = self.total(total)?;
+        Some(format!("{sum} NOT BETWEEN {} AND {}", i64::MIN, i64::MAX))
+    }
+
+    fn in_group(&self, test: &str) -> String {
+        format!("max({test})")
+    }
+
+    fn in_any(&self, test: &str) -> String {
+        format!("max({test}) OVER ()")
     }
 
     /// From outside: MariaDB takes an order by the keys of groups for theirs, and gives groups of joins in another

@@ -170,8 +170,17 @@ impl Exact for Postgres {
         (!tests.is_empty()).then(|| tests.join(" OR "))
     }
 
-    fn anywhere(&self, test: &str) -> String {
-        format!("coalesce(bool_or(bool_or({test})) OVER (), FALSE)")
+    fn overflows(&self, total: &Total) -> Option<String> {
+        let sum = self.total(total)?;
+        Some(format!("{sum} NOT BETWEEN {} AND {}", i64::MIN, i64::MAX))
+    }
+
+    fn in_group(&self, test: &str) -> String {
+        format!("bool_or({test})")
+    }
+
+    fn in_any(&self, test: &str) -> String {
+        format!("coalesce(bool_or({test}) OVER (), FALSE)")
     }
 }
 

@@ -144,7 +144,15 @@ impl Exact for Sqlite {
         Some(test)
     }
 
-    fn anywhere(&self, test: &str) -> String {
-        format!("max(max({test})) OVER ()")
+    fn overflows(&self, _total: &Total) -> Option<String> {
+        None
+    }
+
+    fn in_group(&self, test: &str) -> String {
+        format!("max({test})")
+    }
+
+    fn in_any(&self, test: &str) -> String {
+        format!("max({test}) OVER ()")
     }
 }

@@ -176,8 +176,16 @@ impl Exact for Lacking<'_> {
         is_tested.then(|| format!("r{}.id > 9", self.table))
     }
 
-    fn anywhere(&self, test: &str) -> String {
+    fn overflows(&self, total: &Total) -> Option<String> {
+        self.listed(total.column()?, "sum({}) > 9")
+    }
+
+    fn in_group(&self, test: &str) -> String {
         format!("max({test})")
+    }
+
+    fn in_any(&self, test: &str) -> String {
+        format!("max({test}) OVER ()")
     }
 }
 
@@ -235,7 +243,7 @@ fn whatever_a_list_lacks_of_a_statement_nothing_of_it_is_sent() {
          AND r1.n = $3 AND r1.k > $4 AND r1.id IS NOT NULL";
     let grouped = format!(
         "SELECT r1.id AS c0, count(r0.*) AS c1, count(r0.n) AS c2, count(DISTINCT r1.n) AS c3, \
-         sum(r1.n) AS c4, min(r1.id) AS c5, max(r0.id) AS c6, max(r0.id > 9 OR r1.id > 9) AS c7 \
+         sum(r1.n) AS c4, min(r1.id) AS c5, max(r0.id) AS c6, max(max(r0.id > 9 OR r1.id > 9)) OVER () AS c7 \
          {from} GROUP BY 1 ORDER BY 1"
     );
     check(&groups(), &grouped, 15);
@@ -247,26 +255,29 @@ fn whatever_a_list_lacks_of_a_statement_nothing_of_it_is_sent() {
 }
 
 #[test]
-fn groups_are_not_cut_off_by_sums_that_databases_keep_in_more_bits() {
-    let top = |output| {
-        let key = SortKey {
-            output,
-            is_descending: true,
-            has_nulls_first: false,
-        };
-        let (keys, rows) = (vec![key], 3);
-        let select = Select {
-            top: Some(Top { keys, rows }),
-            ..groups()
-        };
-        statement(&select, None).0.map(|statement| statement.sql)
+fn first_groups_are_found_by_totals_unless_the_engine_would_wrap_them() {
+    let top = |output| Select {
+        top: Some(Top {
+            keys: vec![SortKey {
+                output,
+                is_descending: true,
+                has_nulls_first: false,
+            }],
+            rows: 3,
+        }),
+        ..groups()
     };
-    let counted = top(1).unwrap();
-    assert!(
-        counted.ends_with("GROUP BY 1 ORDER BY 2 DESC NULLS LAST, 1 LIMIT 3"),
-        "{counted}"
-    );
-    assert_eq!(top(4), None);
+    let sql = |select| statement(&select, None).0.unwrap().sql;
+    let (counted, summed) = (sql(top(1)), sql(top(4)));
+    let by_count = "GROUP BY 1 ORDER BY 2 DESC NULLS LAST, 1 LIMIT 3";
+    assert!(counted.ends_with(by_count), "{counted}");
+    let wraps = "max(max(r0.id > 9 OR r1.id > 9) OR sum(r1.n) > 9) OVER () AS c7";
+    assert!(summed.contains(wraps), "{summed}");
+    let (_, asked) = statement(&top(4), None);
+    for lacks in 0..asked {
+        let (part, _) = statement(&top(4), Some(lacks));
+        assert!(part.is_none(), "without what is asked {lacks}.: {part:?}");
+    }
 }
 
 #[test]
