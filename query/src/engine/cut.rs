@@ -18,12 +18,12 @@ use datafusion::{
         tree_node::{Transformed, TransformedResult as _},
     },
     datasource::provider_as_source,
-    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Sort},
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, Sort},
 };
 
 use self::{
     groups::grouped,
-    rows::{Rows, column},
+    rows::{Rows, position},
 };
 use crate::source::{
     remote::open,
@@ -62,20 +62,8 @@ fn whole(node: &LogicalPlan) -> Result<Option<LogicalPlan>> {
 
 /// A sort that keeps the first of its rows alone, over these as its source makes them.
 fn first_rows(sort: &Sort) -> Result<Option<LogicalPlan>> {
-    let keys = sort.expr.iter().map(|key| {
-        Some(SortKey {
-            output: sort
-                .input
-                .schema()
-                .index_of_column(column(&key.expr)?)
-                .ok()?,
-            is_descending: !key.asc,
-            has_nulls_first: key.nulls_first,
-        })
-    });
-    let top = match (keys.collect::<Option<_>>(), sort.fetch) {
-        (Some(keys), Some(rows)) if rows > 0 => Top { keys, rows },
-        _ => return Ok(None),
+    let Some(top) = kept(sort) else {
+        return Ok(None);
     };
     let input = first_of(&sort.input, top)?;
     Ok(input.map(|input| {
@@ -86,6 +74,33 @@ fn first_rows(sort: &Sort) -> Result<Option<LogicalPlan>> {
     }))
 }
 
+/// Which rows a sort keeps, if it is by columns and keeps the first alone.
+fn kept(sort: &Sort) -> Option<Top> {
+    let rows = sort.fetch.filter(|rows| *rows > 0)?;
+    let keys = sort.expr.iter().map(|key| {
+        Some(SortKey {
+            output: position(sort.input.schema(), &key.expr)?,
+            is_descending: !key.asc,
+            has_nulls_first: key.nulls_first,
+        })
+    });
+    let keys = keys.collect::<Option<_>>()?;
+    Some(Top { keys, rows })
+}
+
+/// The same rows of what a projection of columns alone is made of.
+fn below(projection: &Projection, top: Top) -> Option<Top> {
+    let columns = projection.expr.iter();
+    let columns = columns.map(|expr| position(projection.input.schema(), expr));
+    let columns: Vec<usize> = columns.collect::<Option<_>>()?;
+    let keys = top.keys.into_iter().map(|key| {
+        let output = *columns.get(key.output)?;
+        Some(SortKey { output, ..key })
+    });
+    let keys = keys.collect::<Option<_>>()?;
+    Some(Top { keys, ..top })
+}
+
 /// What reads the first of a node's rows, which may lie below projections of columns.
 fn first_of(node: &LogicalPlan, top: Top) -> Result<Option<LogicalPlan>> {
     let table = made(node).and_then(|made| made.read(node, Some(top.clone())));
@@ -93,29 +108,12 @@ fn first_of(node: &LogicalPlan, top: Top) -> Result<Option<LogicalPlan>> {
         return in_place_of(node, table).map(Some);
     }
     let (input, top) = match node {
-        LogicalPlan::SubqueryAlias(alias) => (&alias.input, top),
-        LogicalPlan::Projection(projection) => {
-            let columns = projection.expr.iter();
-            let columns = columns.map(|expr| {
-                projection
-                    .input
-                    .schema()
-                    .index_of_column(column(expr)?)
-                    .ok()
-            });
-            let Some(columns) = columns.collect::<Option<Vec<_>>>() else {
-                return Ok(None);
-            };
-            let keys = top.keys.into_iter().map(|key| {
-                let output = *columns.get(key.output)?;
-                Some(SortKey { output, ..key })
-            });
-            let Some(keys) = keys.collect() else {
-                return Ok(None);
-            };
-            (&projection.input, Top { keys, ..top })
-        }
+        LogicalPlan::SubqueryAlias(alias) => (&alias.input, Some(top)),
+        LogicalPlan::Projection(projection) => (&projection.input, below(projection, top)),
         _ => return Ok(None),
+    };
+    let Some(top) = top else {
+        return Ok(None);
     };
     let input = first_of(input, top)?;
     let rebuilt = input.map(|input| node.with_new_exprs(node.expressions(), vec![input]));
@@ -158,6 +156,11 @@ impl Made<'_> {
     /// What reads it, or the first of it, as its source makes it, if the source does and that can be of use.
     fn read(self, node: &LogicalPlan, top: Option<Top>) -> Option<Arc<dyn TableProvider>> {
         let Self { rows, items } = self;
+        let is_all_rows = items.totals.is_none() && top.is_none();
+        // All rows of one table are read as they lie there.
+        if is_all_rows && rows.tables.len() == 1 {
+            return None;
+        }
         let pairs = rows.pairs.iter().map(|[left, right]| {
             let (left, right) = (rows.seen(left)?, rows.seen(right)?);
             Some([left, right])
@@ -166,16 +169,14 @@ impl Made<'_> {
         // Names of their own: those of the plan may be the same for several.
         let fields = fields.map(|(at, field)| field.as_ref().clone().with_name(format!("c{at}")));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let is_all_rows = items.totals.is_none() && top.is_none();
         let select = Select::new(pairs.collect::<Option<_>>()?, items, top, schema)?;
         let parts = rows.tables.iter().enumerate().map(|(number, table)| {
             let columns = select.names(number).map(str::to_owned).collect();
             table.part(columns)
         });
         let parts: Vec<Part> = parts.collect::<Option<_>>()?;
-        // All rows of one table are read as they lie there, and a join of whole tables has more bytes than these.
-        let is_less = parts.len() > 1 && parts.iter().any(Part::is_filtered);
-        if is_all_rows && !is_less {
+        // A join of whole tables has more bytes than these.
+        if is_all_rows && !parts.iter().any(Part::is_filtered) {
             return None;
         }
         open(parts, select, node.clone())

@@ -104,6 +104,11 @@ impl GovernedTable {
         self.grant.dataset.schema.column(&found.reads).cloned()
     }
 
+    /// Whether its rows lie in a database, which may have a part in a statement.
+    pub(super) fn is_in_database(&self) -> bool {
+        self.raw.downcast_ref::<Table>().is_some()
+    }
+
     /// Its part in a statement to its source: the rows that policy and `filters` let through, with `columns`. What
     /// arrives is of rows that the caller sees; nothing of his is evaluated there on others but what may be
     /// evaluated below the barrier, and whether plain columns are equal.

@@ -47,31 +47,37 @@ pub(crate) fn open(
     let database = Arc::clone(&first.database);
     let reads: Vec<Read> = parts.into_iter().map(|part| part.read).collect();
     let statement = database.statement(&reads, &select)?;
-    Some(Arc::new(RemoteTable {
+    let asked = Arc::new(Asked {
         database,
-        reads,
-        select,
+        reads: reads.into(),
+        select: Arc::new(select),
         statement,
-        here,
-    }))
+    });
+    Some(Arc::new(RemoteTable { asked, here }))
+}
+
+/// What a database is asked for.
+#[derive(Debug)]
+struct Asked {
+    database: Arc<dyn Database>,
+    /// Which rows it is of.
+    reads: Arc<[Read]>,
+    select: Arc<Select>,
+    /// What is sent, for whoever reads the plan.
+    statement: String,
 }
 
 /// See the module.
 #[derive(Debug)]
 struct RemoteTable {
-    database: Arc<dyn Database>,
-    /// Which rows it is of.
-    reads: Vec<Read>,
-    select: Select,
-    /// What is sent, for whoever reads the plan.
-    statement: String,
+    asked: Arc<Asked>,
     here: LogicalPlan,
 }
 
 #[async_trait]
 impl TableProvider for RemoteTable {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.select.schema)
+        Arc::clone(&self.asked.select.schema)
     }
 
     fn table_type(&self) -> TableType {
@@ -91,11 +97,11 @@ impl TableProvider for RemoteTable {
         // Optimized before it was cut out; optimized again it would be cut again.
         let here = state.query_planner();
         let here = here.create_physical_plan(&self.here, state).await?;
-        let remote = Arc::new(RemoteExec::new(self, here));
+        let remote = Arc::new(RemoteExec::new(&self.asked, here));
         let Some(wanted) = projection else {
             return Ok(remote);
         };
-        let columns = ProjectionExprs::from_indices(wanted, &self.select.schema);
+        let columns = ProjectionExprs::from_indices(wanted, &self.asked.select.schema);
         Ok(Arc::new(ProjectionExec::try_new(
             columns.iter().cloned(),
             remote,
@@ -106,27 +112,21 @@ impl TableProvider for RemoteTable {
 /// See the module.
 #[derive(Debug)]
 struct RemoteExec {
-    database: Arc<dyn Database>,
-    reads: Vec<Read>,
-    select: Arc<Select>,
-    statement: String,
+    asked: Arc<Asked>,
     here: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
 
 impl RemoteExec {
-    fn new(table: &RemoteTable, here: Arc<dyn ExecutionPlan>) -> Self {
+    fn new(asked: &Arc<Asked>, here: Arc<dyn ExecutionPlan>) -> Self {
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(Arc::clone(&table.select.schema)),
+            EquivalenceProperties::new(Arc::clone(&asked.select.schema)),
             Partitioning::UnknownPartitioning(1),
             EmissionType::Final,
             Boundedness::Bounded,
         );
         Self {
-            database: Arc::clone(&table.database),
-            reads: table.reads.clone(),
-            select: Arc::new(table.select.clone()),
-            statement: table.statement.clone(),
+            asked: Arc::clone(asked),
             here: Arc::new(CoalescePartitionsExec::new(here)),
             properties: Arc::new(properties),
         }
@@ -135,7 +135,7 @@ impl RemoteExec {
 
 impl DisplayAs for RemoteExec {
     fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RemoteExec: {}", self.statement)
+        write!(f, "RemoteExec: {}", self.asked.statement)
     }
 }
 
@@ -183,11 +183,11 @@ impl ExecutionPlan for RemoteExec {
         if partition != 0 {
             return internal_err!("a statement is read in one partition");
         }
-        let (reads, select) = (self.reads.clone(), Arc::clone(&self.select));
-        let (database, here) = (Arc::clone(&self.database), Arc::clone(&self.here));
+        let (asked, here) = (Arc::clone(&self.asked), Arc::clone(&self.here));
         let batches = async move {
-            let found = selected(database, reads, select).await.map_err(raised)?;
-            match found {
+            let (database, reads) = (Arc::clone(&asked.database), Arc::clone(&asked.reads));
+            let found = selected(database, reads, Arc::clone(&asked.select)).await;
+            match found.map_err(raised)? {
                 Some(batches) => Ok::<_, DataFusionError>(batches.map_err(raised).boxed()),
                 None => Ok(here.execute(0, context)?.boxed()),
             }

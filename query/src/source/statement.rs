@@ -53,13 +53,20 @@ pub(super) trait Exact: Dialect {
 
     /// A test that is true of a group whose sum of integers has more bits than the engine keeps, so that its place in
     /// an order is another; `None` if the sum is no number there.
-    fn overflows(&self, total: &Total) -> Option<String>;
+    fn overflows(&self, total: &Total) -> Option<String> {
+        let sum = self.total(total)?;
+        Some(format!("{sum} NOT BETWEEN {} AND {}", i64::MIN, i64::MAX))
+    }
 
     /// Whether a test is true of a row of a group.
-    fn in_group(&self, test: &str) -> String;
+    fn in_group(&self, test: &str) -> String {
+        format!("max({test})")
+    }
 
     /// Whether a test is true of any of the groups.
-    fn in_any(&self, test: &str) -> String;
+    fn in_any(&self, test: &str) -> String {
+        format!("max({test}) OVER ()")
+    }
 
     /// What an order of groups calls their output of this number.
     fn output(&self, number: usize) -> String {

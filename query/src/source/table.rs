@@ -261,7 +261,7 @@ pub(super) fn started(
 /// As [`Database::select`].
 pub(super) async fn selected(
     database: Arc<dyn Database>,
-    reads: Vec<Read>,
+    reads: Arc<[Read]>,
     select: Arc<Select>,
 ) -> Result<Option<impl Stream<Item = Result<RecordBatch, Fault>> + Send>, Fault> {
     let mut from = spawned(database, Asked::Select(reads, select));
@@ -300,7 +300,7 @@ fn received(
 /// What a database is asked for.
 enum Asked {
     Rows(Read),
-    Select(Vec<Read>, Arc<Select>),
+    Select(Arc<[Read]>, Arc<Select>),
 }
 
 impl Asked {

@@ -11,7 +11,7 @@ use dataos_model::dataset::{self, ColumnType};
 
 use super::{
     Made,
-    rows::{Rows, column},
+    rows::{Rows, position},
 };
 use crate::source::select::{Items, Of, Total};
 
@@ -41,7 +41,7 @@ fn of_groups(aggregate: &Aggregate) -> Option<Made<'_>> {
     };
     let Made { rows, items } = of_rows(inner)?;
     let (keys, totals) = (items.columns, items.totals?);
-    let index = |expr: &Expr| inner.schema.index_of_column(column(expr)?).ok();
+    let index = |expr: &Expr| position(&inner.schema, expr);
     let by = aggregate.group_expr.iter().map(index);
     let by: Vec<usize> = by.collect::<Option<_>>()?;
     let mut others = (0..keys.len()).filter(|key| !by.contains(key));

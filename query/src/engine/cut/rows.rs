@@ -81,7 +81,11 @@ impl<'a> Rows<'a> {
     }
 
     fn scanned(scan: &'a TableScan) -> Option<Self> {
-        if scan.fetch.is_some() {
+        let provider = source_as_provider(&scan.source).ok()?;
+        let is_in_database = provider
+            .downcast_ref()
+            .is_some_and(GovernedTable::is_in_database);
+        if scan.fetch.is_some() || !is_in_database {
             return None;
         }
         let columns = scan.projected_schema.fields().iter();
@@ -90,7 +94,7 @@ impl<'a> Rows<'a> {
             Some(Of { table: 0, what })
         });
         let mut table = Table {
-            provider: source_as_provider(&scan.source).ok()?,
+            provider,
             filters: Vec::new(),
         };
         for filter in &scan.filters {
@@ -180,12 +184,17 @@ impl<'a> Rows<'a> {
 }
 
 /// The column that an expression is, whatever it is called.
-pub(super) fn column(expr: &Expr) -> Option<&Column> {
+fn column(expr: &Expr) -> Option<&Column> {
     match expr {
         Expr::Column(column) => Some(column),
         Expr::Alias(alias) => column(&alias.expr),
         _ => None,
     }
+}
+
+/// The place of the column that an expression is.
+pub(super) fn position(schema: &DFSchema, expr: &Expr) -> Option<usize> {
+    schema.index_of_column(column(expr)?).ok()
 }
 
 /// The expression over other names; `None` if it reads a column that has none.

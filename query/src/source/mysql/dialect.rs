@@ -174,19 +174,6 @@ impl Exact for MySql {
         (!tests.is_empty()).then(|| tests.join(" OR "))
     }
 
-    fn overflows(&self, total: &Total) -> Option<String> {
-        let sum = self.total(total)?;
-        Some(format!("{sum} NOT BETWEEN {} AND {}", i64::MIN, i64::MAX))
-    }
-
-    fn in_group(&self, test: &str) -> String {
-        format!("max({test})")
-    }
-
-    fn in_any(&self, test: &str) -> String {
-        format!("max({test}) OVER ()")
-    }
-
     /// From outside: MariaDB takes an order by the keys of groups for theirs, and gives groups of joins in another
     /// where a window is counted over them.
     fn in_order(&self, groups: &str, order: &str) -> String {

@@ -170,11 +170,6 @@ impl Exact for Postgres {
         (!tests.is_empty()).then(|| tests.join(" OR "))
     }
 
-    fn overflows(&self, total: &Total) -> Option<String> {
-        let sum = self.total(total)?;
-        Some(format!("{sum} NOT BETWEEN {} AND {}", i64::MIN, i64::MAX))
-    }
-
     fn in_group(&self, test: &str) -> String {
         format!("bool_or({test})")
     }

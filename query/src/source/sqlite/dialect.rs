@@ -147,12 +147,4 @@ impl Exact for Sqlite {
     fn overflows(&self, _total: &Total) -> Option<String> {
         None
     }
-
-    fn in_group(&self, test: &str) -> String {
-        format!("max({test})")
-    }
-
-    fn in_any(&self, test: &str) -> String {
-        format!("max({test}) OVER ()")
-    }
 }

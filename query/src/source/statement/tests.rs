@@ -179,14 +179,6 @@ impl Exact for Lacking<'_> {
     fn overflows(&self, total: &Total) -> Option<String> {
         self.listed(total.column()?, "sum({}) > 9")
     }
-
-    fn in_group(&self, test: &str) -> String {
-        format!("max({test})")
-    }
-
-    fn in_any(&self, test: &str) -> String {
-        format!("max({test}) OVER ()")
-    }
 }
 
 /// Rows of the join; the first of them in an order.
