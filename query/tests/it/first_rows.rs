@@ -8,7 +8,10 @@ use dataos_model::{dataset::DatasetId, predicate::Predicate, seams::RunQuery};
 
 use crate::{
     back_ends::BackEnd,
-    groups::{Odd, Statements, check_odd, common, forget, govern, is_cut, others, sent, world},
+    groups::{
+        Odd, Statements, check_odd, check_odd_in_postgresql, columns, common, forget, govern,
+        is_cut, only_sent, world,
+    },
     world::{World, equals},
 };
 
@@ -107,13 +110,7 @@ struct Count {
 
 impl Count {
     async fn note(&mut self, world: &World, sql: &str) {
-        let plan = world
-            .layer
-            .physical_plan(&world.request(sql))
-            .await
-            .unwrap();
-        let made = plan.lines().filter(|line| line.contains("RemoteExec"));
-        let made = made.collect::<Vec<_>>().join("\n");
+        let made = world.made_there(sql).await.unwrap();
         let (joins, is_first) = (made.contains(" AS r1"), made.contains(" LIMIT "));
         let is_grouped = made.contains(" GROUP BY ");
         self.joined += u64::from(joins && !is_first && !is_grouped);
@@ -129,10 +126,7 @@ async fn first_rows_of_a_source_are_those_of_the_engine() {
     let count: u64 = wish("DATAOS_FIRST_ROWS").unwrap_or(STATEMENTS);
     let seed: u64 = wish("DATAOS_SEED").unwrap_or(1);
     for back_end in [BackEnd::postgres(), BackEnd::maria_db(), BackEnd::sqlite()] {
-        let mut columns = common();
-        if !matches!(back_end, BackEnd::Sqlite(_)) {
-            columns.extend(others());
-        }
+        let columns = columns(&back_end);
         let (here, there) = (world(&BackEnd::Files, &columns), world(&back_end, &columns));
         let names: Vec<&str> = columns.iter().map(|(name, _, _)| *name).collect();
         let (mut counted, name) = (Count::default(), back_end.name());
@@ -183,10 +177,7 @@ async fn first_rows_of_a_source_are_those_of_the_engine() {
 async fn check_sent(back_end: &BackEnd, world: &World, sql: &str, parts: &[&str]) {
     forget(back_end);
     world.rows(sql).await;
-    let sent = sent(back_end, "t");
-    let [sent] = sent.as_slice() else {
-        panic!("{}: {sql}: {sent:?}", back_end.name())
-    };
+    let sent = only_sent(back_end, sql);
     for part in parts {
         assert!(sent.contains(part), "{part}: {sent}");
     }
@@ -316,29 +307,7 @@ const ODD_IN_POSTGRESQL: &[Odd] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_postgresql_would_not_give_exactly_is_sorted_here() {
-    let sql = "
-        CREATE EXTENSION citext;
-        CREATE COLLATION folding (provider = icu, locale = 'und-u-ks-level1', deterministic = false);
-        CREATE TABLE odd (
-            id bigint, folded text COLLATE folding, ci citext, padded char(3), price numeric(12,2),
-            free numeric, day date, at timestamptz
-        );
-        INSERT INTO odd VALUES
-            (1, 'a', 'a', 'a', 1.5, 1.25, '2024-01-01', '2024-01-01'),
-            (2, 'A', 'A', 'b', 'NaN', 1.250, 'infinity', '294270-01-01'),
-            (3, 'á', 'a', 'a', 2.5, 7, '2024-01-02', '2024-01-02');
-    ";
-    let columns = [
-        ("id", "bigint"),
-        ("folded", "text"),
-        ("ci", "text"),
-        ("padded", "text"),
-        ("price", "decimal(12,2)"),
-        ("free", "decimal(12,2)"),
-        ("day", "date"),
-        ("at", "timestamptz"),
-    ];
-    check_odd(&BackEnd::postgres(), sql, &columns, ODD_IN_POSTGRESQL).await;
+    check_odd_in_postgresql(ODD_IN_POSTGRESQL).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

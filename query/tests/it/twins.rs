@@ -493,9 +493,8 @@ impl Twins {
 
     /// What a source is asked to make for a statement, if anything.
     pub(crate) async fn made_there(&self, sql: &str) -> String {
-        let plan = plan(&self.left, sql).await;
-        let made = plan.lines().filter(|line| line.contains("RemoteExec"));
-        made.collect::<Vec<_>>().join("\n")
+        // Nothing of a statement that is refused.
+        self.left.made_there(sql).await.unwrap_or_default()
     }
 
     /// As [`Twins::compare`], and compares the engine's plans of a statement that was answered.

@@ -119,6 +119,13 @@ impl World {
         }
     }
 
+    /// What sources are asked to make for a statement, a line each; empty if nothing.
+    pub(crate) async fn made_there(&self, sql: &str) -> Result<String, Fault> {
+        let plan = self.layer.physical_plan(&self.request(sql)).await?;
+        let made = plan.lines().filter(|line| line.contains("RemoteExec"));
+        Ok(made.collect::<Vec<_>>().join("\n"))
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
