@@ -54,8 +54,8 @@ fn start(provider: &Provider) -> Server {
 }
 
 impl Scene {
-    /// Status and body of "who am I" with this token and more arguments for curl.
-    fn who(&self, token: &str, arguments: &[&str]) -> (u16, Value) {
+    /// Status, id of the call and body of "who am I" with this token and more arguments for curl.
+    fn ask(&self, token: &str, arguments: &[&str]) -> (u16, String, Value) {
         let bearer = format!("Authorization: Bearer {token}");
         let all = [&["-H", bearer.as_str()], arguments].concat();
         let (status, headers, body) = self.server.request(&all, "/api/v1/session").unwrap();
@@ -64,30 +64,33 @@ impl Scene {
             assert_eq!(challenge, Some("Bearer error=\"invalid_token\""));
             assert!(!body.contains(token), "{body}");
         }
-        (status, serde_json::from_str(&body).unwrap())
+        let id = header(&headers, "dataos-request-id").unwrap().to_owned();
+        (status, id, serde_json::from_str(&body).unwrap())
+    }
+
+    fn who(&self, token: &str, arguments: &[&str]) -> (u16, Value) {
+        let (status, _, body) = self.ask(token, arguments);
+        (status, body)
     }
 
     fn is_taken(&self, token: &str, arguments: &[&str]) {
         let (status, body) = self.who(token, arguments);
-        assert_eq!(status, 200, "{body} {}", self.reason());
+        assert_eq!(status, 200, "{body}");
         assert_eq!(body["authentication"], "token");
         assert_eq!(body["issuer"], self.provider.issuer);
     }
 
     fn is_refused(&self, token: &str, arguments: &[&str], reason: &str) {
-        let (status, body) = self.who(token, arguments);
+        let (status, id, body) = self.ask(token, arguments);
         assert_eq!(status, 401, "{body}");
-        assert_eq!(self.reason(), reason);
+        assert_eq!(self.reason(&id), reason);
     }
 
-    /// The reason of the newest refusal in the log.
-    fn reason(&self) -> String {
-        let search = ["audit", "search", "--action", "refused_pre_auth"];
-        let found = self.admin.json(&search).unwrap();
-        found["entries"][0]["reason"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+    /// Why a call was refused, by the log.
+    fn reason(&self, id: &str) -> String {
+        let entry = self.admin.entry(&["--request-id", id]).unwrap();
+        assert_eq!(entry["action"], "refused_pre_auth");
+        entry["reason"].as_str().unwrap().to_owned()
     }
 
     /// A client certificate: its file, that of its key, and the text that the provider wants.
@@ -135,9 +138,13 @@ fn changed_keys_are_taken_up_and_tokens_of_the_old_ones_end() {
     scene.provider.change_keys().unwrap();
     let new = scene.provider.token("shop", US, "ES256").unwrap();
     let deadline = Instant::now() + KEYS_TIMEOUT;
-    while scene.who(&new, &[]).0 != 200 {
-        assert!(Instant::now() < deadline, "{}", scene.reason());
-        assert_eq!(scene.reason(), "token_key_unknown");
+    loop {
+        let (status, id, body) = scene.ask(&new, &[]);
+        if status == 200 {
+            break;
+        }
+        assert_eq!(scene.reason(&id), "token_key_unknown");
+        assert!(Instant::now() < deadline, "{body}");
         std::thread::sleep(Duration::from_millis(500));
     }
     scene.is_refused(&old, &[], "token_key_unknown");

@@ -108,13 +108,6 @@ impl Scene {
         (status, serde_json::from_str(&body).unwrap())
     }
 
-    fn reason(&self, admin: &Ctl, action: &str) -> Value {
-        let found = admin
-            .json(&["audit", "search", "--action", action])
-            .unwrap();
-        found["entries"][0].clone()
-    }
-
     fn admin(&self) -> Ctl {
         Ctl::login(
             &self.server,
@@ -184,7 +177,7 @@ fn a_session_of_a_provider_outlives_the_process_and_is_decided_as_any_other() {
     let (status, _, body) = scene.get("/api/v1/users", &session);
     assert_eq!(status, 403, "policies give her nothing: {body}");
     let admin = scene.admin();
-    let entry = scene.reason(&admin, "view_identity");
+    let entry = admin.entry(&["--action", "view_identity"]).unwrap();
     assert_eq!(entry["principal"], "DataOS::User::\"idp-alice\"");
     assert_eq!(entry["facts"]["issuer"], scene.provider.issuer);
     let listed = admin.json(&["session", "get"]).unwrap();
@@ -200,7 +193,7 @@ fn a_session_of_a_provider_outlives_the_process_and_is_decided_as_any_other() {
     let ended = admin.run(&["session", "end", "-i", &id]).unwrap();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert_eq!(scene.who(&other).0, 401);
-    let log_in = scene.reason(&admin, "log_in");
+    let log_in = admin.entry(&["--action", "log_in"]).unwrap();
     assert_eq!(
         (&log_in["reason"], &log_in["effect"]),
         (&Value::from("provider"), &Value::from("allow"))
@@ -244,7 +237,7 @@ fn who_leaves_the_provider_is_out_at_once() {
     assert!(page.contains("Sign-out Success"), "{page}");
     assert_eq!(scene.who(&session).0, 401);
     let admin = scene.admin();
-    let entry = scene.reason(&admin, "log_out");
+    let entry = admin.entry(&["--action", "log_out"]).unwrap();
     assert_eq!(entry["reason"], "provider");
     assert_eq!(entry["principal"], "DataOS::User::\"idp-alice\"");
     assert_eq!(entry["facts"]["sessions"], "1");
@@ -270,7 +263,7 @@ fn a_session_is_renewed_by_refresh_tokens_until_the_provider_refuses() {
     std::thread::sleep(RENEWAL);
     assert_eq!(scene.who(&session).0, 401);
     let admin = scene.admin();
-    let refused = scene.reason(&admin, "refused_pre_auth");
+    let refused = admin.entry(&["--action", "refused_pre_auth"]).unwrap();
     assert_eq!(refused["reason"], "session_ended_by_provider");
     assert_eq!(scene.who(&session).0, 401, "for good");
 }

@@ -4,6 +4,7 @@ use std::{
     io::{Error, Result},
     path::Path,
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -23,6 +24,9 @@ pub struct Printed {
 
 /// The password of everybody whom [`Ctl::person`] creates.
 pub const PASSWORD: &str = "a-long-enough-password";
+
+/// Longest wait of [`Ctl::entry`].
+const ENTRY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The command line of one person.
 #[derive(Debug)]
@@ -151,6 +155,26 @@ impl Ctl {
             )));
         }
         serde_json::from_str(&printed.stdout).map_err(Error::other)
+    }
+
+    /// The newest entry of the log that a search finds. It is waited for: nobody else waits for the entry
+    /// of a refusal.
+    ///
+    /// # Errors
+    /// The search fails, or finds nothing in time.
+    pub fn entry(&self, search: &[&str]) -> Result<Value> {
+        let command = [&["audit", "search", "--limit", "1"], search].concat();
+        let deadline = Instant::now() + ENTRY_TIMEOUT;
+        loop {
+            let mut found = self.json(&command)?;
+            if let Some(entry) = found.pointer_mut("/entries/0") {
+                return Ok(entry.take());
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::other(format!("no entry for {search:?}")));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The API key of its context.

@@ -208,11 +208,15 @@ fn who_may_not_come_in_is_told_and_recorded() {
         "{}",
         plain.stderr
     );
-    let entries = house.entries("ana");
-    let failed = entries
-        .iter()
-        .find(|entry| entry["action"] == "log_in" && entry["effect"] == "deny");
-    let failed = failed.expect("a record of the failed log-in");
+    let failed = [
+        "--principal",
+        "ana",
+        "--action",
+        "log_in",
+        "--effect",
+        "deny",
+    ];
+    let failed = house.admin.entry(&failed).unwrap();
     assert_eq!(failed["facts"]["door"], "postgresql");
     assert_eq!(failed["reason"], "login_wrong");
     let key = house.ana.key().unwrap();
