@@ -10,12 +10,14 @@ pub(crate) mod fake_sink;
 mod keys;
 mod model;
 mod password;
+mod proved;
 mod provider_sessions;
 mod revocations;
 mod rotation;
 mod scopes;
 mod sessions;
 mod state;
+mod verifiers;
 
 use std::sync::{
     Arc, PoisonError, RwLock,
@@ -34,6 +36,7 @@ use dataos_model::{
 
 pub(crate) use keys::Wanted;
 pub(crate) use model::{Account, ApiKey, Session, SessionLife, User, is_platform_name};
+pub(crate) use proved::Proved;
 pub(crate) use provider_sessions::{Of, ProviderSession};
 pub(crate) use revocations::{Revocation, Revoked};
 pub(crate) use rotation::beyond_scopes;
@@ -42,6 +45,7 @@ pub(crate) use scopes::Scopes;
 use crate::{authenticate::api_key::Pepper, store::Store};
 use password::Passwords;
 use state::{HeldSession, State, Used};
+use verifiers::Verifiers;
 
 /// Most accounts: all are held in memory.
 const ACCOUNTS_MAX: usize = 100_000;
@@ -55,8 +59,9 @@ pub(crate) struct Accounts {
     store: Store,
     /// Told of every account inside its change.
     sink: Arc<dyn EntitySink>,
-    pepper: Pepper,
+    pepper: Arc<Pepper>,
     passwords: Passwords,
+    verifiers: Arc<Verifiers>,
     /// Held over a whole change (check, store, memory), so that changes follow each other.
     changing: tokio::sync::Mutex<()>,
     /// Rises with local names and revocations; verified tokens are then looked at again.
@@ -69,10 +74,6 @@ pub(crate) struct NewSession {
     pub(crate) cookie: String,
     pub(crate) expires_at: Timestamp,
 }
-
-/// A password that was checked; without the password.
-#[derive(Debug)]
-pub(crate) struct PasswordLogIn(Account);
 
 impl Accounts {
     /// Loads everything from the store and hands the accounts to the sink.
@@ -87,7 +88,9 @@ impl Accounts {
     ) -> Result<Self, Fault> {
         let state = State::from(store.load(now.0).await?);
         sink.apply(state.accounts.values().map(entities::change).collect())?;
+        let pepper = Arc::new(pepper);
         Ok(Self {
+            verifiers: Arc::new(Verifiers::new(&pepper)?),
             state: RwLock::new(state),
             store,
             sink,
@@ -163,35 +166,6 @@ impl Accounts {
         Ok(principal)
     }
 
-    /// Checks a user and password, for those who keep a connection instead of a session.
-    ///
-    /// # Errors
-    /// As [`Accounts::log_in`].
-    pub(crate) async fn check_password(
-        &self,
-        user: &str,
-        password: &str,
-        now: Timestamp,
-    ) -> Result<PasswordLogIn, Fault> {
-        let checked = self.checked(user, password, now).await?;
-        Ok(PasswordLogIn(checked))
-    }
-
-    /// The principal behind a password that was checked, as long as the account has that password.
-    pub(crate) fn principal_of_password(
-        &self,
-        log_in: &PasswordLogIn,
-    ) -> Result<Arc<Principal>, &'static str> {
-        let PasswordLogIn(checked) = log_in;
-        let state = self.read();
-        let account = state.accounts.get(&checked.user.user);
-        let account = account.filter(|account| account.password_hash == checked.password_hash);
-        let account = account.ok_or("password_changed")?;
-        account
-            .principal(Authentication::Password, "")
-            .ok_or("account_disabled")
-    }
-
     /// The account of a right pair.
     async fn checked(&self, user: &str, password: &str, now: Timestamp) -> Result<Account, Fault> {
         let account = self.read().accounts.get(user).cloned();
@@ -200,6 +174,7 @@ impl Accounts {
             .map(|account| account.password_hash.clone());
         self.passwords.check(user, password, hash, now).await?;
         let account = account.ok_or_else(|| wrong_login("login_wrong"))?;
+        let account = self.with_verifier(account, password).await?;
         if account.user.disabled {
             return Err(wrong_login("account_disabled"));
         }
@@ -307,6 +282,7 @@ impl Accounts {
     pub(crate) async fn create(&self, user: User, password: &str) -> Result<(), Fault> {
         user.check()?;
         let password_hash = self.passwords.hash(password).await?;
+        let verifier = self.password_verifier(&user.user, password).await?;
         let _changing = self.changing.lock().await;
         {
             let state = self.read();
@@ -322,6 +298,7 @@ impl Accounts {
         let account = Account {
             user,
             password_hash,
+            verifier,
         };
         let user = account.user.user.clone();
         let change = entities::change(&account);
@@ -354,17 +331,23 @@ impl Accounts {
     /// No such user, a malformed one, or one that does not fit the schema.
     pub(crate) async fn replace(&self, user: User, password: Option<&str>) -> Result<(), Fault> {
         user.check()?;
-        let new_hash = match password {
-            Some(password) => Some(self.passwords.hash(password).await?),
+        let new = match password {
+            Some(password) => Some((
+                self.passwords.hash(password).await?,
+                self.password_verifier(&user.user, password).await?,
+            )),
             None => None,
         };
         let _changing = self.changing.lock().await;
         let old = self.read().accounts.get(&user.user).cloned();
         let old = old.ok_or_else(|| no_user(&user.user))?;
-        let ends_sessions = new_hash.is_some() || user.disabled;
+        let ends_sessions = new.is_some() || user.disabled;
+        let (password_hash, verifier) =
+            new.unwrap_or_else(|| (old.password_hash.clone(), old.verifier.clone()));
         let account = Account {
             user,
-            password_hash: new_hash.unwrap_or_else(|| old.password_hash.clone()),
+            password_hash,
+            verifier,
         };
         self.sink.apply(vec![entities::change(&account)])?;
         if let Err(fault) = self.store.put_account(&account, ends_sessions).await {

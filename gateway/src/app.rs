@@ -35,12 +35,7 @@ use crate::{
     accept::Acceptor,
     accounts::{Accounts, SessionLife},
     applied::Applied,
-    authenticate::{
-        Authenticator,
-        api_key::Pepper,
-        oidc::{Providers, Seal},
-        token::Tokens,
-    },
+    authenticate::{Authenticator, api_key::Pepper, oidc::Providers, seal::Seal, token::Tokens},
     authzen_keys::AuthzenKeys,
     certificates::{self, Certificates},
     config::Config,

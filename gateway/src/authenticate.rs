@@ -10,6 +10,8 @@ mod identity;
 pub(crate) mod jwks;
 pub(crate) mod jws;
 pub(crate) mod oidc;
+pub(crate) mod scram;
+pub(crate) mod seal;
 pub(crate) mod token;
 
 use std::sync::Arc;

@@ -123,6 +123,17 @@ pub struct PostgresConfig {
     pub connections_max: usize,
     /// Time that a connection may be open without a statement.
     pub idle_timeout: Duration,
+    /// How passwords and API keys come.
+    pub login: PostgresLogin,
+}
+
+/// How passwords and API keys come to the PostgreSQL door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PostgresLogin {
+    /// They are proved, and stay with the client.
+    Scram,
+    /// They are sent, inside TLS.
+    Clear,
 }
 
 /// The checked configuration of one process.

@@ -4,25 +4,30 @@
 //! `POST /api/v1/query`, with the same decisions, records, quotas and limits. Never done here: a byte of
 //! a session without TLS.
 
+mod shown;
+
 mod door;
+mod session;
 
 use std::{net::SocketAddr, sync::Arc};
 
 use dataos_query::wire::{self, Cancels, Negotiated, WireLimits};
+use rustls::server::NoServerSessionStorage;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
     accept::{ACCEPT_PAUSE, Peers, Place, prepared},
     certificates::tls::Tls,
-    config::PostgresConfig,
+    config::{PostgresConfig, PostgresLogin},
     serve::Gateway,
 };
-use door::Entrance;
+use door::{Entrance, LogIn};
+use shown::Shown;
 
 /// First byte of a TLS handshake, which no start of the protocol has.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -41,6 +46,7 @@ struct Connection {
     tls: Arc<Tls>,
     gateway: Arc<Gateway>,
     limits: WireLimits,
+    login: PostgresLogin,
     cancels: Arc<Cancels>,
     stop: watch::Receiver<bool>,
     /// Given back when the connection ends.
@@ -102,6 +108,7 @@ impl PostgresAcceptor {
                     send_timeout: limits.send_timeout,
                     lifetime: self.gateway.session_life.whole,
                 },
+                login: self.config.login,
                 cancels: Arc::clone(&self.cancels),
                 stop: stop.clone(),
                 _permit: permit,
@@ -124,24 +131,32 @@ impl Connection {
     async fn run(self, stream: TcpStream, address: SocketAddr) {
         let agreed = self.agree(prepared(stream), address);
         // The handshake's own time; the log-in has the same again.
-        let stream = match tokio::time::timeout(self.limits.startup_timeout, agreed).await {
-            Ok(Some(stream)) => stream,
+        let (stream, shown) = match tokio::time::timeout(self.limits.startup_timeout, agreed).await
+        {
+            Ok(Some(agreed)) => agreed,
             Ok(None) => return,
             Err(_) => {
                 self.gateway.figures.note_handshake_failed();
                 return;
             }
         };
-        let entrance = Entrance::new(Arc::clone(&self.gateway), address);
+        let login = match self.login {
+            PostgresLogin::Clear => LogIn::Clear,
+            PostgresLogin::Scram => LogIn::Scram {
+                channel: shown.end_point(),
+            },
+        };
+        let entrance = Entrance::new(Arc::clone(&self.gateway), address, login);
         wire::serve(stream, &entrance, &self.cancels, &self.limits, self.stop).await;
     }
 
-    /// TLS, at once or after the protocol's own question; `None` if the connection is at its end.
+    /// TLS, at once or after the protocol's own question, and the certificate shown in it; `None` if the
+    /// connection is at its end.
     async fn agree(
         &self,
         mut stream: TcpStream,
         address: SocketAddr,
-    ) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    ) -> Option<(TlsStream<TcpStream>, Arc<Shown>)> {
         let mut first = [0];
         let is_direct = stream.peek(&mut first).await.ok()? == 1 && first == [TLS_HANDSHAKE];
         if !is_direct {
@@ -159,13 +174,18 @@ impl Connection {
         }
         let mut config = (*self.tls.parts().config(None)).clone();
         config.alpn_protocols = vec![wire::ALPN.to_vec()];
+        let shown = Arc::new(Shown::instead_of(&config.cert_resolver));
+        config.cert_resolver = Arc::clone(&shown) as _;
+        // A session that is taken up again shows no certificate, and log-ins may be bound to that.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
         match TlsAcceptor::from(Arc::new(config)).accept(stream).await {
             // Without the name of the protocol, a request meant for another server might be answered.
             Ok(stream) if is_direct && stream.get_ref().1.alpn_protocol() != Some(wire::ALPN) => {
                 self.gateway.note_refused("alpn", address);
                 None
             }
-            Ok(stream) => Some(stream),
+            Ok(stream) => Some((stream, shown)),
             Err(error) => {
                 self.gateway.figures.note_handshake_failed();
                 tracing::debug!(%address, %error, "handshake failed");

@@ -70,6 +70,10 @@ CREATE TABLE provider_sessions (
     refresh_at {integer}
 ){strict};
 ",
+        "
+ALTER TABLE users ADD COLUMN verifier {text} NOT NULL DEFAULT '';
+ALTER TABLE api_keys ADD COLUMN verifier {text} NOT NULL DEFAULT '';
+",
     ],
 };
 
@@ -121,7 +125,7 @@ impl Store {
         }
         self.forget_revocations(now_ms).await?;
         let users = tables
-            .query("SELECT profile, password_hash FROM users", &[])
+            .query("SELECT profile, password_hash, verifier FROM users", &[])
             .await?;
         let keys = tables.query("SELECT * FROM api_keys", &[]).await?;
         let sessions = tables.query("SELECT * FROM sessions", &[]).await?;
@@ -153,13 +157,16 @@ impl Store {
             let mut transaction = self.tables.begin().await?;
             transaction
                 .execute(
-                    "INSERT INTO users (\"user\", profile, password_hash) VALUES ($1, $2, $3)
+                    "INSERT INTO users (\"user\", profile, password_hash, verifier)
+                     VALUES ($1, $2, $3, $4)
                      ON CONFLICT (\"user\") DO UPDATE SET
-                         profile = excluded.profile, password_hash = excluded.password_hash",
+                         profile = excluded.profile, password_hash = excluded.password_hash,
+                         verifier = excluded.verifier",
                     &[
                         user.into(),
                         profile.into(),
                         account.password_hash.as_str().into(),
+                        account.verifier.as_str().into(),
                     ],
                 )
                 .await?;
@@ -402,6 +409,7 @@ fn account(row: &Row) -> Result<Account, String> {
     Ok(Account {
         user,
         password_hash: row.text("password_hash")?,
+        verifier: row.text("verifier")?,
     })
 }
 
@@ -411,6 +419,7 @@ fn key(row: &Row) -> Result<ApiKey, String> {
         user: row.text("user")?,
         name: row.text("name")?,
         digest: row.bytes("digest")?,
+        verifier: row.text("verifier")?,
         created_at: row.integer("created_at")?,
         expires_at: row.integer_or_null("expires_at")?,
         last_used_at: row.integer_or_null("last_used_at")?.unwrap_or(0),
@@ -486,10 +495,11 @@ fn unavailable(error: StoreError) -> Fault {
 }
 
 /// The statement that adds a key.
-fn inserted(key: &ApiKey) -> (&'static str, [Value; 7]) {
+fn inserted(key: &ApiKey) -> (&'static str, [Value; 8]) {
     let statement =
-        "INSERT INTO api_keys (id, \"user\", name, digest, created_at, expires_at, scopes)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        "INSERT INTO api_keys (id, \"user\", name, digest, created_at, expires_at, scopes,
+             verifier)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     let scopes = key.scopes.as_ref().map(|scopes| scopes.texts().join("\n"));
     let scopes = scopes.unwrap_or_default();
     let values = [
@@ -500,6 +510,7 @@ fn inserted(key: &ApiKey) -> (&'static str, [Value; 7]) {
         key.created_at.into(),
         key.expires_at.into(),
         scopes.into(),
+        (&key.verifier).into(),
     ];
     (statement, values)
 }

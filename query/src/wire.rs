@@ -82,14 +82,43 @@ pub struct Failed {
 /// Where a peer logs in. Made for one connection.
 #[async_trait]
 pub trait Door: Send + Sync + Debug {
-    /// Checks a credential; the attempt is recorded when it returns.
+    /// The SASL mechanisms by which a peer may prove that it knows its secret, the best first. If there are
+    /// none, the secret is asked for.
+    fn mechanisms(&self) -> &'static [&'static str];
+
+    /// Takes the first message of one of them.
+    ///
+    /// # Errors
+    /// It is no such message, or nothing can be checked now; recorded when it returns.
+    async fn begin(
+        &self,
+        user: &str,
+        mechanism: &str,
+        first: &[u8],
+    ) -> Result<Box<dyn Exchange>, Fault>;
+
+    /// Checks a secret that was sent; the attempt is recorded when it returns.
     ///
     /// # Errors
     /// The credential is not valid, or nothing can be checked or recorded now.
-    async fn log_in(&self, user: &str, password: &str) -> Result<Arc<dyn Caller>, Fault>;
+    async fn log_in(&self, user: &str, secret: &str) -> Result<Arc<dyn Caller>, Fault>;
 
     /// Records that the peer was refused before that.
     fn refused(&self, reason: &'static str);
+}
+
+/// A log-in by a mechanism that has begun.
+#[async_trait]
+pub trait Exchange: Send + Debug {
+    /// What the peer is to answer.
+    fn challenge(&self) -> &str;
+
+    /// Takes the answer, and gives what proves to the peer that the server knows its secret as well; the
+    /// attempt is recorded when it returns.
+    ///
+    /// # Errors
+    /// As [`Door::log_in`].
+    async fn finish(self: Box<Self>, answer: &[u8]) -> Result<(Arc<dyn Caller>, String), Fault>;
 }
 
 /// Somebody who logged in. Each call authenticates again, is decided, and recorded.

@@ -25,7 +25,7 @@ struct Scene {
     files: tempfile::TempDir,
 }
 
-fn config(provider: &Provider) -> String {
+pub(crate) fn config(provider: &Provider) -> String {
     format!(
         "[[issuers]]\nissuer = \"{}\"\ndiscovery = true\naudience = \"{US}\"\n\
          clients = [\"shop\", \"bound\"]\nuser_prefix = \"idp-\"\n",

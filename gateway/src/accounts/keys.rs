@@ -43,15 +43,7 @@ impl Accounts {
         if !self.pepper.matches(text, &held.key.digest) {
             return Err("api_key_wrong");
         }
-        if held.key.expires_at.is_some_and(|end| end <= now.0) {
-            return Err("api_key_expired");
-        }
-        held.last_used_at.store(now.0, Ordering::Relaxed);
-        let principal = held.principal.clone().ok_or("account_disabled")?;
-        Ok(Caller {
-            principal,
-            scopes: held.key.scopes.clone(),
-        })
+        used(held, now)
     }
 
     /// The keys of a user, oldest first.
@@ -83,7 +75,7 @@ impl Accounts {
             Fault::invalid("only local users can have API keys")
                 .with_hint("ask the issuer of your tokens for another token")
         })?;
-        let (new, key) = self.make_key(user, wanted, now)?;
+        let (new, key) = self.make_key(user, wanted, now).await?;
         self.store.put_key(&key).await?;
         self.write()
             .keys
@@ -95,7 +87,7 @@ impl Accounts {
     ///
     /// # Errors
     /// The user has too many.
-    pub(super) fn make_key(
+    pub(super) async fn make_key(
         &self,
         user: &str,
         wanted: Wanted,
@@ -111,6 +103,7 @@ impl Accounts {
             user: user.to_owned(),
             name: wanted.name,
             digest: self.pepper.digest(&new.text),
+            verifier: self.verifier(user, &new.id, &new.text).await?,
             created_at: now.0,
             expires_at: wanted.expires_at,
             last_used_at: 0,
@@ -174,4 +167,17 @@ impl Accounts {
             provider_sessions: provider_sessions.collect(),
         }
     }
+}
+
+/// Uses a key that has not expired.
+pub(super) fn used(held: &HeldKey, now: Timestamp) -> Result<Caller, &'static str> {
+    if held.key.expires_at.is_some_and(|end| end <= now.0) {
+        return Err("api_key_expired");
+    }
+    held.last_used_at.store(now.0, Ordering::Relaxed);
+    let principal = held.principal.clone().ok_or("account_disabled")?;
+    Ok(Caller {
+        principal,
+        scopes: held.key.scopes.clone(),
+    })
 }

@@ -40,11 +40,14 @@ pub(crate) struct User {
     pub(crate) disabled: bool,
 }
 
-/// A user with its password hash (argon2id, PHC form).
+/// A user with what is kept of its password.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Account {
     pub(crate) user: User,
+    /// Argon2id, PHC form.
     pub(crate) password_hash: String,
+    /// For a log-in that does not send the password; empty where there is none yet.
+    pub(crate) verifier: String,
 }
 
 impl std::fmt::Debug for Account {
@@ -62,6 +65,8 @@ pub(crate) struct ApiKey {
     pub(crate) user: String,
     pub(crate) name: String,
     pub(crate) digest: Vec<u8>,
+    /// For a log-in that does not send the key; empty for keys that are older than that.
+    pub(crate) verifier: String,
     pub(crate) created_at: i64,
     pub(crate) expires_at: Option<i64>,
     /// 0 if it never was.

@@ -77,6 +77,23 @@ impl Passwords {
         }
     }
 
+    /// Counts a check that was made elsewhere.
+    ///
+    /// # Errors
+    /// The account rests, so that nobody may know how the check ended.
+    pub(super) fn note_check(
+        &self,
+        user: &str,
+        is_right: bool,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        if self.is_resting(user, now) {
+            return Err(wrong_login("login_resting"));
+        }
+        self.note(user, is_right, now);
+        Ok(())
+    }
+
     /// Makes the hash of a new password.
     pub(super) async fn hash(&self, password: &str) -> Result<String, Fault> {
         if !PASSWORD_BYTES.contains(&password.len()) {
@@ -96,14 +113,15 @@ impl Passwords {
         .map_err(|error| Fault::internal(format!("a password cannot be hashed: {error}")))
     }
 
-    async fn on_blocking_pool<T: Send + 'static>(
+    /// Does what takes a core for a while.
+    pub(super) async fn on_blocking_pool<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Fault> {
         if self.waiting.fetch_add(1, Ordering::AcqRel) >= WAITING_MAX {
             self.waiting.fetch_sub(1, Ordering::AcqRel);
             return Err(Fault::unavailable(
-                "too many log-ins at once; try again in a second",
+                "too many passwords and keys are worked on; try again in a second",
             ));
         }
         let permit = Arc::clone(&self.permits).acquire_owned().await;

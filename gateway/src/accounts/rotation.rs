@@ -59,7 +59,7 @@ impl Accounts {
             expires_at: life_ms.map(|life_ms| now.0 + life_ms),
             scopes: old.scopes.clone(),
         };
-        let (new, key) = self.make_key(user, wanted, now)?;
+        let (new, key) = self.make_key(user, wanted, now).await?;
         let end = now.0 + overlap_ms;
         let old_expires_at = old.expires_at.map_or(end, |own| own.min(end));
         self.store

@@ -70,6 +70,11 @@ impl Pepper {
         hmac::sign(&self.0, text.as_bytes()).as_ref().to_vec()
     }
 
+    /// A further secret that follows from this one. What it is for starts with no [`PREFIX`].
+    pub(crate) fn derived(&self, purpose: &str) -> Secret {
+        Secret::new(self.digest(purpose))
+    }
+
     /// Whether `text` is the key behind `digest`, in constant time.
     pub(crate) fn matches(&self, text: &str, digest: &[u8]) -> bool {
         hmac::verify(&self.0, text.as_bytes(), digest).is_ok()

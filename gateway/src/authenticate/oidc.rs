@@ -11,7 +11,6 @@ mod flow;
 mod logout;
 mod refusals;
 mod renew;
-mod seal;
 
 use std::sync::Arc;
 
@@ -27,6 +26,7 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use super::{
     identity,
     jws::{Claims, TokenFault, Unverified},
+    seal::Seal,
     token::{Tokens, issuer::Issuer},
 };
 use crate::{
@@ -43,7 +43,6 @@ use refusals::{
     ACR_WRONG, AT_HASH_WRONG, AUTH_TIME_MISSING, AUTH_TOO_OLD, C_HASH_WRONG, CODE_MISSING,
     ID_TOKEN_MISSING, ISSUER_MISSING, ISSUER_WRONG, NONCE_WRONG, PROVIDER_ERROR, PROVIDER_UNKNOWN,
 };
-pub(crate) use seal::Seal;
 
 /// Most log-ins for which providers are asked at a time; each takes at most 15 seconds.
 const EXCHANGES_MAX: usize = 64;

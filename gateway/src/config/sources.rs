@@ -167,6 +167,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "time that such a connection may be open without a statement",
     ),
     setting(
+        "postgres.login",
+        "scram",
+        "how passwords and API keys come there: `scram`, proved without being sent, or `clear`, sent inside TLS",
+    ),
+    setting(
         "query.cache",
         "",
         "memory for results over files that are answered again while nothing changed, such as 64 MiB; none if empty",

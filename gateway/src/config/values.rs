@@ -9,7 +9,8 @@ use dataos_model::{
 use dataos_store::{Metadata, PostgresUrl};
 
 use super::{
-    IssuerConfig, Limits, LogFormat, Origin, PostgresConfig, Quota, RateConfig, RedisConfig,
+    IssuerConfig, Limits, LogFormat, Origin, PostgresConfig, PostgresLogin, Quota, RateConfig,
+    RedisConfig,
     sources::{METADATA_URL, Values},
     units,
 };
@@ -92,6 +93,7 @@ pub(super) fn limits(values: &Values) -> Result<Limits, Fault> {
 
 pub(super) fn postgres(values: &Values) -> Result<Option<PostgresConfig>, Fault> {
     const LISTEN: &str = "postgres.listen";
+    const LOGIN: &str = "postgres.login";
     if text(values, LISTEN).is_empty() {
         return Ok(None);
     }
@@ -103,6 +105,11 @@ pub(super) fn postgres(values: &Values) -> Result<Option<PostgresConfig>, Fault>
         )?,
         connections_max: count(values, "postgres.connections")?,
         idle_timeout: duration(values, "postgres.idle_timeout", 1, 86_400)?,
+        login: match text(values, LOGIN).as_str() {
+            "scram" => PostgresLogin::Scram,
+            "clear" => PostgresLogin::Clear,
+            _ => return Err(wrong(values, LOGIN, "`scram` or `clear`")),
+        },
     }))
 }
 

@@ -1,90 +1,123 @@
-//! Log-in and statements of one connection: what the HTTPS door does for a call, for a session.
+//! Log-in of one connection, by a proof or by the secret itself.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dataos_model::{
-    action::Action,
     entity::EntityType,
     fault::{Fault, FaultKind},
-    query::{Dialect, QueryAnswer, QueryRequest, ResultColumn, RowFormat},
-    record::{Entry, Receipt},
-    value::Value,
 };
-use dataos_query::wire::{Asked, Caller, Door, Failed};
-use http::StatusCode;
-use serde_json::json;
+use dataos_query::wire::{Caller, Door, Exchange};
 
+use super::session::{Credential, Session, at_door, later, not_valid};
 use crate::{
-    accounts::PasswordLogIn,
-    authenticate::{self, AuthenticationFault, api_key},
-    decide,
-    limits::{Head, Peer, Refusal, Verb},
-    observe::CallFigures,
+    authenticate::{api_key, scram, seal},
+    limits::{Head, Peer},
     record::{self, authentication_name},
-    recording::{self, Level},
-    respond::{self, Answer, AnswerBody},
-    route::{self, Parameters, Route},
-    serve::{Call, Gateway, OUT_OF_SCOPE, add_fact, out_of_scope},
+    respond,
+    serve::Gateway,
 };
 
 /// Longest user name that is put into a record.
 const USER_CHARACTERS_MAX: usize = 64;
-/// The calls that a log-in and a statement are, to policies and in records.
+/// The call that a log-in is, to policies and in records.
 const LOG_IN_PATH: &str = "/api/v1/session";
-const QUERY_PATH: &str = "/api/v1/query";
-/// What its clients write.
-const DIALECT: Dialect = Dialect::Postgres;
-/// What records say of this door beside that.
-const DOOR: (&str, &str) = ("door", "postgresql");
+/// What records call a log-in by a secret that was sent.
+const CLEARTEXT: &str = "cleartext";
+/// Random bytes of a nonce, as many as PostgreSQL has.
+const NONCE_BYTES: usize = 18;
+/// Longest name of a mechanism that is put into a record.
+const MECHANISM_CHARACTERS_MAX: usize = 32;
+
+/// How people log in.
+#[derive(Clone, Debug)]
+pub(super) enum LogIn {
+    /// Passwords and keys are proved; with the hash of the certificate that the client was shown, if there is
+    /// one to bind to.
+    Scram { channel: Option<Vec<u8>> },
+    /// They are sent.
+    Clear,
+}
 
 /// The door of one connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Entrance {
     gateway: Arc<Gateway>,
     peer: Peer,
+    log_in: LogIn,
 }
 
-/// What a session logged in with; looked at again for each statement.
+/// A proof that has begun.
 #[derive(Debug)]
-enum Credential {
-    Password(PasswordLogIn),
-    /// An API key or an access token.
-    Bearer(String),
-}
-
-/// Somebody who logged in.
-#[derive(Debug)]
-struct Session {
-    gateway: Arc<Gateway>,
-    peer: Peer,
+struct Proving {
+    entrance: Entrance,
     user: String,
-    credential: Credential,
+    mechanism: String,
+    exchange: scram::Exchange,
 }
 
 impl Entrance {
-    pub(super) fn new(gateway: Arc<Gateway>, address: SocketAddr) -> Self {
+    pub(super) fn new(gateway: Arc<Gateway>, address: SocketAddr, log_in: LogIn) -> Self {
         let peer = Peer {
             address,
             server_name: None,
             certificate: None,
         };
-        Self { gateway, peer }
+        Self {
+            gateway,
+            peer,
+            log_in,
+        }
     }
 
-    /// The session of a credential, and how it was proved.
-    async fn checked(&self, user: &str, password: &str) -> Result<(Session, &'static str), Fault> {
+    /// The credential in a secret that was sent.
+    async fn sent(&self, user: &str, secret: &str) -> Result<Credential, Fault> {
+        self.take_address().await?;
+        if is_bearer(secret) {
+            return Ok(Credential::Bearer(secret.to_owned()));
+        }
+        if let LogIn::Scram { .. } = self.log_in {
+            let message = "a password is proved here, and not sent";
+            return Err(Fault::new(FaultKind::Unauthenticated, message)
+                .with_reason("password_in_clear")
+                .with_hint("leave out dataos.credential, which is for access tokens"));
+        }
+        let accounts = &self.gateway.accounts;
+        let now = self.gateway.seams.clock.now();
+        let checked = accounts.check_password(user, secret, now).await?;
+        Ok(Credential::Proved(checked))
+    }
+
+    /// Counts one attempt of this address.
+    async fn take_address(&self) -> Result<(), Fault> {
         let address = self.peer.address.ip();
         let taken = self.gateway.rates.take_address(address).await;
         taken.map_err(|left| later(left.refusal()))?;
-        let credential = if is_bearer(password) {
-            Credential::Bearer(password.to_owned())
-        } else {
-            let accounts = &self.gateway.accounts;
-            let now = self.gateway.seams.clock.now();
-            Credential::Password(accounts.check_password(user, password, now).await?)
+        Ok(())
+    }
+
+    async fn begun(
+        &self,
+        user: &str,
+        mechanism: &str,
+        first: &[u8],
+    ) -> Result<scram::Exchange, Fault> {
+        self.take_address().await?;
+        let LogIn::Scram { channel } = &self.log_in else {
+            return Err(Fault::invalid("no mechanism was offered"));
         };
+        let salt = self.gateway.accounts.salt(user);
+        let nonce = STANDARD.encode(seal::random::<NONCE_BYTES>()?);
+        scram::Exchange::begin(mechanism, first, channel.as_deref(), &salt, &nonce)
+    }
+
+    /// The session of a credential, and how it was proved.
+    async fn session(
+        &self,
+        user: &str,
+        credential: Credential,
+    ) -> Result<(Session, &'static str), Fault> {
         let session = Session {
             gateway: Arc::clone(&self.gateway),
             peer: self.peer.clone(),
@@ -97,30 +130,28 @@ impl Entrance {
             authentication_name(caller.principal.authentication),
         ))
     }
-}
 
-/// Whether it is an API key or has the form of an access token, which no password is taken for.
-fn is_bearer(password: &str) -> bool {
-    let is_token = password.starts_with("eyJ") && password.split('.').count() == 3;
-    is_token || password.starts_with(api_key::PREFIX)
-}
-
-#[async_trait]
-impl Door for Entrance {
-    async fn log_in(&self, user: &str, password: &str) -> Result<Arc<dyn Caller>, Fault> {
+    /// Records how an attempt ended; one that succeeded is durable before anybody is let in.
+    async fn recorded(
+        &self,
+        user: &str,
+        mechanism: &str,
+        attempt: Result<(Session, &'static str), Fault>,
+    ) -> Result<Arc<dyn Caller>, Fault> {
         let request_id = uuid::Uuid::now_v7().to_string();
-        let name: String = user.chars().take(USER_CHARACTERS_MAX).collect();
-        let checked = self.checked(user, password).await;
-        let outcome = match &checked {
+        let outcome = match &attempt {
             Ok((_, way)) => Ok(*way),
             Err(fault) if fault.reason.is_empty() => Err(respond::problem_kind(fault.kind).0),
             Err(fault) => Err(fault.reason.as_str()),
         };
-        let user = EntityType::USER.id(name);
+        let name: String = user.chars().take(USER_CHARACTERS_MAX).collect();
         let head = Head::posted(LOG_IN_PATH)?;
-        let mut entry = record::log_in(&request_id, &user, outcome, &head, &self.peer);
+        let uid = EntityType::USER.id(name);
+        let mut entry = record::log_in(&request_id, &uid, outcome, &head, &self.peer);
         at_door(&mut entry);
-        match checked {
+        let mechanism = mechanism.chars().take(MECHANISM_CHARACTERS_MAX).collect();
+        entry.facts.insert("mechanism".to_owned(), mechanism);
+        match attempt {
             Ok((session, _)) => {
                 self.gateway.append(entry, &request_id).await?;
                 Ok(Arc::new(session))
@@ -131,275 +162,88 @@ impl Door for Entrance {
             }
         }
     }
+}
+
+/// Whether it is an API key or has the form of an access token, which no password is taken for.
+fn is_bearer(password: &str) -> bool {
+    let is_token = password.starts_with("eyJ") && password.split('.').count() == 3;
+    is_token || password.starts_with(api_key::PREFIX)
+}
+
+#[async_trait]
+impl Door for Entrance {
+    fn mechanisms(&self) -> &'static [&'static str] {
+        match &self.log_in {
+            LogIn::Clear => &[],
+            LogIn::Scram { channel: None } => &[scram::SCRAM],
+            LogIn::Scram { channel: Some(_) } => &[scram::SCRAM_PLUS, scram::SCRAM],
+        }
+    }
+
+    async fn begin(
+        &self,
+        user: &str,
+        mechanism: &str,
+        first: &[u8],
+    ) -> Result<Box<dyn Exchange>, Fault> {
+        match self.begun(user, mechanism, first).await {
+            Ok(exchange) => Ok(Box::new(Proving {
+                entrance: self.clone(),
+                user: user.to_owned(),
+                mechanism: mechanism.to_owned(),
+                exchange,
+            })),
+            Err(fault) => {
+                let refused = self.recorded(user, mechanism, Err(fault.clone())).await;
+                Err(refused.err().unwrap_or(fault))
+            }
+        }
+    }
+
+    async fn log_in(&self, user: &str, secret: &str) -> Result<Arc<dyn Caller>, Fault> {
+        let attempt = match self.sent(user, secret).await {
+            Ok(credential) => self.session(user, credential).await,
+            Err(fault) => Err(fault),
+        };
+        self.recorded(user, CLEARTEXT, attempt).await
+    }
 
     fn refused(&self, reason: &'static str) {
         self.gateway.note_refused(reason, self.peer.address);
     }
 }
 
+impl Proving {
+    /// The session of the secret that the answer shows, and the server's own proof.
+    async fn proved(&self, answer: &[u8]) -> Result<(Session, &'static str, String), Fault> {
+        let proof = self.exchange.answered(answer)?;
+        let Entrance { gateway, .. } = &self.entrance;
+        let now = gateway.seams.clock.now();
+        let (proved, own) = gateway.accounts.check_proof(&self.user, &proof, now)?;
+        let credential = Credential::Proved(proved);
+        let (session, way) = self.entrance.session(&self.user, credential).await?;
+        Ok((session, way, own))
+    }
+}
+
 #[async_trait]
-impl Caller for Session {
-    async fn run(&self, asked: Asked) -> Result<QueryAnswer, Failed> {
-        let query = Arc::clone(&self.gateway.seams.query);
-        let work = |request| async move { query.run(request).await };
-        let shown = |answer: &QueryAnswer| Answer {
-            body: AnswerBody::new(answer.chunks.iter().cloned()),
-            ..Answer::bytes(StatusCode::OK, "", Bytes::new())
-                .with_fact("rows", answer.row_count)
-                .with_fact("certificate", answer.receipt.index)
+impl Exchange for Proving {
+    fn challenge(&self) -> &str {
+        self.exchange.challenge()
+    }
+
+    async fn finish(self: Box<Self>, answer: &[u8]) -> Result<(Arc<dyn Caller>, String), Fault> {
+        let (attempt, own) = match self.proved(answer).await {
+            Ok((session, way, own)) => (Ok((session, way)), own),
+            Err(fault) => (Err(fault), String::new()),
         };
-        self.governed(asked, work, shown).await
-    }
-
-    async fn describe(&self, asked: Asked) -> Result<Vec<ResultColumn>, Failed> {
-        let query = Arc::clone(&self.gateway.seams.query);
-        let work = |request| async move { query.describe(request).await };
-        let shown = |_: &Vec<ResultColumn>| Answer::bytes(StatusCode::OK, "", Bytes::new());
-        self.governed(asked, work, shown).await
-    }
-}
-
-impl Session {
-    /// Who this is now.
-    async fn caller(&self) -> Result<authenticate::Caller, AuthenticationFault> {
-        let caller = match &self.credential {
-            Credential::Password(log_in) => {
-                let principal = self.gateway.accounts.principal_of_password(log_in);
-                principal.map_err(AuthenticationFault::Invalid)?.into()
-            }
-            // This door takes no client certificates, so no token that is bound to one.
-            Credential::Bearer(credential) => {
-                let authenticator = &self.gateway.authenticator;
-                authenticator.bearer(credential, None).await?
-            }
-        };
-        if caller.principal.uid.id != self.user {
-            return Err(AuthenticationFault::Invalid("user_differs"));
-        }
-        Ok(caller)
-    }
-
-    /// Decides, records and carries out one statement, as the HTTPS door does a call of its route.
-    async fn governed<T, F>(
-        &self,
-        asked: Asked,
-        work: impl FnOnce(QueryRequest) -> F,
-        shown: impl FnOnce(&T) -> Answer,
-    ) -> Result<T, Failed>
-    where
-        F: Future<Output = Result<T, Fault>>,
-    {
-        let request_id = uuid::Uuid::now_v7().to_string();
-        let done = self.governed_call(&request_id, asked, work, shown).await;
-        done.map_err(|fault| Failed {
-            fault: Box::new(fault),
-            request_id,
-        })
-    }
-
-    async fn governed_call<T, F>(
-        &self,
-        request_id: &str,
-        asked: Asked,
-        work: impl FnOnce(QueryRequest) -> F,
-        shown: impl FnOnce(&T) -> Answer,
-    ) -> Result<T, Fault>
-    where
-        F: Future<Output = Result<T, Fault>>,
-    {
-        let route = route::of(Verb::Post, QUERY_PATH)?;
-        let place = self.gateway.load.enter(route.priority);
-        let _place = place.map_err(|refusal| self.put_off(refusal))?;
-        let call = self.call(request_id, &asked).await?;
-        let mut open = self.decided(route, &call).await?;
-        let mut context = call.context.clone();
-        if let Some(purpose) = asked.purpose {
-            context.insert("purpose".to_owned(), Value::String(purpose));
-        }
-        let work = work(QueryRequest {
-            principal: (*call.principal).clone(),
-            request_id: request_id.to_owned(),
-            sql: asked.sql,
-            dialect: DIALECT,
-            context,
-            format: RowFormat::ArrowStream,
-            rows_max: Some(asked.rows_max),
-        });
-        let time_max = self.gateway.limits.answer_timeout;
-        let done = tokio::time::timeout(time_max, Box::pin(work)).await;
-        let done = done.unwrap_or_else(|_| {
-            let message = "the answer was not ready in time";
-            Err(Fault::new(FaultKind::Timeout, message))
-        });
-        open.end(&match &done {
-            Ok(done) => shown(done),
-            Err(fault) => respond::problem(fault, request_id, None),
-        });
-        done
-    }
-
-    /// Counts and records what is refused for now.
-    fn put_off(&self, refusal: Refusal) -> Fault {
-        self.gateway.note_refused(refusal.reason, self.peer.address);
-        later(refusal)
-    }
-
-    /// The statement as a call of the route that answers statements.
-    async fn call(&self, request_id: &str, asked: &Asked) -> Result<Call, Fault> {
-        let caller = self.caller().await.map_err(|fault| {
-            self.gateway.note_refused(fault.code(), self.peer.address);
-            not_valid(fault)
-        })?;
-        let mut head = Head::posted(QUERY_PATH)?;
-        head.span = self.gateway.spans.begin(None);
-        let body = match &asked.purpose {
-            Some(purpose) => json!({"sql": asked.sql, "dialect": DIALECT, "purpose": purpose}),
-            None => json!({"sql": asked.sql, "dialect": DIALECT}),
-        };
-        let body = Bytes::from(body.to_string());
-        Ok(Call {
-            request_id: request_id.to_owned(),
-            principal: caller.principal,
-            scopes: caller.scopes,
-            digest: head.digest(&body),
-            context: decide::context(head.verb, &self.peer),
-            head,
-            parameters: Parameters::default(),
-            body,
-            peer: self.peer.clone(),
-        })
-    }
-
-    /// The decision, once it is durable.
-    async fn decided<'a>(
-        &'a self,
-        route: &'static Route,
-        call: &'a Call,
-    ) -> Result<Open<'a>, Fault> {
-        let gateway = self.gateway.as_ref();
-        let taken = gateway
-            .rates
-            .take_call(&call.principal, None, route.pattern)
-            .await;
-        taken.map_err(|left| self.put_off(left.refusal()))?;
-        let (action, subject) = route
-            .governed
-            .ok_or_else(|| Fault::internal("a governed route without action"))?;
-        let path = call.head.path.text();
-        let resources = gateway.seams.resources.as_ref();
-        let target = decide::target(subject, path, None, &call.parameters, resources).await?;
-        if !call.is_in_scope(route, action) {
-            gateway.figures.note_refused(OUT_OF_SCOPE);
-            let mut entry = record::refused_scope(call, action, &target.uid, OUT_OF_SCOPE);
-            at_door(&mut entry);
-            gateway.append(entry, &call.request_id).await?;
-            return Err(out_of_scope(route, action));
-        }
-        let request = decide::request(&call.principal, action, target, &call.context);
-        let step = call.step("decide");
-        let decision = decide::ask(&gateway.seams.decide, &request).await;
-        drop(step);
-        let level = Level::of_decision(&decision);
-        let mut entry = record::decision(call, &request, &decision, level);
-        if level > Level::None {
-            at_door(&mut entry);
-        }
-        add_fact(
-            &mut entry,
-            recording::request(level, route.bodies, &call.body),
-        );
-        let step = call.step("record");
-        let receipt = gateway.append(entry, &call.request_id).await?;
-        drop(step);
-        let mut open = Open {
-            gateway,
-            route,
-            action,
-            call,
-            level,
-            receipt,
-            started: Instant::now(),
-            is_ended: false,
-        };
-        if decision.is_allowed() {
-            return Ok(open);
-        }
-        let fault = decide::denial(&decision);
-        open.is_ended = true;
-        open.note(&respond::problem(&fault, &call.request_id, None));
-        Err(fault)
-    }
-}
-
-/// An allowed call whose outcome is not recorded yet. Dropped before its end, it was cancelled.
-struct Open<'a> {
-    gateway: &'a Gateway,
-    route: &'static Route,
-    action: Action,
-    call: &'a Call,
-    level: Level,
-    receipt: Receipt,
-    started: Instant,
-    is_ended: bool,
-}
-
-impl Open<'_> {
-    /// Records how it ended.
-    fn end(&mut self, answer: &Answer) {
-        self.is_ended = true;
-        self.note(answer);
-        if self.level == Level::None {
-            return;
-        }
-        let took = self.started.elapsed();
-        let mut entry = record::outcome(self.call, self.action, self.receipt.index, answer, took);
-        at_door(&mut entry);
-        let response = recording::response(self.level, self.route.bodies, &answer.body);
-        add_fact(&mut entry, response);
-        self.gateway.seams.record.append_behind(entry);
-    }
-
-    fn note(&self, answer: &Answer) {
-        let call = CallFigures {
-            route: self.route.pattern,
-            method: self.call.head.verb.name(),
-            status: answer.status,
-            is_denied: answer.status == StatusCode::FORBIDDEN,
-            principal: Some(&self.call.principal),
-            request_id: &self.call.request_id,
-            bytes: answer.body.len_bytes(),
-            took: self.started.elapsed(),
-        };
-        let span = self.call.head.span.as_deref();
-        self.gateway.note(&call, span, Some(&self.receipt));
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        if !self.is_ended {
-            self.end(&Answer::cancelled());
-        }
-    }
-}
-
-fn at_door(entry: &mut Entry) {
-    let (name, value) = DOOR;
-    entry.facts.insert(name.to_owned(), value.to_owned());
-}
-
-/// What may be asked again later.
-fn later(refusal: Refusal) -> Fault {
-    Fault::unavailable(refusal.detail).with_reason(refusal.reason)
-}
-
-/// No word about which check failed.
-fn not_valid(fault: AuthenticationFault) -> Fault {
-    match fault {
-        AuthenticationFault::Unavailable(code) => {
-            Fault::unavailable("the issuer of the token cannot be reached").with_reason(code)
-        }
-        fault => Fault::new(FaultKind::Unauthenticated, "the credential is not valid")
-            .with_reason(fault.code()),
+        let Self {
+            entrance,
+            user,
+            mechanism,
+            ..
+        } = &*self;
+        let caller = entrance.recorded(user, mechanism, attempt).await?;
+        Ok((caller, own))
     }
 }

@@ -15,6 +15,7 @@ fn account(user: &str, password_hash: &str) -> Account {
             ..User::default()
         },
         password_hash: password_hash.to_owned(),
+        verifier: "sealed".to_owned(),
     }
 }
 
@@ -24,6 +25,7 @@ fn key(id: &str, user: &str, expires_at: Option<i64>) -> ApiKey {
         user: user.to_owned(),
         name: "a key".to_owned(),
         digest: vec![0, 255],
+        verifier: "sealed".to_owned(),
         created_at: 1_800_000_000_000,
         expires_at,
         last_used_at: 0,

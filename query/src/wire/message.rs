@@ -12,6 +12,8 @@ use dataos_sql::{limits::STATEMENT_BYTES_MAX, script::PARAMETERS_MAX};
 const STARTUP_BYTES_MAX: usize = 10_000;
 /// Longest password; access tokens are long.
 const PASSWORD_BYTES_MAX: usize = 16 << 10;
+/// Longest message of a mechanism, as PostgreSQL's.
+const SASL_BYTES_MAX: usize = 1 << 10;
 /// Longest message that holds a statement or parameters.
 const LONG_BYTES_MAX: usize = STATEMENT_BYTES_MAX + (64 << 10);
 /// Longest of all others.
@@ -153,19 +155,46 @@ impl<R: AsyncRead + Unpin> Input<R> {
 
     /// The answer to a password request.
     pub(super) async fn password(&mut self) -> Result<String, Broken> {
+        let body = self.proof(5, PASSWORD_BYTES_MAX, "the password").await?;
+        let mut body = Body(&body);
+        let password = body.text()?;
+        body.end()?;
+        Ok(password)
+    }
+
+    /// The mechanism that the peer chose, and the first message of it.
+    pub(super) async fn sasl_first(&mut self) -> Result<(String, Vec<u8>), Broken> {
+        let body = self.sasl().await?;
+        let mut body = Body(&body);
+        let mechanism = body.text()?;
+        let first = match usize::try_from(body.signed()?) {
+            Ok(length) => body.bytes(length)?.to_vec(),
+            Err(_) => return Err(Broken::malformed("a mechanism without its first message")),
+        };
+        body.end()?;
+        Ok((mechanism, first))
+    }
+
+    /// A further message of a mechanism.
+    pub(super) async fn sasl(&mut self) -> Result<BytesMut, Broken> {
+        self.proof(4, SASL_BYTES_MAX, "a message of the log-in")
+            .await
+    }
+
+    /// What a peer sends to log in; every way has the same type.
+    async fn proof(
+        &mut self,
+        least: usize,
+        most: usize,
+        what: &'static str,
+    ) -> Result<BytesMut, Broken> {
         self.fill(5).await?;
         let kind = self.buffer.get_u8();
         if kind != b'p' {
             return Err(unexpected(kind));
         }
         let length = self.buffer.get_u32();
-        let body = self
-            .body(length, 5, PASSWORD_BYTES_MAX, "the password")
-            .await?;
-        let mut body = Body(&body);
-        let password = body.text()?;
-        body.end()?;
-        Ok(password)
+        self.body(length, least, most, what).await
     }
 
     /// The next message.

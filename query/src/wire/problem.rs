@@ -115,6 +115,7 @@ pub(super) fn state(fault: &Fault) -> &'static str {
         ("unknown_statement", _) => "26000",
         ("unknown_portal", _) => "34000",
         ("login_wrong", _) => "28P01",
+        (reason, _) if reason.starts_with("scram_") => "08P01",
         (reason, _) if reason.starts_with("rate_") => "53400",
         (_, FaultKind::Invalid) => "22023",
         (_, FaultKind::Unauthenticated) => "28000",

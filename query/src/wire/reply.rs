@@ -95,8 +95,12 @@ impl<W: AsyncWrite + Unpin> Output<W> {
         put(&mut self.buffer, kind, body);
     }
 
-    pub(super) fn authentication(&mut self, code: u32) {
-        self.put(b'R', |body| body.put_u32(code));
+    /// Where the log-in stands, and what belongs to that.
+    pub(super) fn authentication(&mut self, code: u32, more: &[u8]) {
+        self.put(b'R', |body| {
+            body.put_u32(code);
+            body.put_slice(more);
+        });
     }
 
     pub(super) fn parameter(&mut self, name: &str, value: &str) {

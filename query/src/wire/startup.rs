@@ -22,6 +22,12 @@ const PARAMETERS_MAX: usize = 64;
 /// Authentication codes.
 const OK: u32 = 0;
 const CLEARTEXT: u32 = 3;
+const SASL: u32 = 10;
+const SASL_CONTINUE: u32 = 11;
+const SASL_FINAL: u32 = 12;
+/// The parameter by which a client says that it will send an access token, and its one value.
+const CREDENTIAL: &str = "dataos.credential";
+const TOKEN: &str = "token";
 
 /// What a session starts with.
 #[derive(Debug)]
@@ -36,6 +42,8 @@ pub(super) struct Opened {
 struct Wanted {
     user: String,
     database: String,
+    /// Whether the client has a token, which no mechanism can prove.
+    sends_token: bool,
     /// Names of protocol options, of which none is known.
     options: Vec<String>,
     settings: Settings,
@@ -77,13 +85,12 @@ where
         let hint = "the one database is `dataos`: add dbname=dataos";
         return Err(Broken::Refused("3D000", message, hint));
     }
-    output.authentication(CLEARTEXT);
-    output.flush().await?;
-    let password = input.password().await?;
-    let caller = door.log_in(&wanted.user, &password).await;
-    drop(password);
-    let caller = caller.map_err(|fault| Broken::NotLoggedIn(Box::new(shown(fault))))?;
-    output.authentication(OK);
+    let caller = match door.mechanisms() {
+        [] => asked(input, output, door, &wanted.user).await?,
+        _ if wanted.sends_token => asked(input, output, door, &wanted.user).await?,
+        offered => proved(input, output, door, &wanted.user, offered).await?,
+    };
+    output.authentication(OK, b"");
     wanted.settings.report(output);
     output.parameter("session_authorization", &wanted.user);
     let cancellable = cancels.enter(minor >= 2);
@@ -101,15 +108,61 @@ where
     }))
 }
 
+/// Asks for the secret itself.
+async fn asked<R, W>(
+    input: &mut Input<R>,
+    output: &mut Output<W>,
+    door: &dyn Door,
+    user: &str,
+) -> Result<Arc<dyn Caller>, Broken>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    output.authentication(CLEARTEXT, b"");
+    output.flush().await?;
+    let secret = input.password().await?;
+    door.log_in(user, &secret).await.map_err(not_logged_in)
+}
+
+/// Has the peer prove its secret by one of the mechanisms that are offered.
+async fn proved<R, W>(
+    input: &mut Input<R>,
+    output: &mut Output<W>,
+    door: &dyn Door,
+    user: &str,
+    offered: &[&str],
+) -> Result<Arc<dyn Caller>, Broken>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let names = offered.iter().flat_map(|name| [name, "\0"]);
+    let names = names.collect::<String>() + "\0";
+    output.authentication(SASL, names.as_bytes());
+    output.flush().await?;
+    let (mechanism, first) = input.sasl_first().await?;
+    let begun = door.begin(user, &mechanism, &first).await;
+    let exchange = begun.map_err(not_logged_in)?;
+    output.authentication(SASL_CONTINUE, exchange.challenge().as_bytes());
+    output.flush().await?;
+    let answer = input.sasl().await?;
+    let finished = exchange.finish(&answer).await;
+    let (caller, proof) = finished.map_err(not_logged_in)?;
+    output.authentication(SASL_FINAL, proof.as_bytes());
+    Ok(caller)
+}
+
 /// Which half of the pair was wrong is for the record alone.
-fn shown(fault: Fault) -> Fault {
-    match fault.kind {
+fn not_logged_in(fault: Fault) -> Broken {
+    let shown = match fault.kind {
         FaultKind::Unauthenticated => Fault {
             reason: "login_wrong".to_owned(),
             ..fault
         },
         _ => fault,
-    }
+    };
+    Broken::NotLoggedIn(Box::new(shown))
 }
 
 impl Wanted {
@@ -173,8 +226,21 @@ impl Wanted {
             return Ok(());
         }
         // Some drivers put a value in quotes, as SET would have it.
+        let value = value.trim_matches('\'');
+        if name.eq_ignore_ascii_case(CREDENTIAL) {
+            self.sends_token = value == TOKEN;
+            if self.sends_token {
+                return Ok(());
+            }
+            let message = format!("{CREDENTIAL} cannot be `{value}`");
+            return Err(Broken::Refused(
+                "22023",
+                message,
+                "its one value is `token`",
+            ));
+        }
         self.settings
-            .set(name, value.trim_matches('\''))
+            .set(name, value)
             .map_err(|fault| Broken::NotLoggedIn(Box::new(fault)))
     }
 }

@@ -95,6 +95,11 @@ def with_psycopg(seen):
     seen["database"] = error_of(lambda: connect(dbname="postgres"))
     with connect(password=os.environ["DOOR_KEY"]) as door:
         seen["by_key"] = plain(door.execute("SELECT current_user").fetchall())
+    bound = dict(require_auth="scram-sha-256", channel_binding="require")
+    secrets = [PASSWORD, os.environ["DOOR_KEY"]]
+    seen["proved"] = [connect(password=secret, **bound).execute("SELECT current_user").fetchone() for secret in secrets]
+    seen["not_sent"] = error_of(lambda: connect(require_auth="password"))
+    seen["sent"] = error_of(lambda: connect(options="-c dataos.credential=token"))
     with connect(sslnegotiation="direct") as door:
         seen["direct"] = plain(door.execute("SELECT 3 AS three").fetchall())
 

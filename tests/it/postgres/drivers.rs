@@ -77,6 +77,7 @@ fn drivers_see_what_the_rest_door_shows() {
         ("asyncpg_after", json!(4)),
         ("described", json!(vec!["version"; 12])),
         ("by_key", json!([["ana"]])),
+        ("proved", json!([["ana"], ["ana"]])),
         ("purpose", json!("audit")),
         ("in_transaction", json!([["read committed"]])),
         ("asyncpg_types", json!(["int8"])),
@@ -121,8 +122,10 @@ fn errors(seen: &Value) {
     for (name, says) in [
         ("wrong_password", "wrong"),
         ("wrong_user", "wrong"),
-        ("foreign_key", "not valid"),
+        ("foreign_key", "wrong"),
         ("plain", "TLS alone"),
+        ("sent", "proved here, and not sent"),
+        ("not_sent", "requested SASL authentication"),
         ("database", "there is no database `postgres`"),
     ] {
         let error = &seen[name];

@@ -5,17 +5,28 @@ use std::process::{Command, Stdio};
 use super::{House, PASSWORD};
 
 /// What psql printed, and how it ended.
-struct Printed {
-    stdout: String,
-    stderr: String,
-    is_well: bool,
+pub(super) struct Printed {
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+    pub(super) is_well: bool,
 }
 
 impl House {
     fn psql_as(&self, user: &str, password: &str, mode: &str, commands: &[&str]) -> Printed {
+        self.psql_with(user, password, &format!("sslmode={mode}"), commands)
+    }
+
+    /// With these parameters of the connection beside place and user.
+    pub(super) fn psql_with(
+        &self,
+        user: &str,
+        password: &str,
+        parameters: &str,
+        commands: &[&str],
+    ) -> Printed {
         let ca = self.server.ca();
         let place = format!(
-            "host=127.0.0.1 port={} dbname=dataos user={user} sslmode={mode} sslrootcert={}",
+            "host=127.0.0.1 port={} dbname=dataos user={user} sslrootcert={} {parameters}",
             self.port,
             ca.display()
         );

@@ -13,6 +13,8 @@ use super::{House, PASSWORD};
 
 /// Longest wait for an answer or an end.
 const WAIT: Duration = Duration::from_secs(30);
+/// A log-in of one message, of which nothing has to be calculated.
+const CLEAR: &str = "login = \"clear\"\n";
 const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 /// All that comes until the server ends the connection.
@@ -70,6 +72,15 @@ impl House {
         let name = "127.0.0.1".try_into().unwrap();
         let connected = TlsConnector::from(Arc::new(config)).connect(name, stream);
         Some(connected.await.unwrap())
+    }
+
+    /// All that is said to these messages of a log-in.
+    async fn answers_to(&self, sent: &[Vec<u8>]) -> String {
+        let mut stream = self.tls().await;
+        let start = startup(b"user\0ana\0database\0dataos\0\0");
+        stream.write_all(&start).await.unwrap();
+        stream.write_all(&sent.concat()).await.unwrap();
+        until_end(&mut stream).await
     }
 
     /// A session, at the first turn of the client.
@@ -185,21 +196,72 @@ async fn start_ups_that_say_nothing_sensible_are_refused_by_name() {
             "{bytes:?}: {said}"
         );
     }
+    refuses_what_proves_nothing(&house).await;
+    let house = House::with(CLEAR);
     for password in [message(b'Q', b"select 1\0"), message(b'p', &[b'x'; 20_000])] {
-        let mut stream = house.tls().await;
-        stream
-            .write_all(&startup(b"user\0ana\0database\0dataos\0\0"))
-            .await
-            .unwrap();
-        stream.write_all(&password).await.unwrap();
-        let said = until_end(&mut stream).await;
+        let said = house.answers_to(&[password]).await;
         assert!(said.contains("08P01") || said.contains("54000"), "{said}");
     }
 }
 
+async fn refuses_what_proves_nothing(house: &House) {
+    let first = |mechanism: &str, text: &str| {
+        let length = u32::try_from(text.len()).unwrap().to_be_bytes();
+        let parts = [mechanism.as_bytes(), b"\0", &length, text.as_bytes()];
+        message(b'p', &parts.concat())
+    };
+    let right = first("SCRAM-SHA-256", "n,,n=,r=abc");
+    for (sent, state) in [
+        (vec![message(b'Q', b"select 1\0")], "08P01"),
+        (vec![message(b'p', &[b'x'; 2000])], "54000"),
+        (vec![message(b'p', b"")], "08P01"),
+        (vec![message(b'p', b"a-password\0")], "08P01"),
+        // No first message, a longer one than there is, and bytes behind it.
+        (
+            vec![message(b'p', b"SCRAM-SHA-256\0\xff\xff\xff\xff")],
+            "08P01",
+        ),
+        (
+            vec![message(b'p', b"SCRAM-SHA-256\0\0\0\0\x09n,,n=,r")],
+            "08P01",
+        ),
+        (
+            vec![message(b'p', b"SCRAM-SHA-256\0\0\0\0\x03n,,,")],
+            "08P01",
+        ),
+        (vec![first("PLAIN", "\0ana\0a-password")], "08P01"),
+        (vec![first("SCRAM-SHA-256", "n,,n=,r=")], "08P01"),
+        (vec![first("SCRAM-SHA-256", "y,,n=,r=abc")], "08P01"),
+        (
+            vec![first("SCRAM-SHA-256-PLUS", "p=tls-unique,,n=,r=abc")],
+            "08P01",
+        ),
+        (vec![right.clone(), message(b'p', b"")], "08P01"),
+        (
+            vec![right.clone(), message(b'p', b"c=biws,r=abc,p=AAAA")],
+            "08P01",
+        ),
+        (vec![right.clone(), message(b'X', b"")], "08P01"),
+        (vec![right.clone(), right], "08P01"),
+    ] {
+        let said = house.answers_to(&sent).await;
+        assert!(said.contains(state), "{sent:?}: {said}");
+    }
+    let search = [
+        "--principal",
+        "ana",
+        "--effect",
+        "deny",
+        "--text",
+        "scram_downgraded",
+    ];
+    let entry = house.admin.entry(&search).unwrap();
+    assert_eq!(entry["facts"]["mechanism"], "SCRAM-SHA-256");
+}
+
 #[tokio::test]
 async fn messages_that_are_none_end_the_session_and_errors_do_not() {
-    let house = House::new();
+    let house = House::with(CLEAR);
     for bytes in [
         vec![b'Q', 0, 0, 0, 0],
         vec![b'Q', 0x3f, 0xff, 0xff, 0xff],
@@ -263,7 +325,7 @@ async fn messages_that_are_none_end_the_session_and_errors_do_not() {
 
 #[tokio::test]
 async fn connections_are_bounded_and_told_when_the_server_stops() {
-    let mut house = House::with("connections = 2\nidle_timeout = \"4s\"\n");
+    let mut house = House::with(&format!("{CLEAR}connections = 2\nidle_timeout = \"4s\"\n"));
     let (mut first, second) = (house.session().await, house.session().await);
     let mut third = house.plain().await;
     assert_eq!(until_end(&mut third).await, "");

@@ -11,13 +11,11 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use dataos_model::{clock::Timestamp, fault::Fault, hash::Hash};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{
-    refusals::{
-        COOKIE_INVALID, COOKIE_MISSING, EXPIRED, LogInFault, PROVIDER_OTHER, RETURN_REFUSED,
-        STATE_MISSING, STATE_REUSED, STATE_WRONG,
-    },
-    seal::{Seal, random},
+use super::refusals::{
+    COOKIE_INVALID, COOKIE_MISSING, EXPIRED, LogInFault, PROVIDER_OTHER, RETURN_REFUSED,
+    STATE_MISSING, STATE_REUSED, STATE_WRONG,
 };
+use crate::authenticate::seal::{Seal, random};
 
 /// How long people may take at the provider, coming or going.
 pub(crate) const PASSAGE_S_MAX: i64 = 600;

@@ -15,11 +15,10 @@ use super::{
         LEAVING_MISSING, LEAVING_STATE, LEAVING_WRONG, LOGOUT_EVENT, LOGOUT_ID, LOGOUT_NONCE,
         LOGOUT_OLD, LOGOUT_REUSED, LOGOUT_SUBJECT, LOGOUT_TOKEN_MISSING, LogInFault,
     },
-    seal::random,
 };
 use crate::{
     accounts::{Of, ProviderSession},
-    authenticate::jws::Claims,
+    authenticate::{jws::Claims, seal::random},
     limits::Query,
 };
 

@@ -42,12 +42,7 @@ use tokio::sync::{Notify, watch};
 use crate::{
     accounts::{Accounts, SessionLife, User, Wanted, fake_sink::FakeSink},
     applied::{Applied, AppliedEntities, AppliedLinks, AppliedPolicies},
-    authenticate::{
-        Authenticator,
-        api_key::Pepper,
-        oidc::{Providers, Seal},
-        token::Tokens,
-    },
+    authenticate::{Authenticator, api_key::Pepper, oidc::Providers, seal::Seal, token::Tokens},
     authzen_keys::AuthzenKeys,
     config::{AuthzenConfig, IssuerConfig, Limits, RateConfig},
     serve::{Gateway, GatewayConfig, Seams, by_decision::ByDecision},

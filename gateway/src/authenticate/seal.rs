@@ -25,7 +25,7 @@ impl Seal {
     /// A secret of another length.
     pub(crate) fn new(key: &Secret) -> Result<Self, Fault> {
         let key = UnboundKey::new(&AES_256_GCM, key.expose())
-            .map_err(|_| Fault::internal("the key of sessions is not 32 bytes"))?;
+            .map_err(|_| Fault::internal("a key of AES-256 is not 32 bytes"))?;
         Ok(Self(LessSafeKey::new(key)))
     }
 
@@ -71,7 +71,7 @@ impl Seal {
 ///
 /// # Errors
 /// There are none.
-pub(super) fn random<const BYTES: usize>() -> Result<[u8; BYTES], Fault> {
+pub(crate) fn random<const BYTES: usize>() -> Result<[u8; BYTES], Fault> {
     let mut bytes = [0; BYTES];
     rand::fill(&mut bytes)
         .map_err(|_| Fault::internal("the operating system gives no randomness"))?;
