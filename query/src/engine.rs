@@ -7,6 +7,7 @@ pub(crate) mod failure;
 pub(crate) mod governed;
 mod leakproof;
 pub(crate) mod numbered;
+mod once;
 pub(crate) mod session;
 pub(crate) mod view;
 mod yielding;

@@ -39,7 +39,7 @@ use crate::{
     engine::{
         barrier::learn,
         cut::cut,
-        failure::{Detail, fault, unnamed},
+        failure::{Detail, fault, unbroken, unnamed},
         governed::GovernedTable,
         numbered::NumberedTable,
         session::{Sessions, plan, register},
@@ -369,7 +369,9 @@ pub(crate) struct Rows {
 impl Rows {
     /// Encodes one more batch, if there is one.
     async fn step(&mut self) -> Result<(), Fault> {
-        let Some(batch) = self.batches.next().await else {
+        // Nothing is read behind a fault.
+        let next = unbroken(async { Ok(self.batches.next().await) }).await;
+        let Some(batch) = next.inspect_err(|_| self.is_over = true)? else {
             learn(&self.plan);
             self.is_over = true;
             return Ok(());

@@ -40,7 +40,7 @@ use crate::{
     column::column_type,
     config::{QueryConfig, QuerySeams},
     encode::{Encoded, Encoder},
-    engine::session::Sessions,
+    engine::{failure::unbroken, session::Sessions},
     execute::{First, Planned, Planner, Progress, planned},
     explain,
     figures::Figures,
@@ -565,15 +565,15 @@ impl RunQuery for QueryLayer {
         let run = self
             .inner
             .run(Arc::new(request), queue_time_max, Arc::default());
-        run.await
+        unbroken(run).await
     }
 
     async fn describe(&self, request: QueryRequest) -> Result<Vec<ResultColumn>, Fault> {
-        self.inner.describe(&Arc::new(request)).await
+        unbroken(self.inner.describe(&Arc::new(request))).await
     }
 
     async fn stream(&self, request: QueryRequest) -> Result<QueryStream, Fault> {
-        self.inner.stream(Arc::new(request)).await
+        unbroken(self.inner.stream(Arc::new(request))).await
     }
 
     fn keeper(&self) -> Result<&dyn KeepQueries, Fault> {

@@ -3,10 +3,11 @@
 //! Engine texts can quote values of hidden rows. So a failure becomes one of a few sentences by its
 //! class; the engine's own text goes to nobody unless the caller sees every table as it is.
 
-use std::{error::Error, fmt, io};
+use std::{error::Error, fmt, io, panic::AssertUnwindSafe};
 
 use datafusion::{arrow::error::ArrowError, common::DataFusionError};
 use dataos_model::fault::{Fault, FaultKind};
+use futures::FutureExt as _;
 
 /// A fault of ours on its way through the engine.
 #[derive(Debug)]
@@ -45,6 +46,16 @@ pub(crate) fn unnamed(fault: &Fault) -> Fault {
     )
     .with_reason(&fault.reason)
     .with_hint("ask the owner of the view to read it; the log of the server says why")
+}
+
+/// What work gives, or a fault where it panics: an engine that breaks off takes no connection along, on which
+/// there may be more than this statement.
+pub(crate) async fn unbroken<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let done = AssertUnwindSafe(work).catch_unwind().await;
+    done.unwrap_or_else(|_| {
+        let message = "the engine broke off; the log of the server says where";
+        Err(Fault::internal(message))
+    })
 }
 
 /// The fault that a failure of the engine becomes.

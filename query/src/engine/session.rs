@@ -13,7 +13,7 @@ use datafusion::{
     prelude::SessionConfig,
 };
 
-use super::{counts::Counts, yielding::GiveWay};
+use super::{counts::Counts, once::ReadOnce, yielding::GiveWay};
 
 /// Most bytes of the keys of a join that are handed to its other side as a list.
 const KEYS_BYTES_MAX: usize = 1 << 20;
@@ -82,6 +82,7 @@ impl Sessions {
             .with_scalar_functions(SessionStateDefaults::default_scalar_functions())
             .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
             .with_window_functions(SessionStateDefaults::default_window_functions())
+            .with_physical_optimizer_rule(Arc::new(ReadOnce))
             .with_physical_optimizer_rule(Arc::new(GiveWay))
             .build();
         state.mark_start_execution();

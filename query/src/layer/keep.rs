@@ -3,7 +3,7 @@
 //! A result is decided anew each time it is read: what its caller may see of its tables must be what it
 //! was answered with, whoever he has become since.
 
-use std::{iter, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{iter, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use dataos_model::{
@@ -19,11 +19,11 @@ use dataos_model::{
     seams::KeepQueries,
 };
 use dataos_sql::{Kind, reflect::Question};
-use futures::FutureExt;
 
 use super::{Inner, QueryLayer, granted::Asked, open::Open, stream::Recorded};
 use crate::{
     certificate::{self, Basis, Refusal, Unlent},
+    engine::failure::unbroken,
     execute::Progress,
     grant::denied,
     kept::{KeptRows, PageRows, Place},
@@ -134,9 +134,7 @@ impl Inner {
     /// Runs a submitted query to its end, keeps its result, and forgets it when its time is over.
     async fn go(self: Arc<Self>, id: String, request: QueryRequest, progress: Arc<Progress>) {
         let run = self.run(Arc::new(request), self.kept.time_max(), progress);
-        let answered = AssertUnwindSafe(Box::pin(run)).catch_unwind().await;
-        let answered = answered.unwrap_or_else(|_| Err(Fault::internal("a query ended early")));
-        let rows = answered.and_then(KeptRows::new);
+        let rows = unbroken(Box::pin(run)).await.and_then(KeptRows::new);
         if let Err(fault) = self.kept.end(&id, rows) {
             self.figures.note_fault(&fault);
         }

@@ -68,6 +68,28 @@ async fn a_query_that_needs_too_much_memory_fails_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_join_without_an_equality_that_needs_too_much_memory_fails() {
+    let config = QueryConfig {
+        memory_bytes_max: 1 << 20,
+        ..QueryConfig::default()
+    };
+    let world = World::with(config);
+    numbers(&world, 40_000);
+    for sql in [
+        "SELECT count(*) FROM numbers a, numbers b, numbers c WHERE a.id + b.id + c.id < 0",
+        "SELECT count(*) FROM (SELECT DISTINCT a.id, a.text FROM numbers a) AS a LEFT JOIN numbers b \
+         ON a.id + b.id < 5 AND a.text < b.text",
+    ] {
+        let fault = world.refused(sql).await;
+        assert_eq!(
+            (fault.kind, fault.reason.as_str()),
+            (FaultKind::TooLarge, "memory_limit"),
+            "{sql}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_runs_too_long_is_ended() {
     let config = QueryConfig {
         time_max: Duration::from_millis(300),
