@@ -37,6 +37,7 @@ mod star;
 mod statement;
 mod view;
 mod window;
+pub(crate) mod zone;
 
 /// What one pass over a statement carries along.
 #[derive(Debug, Default)]

@@ -1,5 +1,6 @@
 //! Parameters of a statement: from bytes on the wire to literals.
 
+use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use dataos_model::fault::Fault;
 use dataos_sql::script::Parameter;
 
@@ -11,6 +12,8 @@ const EPOCH_DAYS: i64 = 10_957;
 const EPOCH_MICROSECONDS: i64 = EPOCH_DAYS * 86_400_000_000;
 /// The type that is told where none was declared.
 const TEXT: u32 = 25;
+/// The type whose text has a zone that counts.
+const TIMESTAMPTZ: u32 = 1184;
 
 /// How a declared type is read and written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +66,7 @@ pub(super) fn literal(
         return Ok(Parameter::Null);
     };
     let read = match format {
+        Format::Text if oid == TIMESTAMPTZ => instant(bytes),
         Format::Text => text(class, bytes),
         Format::Binary => binary(class, oid, bytes),
     };
@@ -111,6 +115,14 @@ fn text(class: Class, bytes: &[u8]) -> Option<Parameter> {
         Class::Date => Parameter::Typed("DATE", text.to_owned()),
         Class::Timestamp => Parameter::Typed("TIMESTAMP", text.to_owned()),
     })
+}
+
+/// The text of an instant, in UTC.
+fn instant(bytes: &[u8]) -> Option<Parameter> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let microseconds = string_to_timestamp_nanos(text).ok()?.div_euclid(1_000);
+    let text = timestamp_text(microseconds, false);
+    Some(Parameter::Typed("TIMESTAMP", text.replace('T', " ")))
 }
 
 fn binary(class: Class, oid: u32, bytes: &[u8]) -> Option<Parameter> {
@@ -228,6 +240,10 @@ mod tests {
         assert_eq!(
             read(1082, Format::Binary, &0_i32.to_be_bytes()),
             typed("DATE", "2000-01-01")
+        );
+        assert_eq!(
+            read(1184, Format::Text, b"2026-01-31 00:30:00.5+01:00"),
+            typed("TIMESTAMP", "2026-01-30 23:30:00.5")
         );
         assert_eq!(read(16, Format::Text, b"f"), Some(Parameter::Bool(false)));
         for (oid, bytes) in [

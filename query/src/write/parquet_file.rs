@@ -7,9 +7,9 @@ use std::{
 };
 
 use datafusion::arrow::{
-    array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array},
-    compute::{CastOptions, cast_with_options},
-    datatypes::{Field, SchemaRef},
+    array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array},
+    compute::{CastOptions, cast, cast_with_options},
+    datatypes::{DataType, Field, SchemaRef},
 };
 use dataos_model::fault::{Fault, FaultKind};
 use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
@@ -17,6 +17,8 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 /// Batches in flight between query and disk.
 const BATCHES_MAX: usize = 2;
+/// Length of `2026-01-31`.
+const DATE_BYTES: usize = 10;
 
 /// A file that is in place and durable.
 #[derive(Debug)]
@@ -189,6 +191,15 @@ pub(crate) fn fitted(values: &ArrayRef, column: &Field) -> Result<ArrayRef, Faul
         safe: false,
         ..CastOptions::default()
     };
+    if matches!(column.data_type(), DataType::Timestamp(_, None)) && has_zone(values) {
+        let message = format!(
+            "a time with a zone goes into column `{}` of the target, which has none",
+            column.name()
+        );
+        return Err(Fault::invalid(message)
+            .with_reason("conversion")
+            .with_hint("write it without the zone, or cast it where it is computed"));
+    }
     cast_with_options(values, column.data_type(), &options).map_err(|_| {
         Fault::invalid(format!(
             "a value does not fit column `{}` of the target",
@@ -197,6 +208,22 @@ pub(crate) fn fitted(values: &ArrayRef, column: &Field) -> Result<ArrayRef, Faul
         .with_reason("conversion")
         .with_hint("cast it where it is computed")
     })
+}
+
+/// Whether a text says of how many hours it is: some engines add them, and some forget them.
+fn has_zone(values: &ArrayRef) -> bool {
+    let Ok(texts) = cast(values, &DataType::Utf8) else {
+        return false;
+    };
+    let is_text = matches!(
+        values.data_type(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+    );
+    let time = |text: &str| {
+        text.get(DATE_BYTES..)
+            .is_some_and(|rest| rest.contains(['+', '-']))
+    };
+    is_text && texts.as_string::<i32>().iter().flatten().any(time)
 }
 
 fn disk_full() -> Fault {

@@ -122,6 +122,27 @@ async fn insert_adds_a_part() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_time_with_a_zone_goes_into_no_column_without_one() {
+    let world = world();
+    let made =
+        "CREATE TABLE lake.main.times AS SELECT TIMESTAMP '2026-01-31 12:00:00' AS at FROM people";
+    world.check(made, "[[2]]").await;
+    for text in ["2026-01-31 12:00:00+13", "2026-01-31T12:00:00-01:00"] {
+        let fault = world
+            .refused(&format!("INSERT INTO lake.main.times VALUES ('{text}')"))
+            .await;
+        assert_eq!(fault.reason, "conversion", "{fault}");
+        assert!(fault.message.contains("column `at`"), "{fault}");
+    }
+    for text in ["2026-01-31 13:00:00", "2026-01-31T13:00:00Z"] {
+        let added = format!("INSERT INTO lake.main.times VALUES ('{text}')");
+        world.check(&added, "[[1]]").await;
+    }
+    let count = "SELECT count(*) FROM times WHERE at = TIMESTAMP '2026-01-31 13:00:00'";
+    world.check(count, "[[2]]").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn writes_are_decided_before_anything_is_staged() {
     let world = world();
     world.desk.deny(Action::CreateDataset, "lake:main");

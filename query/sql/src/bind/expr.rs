@@ -1,18 +1,20 @@
 //! Expressions: names are resolved, sources are gathered.
 
-use dataos_model::lineage::Transformation;
+use dataos_model::{dataset::ColumnType, lineage::Transformation};
 
 use super::Binder;
 use crate::{
     error::{SqlError, SqlErrorKind},
     functions::FunctionKind,
     ir::{
-        Arguments, Body, Call, Distinct, Expr, Key, Literal, OrderItem, Query, SelectItem, Window,
+        Arguments, Body, Call, Distinct, Expr, Ident, Key, Literal, OrderItem, Query, SelectItem,
+        Window,
     },
     lineage::Flow,
+    lower::zone,
 };
 
-impl Binder<'_> {
+impl<'a> Binder<'a> {
     /// Binds an expression and adds its sources to `flow`, each at least as `how`.
     pub(super) fn expr(
         &mut self,
@@ -39,6 +41,7 @@ impl Binder<'_> {
             *expr = bound;
             return Ok(());
         }
+        self.settle_zones(expr)?;
         let how = how.max(Transformation::Transformation);
         let Parts {
             values,
@@ -65,6 +68,47 @@ impl Binder<'_> {
             self.resolve_call(call, how, flow)?;
         }
         Ok(())
+    }
+
+    /// Has the zone of a text count where it is compared with an instant, and forgets it where it is compared with
+    /// a date or a local time, as PostgreSQL does.
+    fn settle_zones(&mut self, expr: &mut Expr) -> Result<(), SqlError> {
+        let mut values = parts(expr).values;
+        let is_zoned = |value: &&mut Expr| matches!(value, Expr::Literal(Literal::Zoned(_)));
+        if !values.iter().any(is_zoned) {
+            return Ok(());
+        }
+        let column = values.iter().find_map(|value| match value {
+            Expr::Column(parts) => Some(parts.clone()),
+            _ => None,
+        });
+        let of = column.map(|column| self.type_of(&column)).transpose()?;
+        for value in values.iter_mut() {
+            if let Expr::Literal(literal) = value
+                && let Literal::Zoned(text) = literal
+            {
+                let counted = match of.flatten() {
+                    Some(ColumnType::Date) => zone::date(text),
+                    Some(ColumnType::LocalTimestamp) => zone::local(text),
+                    _ => None,
+                };
+                *literal = Literal::Text(counted.unwrap_or(text).to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// The type of a column that is one of a table, maybe through queries in between.
+    fn type_of(&mut self, column: &[Ident]) -> Result<Option<&'a ColumnType>, SqlError> {
+        let (_, flow, _) = self.column(column)?;
+        let mut direct = flow.direct.iter();
+        let (Some((source, Transformation::Identity)), None) = (direct.next(), direct.next())
+        else {
+            return Ok(None);
+        };
+        let view = self.views.get(source.occurrence);
+        let column = view.and_then(|view| view.columns.get(source.column));
+        Ok(column.map(|column| &column.column_type))
     }
 
     fn resolve_all(

@@ -332,7 +332,7 @@ impl Printer<'_> {
             Literal::Bool(true) => self.word("TRUE"),
             Literal::Bool(false) => self.word("FALSE"),
             Literal::Number(digits) => self.word(digits),
-            Literal::Text(text) => self.text(text),
+            Literal::Text(text) | Literal::Zoned(text) => self.text(text),
             Literal::Typed(of, text) => {
                 self.type_name(*of);
                 self.word(" ");

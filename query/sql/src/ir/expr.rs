@@ -153,6 +153,8 @@ pub enum Literal {
     Number(String),
     /// Text.
     Text(String),
+    /// Text of PostgreSQL that is a date or time with a zone: what it is compared with says whether that counts.
+    Zoned(String),
     /// A type name and text, such as DATE '2026-01-31'.
     Typed(Type, String),
     /// INTERVAL and its unit.
@@ -202,6 +204,21 @@ pub enum BinaryOperator {
     RegexNotMatch,
     /// `!~*`.
     RegexNotMatchNoCase,
+}
+
+impl BinaryOperator {
+    /// Whether it compares two values of one type.
+    pub(crate) fn compares(self) -> bool {
+        matches!(
+            self,
+            Self::Equal
+                | Self::NotEqual
+                | Self::Less
+                | Self::LessOrEqual
+                | Self::Greater
+                | Self::GreaterOrEqual
+        )
+    }
 }
 
 /// A prefix operator.

@@ -95,7 +95,7 @@ impl Lowering {
         self.absent(*uses_odbc_syntax, "the {d '..'} form of a literal")?;
         let of = self.data_type(data_type)?;
         if matches!(of, Type::Date | Type::Time | Type::Timestamp) {
-            return Ok(Expr::Literal(Literal::Typed(of, text)));
+            return Ok(Expr::Literal(Literal::Typed(of, self.of_type(of, text))));
         }
         Err(self
             .refuse("a literal of this type", value.span)

@@ -44,7 +44,13 @@ impl Lowering {
         }
         operands.push(spine);
         operands.reverse();
-        let operands = self.list(&operands, |this, operand| this.expr(operand))?;
+        let operands = self.list(&operands, |this, operand| {
+            let operand = this.expr(operand)?;
+            Ok(match operator.compares() {
+                true => this.compared(operand),
+                false => operand,
+            })
+        })?;
         Ok(Expr::Binary { operator, operands })
     }
 

@@ -165,8 +165,11 @@ impl Lowering {
             ast::CastKind::SafeCast => return Err(self.refuse("SAFE_CAST", expr.span())),
         };
         let at = expr.span();
-        let expr = self.boxed(expr)?;
+        let mut expr = self.boxed(expr)?;
         let to = self.data_type(data_type)?;
+        if let Expr::Literal(Literal::Text(text)) = expr.as_mut() {
+            *text = self.of_type(to, std::mem::take(text));
+        }
         let is_cut = matches!(to, Type::SmallInt | Type::Integer | Type::BigInt)
             && number(&expr) == Some(Number::Other);
         if is_cut && self.dialect != Dialect::DataFusion {

@@ -44,6 +44,53 @@ fn tpch_is_governed_alike() {
 }
 
 #[test]
+fn a_zone_counts_for_an_instant_alone_in_postgresql() {
+    for (condition, becomes) in [
+        (
+            "placed_on >= '2026-01-31 +02'",
+            "\"placed_on\" >= '2026-01-31'",
+        ),
+        (
+            "'2026-01-31 12:30:00+02' = placed_on",
+            "'2026-01-31' = \"q\".\"placed_on\"",
+        ),
+        (
+            "hired_on BETWEEN '2026-01-31 12:30+02' AND '2026-02-01 +02'",
+            "\"hired_on\" BETWEEN '2026-01-31 12:30' AND '2026-02-01'",
+        ),
+        (
+            "hired_on IN ('2026-01-31 12:30:00.5-08:00', '2026-02-01')",
+            "\"hired_on\" IN ('2026-01-31 12:30:00.5', '2026-02-01')",
+        ),
+        (
+            "left_on > '2026-01-31 12:30:00+02'",
+            "\"left_on\" > '2026-01-31 12:30:00+02'",
+        ),
+        // A text is a text, whatever it looks like.
+        ("name = '2026-01-31 +02'", "\"name\" = '2026-01-31 +02'"),
+        (
+            "name = '2026-01-31 +02' || placed_on",
+            "'2026-01-31 +02' || ",
+        ),
+        ("placed_on = DATE '2026-01-31 +02'", "= DATE '2026-01-31'"),
+        (
+            "hired_on < CAST('2026-01-31 12:30:00+02' AS timestamp)",
+            "< CAST('2026-01-31 12:30:00' AS TIMESTAMP)",
+        ),
+    ] {
+        let sql = format!(
+            "SELECT 1 AS one FROM (SELECT c.name, o.placed_on, p.hired_on, a.left_on FROM sales.main.customers c, \
+             sales.main.purchases o, hr.main.people p, hr.archive.people a) q WHERE {condition}"
+        );
+        let emitted = emitted_in(Dialect::Postgres, &sql);
+        assert!(emitted.contains(becomes), "{condition}: {emitted}");
+    }
+    // Elsewhere it is as the engine reads it.
+    let sql = "SELECT id FROM purchases WHERE placed_on >= '2026-01-31 +02'";
+    assert!(emitted_in(Dialect::DataFusion, sql).contains("'2026-01-31 +02'"));
+}
+
+#[test]
 fn null_is_sorted_as_the_dialect_sorts_it() {
     let sql = "select id from purchases order by amount, status desc, id nulls last";
     let order = |dialect| {

@@ -61,12 +61,21 @@ fn bare(column: &str) -> &str {
     column.trim_start_matches(['!', '-'])
 }
 
+fn type_of(column: &str) -> ColumnType {
+    match column {
+        "placed_on" => ColumnType::Date,
+        "hired_on" => ColumnType::LocalTimestamp,
+        "left_on" => ColumnType::Timestamp,
+        _ => ColumnType::Text,
+    }
+}
+
 /// What the catalog gives for the caller.
 pub(crate) fn names() -> Datasets {
     let datasets = DATASETS.iter().map(|(name, columns)| {
         let columns = columns.split_whitespace().map(|column| Column {
             name: bare(column).to_owned(),
-            column_type: ColumnType::Text,
+            column_type: type_of(column),
             is_nullable: true,
         });
         (
@@ -88,7 +97,7 @@ pub(crate) fn views() -> Vec<TableView> {
             .filter(|column| !column.starts_with('-'))
             .map(|column| ViewColumn {
                 name: bare(column).to_owned(),
-                column_type: ColumnType::Text,
+                column_type: type_of(column),
                 is_masked: column.starts_with('!'),
                 is_condition_only: false,
             })

@@ -50,7 +50,7 @@ pub(super) fn is_total<'a>(
             operator: UnaryOperator::Not,
             expr,
         } => is_total(expr, operand),
-        Expr::Binary { operator, operands } if is_comparison(*operator) => {
+        Expr::Binary { operator, operands } if operator.compares() => {
             matches!(operands.as_slice(), [left, right] if fit(left, right))
         }
         Expr::Is {
@@ -97,18 +97,6 @@ pub(super) fn is_total<'a>(
     }
 }
 
-fn is_comparison(operator: BinaryOperator) -> bool {
-    matches!(
-        operator,
-        BinaryOperator::Equal
-            | BinaryOperator::NotEqual
-            | BinaryOperator::Less
-            | BinaryOperator::LessOrEqual
-            | BinaryOperator::Greater
-            | BinaryOperator::GreaterOrEqual
-    )
-}
-
 fn are_comparable(left: Operand<'_>, right: Operand<'_>) -> bool {
     match (left, right) {
         (Operand::Column(one), Operand::Column(other)) => {
@@ -135,7 +123,7 @@ fn takes(column: &ColumnType, literal: &Literal) -> bool {
         Literal::Number(_) => is_number(column),
         Literal::Text(_) => is_textual(column) || is_temporal(column),
         Literal::Typed(of, _) => *of == Type::Date && *column == ColumnType::Date,
-        Literal::Interval(..) => false,
+        Literal::Interval(..) | Literal::Zoned(_) => false,
     }
 }
 
