@@ -1,6 +1,7 @@
 //! The PostgreSQL door, with the clients that analysts use and with bytes that no client sends.
 
 mod drivers;
+mod jdbc;
 mod login;
 mod psql;
 mod raw;

@@ -14,6 +14,7 @@ mod kinds;
 mod select;
 mod tables;
 mod value;
+mod window;
 
 use sqlparser::{
     ast,

@@ -23,7 +23,20 @@ pub(super) struct Source {
     pub(super) names: Vec<String>,
     /// Columns of each, for stars; of what depends on a row none.
     pub(super) columns: Vec<Vec<String>>,
+    /// Whether USING makes one column of two, which a star would show once.
+    pub(super) has_merged: bool,
     pub(super) tuples: Vec<Tuple>,
+}
+
+impl Source {
+    fn new() -> Self {
+        Self {
+            names: Vec::new(),
+            columns: Vec::new(),
+            has_merged: false,
+            tuples: vec![Vec::new()],
+        }
+    }
 }
 
 /// What a source of FROM is.
@@ -31,7 +44,19 @@ enum Kind<'a> {
     Fixed(Rc<Relation>),
     /// Depends on the rows before it.
     Query(&'a ast::Query),
-    Function(&'a [ast::FunctionArg], String, bool),
+    Function {
+        name: String,
+        args: &'a [ast::FunctionArg],
+        columns: Vec<String>,
+        is_numbered: bool,
+    },
+}
+
+/// What joins one table to those before it.
+struct Joined<'a> {
+    on: Vec<&'a Expr>,
+    /// Whether rows without a partner stay.
+    is_outer: bool,
 }
 
 /// A condition of WHERE, and whether it was looked at.
@@ -43,11 +68,7 @@ struct Condition<'a> {
 impl Machine<'_> {
     /// The rows of FROM for which WHERE holds.
     pub(super) fn from(&self, select: &ast::Select, outer: &Scope<'_>) -> Outcome<Source> {
-        let mut source = Source {
-            names: Vec::new(),
-            columns: Vec::new(),
-            tuples: vec![Vec::new()],
-        };
+        let mut source = Source::new();
         let aliases = aliases(&select.from);
         let mut conditions = Vec::new();
         if let Some(selection) = &select.selection {
@@ -61,25 +82,14 @@ impl Machine<'_> {
             })
             .collect();
         for table in &select.from {
-            self.join(
-                &mut source,
-                &table.relation,
-                None,
-                false,
-                &conditions,
-                outer,
-            )?;
+            let first = &table.relation;
+            self.join(&mut source, first, &Joined::FREELY, &conditions, outer)?;
             self.filter(&mut source, &mut conditions, &aliases, outer)?;
             for join in &table.joins {
-                let (constraint, is_outer) = kind_of_join(&join.join_operator)?;
-                self.join(
-                    &mut source,
-                    &join.relation,
-                    constraint,
-                    is_outer,
-                    &conditions,
-                    outer,
-                )?;
+                let equal = equal(join)?;
+                let joined = Joined::of(&join.join_operator, &equal)?;
+                source.has_merged |= !equal.is_empty();
+                self.join(&mut source, &join.relation, &joined, &conditions, outer)?;
                 self.filter(&mut source, &mut conditions, &aliases, outer)?;
             }
         }
@@ -133,8 +143,7 @@ impl Machine<'_> {
         &self,
         source: &mut Source,
         factor: &TableFactor,
-        constraint: Option<&Expr>,
-        is_outer: bool,
+        Joined { on, is_outer }: &Joined<'_>,
         conditions: &[Condition<'_>],
         outer: &Scope<'_>,
     ) -> Outcome<()> {
@@ -143,17 +152,13 @@ impl Machine<'_> {
             alias: None,
         } = factor
         {
-            return self.join_nested(source, table_with_joins, constraint, is_outer, outer);
+            return self.join_nested(source, table_with_joins, on, *is_outer, outer);
         }
         let (name, kind) = self.kind_of(factor, outer)?;
-        let mut on = Vec::new();
-        if let Some(constraint) = constraint {
-            conjuncts(constraint, &mut on);
-        }
         // What WHERE demands may narrow an inner join as ON does.
         let also = conditions
             .iter()
-            .filter(|_| !is_outer)
+            .filter(|_| !*is_outer)
             .map(|condition| condition.expr);
         let probe = on
             .iter()
@@ -167,7 +172,8 @@ impl Machine<'_> {
         source.names.push(name);
         source.columns.push(match &kind {
             Kind::Fixed(relation) => relation.columns.clone(),
-            Kind::Query(_) | Kind::Function(..) => Vec::new(),
+            Kind::Function { columns, .. } => columns.clone(),
+            Kind::Query(_) => Vec::new(),
         });
         let mut joined = Vec::new();
         for tuple in std::mem::take(&mut source.tuples) {
@@ -187,8 +193,8 @@ impl Machine<'_> {
                 _ => (0..relation.rows.len()).collect(),
             };
             let before = joined.len();
-            self.partners(&mut joined, &relation, &candidates, &on, &scope)?;
-            if joined.len() == before && is_outer {
+            self.partners(&mut joined, &relation, &candidates, on, &scope)?;
+            if joined.len() == before && *is_outer {
                 let mut longer = tuple;
                 let row = None;
                 longer.push(Place { relation, row });
@@ -219,15 +225,17 @@ impl Machine<'_> {
                 tuple: &longer,
                 ..*scope
             };
-            let mut conditions = on.iter();
-            let holds = conditions.try_fold(true, |holds, expr| {
-                Ok::<_, SqlError>(holds && self.is_true(expr, &scope)?)
-            })?;
-            if holds {
+            if self.all_true(on, &scope)? {
                 joined.push(longer);
             }
         }
         self.has_room(joined.len())
+    }
+
+    fn all_true(&self, conditions: &[&Expr], scope: &Scope<'_>) -> Outcome<bool> {
+        conditions
+            .iter()
+            .try_fold(true, |holds, expr| Ok(holds && self.is_true(expr, scope)?))
     }
 
     /// `a LEFT JOIN (b JOIN c ON ..) ON ..`.
@@ -235,19 +243,17 @@ impl Machine<'_> {
         &self,
         source: &mut Source,
         nested: &ast::TableWithJoins,
-        constraint: Option<&Expr>,
+        on: &[&Expr],
         is_outer: bool,
         outer: &Scope<'_>,
     ) -> Outcome<()> {
-        let mut inner = Source {
-            names: Vec::new(),
-            columns: Vec::new(),
-            tuples: vec![Vec::new()],
-        };
-        self.join(&mut inner, &nested.relation, None, false, &[], outer)?;
+        let mut inner = Source::new();
+        self.join(&mut inner, &nested.relation, &Joined::FREELY, &[], outer)?;
         for join in &nested.joins {
-            let (constraint, is_outer) = kind_of_join(&join.join_operator)?;
-            self.join(&mut inner, &join.relation, constraint, is_outer, &[], outer)?;
+            let equal = equal(join)?;
+            let joined = Joined::of(&join.join_operator, &equal)?;
+            source.has_merged |= !equal.is_empty();
+            self.join(&mut inner, &join.relation, &joined, &[], outer)?;
         }
         let names = [source.names.as_slice(), inner.names.as_slice()].concat();
         let mut joined = Vec::new();
@@ -263,8 +269,7 @@ impl Machine<'_> {
                     outer: Some(outer),
                     common: outer.common,
                 };
-                let holds = constraint.map_or(Ok(true), |expr| self.is_true(expr, &scope))?;
-                if holds {
+                if self.all_true(on, &scope)? {
                     joined.push(both);
                 }
             }
@@ -298,25 +303,14 @@ impl Machine<'_> {
                 args: Some(args),
                 with_ordinality,
                 ..
-            } => {
-                let function = last(name);
-                let alias_name = alias_or(alias.as_ref(), &function);
-                (
-                    alias_name,
-                    Kind::Function(&args.args, function, *with_ordinality),
-                )
-            }
+            } => of_function(name, &args.args, alias.as_ref(), *with_ordinality),
             TableFactor::Function {
                 name,
                 args,
                 alias,
                 with_ordinality,
                 ..
-            } => {
-                let function = last(name);
-                let alias_name = alias_or(alias.as_ref(), &function);
-                (alias_name, Kind::Function(args, function, *with_ordinality))
-            }
+            } => of_function(name, args, alias.as_ref(), *with_ordinality),
             TableFactor::Table {
                 name,
                 alias,
@@ -386,16 +380,20 @@ impl Machine<'_> {
         Ok(match kind {
             Kind::Fixed(relation) => Rc::clone(relation),
             Kind::Query(query) => Rc::new(self.relation_of_query(query, scope)?),
-            Kind::Function(args, name, is_numbered) => {
+            Kind::Function { name, .. } if name == tables::KEYWORDS => Rc::new(tables::keywords()),
+            Kind::Function {
+                name,
+                args,
+                columns,
+                is_numbered,
+            } => {
                 let values = function::series(self, name, args, scope)?;
-                let mut columns = vec![name.clone()];
-                columns.extend(is_numbered.then(|| "ordinality".to_owned()));
                 let rows = (1..).zip(values).map(|(number, value)| {
                     let number = is_numbered.then_some(Value::Int(number));
                     std::iter::once(value).chain(number).collect()
                 });
                 Rc::new(Relation {
-                    columns,
+                    columns: columns.clone(),
                     rows: rows.collect(),
                     is_open: true,
                 })
@@ -511,22 +509,84 @@ fn all(exprs: &[Expr]) -> Option<Vec<String>> {
     Some(names.concat())
 }
 
-/// ON, and whether rows without a partner stay.
-fn kind_of_join(operator: &JoinOperator) -> Outcome<(Option<&Expr>, bool)> {
-    let (constraint, is_outer) = match operator {
+impl<'a> Joined<'a> {
+    const FREELY: Self = Self {
+        on: Vec::new(),
+        is_outer: false,
+    };
+
+    /// By ON, or by what USING stands for.
+    fn of(operator: &'a JoinOperator, equal: &'a [Expr]) -> Outcome<Self> {
+        let (constraint, is_outer) = parts(operator)?;
+        let mut on = equal.iter().collect();
+        if let JoinConstraint::On(expr) = constraint {
+            conjuncts(expr, &mut on);
+        }
+        Ok(Self { on, is_outer })
+    }
+}
+
+fn parts(operator: &JoinOperator) -> Outcome<(&JoinConstraint, bool)> {
+    match operator {
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)
-        | JoinOperator::CrossJoin(constraint) => (constraint, false),
-        JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => (constraint, true),
-        _ => return Err(unsupported("this kind of join over pg_catalog")),
-    };
-    match constraint {
-        JoinConstraint::On(expr) => Ok((Some(expr), is_outer)),
-        JoinConstraint::None => Ok((None, is_outer)),
-        JoinConstraint::Using(_) | JoinConstraint::Natural => {
-            Err(unsupported("USING and NATURAL over pg_catalog"))
+        | JoinOperator::CrossJoin(constraint) => Ok((constraint, false)),
+        JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => {
+            Ok((constraint, true))
         }
+        _ => Err(unsupported("this kind of join over pg_catalog")),
     }
+}
+
+/// The conditions that USING stands for: the column of whichever table has it first, and that of the new one.
+fn equal(join: &ast::Join) -> Outcome<Vec<Expr>> {
+    let columns = match parts(&join.join_operator)? {
+        (JoinConstraint::Using(columns), _) => columns,
+        (JoinConstraint::On(_) | JoinConstraint::None, _) => return Ok(Vec::new()),
+        (JoinConstraint::Natural, _) => return Err(unsupported("NATURAL over pg_catalog")),
+    };
+    let table =
+        alias_of(&join.relation).ok_or_else(|| unsupported("USING over pg_catalog here"))?;
+    let equal = columns.iter().map(|column| {
+        let column = ast::Ident::with_quote('"', last(column));
+        let table = ast::Ident::with_quote('"', &table);
+        Expr::BinaryOp {
+            left: Box::new(Expr::Identifier(column.clone())),
+            op: BinaryOperator::Eq,
+            right: Box::new(Expr::CompoundIdentifier(vec![table, column])),
+        }
+    });
+    Ok(equal.collect())
+}
+
+/// A function that gives rows. An alias without columns names the one that a function of one has.
+fn of_function<'a>(
+    name: &ObjectName,
+    args: &'a [ast::FunctionArg],
+    alias: Option<&ast::TableAlias>,
+    is_numbered: bool,
+) -> (String, Kind<'a>) {
+    let name = last(name);
+    let alias_name = alias_or(alias, &name);
+    let own = [alias_name.clone(), "ordinality".to_owned()];
+    let given = alias.map_or(&[][..], |alias| &alias.columns);
+    let given = given.iter().map(|column| folded(&column.name));
+    let count = 1 + usize::from(is_numbered);
+    let columns = given
+        .clone()
+        .chain(own.into_iter().skip(given.len()))
+        .take(count);
+    let columns = match name.as_str() {
+        tables::KEYWORDS => tables::keywords().columns,
+        _ => columns.collect(),
+    };
+    let kind = Kind::Function {
+        name,
+        args,
+        columns,
+        is_numbered,
+    };
+    (alias_name, kind)
 }
 
 fn aliases(from: &[ast::TableWithJoins]) -> Vec<String> {
@@ -534,24 +594,27 @@ fn aliases(from: &[ast::TableWithJoins]) -> Vec<String> {
     for table in from {
         let joins = table.joins.iter().map(|join| &join.relation);
         for factor in std::iter::once(&table.relation).chain(joins) {
-            match factor {
-                TableFactor::Table { name, alias, .. } => {
-                    names.push(alias_or(alias.as_ref(), &last(name)));
-                }
-                TableFactor::Derived { alias, .. } => names.push(alias_or(alias.as_ref(), "?")),
-                TableFactor::Function { name, alias, .. } => {
-                    names.push(alias_or(alias.as_ref(), &last(name)));
-                }
-                TableFactor::NestedJoin {
-                    table_with_joins, ..
-                } => {
-                    names.extend(aliases(std::slice::from_ref(table_with_joins)));
-                }
-                _ => {}
+            names.extend(alias_of(factor));
+            if let TableFactor::NestedJoin {
+                table_with_joins, ..
+            } = factor
+            {
+                names.extend(aliases(std::slice::from_ref(table_with_joins)));
             }
         }
     }
     names
+}
+
+/// The name of one table in its statement.
+fn alias_of(factor: &TableFactor) -> Option<String> {
+    match factor {
+        TableFactor::Table { name, alias, .. } | TableFactor::Function { name, alias, .. } => {
+            Some(alias_or(alias.as_ref(), &last(name)))
+        }
+        TableFactor::Derived { alias, .. } => Some(alias_or(alias.as_ref(), "?")),
+        _ => None,
+    }
 }
 
 fn alias_or(alias: Option<&ast::TableAlias>, name: &str) -> String {

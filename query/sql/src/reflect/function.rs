@@ -180,16 +180,10 @@ fn of_catalog(
                     .collect(),
             )
         }
-        "current_setting" => Value::text(match argument(0).shown()?.to_lowercase().as_str() {
-            "server_version" => "15.0",
-            "server_version_num" => "150000",
-            "server_encoding" | "client_encoding" => "UTF8",
-            "search_path" => "public",
-            "timezone" => "UTC",
-            "standard_conforming_strings" | "integer_datetimes" => "on",
-            "transaction_isolation" => "read committed",
-            _ => return argument(1).is_true().then_some(Value::Null),
-        }),
+        "current_setting" => match tables::setting(&argument(0).shown()?.to_lowercase()) {
+            Some(setting) => Value::text(setting),
+            None => return argument(1).is_true().then_some(Value::Null),
+        },
         _ => return None,
     })
 }
@@ -481,6 +475,7 @@ pub(super) fn cast(machine: &Machine<'_>, value: Value, to: &DataType) -> Outcom
                 SqlError::new(SqlErrorKind::Unknown, message, Position::default())
             })?),
         },
+        ("regproc", Value::Text(name)) => Value::text(name.trim_start_matches("pg_catalog.")),
         ("regtype", Value::Text(name)) => match kinds::oid_of(&name) {
             Some(oid) => Value::Int(oid),
             None => return Err(unsupported(format!("the type {name}"))),

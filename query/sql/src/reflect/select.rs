@@ -10,10 +10,13 @@ use super::{
     from::{Source, renamed},
     function, unsupported,
     value::Value,
+    window::Window,
 };
 
 /// A row with the keys that it is ordered by.
 type Keyed = (Vec<Value>, Vec<Value>);
+/// A row of what is selected from, with its group where there are groups.
+pub(super) type Grouped = (Tuple, Option<Vec<Tuple>>);
 
 impl Machine<'_> {
     pub(super) fn query(&self, query: &ast::Query, scope: &Scope<'_>) -> Outcome<Rows> {
@@ -166,8 +169,9 @@ impl Machine<'_> {
         let source = self.from(select, outer)?;
         let groups = self.groups(select, order, &source, outer)?;
         let columns = columns(select, &source)?;
+        let windows = self.windows(select, &source, &groups, outer)?;
         let mut rows = Vec::new();
-        for (tuple, group) in &groups {
+        for (at, (tuple, group)) in groups.iter().enumerate() {
             let scope = Scope {
                 names: &source.names,
                 tuple,
@@ -180,7 +184,7 @@ impl Machine<'_> {
             {
                 continue;
             }
-            for row in self.project(select, &scope)? {
+            for row in self.project(select, &windows, at, &scope)? {
                 self.has_room(rows.len())?;
                 let keys = order.iter().map(|key| match position(&key.expr, &columns) {
                     Some(position) => Ok(row.get(position).cloned().unwrap_or_default()),
@@ -208,7 +212,7 @@ impl Machine<'_> {
         order: &[ast::OrderByExpr],
         source: &Source,
         outer: &Scope<'_>,
-    ) -> Outcome<Vec<(Tuple, Option<Vec<Tuple>>)>> {
+    ) -> Outcome<Vec<Grouped>> {
         let keys = match &select.group_by {
             ast::GroupByExpr::Expressions(keys, modifiers) if modifiers.is_empty() => keys,
             _ => return Err(unsupported("this form of GROUP BY over pg_catalog")),
@@ -226,7 +230,7 @@ impl Machine<'_> {
             return Ok(vec![(first, Some(source.tuples.clone()))]);
         }
         let names = columns(select, source)?;
-        let mut groups: Vec<(Tuple, Option<Vec<Tuple>>)> = Vec::new();
+        let mut groups: Vec<Grouped> = Vec::new();
         let mut found: HashMap<Vec<Value>, usize> = HashMap::new();
         for tuple in &source.tuples {
             let scope = Scope {
@@ -257,9 +261,20 @@ impl Machine<'_> {
     }
 
     /// The select list for one row: several rows where a function gives several.
-    fn project(&self, select: &ast::Select, scope: &Scope<'_>) -> Outcome<Vec<Vec<Value>>> {
+    fn project(
+        &self,
+        select: &ast::Select,
+        windows: &[Option<Window>],
+        at: usize,
+        scope: &Scope<'_>,
+    ) -> Outcome<Vec<Vec<Value>>> {
         let mut cells: Vec<(Vec<Value>, bool)> = Vec::new();
-        for item in &select.projection {
+        for (item, window) in select.projection.iter().zip(windows) {
+            if let Some(window) = window {
+                let value = window.get(at).cloned().unwrap_or_default();
+                cells.push((vec![value], false));
+                continue;
+            }
             if let Some(expr) = expr_of(item) {
                 match function::series_in_list(self, expr, scope)? {
                     Some(series) => cells.push((series, true)),
@@ -290,7 +305,7 @@ impl Machine<'_> {
     }
 }
 
-fn expr_of(item: &SelectItem) -> Option<&Expr> {
+pub(super) fn expr_of(item: &SelectItem) -> Option<&Expr> {
     match item {
         SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),
         _ => None,
@@ -315,6 +330,9 @@ fn columns(select: &ast::Select, source: &Source) -> Outcome<Vec<String>> {
         match item {
             SelectItem::UnnamedExpr(expr) => columns.push(column_name(expr)),
             SelectItem::ExprWithAlias { alias, .. } => columns.push(folded(alias)),
+            SelectItem::Wildcard(_) if source.has_merged => {
+                return Err(unsupported("* with USING over pg_catalog"));
+            }
             SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => {
                 for (name, of_table) in source.names.iter().zip(&source.columns) {
                     if is_of(item, name) {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use sqlparser::keywords::{ALL_KEYWORDS, ALL_KEYWORDS_INDEX, RESERVED_FOR_COLUMN_ALIAS};
+
 use super::{
     World,
     kinds::{POSTGRES_KINDS, of, shown},
@@ -28,6 +30,7 @@ const FILLED: &[&str] = &[
     "pg_type",
     "pg_database",
     "pg_roles",
+    "pg_settings",
     "pg_user",
     "pg_tables",
     "pg_description",
@@ -81,7 +84,6 @@ const EMPTY: &[&str] = &[
     "pg_seclabel",
     "pg_sequence",
     "pg_sequences",
-    "pg_settings",
     "pg_shdepend",
     "pg_shdescription",
     "pg_stat_activity",
@@ -172,6 +174,7 @@ pub(super) fn relation(world: &World, name: &str) -> Option<Relation> {
         "pg_roles" => roles(world),
         "pg_user" => users(world),
         "pg_tables" => pg_tables(world),
+        "pg_settings" => settings(),
         "schemata" => schemata(world),
         "tables" => tables(world),
         "columns" => columns(world),
@@ -181,6 +184,73 @@ pub(super) fn relation(world: &World, name: &str) -> Option<Relation> {
         },
         _ => return None,
     })
+}
+
+/// What `current_setting` and `pg_settings` tell.
+const SETTINGS: &[(&str, &str)] = &[
+    ("client_encoding", "UTF8"),
+    ("default_transaction_isolation", "read committed"),
+    ("integer_datetimes", "on"),
+    ("max_identifier_length", "63"),
+    // There are no indexes; drivers ask how many columns one may have.
+    ("max_index_keys", "32"),
+    ("search_path", "public"),
+    ("server_encoding", "UTF8"),
+    ("server_version", "15.0"),
+    ("server_version_num", "150000"),
+    ("standard_conforming_strings", "on"),
+    ("timezone", "UTC"),
+    ("transaction_isolation", "read committed"),
+];
+
+/// The value of a setting.
+pub(super) fn setting(name: &str) -> Option<&'static str> {
+    let found = SETTINGS.iter().find(|(setting, _)| *setting == name);
+    found.map(|(_, value)| *value)
+}
+
+fn settings() -> Relation {
+    let mut relation = Relation::new(["name", "setting", "unit", "source", "reset_val", "vartype"]);
+    for (name, value) in SETTINGS {
+        let value = text(value);
+        let (unit, source) = (Value::Null, text("default"));
+        relation.row([
+            text(name),
+            value.clone(),
+            unit,
+            source,
+            value,
+            text("string"),
+        ]);
+    }
+    relation
+}
+
+/// The function that gives the words of the language.
+pub(super) const KEYWORDS: &str = "pg_get_keywords";
+
+/// The words of our own parser, and which of them are no names of columns without quotes.
+pub(super) fn keywords() -> Relation {
+    let mut relation = Relation::new(["word", "catcode", "barelabel", "catdesc", "baredesc"]);
+    for (word, keyword) in ALL_KEYWORDS.iter().zip(ALL_KEYWORDS_INDEX) {
+        let is_reserved = RESERVED_FOR_COLUMN_ALIAS.contains(keyword);
+        let (code, told) = match is_reserved {
+            true => ("R", "reserved"),
+            false => ("U", "unreserved"),
+        };
+        let label = match is_reserved {
+            true => "requires AS",
+            false => "can be bare label",
+        };
+        relation.row([
+            Value::Text(word.to_lowercase()),
+            text(code),
+            Value::Bool(!is_reserved),
+            text(told),
+            text(label),
+        ]);
+    }
+    relation
 }
 
 /// Oids of datasets: the same for the same name in every statement, unless two names collide.
@@ -357,37 +427,45 @@ fn descriptions(world: &World) -> Relation {
     relation
 }
 
+/// Columns of `pg_type`.
+const TYPE_COLUMNS: [&str; 25] = [
+    "oid",
+    "typname",
+    "typnamespace",
+    "typowner",
+    "typlen",
+    "typbyval",
+    "typtype",
+    "typcategory",
+    "typispreferred",
+    "typisdefined",
+    "typdelim",
+    "typrelid",
+    "typelem",
+    "typarray",
+    "typnotnull",
+    "typbasetype",
+    "typtypmod",
+    "typndims",
+    "typcollation",
+    "typdefault",
+    "typinput",
+    "typoutput",
+    "typreceive",
+    "typsend",
+    "typsubscript",
+];
+
 fn types() -> Relation {
-    let mut relation = Relation::new([
-        "oid",
-        "typname",
-        "typnamespace",
-        "typowner",
-        "typlen",
-        "typbyval",
-        "typtype",
-        "typcategory",
-        "typispreferred",
-        "typisdefined",
-        "typdelim",
-        "typrelid",
-        "typelem",
-        "typarray",
-        "typnotnull",
-        "typbasetype",
-        "typtypmod",
-        "typndims",
-        "typcollation",
-        "typdefault",
-        "typinput",
-        "typoutput",
-        "typreceive",
-        "typsend",
-        "typsubscript",
-    ]);
+    let mut relation = Relation::new(TYPE_COLUMNS);
     for kind in POSTGRES_KINDS {
         let mut add =
             |oid: u32, name: String, size: i16, category: char, element: u32, array: u32| {
+                let functions = if element == 0 {
+                    name.as_str()
+                } else {
+                    "array_"
+                };
                 relation.row([
                     int(oid),
                     text(&name),
@@ -409,11 +487,15 @@ fn types() -> Relation {
                     int(0),
                     int(0),
                     Value::Null,
-                    text(&format!("{name}in")),
-                    text(&format!("{name}out")),
-                    text(&format!("{name}recv")),
-                    text(&format!("{name}send")),
-                    text("-"),
+                    text(&format!("{functions}in")),
+                    text(&format!("{functions}out")),
+                    text(&format!("{functions}recv")),
+                    text(&format!("{functions}send")),
+                    text(if element == 0 {
+                        "-"
+                    } else {
+                        "array_subscript_handler"
+                    }),
                 ]);
             };
         add(

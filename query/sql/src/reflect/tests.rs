@@ -226,3 +226,62 @@ fn groups_series_and_information_schema_answer() {
         0
     );
 }
+
+#[test]
+fn joins_by_name_and_numbers_of_rows_answer() {
+    // How a driver of Java finds a type by its name.
+    let by_name = "SELECT pg_type.oid, typname FROM pg_catalog.pg_type LEFT JOIN (select ns.oid as nspoid, ns.nspname, r.r
+          from pg_namespace as ns join (select s.r, (current_schemas(false))[s.r] as nspname
+            from generate_series(1, array_upper(current_schemas(false), 1)) as s(r)) as r using (nspname)) as sp
+        ON sp.nspoid = typnamespace WHERE typname = 'int8' ORDER BY sp.r, pg_type.oid DESC LIMIT 1";
+    assert_eq!(texts(by_name), [["20", "int8"]]);
+    assert_eq!(
+        texts(
+            "select r.n, ns.nspname from pg_namespace ns join (select n, 'public' as nspname \
+             from generate_series(1, 2) n) r using (nspname) order by r.n"
+        ),
+        [["1", "public"], ["2", "public"]]
+    );
+    assert_eq!(
+        texts(
+            "select c.relname, a.attname, row_number() over (partition by a.attrelid order by a.attnum desc) as n \
+             from pg_class c join pg_attribute a on a.attrelid = c.oid where c.relname = 'orders' order by n"
+        ),
+        [
+            ["orders", "price", "1"],
+            ["orders", "email", "2"],
+            ["orders", "id", "3"]
+        ]
+    );
+    assert_eq!(
+        texts(
+            "select typinput = 'pg_catalog.array_in'::regproc from pg_type where oid in (20, 1016) order by oid"
+        ),
+        [["f"], ["t"]]
+    );
+    assert_eq!(
+        texts("select setting from pg_settings where name = 'max_index_keys'"),
+        [["32"]]
+    );
+    let words = "select count(*) from pg_catalog.pg_get_keywords() where catcode = 'R' and word <> all ('{limit,of}'::text[]) \
+                 and word in ('limit', 'select')";
+    assert_eq!(texts(words), [["1"]]);
+    for (sql, says) in [
+        (
+            "select * from pg_class join pg_tables using (tablename)",
+            "USING",
+        ),
+        (
+            "select rank() over (order by oid) from pg_class",
+            "a window",
+        ),
+        (
+            "select 1 + row_number() over (order by oid) from pg_class",
+            "a window",
+        ),
+        ("select oid from pg_class natural join pg_type", "NATURAL"),
+    ] {
+        let error = answer(sql).unwrap_err();
+        assert!(error.to_string().contains(says), "{sql}: {error}");
+    }
+}
