@@ -23,12 +23,14 @@ use crate::{
 const USER_CHARACTERS_MAX: usize = 64;
 /// The call that a log-in is, to policies and in records.
 const LOG_IN_PATH: &str = "/api/v1/session";
-/// What records call a log-in by a secret that was sent.
+/// What records call a log-in by a secret that was sent, and by a mechanism that was not offered.
 const CLEARTEXT: &str = "cleartext";
+const UNKNOWN: &str = "unknown";
+/// What else there is for those whose proof shows nothing.
+const PROOF_HINT: &str = "an access token is sent, with options='-c dataos.credential=token'; \
+                          so is an API key that is older than log-in by SCRAM";
 /// Random bytes of a nonce, as many as PostgreSQL has.
 const NONCE_BYTES: usize = 18;
-/// Longest name of a mechanism that is put into a record.
-const MECHANISM_CHARACTERS_MAX: usize = 32;
 
 /// How people log in.
 #[derive(Clone, Debug)]
@@ -53,7 +55,7 @@ pub(super) struct Entrance {
 struct Proving {
     entrance: Entrance,
     user: String,
-    mechanism: String,
+    mechanism: &'static str,
     exchange: scram::Exchange,
 }
 
@@ -149,8 +151,9 @@ impl Entrance {
         let uid = EntityType::USER.id(name);
         let mut entry = record::log_in(&request_id, &uid, outcome, &head, &self.peer);
         at_door(&mut entry);
-        let mechanism = mechanism.chars().take(MECHANISM_CHARACTERS_MAX).collect();
-        entry.facts.insert("mechanism".to_owned(), mechanism);
+        entry
+            .facts
+            .insert("mechanism".to_owned(), mechanism.to_owned());
         match attempt {
             Ok((session, _)) => {
                 self.gateway.append(entry, &request_id).await?;
@@ -186,11 +189,15 @@ impl Door for Entrance {
         mechanism: &str,
         first: &[u8],
     ) -> Result<Box<dyn Exchange>, Fault> {
-        match self.begun(user, mechanism, first).await {
+        let begun = self.begun(user, mechanism, first).await;
+        let mut offered = self.mechanisms().iter();
+        let mechanism = offered.find(|name| **name == mechanism).copied();
+        let mechanism = mechanism.unwrap_or(UNKNOWN);
+        match begun {
             Ok(exchange) => Ok(Box::new(Proving {
                 entrance: self.clone(),
                 user: user.to_owned(),
-                mechanism: mechanism.to_owned(),
+                mechanism,
                 exchange,
             })),
             Err(fault) => {
@@ -219,7 +226,8 @@ impl Proving {
         let proof = self.exchange.answered(answer)?;
         let Entrance { gateway, .. } = &self.entrance;
         let now = gateway.seams.clock.now();
-        let (proved, own) = gateway.accounts.check_proof(&self.user, &proof, now)?;
+        let checked = gateway.accounts.check_proof(&self.user, &proof, now);
+        let (proved, own) = checked.map_err(|fault| fault.with_hint(PROOF_HINT))?;
         let credential = Credential::Proved(proved);
         let (session, way) = self.entrance.session(&self.user, credential).await?;
         Ok((session, way, own))
