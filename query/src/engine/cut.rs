@@ -161,22 +161,19 @@ impl Made<'_> {
         if is_all_rows && rows.tables.len() == 1 {
             return None;
         }
-        let pairs = rows.pairs.iter().map(|[left, right]| {
-            let (left, right) = (rows.seen(left)?, rows.seen(right)?);
-            Some([left, right])
-        });
+        let joined = rows.joined()?;
         let fields = node.schema().fields().iter().enumerate();
         // Names of their own: those of the plan may be the same for several.
         let fields = fields.map(|(at, field)| field.as_ref().clone().with_name(format!("c{at}")));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let select = Select::new(pairs.collect::<Option<_>>()?, items, top, schema)?;
+        let select = Select::new(joined, items, top, schema)?;
         let parts = rows.tables.iter().enumerate().map(|(number, table)| {
             let columns = select.names(number).map(str::to_owned).collect();
             table.part(columns)
         });
         let parts: Vec<Part> = parts.collect::<Option<_>>()?;
-        // A join of whole tables has more bytes than these.
-        if is_all_rows && !parts.iter().any(Part::is_filtered) {
+        // A join of whole tables has more bytes than these, if it is not of rows that are only met.
+        if is_all_rows && rows.joined.exists.is_empty() && !parts.iter().any(Part::is_filtered) {
             return None;
         }
         open(parts, select, node.clone())

@@ -1,8 +1,11 @@
 //! What a database is asked for in one statement: rows of tables, joined where columns are equal; of these
 //! their columns, or groups; of either all, or the first in an order.
 //!
-//! Rows of several tables are joined where columns of one type are equal. Outer joins stay here: what they add
-//! has NULL where a column is never NULL, and no test could tell that from a fault.
+//! Rows of several tables are joined where columns of one type are equal, and may have to meet rows of others, or
+//! none. Outer joins stay here: what they add has NULL where a column is never NULL, and no test could tell that from
+//! a fault.
+
+use std::ops::Range;
 
 use dataos_model::dataset::{Column, ColumnType};
 
@@ -20,6 +23,47 @@ const SUMMED_DIGITS_MAX: u8 = 28;
 pub(crate) struct Of<T> {
     pub(crate) table: usize,
     pub(crate) what: T,
+}
+
+/// Rows that others must meet, or must not, of which nothing else is known.
+#[derive(Clone, Debug)]
+pub(crate) struct Exists<C> {
+    /// Their tables.
+    pub(crate) tables: Range<usize>,
+    /// Columns that are equal: of these tables, or of one of these and one of the others.
+    pub(crate) pairs: Vec<[Of<C>; 2]>,
+    pub(crate) is_negated: bool,
+}
+
+/// Which rows there are: of tables by their numbers.
+#[derive(Clone, Debug)]
+pub(crate) struct Joined<C> {
+    /// Columns that are equal in rows that are joined.
+    pub(crate) pairs: Vec<[Of<C>; 2]>,
+    pub(crate) exists: Vec<Exists<C>>,
+}
+
+impl<C> Joined<C> {
+    /// All pairs of columns that are equal.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &[Of<C>; 2]> {
+        let exists = self.exists.iter().flat_map(|exists| &exists.pairs);
+        self.pairs.iter().chain(exists)
+    }
+
+    /// Of what begins with this table, if it is only met.
+    pub(crate) fn begins(&self, table: usize) -> Option<&Exists<C>> {
+        self.exists
+            .iter()
+            .find(|exists| exists.tables.start == table)
+    }
+
+    /// Whether rows of this table come out, and are not only met.
+    pub(crate) fn comes_out(&self, table: usize) -> bool {
+        !self
+            .exists
+            .iter()
+            .any(|exists| exists.tables.contains(&table))
+    }
 }
 
 /// What is told of a group.
@@ -119,8 +163,7 @@ pub(crate) struct Items {
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Select {
-    /// Columns that are equal in rows that are joined.
-    pub(super) pairs: Vec<[Of<Column>; 2]>,
+    pub(super) joined: Joined<Column>,
     pub(super) items: Items,
     /// `None` if all are wanted.
     pub(super) top: Option<Top>,
@@ -132,7 +175,7 @@ pub(crate) struct Select {
 impl Select {
     /// What the engine knows by `schema`; `None` if it would come out otherwise.
     pub(crate) fn new(
-        pairs: Vec<[Of<Column>; 2]>,
+        joined: Joined<Column>,
         items: Items,
         top: Option<Top>,
         schema: SchemaRef,
@@ -152,10 +195,11 @@ impl Select {
             .fields()
             .iter()
             .map(|field| field.data_type().clone()));
-        let mut sides = pairs.iter();
-        let is_typed = sides.all(|[left, right]| left.what.column_type == right.what.column_type);
+        let is_typed = joined
+            .all()
+            .all(|[left, right]| left.what.column_type == right.what.column_type);
         (is_same && is_typed && !outputs.is_empty()).then_some(Self {
-            pairs,
+            joined,
             items,
             top,
             outputs,
@@ -165,7 +209,7 @@ impl Select {
 
     /// Names of the columns that it reads of one of the tables.
     pub(crate) fn names(&self, table: usize) -> impl Iterator<Item = &str> {
-        let columns = self.pairs.iter().flatten().chain(&self.items.columns);
+        let columns = self.joined.all().flatten().chain(&self.items.columns);
         let columns = columns.map(|of| (of.table, Some(&of.what)));
         let totals = self.items.totals.iter().flatten();
         let totals = totals.map(|of| (of.table, of.what.column()));

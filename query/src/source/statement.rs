@@ -58,6 +58,11 @@ pub(super) trait Exact: Dialect {
         Some(format!("{sum} NOT BETWEEN {} AND {}", i64::MIN, i64::MAX))
     }
 
+    /// Whether the database finds rows that others meet without reading all of them for each.
+    fn finds_existence(&self) -> bool {
+        true
+    }
+
     /// Whether a test is true of a row of a group.
     fn in_group(&self, test: &str) -> String {
         format!("max({test})")
@@ -96,17 +101,17 @@ pub(super) struct Statement {
 impl Statement {
     /// For rows of some tables, with the dialect for each of them; `None` if it has no exact form for a part of it.
     pub(super) fn of<D: Exact>(reads: &[Read], select: &Select, dialects: &[D]) -> Option<Self> {
-        if reads.len() > TABLES_MAX {
+        let first = dialects.first()?;
+        let asks_existence = !select.joined.exists.is_empty();
+        if reads.len() > TABLES_MAX || (asks_existence && !first.finds_existence()) {
             return None;
         }
-        let first = dialects.first()?;
         let (conjuncts, parameters) = conditions(reads, select, dialects)?;
         let columns = columns(select, dialects)?;
-        let tests = tests(reads, dialects);
+        let tests = tests(reads, select, dialects);
         let items = items(select, dialects, &columns, tests.as_deref())?;
-        let places = reads.iter().zip(dialects);
-        let places: Vec<String> = places.map(|(read, dialect)| dialect.place(read)).collect();
-        let from = places.join(", ");
+        let come_out = (0..reads.len()).filter(|table| select.joined.comes_out(*table));
+        let from = places(reads, dialects, come_out)?;
         let rows = format!("SELECT {items} FROM {from}{}", clause(&conjuncts));
         let sql = match (&select.items.totals, columns.len()) {
             (None, count) => {
@@ -131,28 +136,68 @@ impl Statement {
     }
 }
 
-/// Which rows are joined, all of it; and the parameters of that.
+/// Which rows there are, all of it; and the parameters of that in the order of the text.
 fn conditions<D: Exact>(
     reads: &[Read],
     select: &Select,
     dialects: &[D],
 ) -> Option<(Vec<String>, Vec<Parameter>)> {
-    let pairs = select.pairs.iter().map(|[left, right]| {
+    let mut conjuncts = equal(&select.joined.pairs, dialects)?;
+    let mut parameters = Vec::new();
+    let mut table = 0;
+    while let (Some(read), Some(dialect)) = (reads.get(table), dialects.get(table)) {
+        match select.joined.begins(table) {
+            None => {
+                parameters = whole(read, dialect, parameters, &mut conjuncts)?;
+                table += 1;
+            }
+            Some(exists) => {
+                let mut inside = equal(&exists.pairs, dialects)?;
+                for table in exists.tables.clone() {
+                    let (read, dialect) = (reads.get(table)?, dialects.get(table)?);
+                    parameters = whole(read, dialect, parameters, &mut inside)?;
+                }
+                let from = places(reads, dialects, exists.tables.clone())?;
+                let not = if exists.is_negated { "NOT " } else { "" };
+                let rows = format!("SELECT 1 FROM {from}{}", clause(&inside));
+                conjuncts.push(format!("{not}EXISTS ({rows})"));
+                table = exists.tables.end;
+            }
+        }
+    }
+    Some((conjuncts, parameters))
+}
+
+/// That columns are equal.
+fn equal<D: Exact>(pairs: &[[Of<Column>; 2]], dialects: &[D]) -> Option<Vec<String>> {
+    let pairs = pairs.iter().map(|[left, right]| {
         let one = dialects.get(left.table)?.unseen(&left.what)?;
         let other = dialects.get(right.table)?.unseen(&right.what)?;
         Some(format!("{one} = {other}"))
     });
-    let mut conjuncts: Vec<String> = pairs.collect::<Option<_>>()?;
-    let mut parameters = Vec::new();
-    for (read, dialect) in reads.iter().zip(dialects) {
-        let condition = Condition::of(read, dialect, parameters);
-        if !condition.is_whole {
-            return None;
-        }
-        conjuncts.extend(condition.conjuncts);
-        parameters = condition.parameters;
-    }
-    Some((conjuncts, parameters))
+    pairs.collect()
+}
+
+/// Which rows of a table are read, all of it, behind these parameters.
+fn whole<D: Exact>(
+    read: &Read,
+    dialect: &D,
+    parameters: Vec<Parameter>,
+    conjuncts: &mut Vec<String>,
+) -> Option<Vec<Parameter>> {
+    let condition = Condition::of(read, dialect, parameters);
+    conjuncts.extend(condition.conjuncts);
+    condition.is_whole.then_some(condition.parameters)
+}
+
+/// Tables under their names in the statement.
+fn places<D: Exact>(
+    reads: &[Read],
+    dialects: &[D],
+    tables: impl Iterator<Item = usize>,
+) -> Option<String> {
+    let places = tables.map(|table| Some(dialects.get(table)?.place(reads.get(table)?)));
+    Some(places.collect::<Option<Vec<_>>>()?.join(", "))
 }
 
 /// The columns, as rows are grouped and sorted by them: of groups as keys, of rows in any order of their values.
@@ -172,9 +217,12 @@ fn columns<D: Exact>(select: &Select, dialects: &[D]) -> Option<Vec<String>> {
     columns.collect()
 }
 
-/// Whether a row has a value that is none of its type, in a column that is read.
-fn tests<D: Exact>(reads: &[Read], dialects: &[D]) -> Option<String> {
-    let tests = reads.iter().zip(dialects).flat_map(|(read, dialect)| {
+/// Whether a row has a value that is none of its type, in a column that is read. Of rows that are only met, a value
+/// is equal to one of these.
+fn tests<D: Exact>(reads: &[Read], select: &Select, dialects: &[D]) -> Option<String> {
+    let tables = reads.iter().zip(dialects).enumerate();
+    let tables = tables.filter(|(table, _)| select.joined.comes_out(*table));
+    let tests = tables.flat_map(|(_, (read, dialect))| {
         let of_table = read.columns.iter();
         of_table.filter_map(|column| dialect.unfit(column))
     });

@@ -4,7 +4,11 @@
 //! `DATAOS_FIRST_ROWS=10000` sets how many statements instead of 300 for each database, `DATAOS_SEED=7` where to
 //! start.
 
+use std::{sync::Arc, time::Duration};
+
+use datafusion::arrow::array::{ArrayRef, Int64Array};
 use dataos_model::{dataset::DatasetId, predicate::Predicate, seams::RunQuery};
+use dataos_query::QueryConfig;
 
 use crate::{
     back_ends::BackEnd,
@@ -15,6 +19,8 @@ use crate::{
     world::{World, equals},
 };
 
+/// Rows of tables that have no index.
+const UNINDEXED: i64 = 60_000;
 /// Statements for each database without another wish.
 const STATEMENTS: u64 = 300;
 
@@ -106,6 +112,8 @@ struct Count {
     first: u64,
     first_of_joined: u64,
     first_groups: u64,
+    met: u64,
+    not_met: u64,
 }
 
 impl Count {
@@ -117,6 +125,8 @@ impl Count {
         self.first += u64::from(is_first && !joins && !is_grouped);
         self.first_of_joined += u64::from(is_first && joins && !is_grouped);
         self.first_groups += u64::from(is_first && is_grouped);
+        self.met += u64::from(made.contains(" AND EXISTS (") || made.contains(" WHERE EXISTS ("));
+        self.not_met += u64::from(made.contains(" NOT EXISTS ("));
     }
 }
 
@@ -162,6 +172,14 @@ async fn first_rows_of_a_source_are_those_of_the_engine() {
         // Else the sources computed little, and little was proven.
         let Count { all, answered, .. } = counted;
         assert!(answered * 10 > all * 9, "{name}: {counted:?}");
+        let is_sqlite = matches!(back_end, BackEnd::Sqlite(_));
+        for made in [counted.met, counted.not_met] {
+            // That one has no exact form that is of use.
+            assert!(
+                count < 200 || is_sqlite == (made == 0),
+                "{name}: {counted:?}"
+            );
+        }
         for made in [
             counted.joined,
             counted.first,
@@ -170,6 +188,50 @@ async fn first_rows_of_a_source_are_those_of_the_engine() {
         ] {
             assert!(count < 200 || made > 2, "{name}: {counted:?}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn joins_without_an_index_do_not_compare_each_row_with_each() {
+    // One after the other, these are minutes of comparisons.
+    let config = QueryConfig {
+        time_max: Duration::from_secs(20),
+        ..QueryConfig::default()
+    };
+    for back_end in [BackEnd::postgres(), BackEnd::maria_db(), BackEnd::sqlite()] {
+        let world = World::with(config.clone());
+        for (table, step) in [("odd", 1), ("even", 2)] {
+            let keys = (0..UNINDEXED).map(|number| number * step);
+            let rests = (0..UNINDEXED).map(|number| number % 7);
+            let arrays: Vec<ArrayRef> = vec![
+                Arc::new(Int64Array::from_iter_values(keys)),
+                Arc::new(Int64Array::from_iter_values(rests)),
+            ];
+            let columns = [("k", "bigint"), ("n", "bigint")];
+            back_end.fill(&world, "unindexed", table, &columns, arrays);
+        }
+        for (sql, rows) in [
+            (
+                "SELECT count(*) AS n FROM odd JOIN even ON odd.k = even.k",
+                "[[30000]]",
+            ),
+            (
+                "SELECT count(*) AS n FROM odd WHERE EXISTS (SELECT 1 FROM even WHERE even.k = odd.k AND even.n = 2)",
+                "[[4286]]",
+            ),
+            (
+                "SELECT count(*) AS n FROM odd WHERE NOT EXISTS (SELECT 1 FROM even WHERE even.k = odd.k)",
+                "[[30000]]",
+            ),
+        ] {
+            world.check(sql, rows).await;
+        }
+        let made = world.made_there("SELECT count(*) AS n FROM odd JOIN even ON odd.k = even.k");
+        assert!(
+            made.await.unwrap().contains(" AS r1"),
+            "{}",
+            back_end.name()
+        );
     }
 }
 
@@ -215,6 +277,17 @@ async fn joins_and_limits_are_sent() {
         )
         .await;
 
+        check(
+            "SELECT t.id FROM t WHERE t.k IN (SELECT d.k FROM d WHERE d.id < 7)",
+            &[" EXISTS (SELECT 1 FROM "],
+        )
+        .await;
+        check(
+            "SELECT k, count(*) AS n FROM t WHERE NOT EXISTS (SELECT 1 FROM d WHERE d.id = t.id) GROUP BY k",
+            &[" NOT EXISTS (SELECT 1 FROM ", " GROUP BY "],
+        )
+        .await;
+
         // A join of whole tables is more than they are; the others compute something, or have no order.
         world.desk.rows(&id, Predicate::ALWAYS);
         for sql in [
@@ -223,6 +296,9 @@ async fn joins_and_limits_are_sent() {
             "SELECT id FROM t ORDER BY id % 7 LIMIT 3",
             "SELECT id, ratio FROM t ORDER BY id LIMIT 3",
             "SELECT id FROM t LIMIT 3",
+            "SELECT t.id FROM t WHERE t.k NOT IN (SELECT d.k FROM d)",
+            "SELECT t.id FROM t WHERE EXISTS (SELECT 1 FROM d WHERE d.id < t.id)",
+            "SELECT t.id FROM t WHERE EXISTS (SELECT 1 FROM d WHERE d.id = t.id AND d.k < t.k)",
             "SELECT k, sum(n) AS s FROM t GROUP BY k ORDER BY s LIMIT 0",
         ] {
             assert!(!is_cut(&world, sql).await, "{}: {sql}", back_end.name());
@@ -234,6 +310,7 @@ async fn joins_and_limits_are_sent() {
             "SELECT id, n FROM t ORDER BY id LIMIT 3",
             "SELECT t.n, d.id FROM t JOIN d ON t.id = d.id WHERE d.id < 7",
             "SELECT d.id FROM t JOIN d ON t.n = d.n WHERE d.id < 7",
+            "SELECT d.id FROM d WHERE NOT EXISTS (SELECT 1 FROM t WHERE t.n = d.n)",
         ] {
             assert!(!is_cut(&world, sql).await, "{}: {sql}", back_end.name());
         }

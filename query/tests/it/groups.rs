@@ -220,9 +220,36 @@ impl<'a> Statements<'a> {
         if !self.draw.one_in(3) {
             conditions.extend((0..=self.draw.below(2)).map(|_| format!("({})", self.condition())));
         }
+        if self.draw.one_in(3) {
+            conditions.push(self.met());
+        }
         match conditions.as_slice() {
             [] => from,
             conditions => format!("{from} WHERE {}", conditions.join(" AND ")),
+        }
+    }
+
+    /// That rows of another table are met, or are not.
+    fn met(&mut self) -> String {
+        let (inner, table) = (self.bare(), self.draw.of(&["t", "d"]));
+        let outer = format!("{}{inner}", self.relation());
+        let relations = std::mem::replace(&mut self.relations, &["e."]);
+        let condition = match self.draw.one_in(2) {
+            true => format!(" AND ({})", self.condition()),
+            false => String::new(),
+        };
+        self.relations = relations;
+        let not = self.draw.of(&["", "NOT "]);
+        match self.draw.below(5) {
+            0 | 1 => format!(
+                "{outer} {not}IN (SELECT e.{inner} FROM {table} AS e WHERE e.id > 3{condition})"
+            ),
+            2 => format!(
+                "{not}EXISTS (SELECT 1 FROM {table} AS e JOIN d AS f ON e.id = f.id WHERE e.{inner} = {outer}{condition})"
+            ),
+            _ => format!(
+                "{not}EXISTS (SELECT 1 FROM {table} AS e WHERE e.{inner} = {outer}{condition})"
+            ),
         }
     }
 

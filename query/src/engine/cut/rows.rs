@@ -15,7 +15,10 @@ use dataos_model::dataset;
 
 use crate::{
     engine::governed::GovernedTable,
-    source::{select::Of, table::Part},
+    source::{
+        select::{Exists, Joined, Of},
+        table::Part,
+    },
 };
 
 /// Some rows of a governed table.
@@ -45,8 +48,7 @@ impl Table {
 /// Rows of governed tables, joined where columns are equal, with some of their columns under names of the plan.
 pub(super) struct Rows<'a> {
     pub(super) tables: Vec<Table>,
-    /// Columns that are equal.
-    pub(super) pairs: Vec<[Of<String>; 2]>,
+    pub(super) joined: Joined<String>,
     schema: &'a DFSchema,
     /// In the order of the schema: what its table calls each column, or nothing if it is computed.
     columns: Vec<Option<Of<String>>>,
@@ -75,7 +77,7 @@ impl<'a> Rows<'a> {
                     ..rows
                 })
             }
-            LogicalPlan::Join(join) => Self::joined(join),
+            LogicalPlan::Join(join) => Self::of_join(join),
             _ => None,
         }
     }
@@ -103,7 +105,10 @@ impl<'a> Rows<'a> {
         }
         Some(Self {
             tables: vec![table],
-            pairs: Vec::new(),
+            joined: Joined {
+                pairs: Vec::new(),
+                exists: Vec::new(),
+            },
             schema: &scan.projected_schema,
             columns: columns.collect(),
         })
@@ -111,10 +116,9 @@ impl<'a> Rows<'a> {
 
     /// Rows that meet where columns are equal and there. Tables of the right side have the numbers behind those of
     /// the left.
-    fn joined(join: &'a Join) -> Option<Self> {
-        let is_inner = join.join_type == JoinType::Inner
-            && join.null_equality == NullEquality::NullEqualsNothing;
-        if !is_inner || join.on.is_empty() {
+    fn of_join(join: &'a Join) -> Option<Self> {
+        let is_plain = join.null_equality == NullEquality::NullEqualsNothing && !join.null_aware;
+        if !is_plain || join.on.is_empty() {
             return None;
         }
         let (mut left, right) = (Self::of(&join.left)?, Self::of(&join.right)?);
@@ -123,21 +127,68 @@ impl<'a> Rows<'a> {
             table: first + of.table,
             what: of.what,
         };
-        let pairs = join.on.iter().map(|(one, other)| {
+        let keys = join.on.iter().map(|(one, other)| {
             let (one, other) = (left.named(column(one)?)?, right.named(column(other)?)?);
             Some([one, behind(other)])
         });
-        let pairs: Vec<_> = pairs.collect::<Option<_>>()?;
-        let of_right = right.pairs.into_iter().map(|pair| pair.map(behind));
-        left.pairs.extend(of_right.chain(pairs));
+        let keys: Vec<_> = keys.collect::<Option<_>>()?;
+        let pairs = right.joined.pairs.into_iter();
+        let pairs = pairs.map(|pair| pair.map(behind)).chain(keys);
+        match join.join_type {
+            JoinType::Inner => {
+                left.joined.pairs.extend(pairs);
+                let exists = right.joined.exists.into_iter().map(|exists| Exists {
+                    tables: first + exists.tables.start..first + exists.tables.end,
+                    pairs: exists
+                        .pairs
+                        .into_iter()
+                        .map(|pair| pair.map(behind))
+                        .collect(),
+                    ..exists
+                });
+                left.joined.exists.extend(exists);
+                let of_right = right.columns.into_iter();
+                left.columns.extend(of_right.map(|of| of.map(behind)));
+            }
+            JoinType::LeftSemi | JoinType::LeftAnti
+                if right.joined.exists.is_empty() && join.filter.is_none() =>
+            {
+                left.joined.exists.push(Exists {
+                    tables: first..first + right.tables.len(),
+                    pairs: pairs.collect(),
+                    is_negated: join.join_type == JoinType::LeftAnti,
+                });
+            }
+            _ => return None,
+        }
         left.tables.extend(right.tables);
-        let of_right = right.columns.into_iter();
-        left.columns.extend(of_right.map(|of| of.map(behind)));
         left.schema = &join.schema;
         if let Some(filter) = &join.filter {
             left.keep(filter)?;
         }
         Some(left)
+    }
+
+    /// How they are joined, if the caller sees each column that decides that as it is.
+    pub(super) fn joined(&self) -> Option<Joined<dataset::Column>> {
+        let seen = |pairs: &[[Of<String>; 2]]| {
+            let pairs = pairs.iter().map(|[left, right]| {
+                let (left, right) = (self.seen(left)?, self.seen(right)?);
+                Some([left, right])
+            });
+            pairs.collect::<Option<Vec<_>>>()
+        };
+        let exists = self.joined.exists.iter().map(|exists| {
+            Some(Exists {
+                tables: exists.tables.clone(),
+                pairs: seen(&exists.pairs)?,
+                is_negated: exists.is_negated,
+            })
+        });
+        Some(Joined {
+            pairs: seen(&self.joined.pairs)?,
+            exists: exists.collect::<Option<_>>()?,
+        })
     }
 
     /// Leaves out rows that a condition is not true of, each conjunct of which is about one table; `None` if it is not.

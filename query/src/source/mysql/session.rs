@@ -23,6 +23,11 @@ const SETTINGS: &str = "SET NAMES utf8mb4 COLLATE utf8mb4_bin; \
     SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
     SET SESSION TRANSACTION READ ONLY";
 
+/// What MariaDB is told besides: to join by hash where no index is of use. Without that it compares each row of
+/// one table with each of the other, of 100 000 and 20 000 rows for 39 seconds instead of a tenth of one. MySQL does so by itself.
+const HASHED_JOINS: &str =
+    "join_cache_level = 4, join_buffer_size = 8388608, join_buffer_space_limit = 33554432";
+
 /// The connections of one depot.
 pub(in crate::source) type Pool = pool::Pool<Numbered>;
 
@@ -51,7 +56,10 @@ impl Pool {
                 .await?;
             let (id, version): (String, String) = (row.try_get(0)?, row.try_get(1)?);
             let limit = if version.contains("MariaDB") {
-                format!("max_statement_time = {}", self.time_max.as_secs_f64())
+                format!(
+                    "max_statement_time = {}, {HASHED_JOINS}",
+                    self.time_max.as_secs_f64()
+                )
             } else {
                 format!("max_execution_time = {}", self.time_max.as_millis())
             };

@@ -17,7 +17,7 @@ use crate::{
     column::{arrow_schema, arrow_type},
     source::{
         condition::Operator,
-        select::{Items, Top},
+        select::{Exists, Items, Joined, Top},
     },
 };
 
@@ -80,6 +80,13 @@ fn read(name: &str) -> Read {
     }
 }
 
+fn inner(pairs: Vec<[Of<Column>; 2]>) -> Joined<Column> {
+    Joined {
+        pairs,
+        exists: Vec::new(),
+    }
+}
+
 fn groups() -> Select {
     let totals = vec![
         of(0, Total::Rows),
@@ -100,7 +107,7 @@ fn groups() -> Select {
         columns: keys,
         totals: Some(totals),
     };
-    Select::new(pairs, items, None, Arc::new(schema)).unwrap()
+    Select::new(inner(pairs), items, None, Arc::new(schema)).unwrap()
 }
 
 /// A dialect that knows everything but what it is asked for at one time.
@@ -200,7 +207,13 @@ fn first_rows() -> Select {
         has_nulls_first: is_descending,
     });
     let (keys, rows) = (keys.to_vec(), 5);
-    Select::new(pairs, items, Some(Top { keys, rows }), Arc::new(schema)).unwrap()
+    Select::new(
+        inner(pairs),
+        items,
+        Some(Top { keys, rows }),
+        Arc::new(schema),
+    )
+    .unwrap()
 }
 
 /// The statement of a dialect that lacks what it is asked for at one time, and how often it was asked.
@@ -247,6 +260,44 @@ fn whatever_a_list_lacks_of_a_statement_nothing_of_it_is_sent() {
 }
 
 #[test]
+fn rows_that_are_only_met_give_nothing_and_are_tested_by_what_meets_them() {
+    let met = |is_negated| {
+        let columns = vec![of(0, column("n"))];
+        let exists = Exists {
+            tables: 1..2,
+            pairs: vec![[of(0, column("id")), of(1, column("k"))]],
+            is_negated,
+        };
+        let joined = Joined {
+            pairs: Vec::new(),
+            exists: vec![exists],
+        };
+        let field = Field::new("c0", arrow_type(&ColumnType::Int(64)), true);
+        let items = Items {
+            columns,
+            totals: None,
+        };
+        let key = SortKey {
+            output: 0,
+            is_descending: false,
+            has_nulls_first: false,
+        };
+        let (keys, rows) = (vec![key], 5);
+        let schema = Arc::new(Schema::new(vec![field]));
+        Select::new(joined, items, Some(Top { keys, rows }), schema).unwrap()
+    };
+    let sql = |not: &str| {
+        format!(
+            "SELECT r0.n AS c0, coalesce(r0.id > 9, 1 = 0) AS c1 FROM t AS r0 \
+             WHERE r0.n = $1 AND r0.k > $2 AND r0.id IS NOT NULL AND {not}EXISTS (SELECT 1 FROM u AS r1 \
+             WHERE r0.id = r1.k AND r1.n = $3 AND r1.k > $4 AND r1.id IS NOT NULL) ORDER BY 2 DESC, r0.n ASC NULLS LAST LIMIT 5"
+        )
+    };
+    check(&met(false), &sql(""), 9);
+    check(&met(true), &sql("NOT "), 9);
+}
+
+#[test]
 fn first_groups_are_found_by_totals_unless_the_engine_would_wrap_them() {
     let top = |output| Select {
         top: Some(Top {
@@ -287,7 +338,7 @@ fn columns_of_other_types_are_not_joined() {
             columns: Vec::new(),
             totals: Some(of_rows.clone()),
         };
-        Select::new(pairs, items, None, Arc::clone(&schema))
+        Select::new(inner(pairs), items, None, Arc::clone(&schema))
     };
     assert!(joined(column("k")).is_some());
     assert!(joined(narrow).is_none());
