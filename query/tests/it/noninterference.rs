@@ -70,7 +70,7 @@ async fn random_statements_do_not_tell_two_worlds_of_databases_apart() {
     let seed: u64 = wish("DATAOS_SEED").unwrap_or(1);
     for back_end in BackEnd::all().into_iter().skip(1) {
         let (twins, mut answered) = (Twins::of(&back_end), 0);
-        let (mut grouped, mut joined, mut first) = (0, 0, 0);
+        let (mut grouped, mut joined, mut first, mut met) = (0, 0, 0, 0);
         for number in (0..count).map(|number| seed.wrapping_add(number)) {
             let sql = Draw::new(number).statement();
             match twins.compare(&sql).await {
@@ -78,18 +78,22 @@ async fn random_statements_do_not_tell_two_worlds_of_databases_apart() {
                 Ok(End::Refused) => {}
                 Err(leak) => panic!("{}: DATAOS_SEED={number}: {leak}", back_end.name()),
             }
-            if sql.contains(" JOIN ") || sql.contains(" LIMIT ") {
+            if [" JOIN ", " LIMIT ", "EXISTS"]
+                .iter()
+                .any(|word| sql.contains(word))
+            {
                 let there = twins.made_there(&sql).await;
                 let joins = there.contains(" AS r1");
                 grouped += u64::from(joins && there.contains(" GROUP BY "));
                 joined += u64::from(joins);
                 first += u64::from(there.contains(" LIMIT "));
+                met += u64::from(there.contains("EXISTS (SELECT 1 FROM"));
             }
         }
         let name = back_end.name();
         eprintln!(
             "non-interference, {name}: {count} statements, {answered} answered, {joined} joined there, \
-             {grouped} of them grouped, {first} cut to the first rows there"
+             {grouped} of them grouped, {first} cut to the first rows there, {met} by rows that meet others"
         );
         assert!(answered * 2 > count, "{name}: {answered} of {count}");
         let is_database = match back_end {
@@ -372,14 +376,32 @@ impl Draw {
             1 => format!(" WHERE {} < 1005", self.any(&names.numbers, "1")),
             _ => String::new(),
         };
-        let mut sql = format!("SELECT {items} FROM {from}{filter}");
-        if !is_joined || !self.one_in(3) {
+        let is_met = self.one_in(3);
+        let met = match (is_met, filter.is_empty()) {
+            (false, _) => String::new(),
+            (true, true) => format!(" WHERE {}", self.met(&names)),
+            (true, false) => format!(" AND {}", self.met(&names)),
+        };
+        let mut sql = format!("SELECT {items} FROM {from}{filter}{met}");
+        if !(is_joined || is_met) || !self.one_in(3) {
             let way = self.of(&["", " DESC", " NULLS FIRST", " DESC NULLS LAST"]);
             let (key, rows) = (1 + self.below(columns), self.below(30));
             write!(sql, " ORDER BY {key}{way} LIMIT {rows}").unwrap();
             sql.push_str(self.of(&["", "", " OFFSET 3"]));
         }
         sql
+    }
+
+    /// That rows of another table meet these by a key, or that none does.
+    fn met(&mut self, names: &Names) -> String {
+        let (table, key) = (self.of(&["t", "u"]), self.any(&names.numbers, "1"));
+        let inside = Names::of(table, "z").numbers;
+        let filter = match self.one_in(2) {
+            true => format!(" AND {} < 1005", self.any(&inside, "1")),
+            false => String::new(),
+        };
+        let (not, inside) = (self.of(&["", "NOT "]), self.any(&inside, "1"));
+        format!("{not}EXISTS (SELECT 1 FROM {table} AS z WHERE {inside} = {key}{filter})")
     }
 
     fn aggregate(&mut self, names: &Names) -> String {
