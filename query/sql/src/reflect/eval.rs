@@ -63,6 +63,17 @@ impl Scope<'_> {
         outer: None,
         common: None,
     };
+
+    /// What names mean in a SELECT that stands here, of whose tables there are these rows.
+    pub(super) fn inside<'a>(&'a self, names: &'a [String], tuple: &'a [Place]) -> Scope<'a> {
+        Scope {
+            names,
+            tuple,
+            group: None,
+            outer: Some(self),
+            common: self.common,
+        }
+    }
 }
 
 /// Walks one question.

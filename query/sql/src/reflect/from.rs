@@ -124,13 +124,7 @@ impl Machine<'_> {
     fn keep(&self, source: &mut Source, condition: &Expr, outer: &Scope<'_>) -> Outcome<()> {
         let mut kept = Vec::new();
         for tuple in std::mem::take(&mut source.tuples) {
-            let scope = Scope {
-                names: &source.names,
-                tuple: &tuple,
-                group: None,
-                outer: Some(outer),
-                common: outer.common,
-            };
+            let scope = outer.inside(&source.names, &tuple);
             if self.is_true(condition, &scope)? {
                 kept.push(tuple);
             }
@@ -177,13 +171,7 @@ impl Machine<'_> {
         });
         let mut joined = Vec::new();
         for tuple in std::mem::take(&mut source.tuples) {
-            let scope = Scope {
-                names: &source.names,
-                tuple: &tuple,
-                group: None,
-                outer: Some(outer),
-                common: outer.common,
-            };
+            let scope = outer.inside(&source.names, &tuple);
             let relation = self.relation_of(&kind, &scope)?;
             let candidates: Vec<usize> = match (&index, &probe) {
                 (Some(index), Some((_, other))) => {
@@ -262,13 +250,7 @@ impl Machine<'_> {
             for more in &inner.tuples {
                 self.step()?;
                 let both = [tuple.as_slice(), more.as_slice()].concat();
-                let scope = Scope {
-                    names: &names,
-                    tuple: &both,
-                    group: None,
-                    outer: Some(outer),
-                    common: outer.common,
-                };
+                let scope = outer.inside(&names, &both);
                 if self.all_true(on, &scope)? {
                     joined.push(both);
                 }

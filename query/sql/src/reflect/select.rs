@@ -173,11 +173,8 @@ impl Machine<'_> {
         let mut rows = Vec::new();
         for (at, (tuple, group)) in groups.iter().enumerate() {
             let scope = Scope {
-                names: &source.names,
-                tuple,
                 group: group.as_deref(),
-                outer: Some(outer),
-                common: outer.common,
+                ..outer.inside(&source.names, tuple)
             };
             if let Some(having) = &select.having
                 && !self.is_true(having, &scope)?
@@ -233,13 +230,7 @@ impl Machine<'_> {
         let mut groups: Vec<Grouped> = Vec::new();
         let mut found: HashMap<Vec<Value>, usize> = HashMap::new();
         for tuple in &source.tuples {
-            let scope = Scope {
-                names: &source.names,
-                tuple,
-                group: None,
-                outer: Some(outer),
-                common: outer.common,
-            };
+            let scope = outer.inside(&source.names, tuple);
             let values = keys.iter().map(|key| {
                 let item = position(key, &names).and_then(|at| select.projection.get(at));
                 let is_number = matches!(key, Expr::Value(_));

@@ -58,11 +58,8 @@ impl Machine<'_> {
         let mut keyed = Vec::new();
         for (at, (tuple, group)) in rows.iter().enumerate() {
             let scope = Scope {
-                names: &source.names,
-                tuple,
                 group: group.as_deref(),
-                outer: Some(outer),
-                common: outer.common,
+                ..outer.inside(&source.names, tuple)
             };
             let value = |expr| self.value(expr, &scope);
             let part = spec.partition_by.iter().map(value);
