@@ -45,6 +45,17 @@ pub(super) trait Dialect {
         parameters: &mut Vec<Parameter>,
     ) -> Option<String>;
 
+    /// `column IN (values)`, if that is exactly `compare` of equality with one of them and the database finds rows
+    /// by it sooner than by one test for each value.
+    fn among(
+        &self,
+        _column: &Column,
+        _values: &[&Value],
+        _parameters: &mut Vec<Parameter>,
+    ) -> Option<String> {
+        None
+    }
+
     /// A test that is true of values of the column that are none of its type, if it can hold such. Rows with
     /// one are always sent, so that it is a fault whether a condition went along or not.
     fn guard(&self, column: &Column) -> Option<String>;
@@ -340,6 +351,15 @@ impl<'a> Builder<'a> {
             return None;
         }
         let (dialect, parameters) = (self.dialect, &mut self.parameters);
+        let values: Vec<&Value> = values.collect();
+        if operator == Operator::Equal
+            && values.len() > 1
+            && let Some(test) = dialect.among(column, &values, parameters)
+        {
+            self.guards.extend(dialect.guard(column));
+            return Some(test);
+        }
+        let values = values.into_iter();
         let tests = values.map(|value| dialect.compare(column, operator, value, parameters));
         let tests: Vec<String> = tests.collect::<Option<_>>()?;
         self.guards.extend(dialect.guard(column));

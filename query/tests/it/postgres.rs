@@ -126,6 +126,11 @@ async fn types_arrive_exactly(world: &World) {
             ),
         )
         .await;
+    let integers =
+        "middle IN (3, 7, 9999999999) AND small IN (-1, 70000) AND id < 9223372036854775807";
+    world
+        .check(&format!("SELECT id FROM people WHERE {integers}"), "[[1]]")
+        .await;
     let fault = world.refused("SELECT odd FROM people").await;
     assert_eq!(fault.kind, FaultKind::Unsupported);
     world.check("SELECT count(*) FROM people", "[[3]]").await;
@@ -145,7 +150,7 @@ async fn little_is_fetched(world: &World, server: &Server, people: &DatasetId, m
     world.check("SELECT name FROM people", r#"[["a**"]]"#).await;
     let sent = server.selects("people");
     assert!(sent.contains("region\" = $1::text COLLATE \"C\""), "{sent}");
-    assert!(sent.contains("\"middle\"::bigint = '7'::bigint"), "{sent}");
+    assert!(sent.contains("\"middle\" = '7'::integer"), "{sent}");
     assert!(sent.contains("\"region\" IS NOT NULL"), "{sent}");
     for column in ["price", "doc", "bytes", "day"] {
         assert!(!sent.contains(column), "{column} was fetched: {sent}");
@@ -160,6 +165,16 @@ async fn little_is_fetched(world: &World, server: &Server, people: &DatasetId, m
         "{}",
         server.selects("many")
     );
+    server.forget_log();
+    world
+        .check(
+            "SELECT count(*) FROM many WHERE id IN (1, 5, 6, 10, 40000)",
+            "[[3]]",
+        )
+        .await;
+    let sent = server.selects("many");
+    // In a form that an index is of use for.
+    assert!(sent.contains("\"id\" IN ('1'::integer, "), "{sent}");
 }
 
 async fn hidden_rows_stay_hidden(world: &World, many: &DatasetId) {

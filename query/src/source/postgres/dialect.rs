@@ -193,10 +193,9 @@ impl Dialect for Postgres {
     ) -> Option<String> {
         let name = self.name(column);
         match (&column.column_type, value) {
-            // As bigint, so that a literal beyond the column's type compares and does not fail.
-            (ColumnType::Int(_), Value::Long(value)) => {
-                let operator = operator.sql();
-                Some(format!("{name}::bigint {operator} '{value}'::bigint"))
+            (ColumnType::Int(bits), Value::Long(value)) => {
+                let (sign, literal) = (operator.sql(), integer(*bits, *value));
+                Some(format!("{name} {sign} {literal}"))
             }
             (ColumnType::Bool, Value::Bool(value)) if operator == Operator::Equal => Some(format!(
                 "{name} = {}",
@@ -223,6 +222,28 @@ impl Dialect for Postgres {
         }
     }
 
+    /// Of integers, which are looked up in an index or a hash table; a chain of tests is gone through for each row.
+    fn among(
+        &self,
+        column: &Column,
+        values: &[&Value],
+        _parameters: &mut Vec<Parameter>,
+    ) -> Option<String> {
+        let ColumnType::Int(bits) = column.column_type else {
+            return None;
+        };
+        let literals = values.iter().map(|value| match value {
+            Value::Long(value) => Some(integer(bits, *value)),
+            _ => None,
+        });
+        let literals: Vec<String> = literals.collect::<Option<_>>()?;
+        Some(format!(
+            "{} IN ({})",
+            self.name(column),
+            literals.join(", ")
+        ))
+    }
+
     fn guard(&self, column: &Column) -> Option<String> {
         let name = self.name(column);
         match column.column_type {
@@ -231,6 +252,17 @@ impl Dialect for Postgres {
             _ => None,
         }
     }
+}
+
+/// An integer as a value of its column's type, so that an index of the column is of use; one that is beyond the type
+/// as bigint, which compares and does not fail.
+fn integer(bits: u8, value: i64) -> String {
+    let name = match bits {
+        16 if i16::try_from(value).is_ok() => "smallint",
+        32 if i32::try_from(value).is_ok() => "integer",
+        _ => "bigint",
+    };
+    format!("'{value}'::{name}")
 }
 
 /// The day that is so many milliseconds from 1970, if it is a day of four digits' year.
