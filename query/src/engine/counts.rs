@@ -240,7 +240,7 @@ impl Reading {
 }
 
 /// Of how many rows one is expected to pass.
-fn passing(filters: &[Expr]) -> usize {
+pub(crate) fn passing(filters: &[Expr]) -> usize {
     let is_for_value = |filter: &Expr| match filter {
         Expr::BinaryExpr(binary) => binary.op == Operator::Eq,
         Expr::InList(list) => !list.negated,

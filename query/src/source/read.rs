@@ -8,7 +8,8 @@ use std::{fmt, sync::Arc};
 use datafusion::{
     arrow::datatypes::SchemaRef,
     common::{
-        Result, ScalarValue, config::ConfigOptions, internal_err, tree_node::TreeNodeRecursion,
+        Result, ScalarValue, Statistics, config::ConfigOptions, internal_err, stats::Precision,
+        tree_node::TreeNodeRecursion,
     },
     execution::{SendableRecordBatchStream, TaskContext},
     logical_expr::Operator,
@@ -24,13 +25,14 @@ use datafusion::{
         filter_pushdown::{
             ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
         },
+        statistics::StatisticsArgs,
         stream::RecordBatchStreamAdapter,
     },
 };
 use futures::TryStreamExt;
 
 use super::table::{Database, Read, started};
-use crate::engine::failure::raised;
+use crate::engine::{counts::passing, failure::raised};
 
 /// See the module.
 #[derive(Debug)]
@@ -128,6 +130,21 @@ impl ExecutionPlan for ReadExec {
             properties: Arc::clone(&self.properties),
         };
         Ok(propagation.with_updated_node(Arc::new(updated)))
+    }
+
+    /// Rows at the last scan of the catalog, which whoever sees all of the table may count himself. Over a table of
+    /// which he does not there is a barrier, which tells nothing of this.
+    fn statistics_from_inputs(
+        &self,
+        _inputs: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        let mut expected = Statistics::new_unknown(&self.schema());
+        if let (Some(rows), None) = (self.read.dataset.row_count, args.partition()) {
+            let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+            expected.num_rows = Precision::Inexact(rows.div_ceil(passing(&self.read.filters)));
+        }
+        Ok(Arc::new(expected))
     }
 
     fn execute(
