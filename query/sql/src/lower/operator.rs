@@ -44,12 +44,9 @@ impl Lowering {
         }
         operands.push(spine);
         operands.reverse();
-        let operands = self.list(&operands, |this, operand| {
-            let operand = this.expr(operand)?;
-            Ok(match operator.compares() {
-                true => this.compared(operand),
-                false => operand,
-            })
+        let operands = self.list(&operands, |this, operand| match operator.compares() {
+            true => this.compared(operand),
+            false => this.expr(operand),
         })?;
         Ok(Expr::Binary { operator, operands })
     }

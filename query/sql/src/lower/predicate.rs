@@ -95,9 +95,9 @@ impl Lowering {
                 low,
                 high,
             } => Ok(Expr::Between {
-                expr: self.boxed_compared(expr)?,
-                low: self.boxed_compared(low)?,
-                high: self.boxed_compared(high)?,
+                expr: Box::new(self.compared(expr)?),
+                low: Box::new(self.compared(low)?),
+                high: Box::new(self.compared(high)?),
                 is_negated: *negated,
             }),
             ast::Expr::Like {
@@ -124,22 +124,14 @@ impl Lowering {
         }
     }
 
-    fn boxed_compared(&mut self, expr: &ast::Expr) -> Result<Box<Expr>, SqlError> {
-        let expr = self.expr(expr)?;
-        Ok(Box::new(self.compared(expr)))
-    }
-
     fn in_list(
         &mut self,
         expr: &ast::Expr,
         list: &[ast::Expr],
         is_negated: bool,
     ) -> Result<Expr, SqlError> {
-        let expr = self.boxed_compared(expr)?;
-        let list = self.list(list, |this, item| {
-            let item = this.expr(item)?;
-            Ok(this.compared(item))
-        })?;
+        let expr = Box::new(self.compared(expr)?);
+        let list = self.list(list, Self::compared)?;
         if list.is_empty() {
             return Err(self.refuse("an empty IN list", Span::empty()));
         }

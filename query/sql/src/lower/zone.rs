@@ -1,22 +1,26 @@
 //! PostgreSQL's text of a date or time with a zone behind it, as its drivers send them: the zone counts where an
 //! instant is meant, and for dates and local times it is read and forgotten.
 
+use sqlparser::ast;
+
 use super::Lowering;
 use crate::{
     dialect::Dialect,
+    error::SqlError,
     ir::{Expr, Literal, Type},
 };
 
 impl Lowering {
     /// A value that is compared with others: the type of these says whether its zone counts.
-    pub(super) fn compared(&self, value: Expr) -> Expr {
+    pub(super) fn compared(&mut self, expr: &ast::Expr) -> Result<Expr, SqlError> {
+        let value = self.expr(expr)?;
         if self.dialect == Dialect::Postgres
             && let Expr::Literal(Literal::Text(text)) = &value
             && split(text).is_some()
         {
-            return Expr::Literal(Literal::Zoned(text.clone()));
+            return Ok(Expr::Literal(Literal::Zoned(text.clone())));
         }
-        value
+        Ok(value)
     }
 
     /// The text of a literal of this type.

@@ -559,7 +559,7 @@ fn of_function<'a>(
         .chain(own.into_iter().skip(given.len()))
         .take(count);
     let columns = match name.as_str() {
-        tables::KEYWORDS => tables::keywords().columns,
+        tables::KEYWORDS => tables::KEYWORD_COLUMNS.map(str::to_owned).to_vec(),
         _ => columns.collect(),
     };
     let kind = Kind::Function {

@@ -228,10 +228,13 @@ fn settings() -> Relation {
 
 /// The function that gives the words of the language.
 pub(super) const KEYWORDS: &str = "pg_get_keywords";
+/// Its columns.
+pub(super) const KEYWORD_COLUMNS: [&str; 5] =
+    ["word", "catcode", "barelabel", "catdesc", "baredesc"];
 
 /// The words of our own parser, and which of them are no names of columns without quotes.
 pub(super) fn keywords() -> Relation {
-    let mut relation = Relation::new(["word", "catcode", "barelabel", "catdesc", "baredesc"]);
+    let mut relation = Relation::new(KEYWORD_COLUMNS);
     for (word, keyword) in ALL_KEYWORDS.iter().zip(ALL_KEYWORDS_INDEX) {
         let is_reserved = RESERVED_FOR_COLUMN_ALIAS.contains(keyword);
         let (code, told) = match is_reserved {
