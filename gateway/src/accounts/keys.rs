@@ -70,12 +70,13 @@ impl Accounts {
         now: Timestamp,
     ) -> Result<NewKey, Fault> {
         model::check_label("name", &wanted.name)?;
+        let (new, verifier) = self.fresh_key(user).await?;
         let _changing = self.changing.lock().await;
         let account = self.read().accounts.get(user).cloned().ok_or_else(|| {
             Fault::invalid("only local users can have API keys")
                 .with_hint("ask the issuer of your tokens for another token")
         })?;
-        let (new, key) = self.make_key(user, wanted, now).await?;
+        let key = self.make_key(user, &new, verifier, wanted, now)?;
         self.store.put_key(&key).await?;
         self.write()
             .keys
@@ -83,33 +84,43 @@ impl Accounts {
         Ok(new)
     }
 
+    /// A fresh key with its verifier, which takes a while: made before a change, which others wait for.
+    ///
+    /// # Errors
+    /// There is no randomness, or too many are made at once.
+    pub(super) async fn fresh_key(&self, user: &str) -> Result<(NewKey, String), Fault> {
+        let new = api_key::generate()?;
+        let verifier = self.verifier(user, &new.id, &new.text).await?;
+        Ok((new, verifier))
+    }
+
     /// A key that is not stored yet.
     ///
     /// # Errors
     /// The user has too many.
-    pub(super) async fn make_key(
+    pub(super) fn make_key(
         &self,
         user: &str,
+        new: &NewKey,
+        verifier: String,
         wanted: Wanted,
         now: Timestamp,
-    ) -> Result<(NewKey, ApiKey), Fault> {
+    ) -> Result<ApiKey, Fault> {
         if self.keys(user).len() >= KEYS_PER_USER_MAX {
             let message = format!("there are {KEYS_PER_USER_MAX} keys already; delete one");
             return Err(Fault::new(FaultKind::TooLarge, message));
         }
-        let new = api_key::generate()?;
-        let key = ApiKey {
+        Ok(ApiKey {
             id: new.id.clone(),
             user: user.to_owned(),
             name: wanted.name,
             digest: self.pepper.digest(&new.text),
-            verifier: self.verifier(user, &new.id, &new.text).await?,
+            verifier,
             created_at: now.0,
             expires_at: wanted.expires_at,
             last_used_at: 0,
             scopes: wanted.scopes,
-        };
-        Ok((new, key))
+        })
     }
 
     /// Deletes a key of a user.

@@ -36,6 +36,7 @@ impl Accounts {
         within: Option<&Scopes>,
         now: Timestamp,
     ) -> Result<Rotated, Fault> {
+        let (new, verifier) = self.fresh_key(user).await?;
         let _changing = self.changing.lock().await;
         let (old, account) = {
             let state = self.read();
@@ -59,7 +60,7 @@ impl Accounts {
             expires_at: life_ms.map(|life_ms| now.0 + life_ms),
             scopes: old.scopes.clone(),
         };
-        let (new, key) = self.make_key(user, wanted, now).await?;
+        let key = self.make_key(user, &new, verifier, wanted, now)?;
         let end = now.0 + overlap_ms;
         let old_expires_at = old.expires_at.map_or(end, |own| own.min(end));
         self.store
