@@ -352,16 +352,19 @@ impl<'a> Builder<'a> {
         }
         let (dialect, parameters) = (self.dialect, &mut self.parameters);
         let values: Vec<&Value> = values.collect();
-        if operator == Operator::Equal
-            && values.len() > 1
-            && let Some(test) = dialect.among(column, &values, parameters)
-        {
-            self.guards.extend(dialect.guard(column));
-            return Some(test);
-        }
-        let values = values.into_iter();
-        let tests = values.map(|value| dialect.compare(column, operator, value, parameters));
-        let tests: Vec<String> = tests.collect::<Option<_>>()?;
+        let list = match (operator, values.as_slice()) {
+            (Operator::Equal, several @ [_, _, ..]) => dialect.among(column, several, parameters),
+            _ => None,
+        };
+        let tests: Vec<String> = match list {
+            Some(test) => vec![test],
+            None => {
+                let values = values.into_iter();
+                let tests =
+                    values.map(|value| dialect.compare(column, operator, value, parameters));
+                tests.collect::<Option<_>>()?
+            }
+        };
         self.guards.extend(dialect.guard(column));
         match tests.as_slice() {
             [] => None,

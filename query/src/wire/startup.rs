@@ -85,10 +85,10 @@ where
         let hint = "the one database is `dataos`: add dbname=dataos";
         return Err(Broken::Refused("3D000", message, hint));
     }
-    let caller = match door.mechanisms() {
-        [] => asked(input, output, door, &wanted.user).await?,
-        _ if wanted.sends_token => asked(input, output, door, &wanted.user).await?,
-        offered => proved(input, output, door, &wanted.user, offered).await?,
+    let offered = door.mechanisms();
+    let caller = match offered.is_empty() || wanted.sends_token {
+        true => asked(input, output, door, &wanted.user).await?,
+        false => proved(input, output, door, &wanted.user, offered).await?,
     };
     output.authentication(OK, b"");
     wanted.settings.report(output);
