@@ -1,7 +1,7 @@
 //! A MariaDB server over TLS and a SQLite file, attached as a new user attaches them, governed like
 //! everything else, and joined with each other.
 
-use dataos_store::test_mariadb::{MARIADB_PASSWORD, TestMariaDb};
+use dataos_store::test_mysql::{MYSQL_PASSWORD, TestMySql};
 use dataos_tests::{
     ctl::Ctl,
     server::{Options, Server},
@@ -48,10 +48,10 @@ policy:
     mask: {operator: regex_replace, regex_replace: {pattern: "^[^@]*", replacement: "x"}}
 "#;
 
-fn maria_db() -> (TestMariaDb, String) {
+fn maria_db() -> (TestMySql, String) {
     let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let (certificate, key) = (own.cert.pem(), own.signing_key.serialize_pem());
-    let server = TestMariaDb::start_with(
+    let server = TestMySql::mariadb_with(
         &[
             "--ssl-cert={folder}/server.pem",
             "--ssl-key={folder}/server.key",
@@ -78,7 +78,7 @@ fn depots(port: u16, certificate: &str, file: &std::path::Path) -> String {
         .collect();
     format!(
         "name: shop-login\nversion: v1\ntype: secret\nsecret:\n  type: key-value-properties\n  \
-         data: {{username: dataos, password: \"{MARIADB_PASSWORD}\"}}\n---\n\
+         data: {{username: dataos, password: \"{MYSQL_PASSWORD}\"}}\n---\n\
          name: shop\nversion: v1\ntype: depot\ndepot:\n  type: MARIADB\n  spec:\n    host: 127.0.0.1\n    \
          port: {port}\n    database: shop\n    authorities: |\n{authority}  \
          dataosSecrets:\n    - {{name: shop-login, workspace: public}}\n---\n\
@@ -155,7 +155,7 @@ fn a_mariadb_server_and_a_sqlite_file_are_governed_and_joined() {
     let down = ana.run(&["query", counted]).unwrap();
     assert_eq!(down.code, 4, "{}", down.stderr);
     assert!(down.stderr.contains("shop"), "{}", down.stderr);
-    assert!(!down.stderr.contains(MARIADB_PASSWORD), "{}", down.stderr);
+    assert!(!down.stderr.contains(MYSQL_PASSWORD), "{}", down.stderr);
     let sql = "SELECT count(*) FROM notes.main.notes";
     assert_eq!(ana.json(&["query", sql]).unwrap()["rows"], json!([[2]]));
 }

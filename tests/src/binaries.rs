@@ -9,9 +9,6 @@ use std::{
 
 use crate::peers::succeed;
 
-/// What has Maven copy one artifact.
-const MAVEN_COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy";
-
 /// The path of a binary of the workspace.
 ///
 /// # Panics
@@ -87,33 +84,6 @@ pub fn from_npm(package: &str, version: &str) -> Result<PathBuf> {
         Err(_) if is_whole() => Ok(modules),
         renamed => renamed.map(|()| modules),
     }
-}
-
-/// The jar of an artifact of Maven Central, put into the cache once.
-///
-/// # Errors
-/// It cannot be fetched; Maven says why.
-pub fn from_maven(group: &str, artifact: &str, version: &str) -> Result<PathBuf> {
-    let cache = cache()?.join("maven");
-    let name = format!("{artifact}-{version}.jar");
-    let jar = cache.join(&name);
-    if jar.is_file() {
-        return Ok(jar);
-    }
-    // Beside and renamed, so that half of one is never taken for it.
-    fs::create_dir_all(&cache)?;
-    let beside = tempfile::tempdir_in(&cache)?;
-    let wanted = format!("{group}:{artifact}:{version}");
-    let mut fetch = Command::new("mvn");
-    fetch.args(["-q", "-B", MAVEN_COPY]);
-    fetch.arg(format!("-Dartifact={wanted}"));
-    fetch.arg(format!("-DoutputDirectory={}", beside.path().display()));
-    succeed(&mut fetch).map_err(|error| {
-        let hint = "it takes mvn (Debian: maven), and Maven Central once";
-        Error::other(format!("{wanted} cannot be fetched ({hint}): {error}"))
-    })?;
-    fs::rename(beside.path().join(name), &jar)?;
-    Ok(jar)
 }
 
 /// The program of a project in `tests/peers`, which is no part of the workspace; what is built of it stays in

@@ -21,7 +21,9 @@ mod sqlite;
 mod store;
 
 #[cfg(feature = "test-server")]
-pub mod test_mariadb;
+pub mod test_maven;
+#[cfg(feature = "test-server")]
+pub mod test_mysql;
 #[cfg(feature = "test-server")]
 pub mod test_server;
 

@@ -45,6 +45,9 @@ const SUM_TYPE: ColumnType = ColumnType::Decimal {
     scale: 0,
 };
 
+/// MySQL took dates that are no days for the same group, and for two.
+const DUPLICATE_GROUP: u16 = 1022;
+
 /// The tables of a depot.
 #[derive(Clone, Debug)]
 pub(super) struct Server(pub(super) Arc<Pool>);
@@ -99,12 +102,17 @@ impl Database for Server {
         rows: &mut Rows,
     ) -> Result<Answered, Fault> {
         let Self(pool) = self;
-        let failed = |error| failed(&pool.address.depot, &error);
+        let failed = |error: sqlx::Error| failed(&pool.address.depot, &error);
         let Some(Statement { sql, parameters }) = Statement::of(reads, select, &dialects(reads))
         else {
             return Ok(Answered::Declined);
         };
         let mut session = Session::open(pool).await?;
+        // Else it may compare each row with each.
+        if reads.len() > 1 && !session.hashes_joins() {
+            session.rest();
+            return Ok(Answered::Declined);
+        }
         for read in reads {
             let is_catalogued = is_catalogued(session.connection()?, read).await;
             if !is_catalogued.map_err(failed)? {
@@ -114,7 +122,15 @@ impl Database for Server {
         }
         let mut found = query(sql, parameters).fetch(session.connection()?);
         let mut forms = Vec::new();
-        while let Some(row) = found.try_next().await.map_err(failed)? {
+        loop {
+            let row = match found.try_next().await {
+                Ok(Some(row)) => row,
+                Ok(None) => break,
+                Err(error) if number(&error) == Some(DUPLICATE_GROUP) && forms.is_empty() => {
+                    return Ok(Answered::Declined);
+                }
+                Err(error) => return Err(failed(error)),
+            };
             // If it is true of one row then of the first, before any was handed over.
             let is_unfit: Option<i64> = row.try_get(select.outputs.len()).map_err(failed)?;
             if is_unfit == Some(1) {
@@ -242,20 +258,24 @@ fn silent(depot: &str) -> Fault {
     .with_hint("check that it runs and that host and port of the depot are right")
 }
 
+/// The number of what the server says.
+fn number(error: &sqlx::Error) -> Option<u16> {
+    let error = error.as_database_error()?;
+    let error = error.try_downcast_ref::<MySqlDatabaseError>()?;
+    Some(error.number())
+}
+
 /// By number; the server's own text can quote values and stays out.
 fn failed(depot: &str, error: &sqlx::Error) -> Fault {
-    let number = match error {
-        sqlx::Error::Database(error) => error
-            .try_downcast_ref::<MySqlDatabaseError>()
-            .map(MySqlDatabaseError::number),
+    match error {
         sqlx::Error::Tls(_) => return insecure(depot),
         sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
             return insecure(depot);
         }
         sqlx::Error::Io(_) => return silent(depot),
-        _ => None,
-    };
-    let Some(number) = number else {
+        _ => {}
+    }
+    let Some(number) = number(error) else {
         return Fault::unavailable(format!(
             "depot `{depot}`: the database server answers in a way that is not understood"
         ))

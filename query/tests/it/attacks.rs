@@ -833,6 +833,11 @@ async fn no_statement_tells_two_worlds_of_mariadb_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_statement_tells_two_worlds_of_mysql_apart() {
+    attack(BackEnd::my_sql()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_statement_tells_two_worlds_of_sqlite_apart() {
     attack(BackEnd::sqlite()).await;
 }
@@ -894,6 +899,11 @@ async fn no_statement_tells_of_groups_of_postgresql_that_are_too_small() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_statement_tells_of_groups_of_mariadb_that_are_too_small() {
     attack_groups(BackEnd::maria_db(), Compared::Answers).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_statement_tells_of_groups_of_mysql_that_are_too_small() {
+    attack_groups(BackEnd::my_sql(), Compared::Answers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

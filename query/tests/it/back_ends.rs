@@ -15,7 +15,7 @@ use dataos_model::{
     secret::SecretName,
 };
 use dataos_objects::test_server::{SECRET_KEY, TestStore};
-use dataos_store::test_mariadb::{MARIADB_PASSWORD, TestMariaDb};
+use dataos_store::test_mysql::{MYSQL_PASSWORD, TestMySql};
 use tempfile::TempDir;
 
 use crate::{
@@ -29,7 +29,7 @@ pub(crate) enum BackEnd {
     Files,
     Avro,
     Postgres(Box<Server>),
-    MariaDb(Box<TestMariaDb>),
+    MySql(Box<TestMySql>),
     Sqlite(TempDir),
     Objects(Box<TestStore>),
 }
@@ -37,13 +37,17 @@ pub(crate) enum BackEnd {
 impl BackEnd {
     /// Every kind; servers are started.
     pub(crate) fn all() -> Vec<Self> {
-        vec![
-            Self::Files,
-            Self::Avro,
+        let others = [Self::Files, Self::Avro, Self::objects()];
+        others.into_iter().chain(Self::databases()).collect()
+    }
+
+    /// Databases, which compute more than which rows there are.
+    pub(crate) fn databases() -> [Self; 4] {
+        [
             Self::postgres(),
             Self::maria_db(),
+            Self::my_sql(),
             Self::sqlite(),
-            Self::objects(),
         ]
     }
 
@@ -52,7 +56,11 @@ impl BackEnd {
     }
 
     pub(crate) fn maria_db() -> Self {
-        Self::MariaDb(Box::new(TestMariaDb::start()))
+        Self::MySql(Box::new(TestMySql::mariadb()))
+    }
+
+    pub(crate) fn my_sql() -> Self {
+        Self::MySql(Box::new(TestMySql::mysql()))
     }
 
     pub(crate) fn sqlite() -> Self {
@@ -68,7 +76,7 @@ impl BackEnd {
             Self::Files => "files",
             Self::Avro => "avro",
             Self::Postgres(_) => "postgresql",
-            Self::MariaDb(_) => "mariadb",
+            Self::MySql(server) => server.product,
             Self::Sqlite(_) => "sqlite",
             Self::Objects(_) => "objects",
         }
@@ -110,7 +118,7 @@ impl BackEnd {
         let schema = match self {
             Self::Files | Self::Avro | Self::Sqlite(_) | Self::Objects(_) => "main",
             Self::Postgres(_) => "public",
-            Self::MariaDb(_) => space,
+            Self::MySql(_) => space,
         };
         let source = DatasetSource::Table {
             schema: schema.to_owned(),
@@ -122,7 +130,7 @@ impl BackEnd {
 
     fn password(&self) -> &'static [u8] {
         match self {
-            Self::MariaDb(_) => MARIADB_PASSWORD.as_bytes(),
+            Self::MySql(_) => MYSQL_PASSWORD.as_bytes(),
             Self::Objects(_) => SECRET_KEY.as_bytes(),
             _ => PASSWORD.as_bytes(),
         }
@@ -133,7 +141,7 @@ impl BackEnd {
         match self {
             Self::Files | Self::Avro => "lake",
             Self::Postgres(_) => "pgdb",
-            Self::MariaDb(_) => "mydb",
+            Self::MySql(_) => "mydb",
             Self::Sqlite(_) => "lite",
             Self::Objects(_) => "objs",
         }
@@ -159,7 +167,7 @@ impl BackEnd {
                 password,
                 tls: Tls::Off,
             },
-            Self::MariaDb(server) => DepotSource::MySql {
+            Self::MySql(server) => DepotSource::MySql {
                 host,
                 port: server.port,
                 database,
@@ -189,7 +197,7 @@ impl BackEnd {
                 server.make_database(space);
                 server.script_in(space, &format!("BEGIN;\n{sql}\nCOMMIT;"));
             }
-            Self::MariaDb(server) => {
+            Self::MySql(server) => {
                 server.sql("mysql", &format!("CREATE DATABASE IF NOT EXISTS {space}"));
                 server.sql(
                     space,
@@ -221,19 +229,20 @@ impl BackEnd {
 
     fn quoted(&self, name: &str) -> String {
         match self {
-            Self::MariaDb(_) => format!("`{name}`"),
+            Self::MySql(_) => format!("`{name}`"),
             _ => format!("\"{name}\""),
         }
     }
 
     fn declared(&self, kind: &str) -> String {
         match (self, kind) {
-            (Self::MariaDb(_), "boolean") => "bit(1)",
-            (Self::MariaDb(_), "real") => "float",
-            (Self::MariaDb(_), "text") => "varchar(300)",
-            (Self::MariaDb(_), "binary") => "varbinary(300)",
-            (Self::MariaDb(_), "timestamp") => "datetime(6)",
-            (Self::MariaDb(_), "timestamptz") => "timestamp(6) NULL",
+            (Self::MySql(_), "boolean") => "bit(1)",
+            (Self::MySql(_), "real") => "float",
+            (Self::MySql(_), "text") => "varchar(300)",
+            (Self::MySql(_), "binary") => "varbinary(300)",
+            (Self::MySql(server), "uuid") if server.product == "mysql" => "char(36)",
+            (Self::MySql(_), "timestamp") => "datetime(6)",
+            (Self::MySql(_), "timestamptz") => "timestamp(6) NULL",
             (Self::Postgres(_), "double") => "double precision",
             (Self::Postgres(_), "binary") => "bytea",
             (Self::Sqlite(_), "binary") => "blob",
@@ -248,7 +257,7 @@ impl BackEnd {
         }
         match kind {
             ColumnType::Bool => match (self, array.as_boolean().value(row)) {
-                (Self::MariaDb(_), value) => format!("b'{}'", u8::from(value)),
+                (Self::MySql(_), value) => format!("b'{}'", u8::from(value)),
                 (_, value) => value.to_string(),
             },
             ColumnType::Int(16) => array.as_primitive::<Int16Type>().value(row).to_string(),
@@ -272,7 +281,7 @@ impl BackEnd {
                 let at = array.as_primitive::<TimestampMicrosecondType>();
                 let text = at.value_as_datetime(row).unwrap().to_string();
                 let zone = match (self, kind) {
-                    (Self::MariaDb(_), _) | (_, ColumnType::LocalTimestamp) => "",
+                    (Self::MySql(_), _) | (_, ColumnType::LocalTimestamp) => "",
                     _ => "+00:00",
                 };
                 format!("'{text}{zone}'")
@@ -294,7 +303,7 @@ impl BackEnd {
         let bytes = self.bytes(bytes);
         match self {
             Self::Postgres(_) => format!("convert_from({bytes}, 'UTF8')"),
-            Self::MariaDb(_) => format!("CONVERT({bytes} USING utf8mb4)"),
+            Self::MySql(_) => format!("CONVERT({bytes} USING utf8mb4)"),
             _ => format!("CAST({bytes} AS TEXT)"),
         }
     }

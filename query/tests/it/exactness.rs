@@ -374,11 +374,11 @@ async fn each_source_gives_the_rows_that_the_policy_allows_one_by_one() {
     let count: u64 = wish("DATAOS_EXACTNESS").unwrap_or(POLICIES);
     let seed: u64 = wish("DATAOS_SEED").unwrap_or(1);
     for back_end in BackEnd::all() {
-        if let BackEnd::MariaDb(server) = &back_end {
+        if let BackEnd::MySql(server) = &back_end {
             server.forget_log();
         }
         check(&back_end, seed, count).await;
-        if let BackEnd::MariaDb(server) = &back_end {
+        if let BackEnd::MySql(server) = &back_end {
             // Else the source computed nothing, and nothing was proven.
             let sent = server.logged("FROM `exact`.`rows` AS r0 WHERE ");
             assert!(sent.lines().count() as u64 > count / 4, "{sent}");

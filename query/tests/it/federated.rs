@@ -156,7 +156,7 @@ fn events(world: &World, back_end: &BackEnd) -> DatasetId {
 fn sent(back_end: &BackEnd) -> Option<String> {
     match back_end {
         BackEnd::Postgres(server) => Some(server.logged("\"events\"")),
-        BackEnd::MariaDb(server) => Some(server.logged("`events`")),
+        BackEnd::MySql(server) => Some(server.logged("`events`")),
         BackEnd::Files | BackEnd::Avro | BackEnd::Sqlite(_) | BackEnd::Objects(_) => None,
     }
 }
@@ -164,7 +164,7 @@ fn sent(back_end: &BackEnd) -> Option<String> {
 fn forget(back_end: &BackEnd) {
     match back_end {
         BackEnd::Postgres(server) => server.forget_log(),
-        BackEnd::MariaDb(server) => server.forget_log(),
+        BackEnd::MySql(server) => server.forget_log(),
         BackEnd::Files | BackEnd::Avro | BackEnd::Sqlite(_) | BackEnd::Objects(_) => {}
     }
 }
@@ -217,5 +217,50 @@ async fn keys_that_a_join_found_elsewhere_narrow_a_read_where_they_may_be_known(
         dataset.column_tags = BTreeMap::from([("id".to_owned(), tags)]);
         world.catalog.put(dataset);
         check(by_number, "[[7],[19999]]", false).await;
+    }
+}
+
+/// As if the catalog's scan had counted so many rows.
+fn counted(world: &World, id: &DatasetId, rows: u64) {
+    let dataset = Dataset::clone(&world.catalog.dataset(id).unwrap());
+    world.catalog.put(Dataset {
+        row_count: Some(rows),
+        ..dataset
+    });
+}
+
+/// The side that is read first tells its keys to the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_scan_counted_says_which_table_is_read_first_if_the_caller_sees_all_of_it() {
+    let (postgres, maria_db) = (BackEnd::postgres(), BackEnd::maria_db());
+    let world = world();
+    let many = events(&world, &postgres);
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values([7, 19_999, -1]));
+    let few = maria_db.fill(&world, "joined", "few", &[("id", "bigint")], vec![ids]);
+    let check = async |first: bool, second: bool| {
+        for (from, is_sent) in [
+            ("events e JOIN few w", first),
+            ("few w JOIN events e", second),
+        ] {
+            let sql = format!("SELECT e.id FROM {from} ON e.id = w.id ORDER BY 1");
+            let found = joined(&world, &postgres, &sql, "[[7],[19999]]").await;
+            assert_eq!(found, Some(is_sent), "{sql}");
+        }
+    };
+    let counts = |of_many, of_few| {
+        counted(&world, &many, of_many);
+        counted(&world, &few, of_few);
+    };
+    // Nothing is known: in the order of the statement.
+    check(false, true).await;
+    counts(1_000_000, 10);
+    check(true, true).await;
+    counts(10, 1_000_000);
+    check(false, false).await;
+    // Of rows that he does not see, their number would tell.
+    world.desk.rows(&many, equals("tenant", "b"));
+    for (of_many, of_few) in [(1_000_000, 10), (10, 1_000_000)] {
+        counts(of_many, of_few);
+        check(false, true).await;
     }
 }

@@ -135,7 +135,7 @@ async fn first_rows_of_a_source_are_those_of_the_engine() {
     let wish = |name: &str| std::env::var(name).ok().map(|text| text.parse().unwrap());
     let count: u64 = wish("DATAOS_FIRST_ROWS").unwrap_or(STATEMENTS);
     let seed: u64 = wish("DATAOS_SEED").unwrap_or(1);
-    for back_end in [BackEnd::postgres(), BackEnd::maria_db(), BackEnd::sqlite()] {
+    for back_end in BackEnd::databases() {
         let columns = columns(&back_end);
         let (here, there) = (world(&BackEnd::Files, &columns), world(&back_end, &columns));
         let names: Vec<&str> = columns.iter().map(|(name, _, _)| *name).collect();
@@ -198,7 +198,7 @@ async fn joins_without_an_index_do_not_compare_each_row_with_each() {
         time_max: Duration::from_secs(20),
         ..QueryConfig::default()
     };
-    for back_end in [BackEnd::postgres(), BackEnd::maria_db(), BackEnd::sqlite()] {
+    for back_end in BackEnd::databases() {
         let world = World::with(config.clone());
         for (table, step) in [("odd", 1), ("even", 2)] {
             let keys = (0..UNINDEXED).map(|number| number * step);
@@ -242,6 +242,34 @@ async fn check_sent(back_end: &BackEnd, world: &World, sql: &str, parts: &[&str]
     let sent = only_sent(back_end, sql);
     for part in parts {
         assert!(sent.contains(part), "{part}: {sent}");
+    }
+}
+
+/// That version does not join by hash.
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql_is_asked_for_one_table_at_a_time() {
+    let back_end = BackEnd::my_sql();
+    let (world, [id, _]) = world(&back_end, &common());
+    world.desk.rows(&id, equals("region", "EMEA"));
+    for (sql, parts) in [
+        (
+            "SELECT id, n FROM t ORDER BY n DESC, id LIMIT 3 OFFSET 2",
+            [" AS r0 ", " LIMIT 5"],
+        ),
+        (
+            "SELECT k, count(*) AS n FROM t GROUP BY k ORDER BY n DESC LIMIT 2",
+            [" GROUP BY ", " LIMIT 2"],
+        ),
+        (
+            "SELECT t.id, d.n FROM t JOIN d ON t.id = d.id",
+            ["SELECT `id`", " AS r0 WHERE "],
+        ),
+        (
+            "SELECT t.id FROM t WHERE t.k IN (SELECT d.k FROM d WHERE d.id < 7)",
+            ["SELECT `id`, `k`", " AS r0 WHERE "],
+        ),
+    ] {
+        check_sent(&back_end, &world, sql, &parts).await;
     }
 }
 
@@ -388,7 +416,7 @@ async fn what_postgresql_would_not_give_exactly_is_sorted_here() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_mariadb_would_not_give_exactly_is_sorted_here() {
+async fn what_mariadb_and_mysql_would_not_give_exactly_is_sorted_here() {
     let sql = "
         SET sql_mode = 'ALLOW_INVALID_DATES';
         CREATE TABLE odd (
@@ -412,8 +440,9 @@ async fn what_mariadb_would_not_give_exactly_is_sorted_here() {
         ("day", "date"),
         ("at", "timestamp"),
     ];
-    check_odd(
-        &BackEnd::maria_db(),
+    for back_end in [BackEnd::maria_db(), BackEnd::my_sql()] {
+        check_odd(
+        &back_end,
         sql,
         &columns,
         &[
@@ -445,6 +474,7 @@ async fn what_mariadb_would_not_give_exactly_is_sorted_here() {
         ],
     )
     .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -305,6 +305,11 @@ async fn groups_of_mariadb_are_those_counted_row_by_row() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn groups_of_mysql_are_those_counted_row_by_row() {
+    row_by_row(BackEnd::my_sql()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn groups_of_sqlite_are_those_counted_row_by_row() {
     row_by_row(BackEnd::sqlite()).await;
 }

@@ -1,4 +1,4 @@
-//! Tables of a real MariaDB server, read with least data, over TLS, and governed like files.
+//! Tables of real servers of MariaDB and MySQL, read with least data, over TLS, and governed like files.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use dataos_model::{
     value::Value,
 };
 use dataos_query::QueryConfig;
-use dataos_store::test_mariadb::{MARIADB_PASSWORD, TestMariaDb};
+use dataos_store::test_mysql::{MYSQL_PASSWORD, TestMySql};
 
 use crate::world::{World, equals};
 
@@ -30,13 +30,13 @@ const SETUP: &str = "
         middle mediumint, whole int, wide int unsigned, huge bigint unsigned, flag bit(1), ratio float,
         doubled double, price decimal(12,2), name varchar(20), code char(8),
         latin varchar(20) CHARACTER SET latin1, kind enum('big', 'small'), day date, at timestamp(6) NULL,
-        local datetime(6), since year, doc json, bytes varbinary(8), uid uuid, odd time,
+        local datetime(6), since year, doc json, bytes varbinary(8), uid {uuid}, odd time,
         region varchar(10)
     );
     INSERT INTO shop.people VALUES
         (1, -1, 200, 65535, -8388608, 7, 4294967295, 18446744073709551615, b'1', 0.1, 0.25, -12.30, 'ada',
          'x', 'é', 'big', '2024-02-29', '2024-02-29 10:00:00.5', '1999-12-31 23:59:59', 2024,
-         '{\"b\": 1, \"a\": [true]}', X'00ff', 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', '10:00', 'EMEA'),
+         '{\"b\": 1, \"a\": [true]}', X'00ff', {id}, '10:00', 'EMEA'),
         (2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
          NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'AMER'),
         (3, 3, 0, 0, 0, -3, 0, 0, b'0', 1.5, 1e10, 0, '', '', '', 'small', '1000-01-01',
@@ -46,8 +46,8 @@ const SETUP: &str = "
          '2024-01-01', 2000, '1', '', '00000000-0000-0000-0000-000000000000', '10:00', 'emea '),
         (5, 0, 1, 1, 1, 7, 1, 1, b'1', 1, 1, 1, 'x', 'x', 'x', 'big', '2024-01-01', '2024-01-01',
          '2024-01-01', 2000, '1', '', '00000000-0000-0000-0000-000000000000', '10:00', 'EMEÀ');
-    CREATE TABLE shop.many AS SELECT seq AS id, repeat('row ', 50) AS note, 1000 + seq % 7 AS salary,
-        IF(seq % 10 < 6, 'a', 'b') AS tenant FROM seq_1_to_100000;
+    CREATE TABLE shop.many AS {numbers} SELECT seq AS id, repeat('row ', 50) AS note, 1000 + seq % 7 AS salary,
+        IF(seq % 10 < 6, 'a', 'b') AS tenant FROM {sequence};
     UPDATE shop.many SET salary = 777 WHERE tenant = 'b';
     CREATE TABLE shop.dates (id bigint, day date, at datetime);
     INSERT INTO shop.dates VALUES (1, '2024-01-01', '2024-01-01'), (2, '0000-00-00', '2024-01-01'),
@@ -55,6 +55,29 @@ const SETUP: &str = "
     CREATE VIEW shop.slow AS SELECT 1 AS id, sleep(30) AS x;
     SET GLOBAL sql_select_limit = 2;
 ";
+
+/// What servers have each in their own way.
+fn setup(server: &TestMySql) -> String {
+    let own = match server.product {
+        "mariadb" => [
+            "uuid",
+            "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'",
+            "",
+            "seq_1_to_100000",
+        ],
+        _ => [
+            "char(36)",
+            "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'",
+            "WITH RECURSIVE numbers AS (SELECT 1 AS seq UNION ALL SELECT seq + 1 FROM numbers WHERE seq < 100000)",
+            "numbers",
+        ],
+    };
+    let names = ["{uuid}", "{id}", "{numbers}", "{sequence}"];
+    let named = names.iter().zip(own);
+    named.fold(SETUP.to_owned(), |text, (name, own)| {
+        text.replace(name, own)
+    })
+}
 
 const PEOPLE: &[(&str, &str)] = &[
     ("id", "bigint"),
@@ -112,25 +135,40 @@ fn table(world: &World, name: &str, columns: &[(&str, &str)]) -> DatasetId {
     id
 }
 
-fn world(server: &TestMariaDb, config: QueryConfig) -> (World, DatasetId, DatasetId) {
+fn world(server: &TestMySql, config: QueryConfig) -> (World, DatasetId, DatasetId) {
     let world = World::with(config);
     let source = depot(server.port, "shop", Tls::Off);
     world.catalog.add_depot("shop", source);
     world
         .vault
-        .keep("public/shop/password", MARIADB_PASSWORD.as_bytes());
-    let people = table(&world, "people", PEOPLE);
+        .keep("public/shop/password", MYSQL_PASSWORD.as_bytes());
+    let types = PEOPLE.iter().map(|(name, kind)| match *name {
+        "doc" if server.product == "mysql" => (*name, "json"),
+        "uid" if server.product == "mysql" => (*name, "text"),
+        _ => (*name, *kind),
+    });
+    let people = table(&world, "people", &types.collect::<Vec<_>>());
     let many = table(&world, "many", MANY);
     (world, people, many)
 }
 
-/// One server for all: starting one takes seconds.
 #[tokio::test(flavor = "multi_thread")]
-async fn tables_are_governed_like_files() {
-    let server = TestMariaDb::start_with(HOSTILE, &[]);
-    server.sql("mysql", SETUP);
+async fn tables_of_mariadb_are_governed_like_files() {
+    check_all(TestMySql::mariadb_with(HOSTILE, &[])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_mysql_are_governed_like_files() {
+    let depth = "--cte-max-recursion-depth=100000";
+    let options: Vec<&str> = HOSTILE.iter().copied().chain([depth]).collect();
+    check_all(TestMySql::mysql_with(&options, &[])).await;
+}
+
+/// One server for all: starting one takes seconds.
+async fn check_all(server: TestMySql) {
+    server.sql("mysql", &setup(&server));
     let (world, people, many) = world(&server, QueryConfig::default());
-    types_arrive_exactly(&world).await;
+    types_arrive_exactly(&world, &server).await;
     dates_that_are_no_days_are_faults(&world).await;
     little_is_fetched(&world, &server, &people, &many).await;
     equality_is_by_code_point(&world, &people).await;
@@ -141,22 +179,33 @@ async fn tables_are_governed_like_files() {
     faults_name_the_depot(&world, &server).await;
 }
 
-async fn types_arrive_exactly(world: &World) {
+async fn types_arrive_exactly(world: &World, server: &TestMySql) {
+    // MySQL has a type for documents, and keeps their keys in order; MariaDB has a text.
+    let (mariadb, mysql) = (
+        r#""{\"b\": 1, \"a\": [true]}""#,
+        r#""{\"a\": [true], \"b\": 1}""#,
+    );
+    let document = if server.product == "mariadb" {
+        mariadb
+    } else {
+        mysql
+    };
     let columns = "id, tiny, digit, small, middle, whole, wide, huge, flag, ratio, doubled, price, name, \
                    code, latin, kind, day, at, local, since, doc, bytes, uid, region";
     world
         .check(
             &format!("SELECT {columns} FROM people WHERE id < 4 ORDER BY id"),
-            concat!(
+            &concat!(
                 r#"[[1,-1,200,65535,-8388608,7,4294967295,"18446744073709551615",true,0.1,0.25,-12.30,"#,
                 r#""ada","x","é","big","2024-02-29","2024-02-29T10:00:00.5Z","1999-12-31T23:59:59",2024,"#,
-                r#""{\"b\": 1, \"a\": [true]}","00ff","a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11","EMEA"],"#,
+                r#"DOCUMENT,"00ff","a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11","EMEA"],"#,
                 r#"[2,null,null,null,null,null,null,null,null,null,null,null,null,null,null,null,null,"#,
                 r#"null,null,null,null,null,null,"AMER"],"#,
                 r#"[3,3,0,0,0,-3,0,0,false,1.5,10000000000,0.00,"","","","small","1000-01-01","#,
                 r#""1970-01-01T00:00:01Z","9999-12-31T23:59:59.999999",1901,"[]","","#,
                 r#""00000000-0000-0000-0000-000000000000","EMEA"]]"#
-            ),
+            )
+            .replace("DOCUMENT", document),
         )
         .await;
     let fault = world.refused("SELECT odd FROM people").await;
@@ -184,7 +233,7 @@ async fn dates_that_are_no_days_are_faults(world: &World) {
 
 async fn little_is_fetched(
     world: &World,
-    server: &TestMariaDb,
+    server: &TestMySql,
     people: &DatasetId,
     many: &DatasetId,
 ) {
@@ -291,7 +340,7 @@ async fn hidden_rows_stay_hidden(world: &World, many: &DatasetId) {
 }
 
 /// A read that is given up, and one that takes too long.
-async fn what_nobody_waits_for_is_killed(server: &TestMariaDb) {
+async fn what_nobody_waits_for_is_killed(server: &TestMySql) {
     let config = QueryConfig {
         time_max: Duration::from_secs(2),
         ..QueryConfig::default()
@@ -321,7 +370,7 @@ async fn what_nobody_waits_for_is_killed(server: &TestMariaDb) {
 }
 
 /// Waits until the server runs nothing for us.
-async fn idle(server: &TestMariaDb) {
+async fn idle(server: &TestMySql) {
     let running = "SELECT count(*) FROM information_schema.processlist \
                    WHERE user = 'dataos' AND command NOT IN ('Sleep', 'Killed')";
     for _ in 0..100 {
@@ -333,7 +382,7 @@ async fn idle(server: &TestMariaDb) {
     panic!("{}", server.sql("mysql", "SHOW FULL PROCESSLIST"));
 }
 
-async fn connections_are_used_again(world: &World, server: &TestMariaDb) {
+async fn connections_are_used_again(world: &World, server: &TestMySql) {
     world.check("SELECT count(*) FROM many", "[[100000]]").await;
     server.forget_log();
     for _ in 0..5 {
@@ -343,7 +392,7 @@ async fn connections_are_used_again(world: &World, server: &TestMariaDb) {
     assert_eq!(connects, "", "each read made a connection");
 }
 
-async fn nothing_is_written(world: &World, server: &TestMariaDb) {
+async fn nothing_is_written(world: &World, server: &TestMySql) {
     server.forget_log();
     for sql in [
         "INSERT INTO shop.shop.many SELECT * FROM shop.shop.many",
@@ -360,17 +409,14 @@ async fn nothing_is_written(world: &World, server: &TestMariaDb) {
     }
 }
 
-async fn faults_name_the_depot(world: &World, server: &TestMariaDb) {
+async fn faults_name_the_depot(world: &World, server: &TestMySql) {
     let check = |fault: Fault, kind, text: &str| {
         assert_eq!(fault.kind, kind, "{fault:?}");
         assert!(
             fault.message.contains("`shop`") && fault.message.contains(text),
             "{fault:?}"
         );
-        assert!(
-            !format!("{fault:?}").contains(MARIADB_PASSWORD),
-            "{fault:?}"
-        );
+        assert!(!format!("{fault:?}").contains(MYSQL_PASSWORD), "{fault:?}");
     };
     let people = DatasetId::new("shop", "shop", "people");
     world.desk.rows(&people, Predicate::ALWAYS);
@@ -403,7 +449,7 @@ async fn faults_name_the_depot(world: &World, server: &TestMariaDb) {
     world.vault.keep("public/shop/password", b"wrong");
     let fault = world.refused("SELECT id FROM many").await;
     check(fault, FaultKind::Unavailable, "refuses the log-in");
-    let password = MARIADB_PASSWORD.as_bytes();
+    let password = MYSQL_PASSWORD.as_bytes();
     world.vault.keep("public/shop/password", password);
     for (port, database, tls, text) in [
         (server.port, "nowhere", Tls::Off, "no such database"),
@@ -425,6 +471,28 @@ async fn faults_name_the_depot(world: &World, server: &TestMariaDb) {
     check(fault, FaultKind::Unavailable, "password");
 }
 
+/// Without TLS a password goes to the server as hashes alone, which it takes if it has seen the password itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql_has_to_know_a_password_before_it_is_used_without_tls() {
+    let server = TestMySql::mysql();
+    let password = MYSQL_PASSWORD.replace('\'', "''");
+    server.sql(
+        "mysql",
+        &format!(
+            "ALTER USER dataos IDENTIFIED WITH caching_sha2_password BY '{password}'; CREATE DATABASE shop; \
+             CREATE TABLE shop.many (id bigint); INSERT INTO shop.many VALUES (7)"
+        ),
+    );
+    let (world, ..) = world(&server, QueryConfig::default());
+    table(&world, "many", &[("id", "bigint")]);
+    let fault = world.refused("SELECT id FROM many").await;
+    assert_eq!(fault.kind, FaultKind::Unavailable, "{fault:?}");
+    let hint = fault.hint.unwrap();
+    assert!(hint.contains("caching_sha2_password over TLS"), "{hint}");
+    server.log_in();
+    world.check("SELECT id FROM many", "[[7]]").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_protected_and_the_server_is_who_it_should_be() {
     let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
@@ -439,7 +507,7 @@ async fn connections_are_protected_and_the_server_is_who_it_should_be() {
         ("server.pem", certificate.as_str()),
         ("server.key", key.as_str()),
     ];
-    let server = TestMariaDb::start_with(&options, &files);
+    let server = TestMySql::mariadb_with(&options, &files);
     let setup = "CREATE DATABASE shop; CREATE TABLE shop.many (id bigint); INSERT INTO shop.many VALUES (7);";
     server.sql("mysql", setup);
     let (world, ..) = world(&server, QueryConfig::default());

