@@ -20,6 +20,8 @@ mod resting;
 pub(crate) mod select;
 mod statement;
 pub(crate) mod table;
+pub(crate) mod term;
+pub(crate) mod total;
 
 mod mysql;
 mod postgres;

@@ -22,9 +22,16 @@ pub(super) fn units(text: &str, scale: u8) -> Option<i128> {
 
 /// A number of 10^-4 as a decimal literal.
 pub(super) fn literal(units: i64) -> String {
+    text(units.into(), 4)
+}
+
+/// A number of 10^-scale as a decimal literal.
+pub(super) fn text(units: i128, scale: u8) -> String {
     let sign = if units < 0 { "-" } else { "" };
-    let units = units.unsigned_abs();
-    format!("{sign}{}.{:04}", units / 10_000, units % 10_000)
+    let digits = format!("{:0>1$}", units.unsigned_abs(), usize::from(scale) + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - usize::from(scale));
+    let point = if scale == 0 { "" } else { "." };
+    format!("{sign}{whole}{point}{fraction}")
 }
 
 #[cfg(test)]
@@ -40,6 +47,25 @@ mod tests {
             (i64::MIN, "-922337203685477.5808"),
         ] {
             assert_eq!(literal(units), expected);
+        }
+    }
+
+    #[test]
+    fn literals_have_the_places_of_their_type() {
+        for (units, scale, expected) in [
+            (0, 0, "0"),
+            (-7, 0, "-7"),
+            (0, 2, "0.00"),
+            (-5, 2, "-0.05"),
+            (100, 2, "1.00"),
+            (
+                10_i128.pow(38) - 1,
+                38,
+                "0.99999999999999999999999999999999999999",
+            ),
+        ] {
+            assert_eq!(text(units, scale), expected);
+            assert_eq!(super::units(expected, scale), Some(units));
         }
     }
 

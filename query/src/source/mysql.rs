@@ -14,14 +14,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dataos_model::{
-    dataset::{Column, ColumnType},
+    dataset::Column,
     depot::Dataset,
     fault::{Fault, FaultKind},
 };
 use futures::TryStreamExt;
 use sqlx::{
     AssertSqlSafe, Connection, Executor, MySqlConnection, Row, SqlSafeStr,
-    mysql::{MySqlArguments, MySqlColumn, MySqlDatabaseError, MySqlRow},
+    mysql::{MySqlArguments, MySqlColumn, MySqlDatabaseError},
     query::Query,
 };
 
@@ -32,17 +32,10 @@ use self::{
     session::Session,
 };
 use super::{
-    batch::{Cell, TOO_LARGE, Unfit},
     condition::{Condition, Parameter, alias, clause},
     select::Select,
-    statement::{Statement, wrapped},
+    statement::Statement,
     table::{Answered, Database, Read, Rows},
-};
-
-/// What a sum of integers comes as.
-const SUM_TYPE: ColumnType = ColumnType::Decimal {
-    precision: 38,
-    scale: 0,
 };
 
 /// MySQL took dates that are no days for the same group, and for two.
@@ -120,6 +113,7 @@ impl Database for Server {
                 return Ok(Answered::Declined);
             }
         }
+        let sent = select.sent();
         let mut found = query(sql, parameters).fetch(session.connection()?);
         let mut forms = Vec::new();
         loop {
@@ -132,22 +126,21 @@ impl Database for Server {
                 Err(error) => return Err(failed(error)),
             };
             // If it is true of one row then of the first, before any was handed over.
-            let is_unfit: Option<i64> = row.try_get(select.outputs.len()).map_err(failed)?;
+            let is_unfit: Option<i64> = row.try_get(sent.len()).map_err(failed)?;
             if is_unfit == Some(1) {
                 return Ok(Answered::Declined);
             }
             if forms.is_empty() {
-                match self::forms(&sent(select), row.columns()) {
+                match self::forms(&sent, row.columns()) {
                     Ok(found) => forms = found,
                     Err(_) => return Ok(Answered::Declined),
                 }
             }
             rows.push(|index, column_type| {
-                let form = forms.get(index).ok_or("a value without a form")?;
-                match select.is_wrapped(index) {
-                    true => sum(&row, index, *form),
-                    false => cell(&row, index, *form, column_type),
-                }
+                select.cell(index, column_type, |at, sent| {
+                    let form = forms.get(at).ok_or("a value without a form")?;
+                    cell(&row, at, *form, sent)
+                })
             })?;
             rows.settle().await?;
         }
@@ -160,29 +153,6 @@ impl Database for Server {
 /// For each of the tables of a statement.
 fn dialects(reads: &[Read]) -> Vec<MySql> {
     (0..reads.len()).map(MySql).collect()
-}
-
-/// What comes as the outputs: sums of integers as decimals.
-fn sent(select: &Select) -> Vec<Column> {
-    let outputs = select.outputs.iter().map(|output| &output.what);
-    let sent = outputs.enumerate();
-    let sent = sent.map(|(index, output)| match select.is_wrapped(index) {
-        true => Column {
-            column_type: SUM_TYPE,
-            ..output.clone()
-        },
-        false => output.clone(),
-    });
-    sent.collect()
-}
-
-/// Integers are added up as decimals.
-fn sum(row: &MySqlRow, index: usize, form: Form) -> Result<Cell<'static>, Unfit> {
-    match cell(row, index, form, &SUM_TYPE)? {
-        Cell::Decimal(sum) => Ok(wrapped(sum)),
-        Cell::Null => Ok(Cell::Null),
-        _ => Err(TOO_LARGE),
-    }
 }
 
 /// Whether the columns of a read still have the types that the catalog knows.

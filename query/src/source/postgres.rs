@@ -19,22 +19,14 @@ use futures::TryStreamExt;
 use tokio_postgres::{Client, RowStream, Statement as Prepared};
 
 pub(super) use self::session::Pool;
-use self::{
-    cell::cell,
-    dialect::Postgres,
-    session::Session,
-    wire::{Raw, numeric},
-};
+use self::{cell::cell, dialect::Postgres, session::Session, wire::Raw};
 use super::{
-    batch::{Cell, TOO_LARGE, Unfit},
+    batch::Unfit,
     condition::{Condition, Parameter, alias, clause},
     select::Select,
-    statement::{Statement, wrapped},
+    statement::Statement,
     table::{Answered, Database, Read, Rows},
 };
-
-/// Most digits of a sum of 64-bit integers: of as many as there are in no table.
-const SUM_DIGITS_MAX: u8 = 38;
 
 /// The tables of a depot.
 #[derive(Clone, Debug)]
@@ -112,6 +104,7 @@ impl Database for Server {
             session.rest();
             return Ok(Answered::Declined);
         };
+        let unfit = select.sent().len();
         let found = client.query_raw(&sql, texts(parameters)).await;
         let mut found = Box::pin(found.map_err(failed)?);
         while let Some(row) = found.try_next().await.map_err(failed)? {
@@ -120,12 +113,11 @@ impl Database for Server {
                 Ok::<_, Unfit>(raw)
             };
             // If it is true of one row then of the first, before any was handed over.
-            if value(select.outputs.len()) != Ok(Some(&[0])) {
+            if value(unfit) != Ok(Some(&[0])) {
                 return Ok(Answered::Declined);
             }
-            rows.push(|index, column_type| match select.is_wrapped(index) {
-                true => sum(value(index)?),
-                false => cell(value(index)?, column_type),
+            rows.push(|index, column_type| {
+                select.cell(index, column_type, |at, sent| cell(value(at)?, sent))
             })?;
             rows.settle().await?;
         }
@@ -133,16 +125,6 @@ impl Database for Server {
         session.rest();
         Ok(Answered::Whole)
     }
-}
-
-/// Integers are added up as numeric.
-fn sum(raw: Option<&[u8]>) -> Result<Cell<'static>, Unfit> {
-    let Some(raw) = raw else {
-        return Ok(Cell::Null);
-    };
-    numeric(raw, SUM_DIGITS_MAX, 0)
-        .map(wrapped)
-        .ok_or(TOO_LARGE)
 }
 
 impl Server {

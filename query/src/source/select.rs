@@ -11,12 +11,12 @@ use dataos_model::dataset::{Column, ColumnType};
 
 use datafusion::arrow::datatypes::SchemaRef;
 
+use super::{
+    batch::{Cell, Unfit},
+    term::Term,
+    total::{Arrival, Total},
+};
 use crate::column::arrow_type;
-
-/// Digits that a sum has more than what it adds up, as in the engine.
-const SUM_DIGITS: u8 = 10;
-/// Most digits of decimals whose sum has room for these.
-const SUMMED_DIGITS_MAX: u8 = 28;
 
 /// What is of one of the tables, by its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,68 +66,6 @@ impl<C> Joined<C> {
     }
 }
 
-/// What is told of a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Total {
-    /// How many rows it has.
-    Rows,
-    /// In how many of its rows the column is there.
-    Present(Column),
-    /// How many values the column has in its rows.
-    Distinct(Column),
-    /// The sum of the column, within the bits of its type.
-    Sum(Column),
-    /// The least value of the column.
-    Least(Column),
-    /// The greatest value of the column.
-    Greatest(Column),
-}
-
-impl Total {
-    /// The column that it reads.
-    pub(super) fn column(&self) -> Option<&Column> {
-        match self {
-            Self::Rows => None,
-            Self::Present(column)
-            | Self::Distinct(column)
-            | Self::Sum(column)
-            | Self::Least(column)
-            | Self::Greatest(column) => Some(column),
-        }
-    }
-
-    /// Whether it is a sum of integers.
-    pub(super) fn is_wrapped(&self) -> bool {
-        matches!(self, Self::Sum(column) if matches!(column.column_type, ColumnType::Int(_)))
-    }
-
-    /// What it comes out as, as in the engine; `None` if it is not exact anywhere.
-    fn output(&self) -> Option<Column> {
-        let (column_type, is_nullable) = match self {
-            Self::Rows => (ColumnType::Int(64), false),
-            Self::Present(column) | Self::Distinct(column) => {
-                let is_read = !matches!(column.column_type, ColumnType::Other(_));
-                is_read.then_some((ColumnType::Int(64), false))?
-            }
-            Self::Sum(column) => match column.column_type {
-                ColumnType::Int(_) => (ColumnType::Int(64), true),
-                ColumnType::Decimal { precision, scale } if precision <= SUMMED_DIGITS_MAX => {
-                    let precision = precision + SUM_DIGITS;
-                    (ColumnType::Decimal { precision, scale }, true)
-                }
-                _ => return None,
-            },
-            Self::Least(column) | Self::Greatest(column) => (column.column_type.clone(), true),
-        };
-        let name = self.column().map_or("count", |column| column.name.as_str());
-        Some(Column {
-            name: name.to_owned(),
-            column_type,
-            is_nullable,
-        })
-    }
-}
-
 /// A key of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SortKey {
@@ -157,7 +95,7 @@ pub(crate) struct Items {
     /// Columns of rows; of groups, the keys.
     pub(crate) columns: Vec<Of<Column>>,
     /// What is told of each group: of one of all rows, if there are no keys. `None` if rows are not grouped.
-    pub(crate) totals: Option<Vec<Of<Total>>>,
+    pub(crate) totals: Option<Vec<Total>>,
 }
 
 /// See the module.
@@ -169,6 +107,8 @@ pub(crate) struct Select {
     pub(super) top: Option<Top>,
     /// The columns, and behind them the totals.
     pub(super) outputs: Vec<Of<Column>>,
+    /// How each of the outputs comes.
+    pub(super) arrivals: Vec<Arrival>,
     pub(super) schema: SchemaRef,
 }
 
@@ -180,14 +120,12 @@ impl Select {
         top: Option<Top>,
         schema: SchemaRef,
     ) -> Option<Self> {
-        let of_totals = items.totals.iter().flatten().map(|total| {
-            Some(Of {
-                table: total.table,
-                what: total.what.output()?,
-            })
-        });
+        let of_totals = items.totals.iter().flatten().map(Total::output);
         let outputs = items.columns.iter().cloned().map(Some).chain(of_totals);
         let outputs: Vec<Of<Column>> = outputs.collect::<Option<_>>()?;
+        let whole = items.columns.iter().map(|_| Arrival::Whole);
+        let of_totals = items.totals.iter().flatten().map(Total::arrival);
+        let arrivals = whole.chain(of_totals).collect();
         let types = outputs
             .iter()
             .map(|output| arrow_type(&output.what.column_type));
@@ -198,34 +136,74 @@ impl Select {
         let is_typed = joined
             .all()
             .all(|[left, right]| left.what.column_type == right.what.column_type);
-        (is_same && is_typed && !outputs.is_empty()).then_some(Self {
+        let select = Self {
             joined,
             items,
             top,
             outputs,
+            arrivals,
             schema,
-        })
+        };
+        let mut keys = select.top.iter().flat_map(|top| &top.keys);
+        // What comes for a mean is in another order.
+        let is_by_mean = keys.any(|key| select.total(key.output).is_some_and(Total::is_mean));
+        let is_exact = is_same && is_typed && !select.outputs.is_empty() && !is_by_mean;
+        is_exact.then_some(select)
     }
 
     /// Names of the columns that it reads of one of the tables.
     pub(crate) fn names(&self, table: usize) -> impl Iterator<Item = &str> {
-        let columns = self.joined.all().flatten().chain(&self.items.columns);
-        let columns = columns.map(|of| (of.table, Some(&of.what)));
         let totals = self.items.totals.iter().flatten();
-        let totals = totals.map(|of| (of.table, of.what.column()));
-        let of_table = columns.chain(totals).filter(move |(of, _)| *of == table);
-        of_table.filter_map(|(_, column)| Some(column?.name.as_str()))
+        let of_totals = totals.filter_map(Total::term).flat_map(Term::columns);
+        let columns = self.joined.all().flatten().chain(&self.items.columns);
+        let of_table = columns.chain(of_totals).filter(move |of| of.table == table);
+        of_table.map(|of| of.what.name.as_str())
     }
 
     /// The total that an output is; none for a column.
-    pub(super) fn total(&self, output: usize) -> Option<&Of<Total>> {
+    pub(super) fn total(&self, output: usize) -> Option<&Total> {
         let at = output.checked_sub(self.items.columns.len())?;
         self.items.totals.as_ref()?.get(at)
     }
 
-    /// Whether an output is a sum of integers, which databases keep in more bits than the engine.
-    pub(super) fn is_wrapped(&self, output: usize) -> bool {
-        let total = self.total(output);
-        total.is_some_and(|total| total.what.is_wrapped())
+    /// Totals that come as two numbers, the second behind all outputs.
+    pub(super) fn means(&self) -> impl Iterator<Item = &Total> {
+        let totals = self.items.totals.iter().flatten();
+        totals.filter(|total| total.is_mean())
+    }
+
+    /// What comes: the outputs, and how many numbers each mean is of. Whether a row was unfit comes behind these.
+    pub(super) fn sent(&self) -> Vec<Column> {
+        let outputs = self.outputs.iter().zip(&self.arrivals);
+        let outputs = outputs.map(|(output, arrival)| Column {
+            column_type: arrival.column_type(&output.what.column_type),
+            ..output.what.clone()
+        });
+        let counts = self.means().map(|_| Column {
+            name: "count".to_owned(),
+            column_type: ColumnType::Int(64),
+            is_nullable: false,
+        });
+        outputs.chain(counts).collect()
+    }
+
+    /// An output, made of what came, which `sent` gives by its number and type.
+    ///
+    /// # Errors
+    /// What came instead.
+    pub(super) fn cell<'a>(
+        &self,
+        output: usize,
+        column_type: &ColumnType,
+        sent: impl Fn(usize, &ColumnType) -> Result<Cell<'a>, Unfit>,
+    ) -> Result<Cell<'a>, Unfit> {
+        let arrival = self.arrivals.get(output).unwrap_or(&Arrival::Whole);
+        if *arrival == Arrival::Whole {
+            return sent(output, column_type);
+        }
+        let before = self.arrivals.iter().take(output);
+        let count = self.outputs.len() + before.filter(|before| before.is_mean()).count();
+        let count = || sent(count, &ColumnType::Int(64));
+        arrival.made(sent(output, &arrival.column_type(column_type))?, count)
     }
 }

@@ -18,7 +18,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dataos_model::fault::{Fault, FaultKind};
+use dataos_model::{
+    dataset::ColumnType,
+    fault::{Fault, FaultKind},
+};
 use futures::TryStreamExt;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Executor, Row, SqliteConnection,
@@ -106,6 +109,7 @@ impl Database for File {
         };
         let _permit = self.permits.acquire().await?;
         let (mut connection, _stop) = self.open().await?;
+        let unfit = select.sent().len();
         let mut found = query(sql, parameters).fetch(&mut connection);
         while let Some(row) = found
             .try_next()
@@ -114,17 +118,19 @@ impl Database for File {
         {
             // If it is true of one row then of the first, before any was handed over.
             let is_unfit: Option<bool> = row
-                .try_get(select.outputs.len())
+                .try_get(unfit)
                 .map_err(|error| failed(&self.depot, &error))?;
             if is_unfit == Some(true) {
                 return Ok(Answered::Declined);
             }
             rows.push(|index, column_type| {
-                let value = row.try_get_raw(index).map_err(|_| "no value")?;
-                match select.is_wrapped(index) {
-                    true => sum(value),
-                    false => cell(value, column_type),
-                }
+                select.cell(index, column_type, |at, sent| {
+                    let value = row.try_get_raw(at).map_err(|_| "no value")?;
+                    match sent {
+                        ColumnType::Decimal { .. } => sum(value),
+                        _ => cell(value, sent),
+                    }
+                })
             })?;
             drop(row);
             rows.settle().await?;

@@ -12,13 +12,17 @@
 //! value is a fault that names the column. Of joins, only in rows that meet others: whether the engine itself
 //! reads the rest depends on which side of a join it reads first.
 
+mod totals;
+
 use dataos_model::dataset::Column;
 
+use self::totals::{counts, overflows, too_wide, total};
 use super::{
-    batch::Cell,
     condition::{Condition, Dialect, FALSE, Parameter, clause},
-    select::{Of, Select, SortKey, Total},
+    select::{Of, Select, SortKey},
     table::Read,
+    term::Digits,
+    total::{DOUBLE_MAX, Function},
 };
 
 /// Most tables that are joined; beyond these the planners of databases no longer look at every order.
@@ -45,17 +49,26 @@ pub(super) trait Exact: Dialect {
         self.unseen(column)
     }
 
-    /// The total of a group, if it is exact.
-    fn total(&self, total: &Total) -> Option<String>;
+    /// What is told of the column's values in a group, if it is exact; of a mean, the sum.
+    fn total(&self, function: Function, column: &Column) -> Option<String>;
+
+    /// The column where it is calculated with, as a number that is not rounded and not bound to its type.
+    fn number(&self, column: &Column) -> Option<String>;
+
+    /// Whether numbers of so many digits are calculated exactly.
+    fn calculates(&self, digits: Digits) -> bool;
 
     /// A test that is true of values of the column that are none of its type; `None` if no value can be one.
     fn unfit(&self, column: &Column) -> Option<String>;
 
-    /// A test that is true of a group whose sum of integers has more bits than the engine keeps, so that its place in
-    /// an order is another; `None` if the sum is no number there.
-    fn overflows(&self, total: &Total) -> Option<String> {
-        let sum = self.total(total)?;
-        Some(format!("{sum} NOT BETWEEN {} AND {}", i64::MIN, i64::MAX))
+    /// A test that is true of a group whose sum is not between two others; `None` if the sum is no number there.
+    fn beyond(&self, sum: &str, least: &str, most: &str) -> Option<String> {
+        Some(format!("{sum} NOT BETWEEN {least} AND {most}"))
+    }
+
+    /// A test that is true of a group where doubles do not add up integers exactly in every order.
+    fn is_rounded(&self, number: &str) -> String {
+        format!("sum(abs({number})) > {DOUBLE_MAX}")
     }
 
     /// Whether the database finds rows that others meet without reading all of them for each.
@@ -108,7 +121,8 @@ impl Statement {
         }
         let (conjuncts, parameters) = conditions(reads, select, dialects)?;
         let columns = columns(select, dialects)?;
-        let tests = tests(reads, select, dialects);
+        let tests = tests(reads, select, dialects)?;
+        let tests = (!tests.is_empty()).then(|| tests.join(" OR "));
         let items = items(select, dialects, &columns, tests.as_deref())?;
         let come_out = (0..reads.len()).filter(|table| select.joined.comes_out(*table));
         let from = places(reads, dialects, come_out)?;
@@ -217,17 +231,16 @@ fn columns<D: Exact>(select: &Select, dialects: &[D]) -> Option<Vec<String>> {
     columns.collect()
 }
 
-/// Whether a row has a value that is none of its type, in a column that is read. Of rows that are only met, a value
-/// is equal to one of these.
-fn tests<D: Exact>(reads: &[Read], select: &Select, dialects: &[D]) -> Option<String> {
+/// Whether a row has a value that is none of its type, in a column that is read, or a product that has more digits than
+/// the engine's. Of rows that are only met, a value is equal to one of these.
+fn tests<D: Exact>(reads: &[Read], select: &Select, dialects: &[D]) -> Option<Vec<String>> {
     let tables = reads.iter().zip(dialects).enumerate();
     let tables = tables.filter(|(table, _)| select.joined.comes_out(*table));
     let tests = tables.flat_map(|(_, (read, dialect))| {
         let of_table = read.columns.iter();
         of_table.filter_map(|column| dialect.unfit(column))
     });
-    let tests: Vec<String> = tests.collect();
-    (!tests.is_empty()).then(|| tests.join(" OR "))
+    Some(tests.chain(too_wide(select, dialects)?).collect())
 }
 
 /// What is selected: the outputs, and whether a row was unfit.
@@ -246,28 +259,19 @@ fn items<D: Exact>(
             (names.collect::<Option<Vec<_>>>()?, unfit)
         }
         Some(totals) => {
-            let totals = totals.iter();
-            let totals = totals.map(|total| dialects.get(total.table)?.total(&total.what));
+            let totals = totals.iter().map(|total| self::total(total, dialects));
             let keys = columns.iter().cloned().map(Some);
             let in_group = tests.map(|tests| first.in_group(tests)).into_iter();
             let tests: Vec<String> = in_group.chain(overflows(select, dialects)?).collect();
             let unfit = (!tests.is_empty()).then(|| first.in_any(&tests.join(" OR ")));
-            (keys.chain(totals).collect::<Option<Vec<_>>>()?, unfit)
+            let items = keys.chain(totals).chain(counts(select, dialects));
+            (items.collect::<Option<Vec<_>>>()?, unfit)
         }
     };
     items.push(is_unfit.unwrap_or_else(|| FALSE.to_owned()));
     let items = items.iter().enumerate();
     let items: Vec<String> = items.map(|(at, item)| format!("{item} AS c{at}")).collect();
     Some(items.join(", "))
-}
-
-/// Whether a sum that groups are sorted by has another place in the order of the engine.
-fn overflows<D: Exact>(select: &Select, dialects: &[D]) -> Option<Vec<String>> {
-    let keys = select.top.iter().flat_map(|top| &top.keys);
-    let totals = keys.filter_map(|key| select.total(key.output));
-    let sums = totals.filter(|total| total.what.is_wrapped());
-    let tests = sums.map(|sum| dialects.get(sum.table)?.overflows(&sum.what));
-    tests.collect()
 }
 
 /// What is sorted by: the keys that the engine sorts by, and then every other column. No two groups are alike in
@@ -282,12 +286,6 @@ fn order<D: Exact>(
     let sorted = keys.map(|key| Some(dialect.sorted(&expression(key.output)?, *key)));
     let others = (0..select.items.columns.len()).filter(|output| !is_key(*output));
     sorted.chain(others.map(&expression)).collect()
-}
-
-/// A sum of integers as the engine has it: the low 64 bits.
-pub(super) fn wrapped(sum: i128) -> Cell<'static> {
-    let bits = u64::try_from(sum.rem_euclid(1 << 64)).unwrap_or_default();
-    Cell::Int(bits.cast_signed())
 }
 
 #[cfg(test)]

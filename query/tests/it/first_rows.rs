@@ -14,7 +14,7 @@ use crate::{
     back_ends::BackEnd,
     groups::{
         Odd, Statements, check_odd, check_odd_in_postgresql, columns, common, forget, govern,
-        is_cut, only_sent, world,
+        is_cut, names, only_sent, world,
     },
     world::{World, equals},
 };
@@ -138,7 +138,7 @@ async fn first_rows_of_a_source_are_those_of_the_engine() {
     for back_end in BackEnd::databases() {
         let columns = columns(&back_end);
         let (here, there) = (world(&BackEnd::Files, &columns), world(&back_end, &columns));
-        let names: Vec<&str> = columns.iter().map(|(name, _, _)| *name).collect();
+        let names = names(&columns);
         let (mut counted, name) = (Count::default(), back_end.name());
         for number in (0..count).map(|number| seed.wrapping_add(number)) {
             let Asked {

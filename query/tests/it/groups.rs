@@ -106,6 +106,20 @@ fn others() -> Columns {
             "decimal(38,3)",
             decimals(38, 3, &[10_i128.pow(38) - 1, 1, -10_i128.pow(37)]),
         ),
+        (
+            "rate",
+            "decimal(4,2)",
+            decimals(4, 2, &[5, 0, -7, 9_999, 100, -9_999, 8]),
+        ),
+        (
+            "amount",
+            "decimal(15,2)",
+            decimals(
+                15,
+                2,
+                &[1, 999_999_999_999_999, -1, 12_345, 0, -999_999_999_999_999],
+            ),
+        ),
     ]
 }
 
@@ -118,13 +132,48 @@ pub(crate) fn columns(back_end: &BackEnd) -> Columns {
     columns
 }
 
+/// Names of all columns but those that are calculated with alone.
+pub(crate) fn names(columns: &Columns) -> Vec<&'static str> {
+    let names = columns.iter().map(|(name, _, _)| *name);
+    names
+        .filter(|name| !matches!(*name, "rate" | "amount"))
+        .collect()
+}
+
 /// Writes statements over a table `t` of some columns, or over joins of it and of `d`, which has the same.
 pub(crate) struct Statements<'a> {
     pub(crate) draw: Draw,
     names: &'a [&'static str],
     /// What stands before the names: of each relation that the statement reads.
     relations: &'static [&'static str],
+    /// Whether a total is of more than a column, or a mean.
+    is_calculated: bool,
 }
+
+/// What totals are calculated of; the last are made here, for they could overflow or have no exact form.
+const TERMS: &[&str] = &[
+    "{}price * (1 - {}rate)",
+    "{}price * (1 - {}rate) * (1 + {}rate)",
+    "{}price + {}rate",
+    "{}price - {}n",
+    "CAST({}small AS bigint) * {}middle",
+    "CAST({}middle AS bigint) - {}small",
+    "{}small + 1",
+    "2 * {}rate - {}small",
+    "{}amount * (3 - {}rate)",
+    "{}amount * {}price * (1 + {}rate)",
+    "CAST({}price AS decimal(14,4)) * -3",
+    "{}rate * CAST(1.25 AS decimal(3,2))",
+    "CAST({}k AS decimal(20,0)) * {}rate",
+    "{}amount * {}amount * {}rate * {}rate",
+    "{}wide * {}rate",
+    "{}wide + {}price",
+    "{}small * {}middle",
+    "{}n + 1",
+    "-{}price",
+];
+/// The same of integers alone.
+const TERMS_OF_INTEGERS: &[&str] = &["{}k * 2", "{}id - {}k", "{}id + 1"];
 
 impl<'a> Statements<'a> {
     pub(crate) fn new(number: u64, names: &'a [&'static str]) -> Self {
@@ -132,6 +181,7 @@ impl<'a> Statements<'a> {
             draw: Draw::new(number),
             names,
             relations: &[],
+            is_calculated: false,
         }
     }
 
@@ -161,15 +211,17 @@ impl<'a> Statements<'a> {
 
     pub(crate) fn total(&mut self) -> String {
         let name = self.name();
-        match self.draw.below(8) {
+        match self.draw.below(12) {
             0 | 1 => "count(*)".to_owned(),
+            8 | 9 => self.of_term(),
+            10 | 11 => self.mean(),
             2 => format!("count({name})"),
             3 => format!("min({name})"),
             4 => format!("max({name})"),
             5 => format!("count(DISTINCT {name})"),
             _ => {
                 let summed = self.draw.of(&["id", "k", "n"]);
-                let has_more = self.names.contains(&"price");
+                let has_more = self.has_decimals();
                 let more = self.draw.of(&["small", "middle", "price"]);
                 let summed = if has_more && self.draw.one_in(2) {
                     more
@@ -179,6 +231,57 @@ impl<'a> Statements<'a> {
                 format!("sum({}{summed})", self.relation())
             }
         }
+    }
+
+    fn has_decimals(&self) -> bool {
+        self.names.contains(&"price")
+    }
+
+    /// A pattern over columns of the relations.
+    fn filled(&mut self, pattern: &str) -> String {
+        let mut parts = pattern.split("{}");
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |filled, part| {
+            format!("{filled}{}{part}", self.relation())
+        })
+    }
+
+    fn of_term(&mut self) -> String {
+        self.is_calculated = true;
+        let terms = match self.has_decimals() {
+            true => TERMS,
+            false => TERMS_OF_INTEGERS,
+        };
+        let term = self.draw.of(terms);
+        let term = self.filled(term);
+        let function = self.draw.of(&["sum", "sum", "min", "max", "count"]);
+        format!("{function}({term})")
+    }
+
+    /// Of integers so that they are exact in every order of the rows, but for those of one table.
+    fn mean(&mut self) -> String {
+        self.is_calculated = true;
+        let integers: &[&str] = match self.is_joined() {
+            true => &["{}id", "{}k"],
+            false => &["{}id", "{}k", "{}n"],
+        };
+        let decimals = &[
+            "{}small",
+            "CAST({}middle AS bigint) - {}small",
+            "{}price",
+            "{}rate",
+            "{}amount",
+            "{}wide",
+            "{}price * (1 - {}rate)",
+            "{}amount * (1 - {}rate) * (1 + {}rate)",
+            "CAST({}n AS decimal(20,0)) * {}rate",
+        ];
+        let has_more = self.has_decimals() && !self.draw.one_in(3);
+        let of = match has_more {
+            true => self.draw.of(decimals),
+            false => self.draw.of(integers),
+        };
+        format!("avg({})", self.filled(of))
     }
 
     fn condition(&mut self) -> String {
@@ -298,11 +401,26 @@ impl<'a> Statements<'a> {
         }
     }
 
-    /// A statement, and whether it joins.
-    fn statement(mut self) -> (String, bool) {
+    /// Keys and totals; of some statements such as all databases have a form for, and only what is calculated.
+    fn items(&mut self) -> (Vec<String>, Vec<String>) {
+        if self.draw.one_in(3) {
+            let keys = (0..self.draw.below(2)).map(|_| format!("{}k", self.relation()));
+            let keys = keys.collect();
+            let totals = (0..=self.draw.below(2)).map(|_| match self.draw.one_in(2) {
+                true => self.of_term(),
+                false => self.mean(),
+            });
+            return (keys, totals.collect());
+        }
+        let keys = (0..self.draw.below(3)).map(|_| self.name()).collect();
+        let totals = (0..=self.draw.below(3)).map(|_| self.total());
+        (keys, totals.collect())
+    }
+
+    /// A statement; whether it joins, and whether it calculates.
+    fn statement(mut self) -> (String, bool, bool) {
         let rows = self.rows();
-        let keys: Vec<String> = (0..self.draw.below(3)).map(|_| self.name()).collect();
-        let totals: Vec<String> = (0..=self.draw.below(3)).map(|_| self.total()).collect();
+        let (keys, totals) = self.items();
         let items = keys.iter().chain(&totals).enumerate();
         let items = items.map(|(at, item)| format!("{item} AS c{at}"));
         let items = items.collect::<Vec<_>>().join(", ");
@@ -325,7 +443,7 @@ impl<'a> Statements<'a> {
             }
             _ => sql,
         };
-        (sql, self.is_joined())
+        (sql, self.is_joined(), self.is_calculated)
     }
 }
 
@@ -396,6 +514,15 @@ struct Count {
     cut: u64,
 }
 
+impl Count {
+    /// What a source made of a statement; none if it was a fault.
+    fn note(&mut self, made: Option<&str>) {
+        self.all += 1;
+        self.answered += u64::from(made.is_some());
+        self.cut += u64::from(made.is_some_and(|made| !made.is_empty()));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn groups_of_a_source_are_those_of_the_engine() {
     let wish = |name: &str| std::env::var(name).ok().map(|text| text.parse().unwrap());
@@ -404,10 +531,11 @@ async fn groups_of_a_source_are_those_of_the_engine() {
     for back_end in BackEnd::databases() {
         let columns = columns(&back_end);
         let (here, there) = (world(&BackEnd::Files, &columns), world(&back_end, &columns));
-        let names: Vec<&str> = columns.iter().map(|(name, _, _)| *name).collect();
+        let names = names(&columns);
         let (mut single, mut joined) = (Count::default(), Count::default());
+        let (mut calculated, mut terms, mut means) = (Count::default(), 0_u64, 0_u64);
         for number in (0..count).map(|number| seed.wrapping_add(number)) {
-            let (sql, is_joined) = Statements::new(number, &names).statement();
+            let (sql, is_joined, is_calculated) = Statements::new(number, &names).statement();
             for world in [&here, &there] {
                 govern(world, number);
             }
@@ -415,14 +543,29 @@ async fn groups_of_a_source_are_those_of_the_engine() {
             let found = answer(&there, &sql).await;
             let name = back_end.name();
             assert_eq!(found, expected, "{name}: DATAOS_SEED={number}: {sql}");
-            let count = if is_joined { &mut joined } else { &mut single };
-            let is_answered = !found.contains("Fault {");
-            count.all += 1;
-            count.answered += u64::from(is_answered);
-            count.cut += u64::from(is_answered && is_cut(&there.0, &sql).await);
+            let made = match found.contains("Fault {") {
+                true => None,
+                false => Some(there.0.made_there(&sql).await.unwrap()),
+            };
+            if is_joined { &mut joined } else { &mut single }.note(made.as_deref());
+            if is_calculated {
+                calculated.note(made.as_deref());
+            }
+            let made = made.unwrap_or_default();
+            let made = made.replace("SELECT * FROM", "");
+            let has_term = [" * ", " + ", " - "].iter().any(|sign| made.contains(sign));
+            terms += u64::from(has_term);
+            means += u64::from(sql.contains("avg(") && made.contains("sum("));
         }
         let name = back_end.name();
         eprintln!("groups, {name}: of one table: {single:?}, of several: {joined:?}");
+        eprintln!(
+            "groups, {name}: with terms or means: {calculated:?}, {terms} terms, {means} means"
+        );
+        let is_sqlite = matches!(back_end, BackEnd::Sqlite(_));
+        assert_eq!(terms == 0, is_sqlite, "{name}");
+        assert!(is_sqlite || terms * 40 > count, "{name}: {terms} terms");
+        assert!(means * 40 > count, "{name}: {means} means");
         // Else the sources computed little, and little was proven.
         for count in [single, joined] {
             assert!(count.answered * 10 > count.all * 9, "{name}: {count:?}");
@@ -540,11 +683,26 @@ async fn one_statement_is_sent_and_names_what_query_and_policy_need() {
         )
         .await;
 
+        check(
+            "SELECT k, sum(price * (1 - rate)), avg(amount), avg(small) FROM t GROUP BY k",
+            &["k price rate amount small region"],
+        )
+        .await;
+        check(
+            "SELECT b.k, max(a.price + b.rate), count(*) FROM t a JOIN d b ON a.id = b.id GROUP BY b.k",
+            &["id price k region", "id rate k n"],
+        )
+        .await;
+
         // Masks are computed here, and so is what they are in, or what they join.
+        desk.mask(id, "middle", "redact(replacement = '0')");
         for sql in [
             "SELECT name, count(*) FROM t GROUP BY name",
             "SELECT t.k, count(*) FROM t JOIN d ON t.name = d.name GROUP BY t.k",
             "SELECT d.k, count(t.name) FROM t JOIN d ON t.id = d.id GROUP BY d.k",
+            "SELECT k, sum(price * middle) FROM t GROUP BY k",
+            "SELECT d.k, max(d.price + t.middle) FROM t JOIN d ON t.id = d.id GROUP BY d.k",
+            "SELECT k, avg(middle) FROM t GROUP BY k",
         ] {
             forget(&back_end);
             world.0.rows(sql).await;
@@ -555,6 +713,148 @@ async fn one_statement_is_sent_and_names_what_query_and_policy_need() {
                 "{sent:?}"
             );
         }
+    }
+}
+
+/// What a server is asked for a term and a mean.
+fn terms_of(back_end: &BackEnd) -> [&'static str; 4] {
+    match back_end {
+        BackEnd::MySql(_) => [
+            "sum((CAST(r0.`price` AS DECIMAL(12, 2)) * (1 - CAST(r0.`rate` AS DECIMAL(4, 2))))) AS c1, \
+             sum(r0.`small`) AS c2, sum(r0.`price`) AS c3, sum(r0.`id`) AS c4, \
+             min((CAST(r0.`small` AS DECIMAL(20, 0)) * CAST(r0.`middle` AS DECIMAL(20, 0)))) AS c5, \
+             count(r0.`small`) AS c6, count(r0.`price`) AS c7, ",
+            " OR sum(abs(CAST(r0.`small` AS DECIMAL(20, 0)))) > 9007199254740992) OVER () AS c8 FROM ",
+            "abs(((CAST(r0.`amount` AS DECIMAL(15, 2)) * CAST(r0.`amount` AS DECIMAL(15, 2))) * CAST(r0.`amount` AS DECIMAL(15, 2)))) >= ",
+            "sum(r0.`wide`) NOT BETWEEN -99999999999999999999999999999999999.999 AND ",
+        ],
+        _ => [
+            "sum((r0.\"price\" * (1 - r0.\"rate\"))) AS c1, sum(r0.\"small\"::bigint) AS c2, \
+             sum(r0.\"price\") AS c3, sum(r0.\"id\"::bigint) AS c4, \
+             min((r0.\"small\"::numeric * r0.\"middle\"::numeric)) AS c5, \
+             count(r0.\"small\") AS c6, count(r0.\"price\") AS c7, ",
+            " OR sum(abs(r0.\"small\"::numeric)) > 9007199254740992) OVER ()",
+            "abs(((r0.\"amount\" * r0.\"amount\") * r0.\"amount\")) >= ",
+            "sum(r0.\"wide\") NOT BETWEEN -99999999999999999999999999999999999.999 AND ",
+        ],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn terms_are_sent_and_what_could_be_another_is_tested_there() {
+    let columns = columns(&BackEnd::Files);
+    for back_end in [BackEnd::postgres(), BackEnd::maria_db()] {
+        let world = world(&back_end, &columns);
+        let [totals, rounded, product, wide] = terms_of(&back_end);
+        for (sql, parts) in [
+            (
+                "SELECT k, sum(price * (1 - rate)), avg(small), avg(price), sum(id), min(CAST(small AS bigint) * middle) FROM t GROUP BY k",
+                &[totals, rounded][..],
+            ),
+            (
+                "SELECT k, count(amount * amount * amount), sum(wide) FROM t WHERE id < 0 GROUP BY k",
+                &[product, wide][..],
+            ),
+        ] {
+            forget(&back_end);
+            answer(&world, sql).await;
+            let sent = only_sent(&back_end, sql);
+            for part in parts {
+                assert!(sent.contains(part), "{part}: {sent}");
+            }
+        }
+    }
+}
+
+/// Totals that a database was asked for, and whether the engine has others, which the database then tells.
+const TOLD: &[(&str, bool)] = &[
+    ("SELECT avg(n) FROM t", true),
+    ("SELECT k, avg(n) FROM t GROUP BY k", true),
+    ("SELECT avg(n) FROM t WHERE n <= 100000 AND n >= 0", false),
+    ("SELECT avg(n) FROM t WHERE n < 0 AND id < 0", false),
+    (
+        "SELECT avg(CAST(small AS bigint) * middle) FROM t WHERE middle = 7",
+        false,
+    ),
+    (
+        "SELECT sum(amount * amount * amount) FROM t WHERE amount < 1000000 AND amount > -1000000",
+        false,
+    ),
+    ("SELECT count(amount * amount * amount) FROM t", true),
+    (
+        "SELECT k, max(amount * amount * rate * rate) FROM t GROUP BY k",
+        false,
+    ),
+    ("SELECT sum(wide) FROM t", true),
+    ("SELECT avg(wide) FROM t", true),
+    ("SELECT sum(wide * rate) FROM t", true),
+];
+
+/// Totals that no database is asked for.
+const NOT_ASKED: &[&str] = &[
+    "SELECT sum(n + 1) FROM t",
+    "SELECT sum(k * id) FROM t",
+    "SELECT sum(small * middle) FROM t WHERE middle = 7",
+    "SELECT sum(small * n) FROM t",
+    "SELECT sum(wide + price) FROM t",
+    "SELECT max(CAST(price AS decimal(12,1))) FROM t",
+    "SELECT sum(price / 3) FROM t",
+    "SELECT sum(ratio * 2) FROM t",
+    "SELECT avg(ratio) FROM t WHERE id < 3",
+    "SELECT avg(CAST(price AS double)) FROM t WHERE id < 3",
+    "SELECT avg(DISTINCT price), count(*) FROM t",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn totals_that_the_engine_has_others_of_are_made_here() {
+    let columns = columns(&BackEnd::Files);
+    let here = world(&BackEnd::Files, &columns);
+    for back_end in [BackEnd::postgres(), BackEnd::maria_db()] {
+        let (there, name) = (world(&back_end, &columns), back_end.name());
+        for (sql, is_told) in TOLD {
+            assert!(is_cut(&there.0, sql).await, "{name}: {sql}");
+            let expected = answer(&here, sql).await;
+            forget(&back_end);
+            assert_eq!(answer(&there, sql).await, expected, "{name}: {sql}");
+            let sent = sent(&back_end, "t").len();
+            // If it told so, its rows were read after all.
+            assert_eq!(sent, 1 + usize::from(*is_told), "{name}: {sql}");
+        }
+        for sql in NOT_ASKED {
+            assert!(!is_cut(&there.0, sql).await, "{name}: {sql}");
+            let expected = answer(&here, sql).await;
+            assert_eq!(answer(&there, sql).await, expected, "{name}: {sql}");
+        }
+        // What comes for a mean is in another order.
+        let sql = "SELECT k, avg(id) AS m FROM t GROUP BY k ORDER BY m LIMIT 2";
+        let made = there.0.made_there(sql).await.unwrap();
+        assert!(
+            made.contains(" GROUP BY ") && !made.contains(" LIMIT "),
+            "{made}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn means_of_a_file_are_those_of_the_engine() {
+    let columns = common();
+    let back_end = BackEnd::sqlite();
+    let (here, there) = (world(&BackEnd::Files, &columns), world(&back_end, &columns));
+    for sql in [
+        "SELECT k, avg(id), avg(k), sum(n) FROM t GROUP BY k",
+        "SELECT avg(n) FROM t",
+        "SELECT avg(n) FROM t WHERE n <= 100000 AND n > -7",
+        "SELECT avg(n) FROM t WHERE n < 0 AND id < 0",
+        "SELECT avg(a.k) FROM t AS a JOIN d AS b ON a.id = b.id",
+    ] {
+        assert!(is_cut(&there.0, sql).await, "{sql}");
+        let expected = answer(&here, sql).await;
+        assert_eq!(answer(&there, sql).await, expected, "{sql}");
+    }
+    for sql in ["SELECT sum(k * 2) FROM t", "SELECT avg(id - k) FROM t"] {
+        assert!(!is_cut(&there.0, sql).await, "{sql}");
+        let expected = answer(&here, sql).await;
+        assert_eq!(answer(&there, sql).await, expected, "{sql}");
     }
 }
 
@@ -659,6 +959,14 @@ const ODD_IN_POSTGRESQL: &[Odd] = &[
         Ok(r#"[["a  ",2],["b  ",1]]"#),
     ),
     ("SELECT sum(free), max(free) FROM odd", Ok("[[9.50,7.00]]")),
+    ("SELECT avg(free) FROM odd", Ok("[[3.166666]]")),
+    ("SELECT sum(free * 2) FROM odd", Ok("[[19.00]]")),
+    ("SELECT sum(price * 2) FROM odd", Err("NaN")),
+    ("SELECT avg(price) FROM odd", Err("NaN")),
+    (
+        "SELECT sum(price * 2), avg(price) FROM odd WHERE id <> 2",
+        Ok("[[8.00,2.000000]]"),
+    ),
     ("SELECT count(price) FROM odd", Err("NaN")),
     ("SELECT min(price) FROM odd", Err("NaN")),
     ("SELECT count(*) FROM odd WHERE price < 2", Err("NaN")),
@@ -747,6 +1055,18 @@ async fn what_mariadb_and_mysql_would_not_give_exactly_is_made_here() {
             &[
                 ("SELECT count(narrow) FROM odd", Err("`narrow`")),
                 ("SELECT sum(narrow) FROM odd WHERE id <> 2", Ok("[[7]]")),
+                ("SELECT sum(narrow * 2) FROM odd", Err("`narrow`")),
+                (
+                    "SELECT sum(narrow * 2) FROM odd WHERE id <> 2",
+                    Ok("[[14]]"),
+                ),
+                ("SELECT sum(free * free) FROM odd", Err("`free`")),
+                (
+                    "SELECT sum(free * free), avg(free) FROM odd WHERE id <> 2",
+                    Ok("[[5.5625,1.625000]]"),
+                ),
+                ("SELECT sum(since + 1) FROM odd", Ok("[[3978]]")),
+                ("SELECT avg(huge) FROM odd", Err("`huge`")),
                 ("SELECT min(free) FROM odd", Err("`free`")),
                 ("SELECT sum(free) FROM odd WHERE id <> 2", Ok("[[3.25]]")),
                 ("SELECT count(word) FROM odd", Err("`word`")),
@@ -804,6 +1124,7 @@ async fn what_sqlite_would_not_give_exactly_is_made_here() {
         &[
             ("SELECT count(k) FROM odd", Err("`k`")),
             ("SELECT max(k) FROM odd", Err("`k`")),
+            ("SELECT avg(k) FROM odd", Err("`k`")),
             ("SELECT count(*) FROM odd WHERE k > 5", Err("`k`")),
             (
                 "SELECT count(*) FROM odd WHERE NOT (k = 7 OR id = 1)",

@@ -1,19 +1,20 @@
 //! Groups of rows of governed tables as a plan makes them, if it does nothing else with them.
 
-use datafusion::{
-    arrow::datatypes::DataType,
-    logical_expr::{
-        Aggregate, Expr, LogicalPlan,
-        expr::{AggregateFunction, AggregateFunctionParams},
-    },
+use datafusion::logical_expr::{
+    Aggregate, Expr, LogicalPlan,
+    expr::{AggregateFunction, AggregateFunctionParams},
 };
-use dataos_model::dataset::{self, ColumnType};
+use dataos_model::dataset::ColumnType;
 
 use super::{
     Made,
     rows::{Rows, position},
 };
-use crate::source::select::{Items, Of, Total};
+use crate::source::{
+    select::Items,
+    term::Term,
+    total::{Function, Total},
+};
 
 /// What an aggregation makes of rows.
 pub(super) fn grouped(aggregate: &Aggregate) -> Option<Made<'_>> {
@@ -52,14 +53,15 @@ fn of_groups(aggregate: &Aggregate) -> Option<Made<'_>> {
         let function = function(expr).filter(|function| !function.params.distinct)?;
         let (name, at) = (function.func.name(), index(argument(function)?)?);
         if at == other && name == "count" {
-            let Of { table, what } = keys.get(at)?.clone();
-            let what = Total::Distinct(what);
-            return Some(Of { table, what });
+            let column = Term::Column(keys.get(at)?.clone());
+            return Some(Total::Of(Function::Distinct, column));
         }
         let total = totals.get(at.checked_sub(keys.len())?)?;
         let is_same = matches!(
-            (name, &total.what),
-            ("sum", Total::Sum(_)) | ("min", Total::Least(_)) | ("max", Total::Greatest(_))
+            (name, total),
+            ("sum", Total::Of(Function::Sum, _))
+                | ("min", Total::Of(Function::Least, _))
+                | ("max", Total::Of(Function::Greatest, _))
         );
         is_same.then(|| total.clone())
     });
@@ -71,32 +73,34 @@ fn of_groups(aggregate: &Aggregate) -> Option<Made<'_>> {
 }
 
 /// What is told of a group by an expression of an aggregation.
-fn total(rows: &Rows<'_>, expr: &Expr) -> Option<Of<Total>> {
+fn total(rows: &Rows<'_>, expr: &Expr) -> Option<Total> {
     let function = function(expr)?;
     let argument = argument(function)?;
-    let of = |total: fn(dataset::Column) -> Total, column: Of<dataset::Column>| Of {
-        table: column.table,
-        what: total(column.what),
-    };
-    let plain = |total| Some(of(total, rows.plain(argument)?));
-    match (function.func.name(), argument) {
-        ("count", _) if function.params.distinct => plain(Total::Distinct),
-        _ if function.params.distinct => None,
-        ("count", Expr::Literal(value, _)) if !value.is_null() => Some(Of {
-            table: 0,
-            what: Total::Rows,
-        }),
-        ("count", _) => plain(Total::Present),
-        ("sum", Expr::Cast(cast)) if *cast.field.data_type() == DataType::Int64 => {
-            let summed = rows.plain(&cast.expr)?;
-            let is_integer = matches!(summed.what.column_type, ColumnType::Int(_));
-            is_integer.then(|| of(Total::Sum, summed))
-        }
-        ("sum", _) => plain(Total::Sum),
-        ("min", _) => plain(Total::Least),
-        ("max", _) => plain(Total::Greatest),
-        _ => None,
+    let name = function.func.name();
+    if function.params.distinct {
+        let column = rows.plain(argument).filter(|_| name == "count")?;
+        return Some(Total::Of(Function::Distinct, Term::Column(column)));
     }
+    if let ("count", Expr::Literal(value, _)) = (name, argument) {
+        return (!value.is_null()).then_some(Total::Rows);
+    }
+    let term = rows.plain_term(argument)?;
+    let (function, term) = match (name, term) {
+        ("count", term) => (Function::Present, term),
+        // The engine adds up integers in 64 bits, and as doubles for their mean.
+        ("sum", Term::Cast(term, ColumnType::Int(64))) if term.is_integer() => {
+            (Function::Sum, *term)
+        }
+        ("sum", term) => (Function::Sum, term),
+        ("avg", Term::Cast(term, ColumnType::Float(64))) if term.is_integer() => {
+            (Function::Mean, *term)
+        }
+        ("avg", term) => (Function::Mean, term),
+        ("min", term) => (Function::Least, term),
+        ("max", term) => (Function::Greatest, term),
+        _ => return None,
+    };
+    Some(Total::Of(function, term))
 }
 
 /// The function of an aggregation's expression, whatever it is called.

@@ -3,21 +3,26 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use datafusion::{
+    arrow::datatypes::DataType,
     catalog::TableProvider,
     common::{
-        Column, DFSchema, JoinType, NullEquality, plan_err,
+        Column, DFSchema, JoinType, NullEquality, ScalarValue, plan_err,
         tree_node::{Transformed, TransformedResult as _, TreeNode as _},
     },
     datasource::source_as_provider,
-    logical_expr::{Expr, Join, LogicalPlan, TableScan, utils::split_conjunction},
+    logical_expr::{
+        BinaryExpr, Expr, Join, LogicalPlan, Operator, TableScan, utils::split_conjunction,
+    },
 };
-use dataos_model::dataset;
+use dataos_model::dataset::{self, ColumnType};
 
 use crate::{
+    column::{arrow_type, column_type},
     engine::governed::GovernedTable,
     source::{
         select::{Exists, Joined, Of},
         table::Part,
+        term::{Operation, Term},
     },
 };
 
@@ -50,8 +55,9 @@ pub(super) struct Rows<'a> {
     pub(super) tables: Vec<Table>,
     pub(super) joined: Joined<String>,
     schema: &'a DFSchema,
-    /// In the order of the schema: what its table calls each column, or nothing if it is computed.
-    columns: Vec<Option<Of<String>>>,
+    /// In the order of the schema: what its table calls each column, or how it is calculated of some; nothing if it is
+    /// something else.
+    columns: Vec<Option<Term<String>>>,
 }
 
 impl<'a> Rows<'a> {
@@ -70,7 +76,7 @@ impl<'a> Rows<'a> {
             }
             LogicalPlan::Projection(projection) => {
                 let rows = Self::of(&projection.input)?;
-                let columns = projection.expr.iter().map(|expr| rows.named(column(expr)?));
+                let columns = projection.expr.iter().map(|expr| rows.calculated(expr));
                 Some(Self {
                     columns: columns.collect(),
                     schema: &projection.schema,
@@ -93,7 +99,7 @@ impl<'a> Rows<'a> {
         let columns = scan.projected_schema.fields().iter();
         let columns = columns.map(|field| {
             let what = field.name().clone();
-            Some(Of { table: 0, what })
+            Some(Term::Column(Of { table: 0, what }))
         });
         let mut table = Table {
             provider,
@@ -127,6 +133,7 @@ impl<'a> Rows<'a> {
             table: first + of.table,
             what: of.what,
         };
+        let term_behind = |term: Term<String>| term.over(&|of| Some(behind(of.clone())));
         let keys = join.on.iter().map(|(one, other)| {
             let (one, other) = (left.named(column(one)?)?, right.named(column(other)?)?);
             Some([one, behind(other)])
@@ -148,7 +155,8 @@ impl<'a> Rows<'a> {
                 });
                 left.joined.exists.extend(exists);
                 let of_right = right.columns.into_iter();
-                left.columns.extend(of_right.map(|of| of.map(behind)));
+                left.columns
+                    .extend(of_right.map(|term| term.and_then(term_behind)));
             }
             JoinType::LeftSemi | JoinType::LeftAnti
                 if right.joined.exists.is_empty() && join.filter.is_none() =>
@@ -208,8 +216,40 @@ impl<'a> Rows<'a> {
 
     /// What its table calls a column of the plan.
     fn named(&self, column: &Column) -> Option<Of<String>> {
+        match self.term(column)? {
+            Term::Column(of) => Some(of.clone()),
+            _ => None,
+        }
+    }
+
+    fn term(&self, column: &Column) -> Option<&Term<String>> {
         let at = self.schema.index_of_column(column).ok()?;
-        self.columns.get(at)?.clone()
+        self.columns.get(at)?.as_ref()
+    }
+
+    /// How an expression is calculated of columns of the tables, as far as there are terms for it.
+    fn calculated(&self, expr: &Expr) -> Option<Term<String>> {
+        match expr {
+            Expr::Alias(alias) => self.calculated(&alias.expr),
+            Expr::Column(column) => self.term(column).cloned(),
+            Expr::Literal(value, _) => literal(value),
+            Expr::Cast(cast) => {
+                let term = self.calculated(&cast.expr)?;
+                let column_type = number_type(cast.field.data_type())?;
+                Some(Term::Cast(Box::new(term), column_type))
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+                let operation = match op {
+                    Operator::Plus => Operation::Sum,
+                    Operator::Minus => Operation::Difference,
+                    Operator::Multiply => Operation::Product,
+                    _ => return None,
+                };
+                let terms = [self.calculated(left)?, self.calculated(right)?];
+                Some(Term::Calculated(operation, Box::new(terms)))
+            }
+            _ => None,
+        }
     }
 
     /// The column of a table, if the caller sees it as it is.
@@ -224,14 +264,39 @@ impl<'a> Rows<'a> {
 
     /// All of the columns, if the caller sees each as it is.
     pub(super) fn shown(&self) -> Option<Vec<Of<dataset::Column>>> {
-        let columns = self.columns.iter();
-        columns.map(|column| self.seen(column.as_ref()?)).collect()
+        let columns = self.columns.iter().map(|term| match term {
+            Some(Term::Column(of)) => self.seen(of),
+            _ => None,
+        });
+        columns.collect()
     }
 
     /// The column that an expression is, which the caller sees as it is.
     pub(super) fn plain(&self, expr: &Expr) -> Option<Of<dataset::Column>> {
         self.seen(&self.named(column(expr)?)?)
     }
+
+    /// What an expression is calculated of, each column of which the caller sees as it is.
+    pub(super) fn plain_term(&self, expr: &Expr) -> Option<Term<dataset::Column>> {
+        self.calculated(expr)?.over(&|of| self.seen(of))
+    }
+}
+
+fn literal(value: &ScalarValue) -> Option<Term<String>> {
+    let units = match value {
+        ScalarValue::Int16(Some(number)) => i128::from(*number),
+        ScalarValue::Int32(Some(number)) => i128::from(*number),
+        ScalarValue::Int64(Some(number)) => i128::from(*number),
+        ScalarValue::Decimal128(Some(units), _, _) => *units,
+        _ => return None,
+    };
+    Some(Term::Literal(units, number_type(&value.data_type())?))
+}
+
+/// The column type that is this type in the engine.
+fn number_type(data_type: &DataType) -> Option<ColumnType> {
+    let column_type = column_type(data_type);
+    (arrow_type(&column_type) == *data_type).then_some(column_type)
 }
 
 /// The column that an expression is, whatever it is called.

@@ -12,8 +12,9 @@
 //! the rows: equal bytes are equal under every collation.
 //!
 //! What they sort, count and add up as the engine does: keys that are integers, decimals, dates or times, also of
-//! joins, of first rows and of `count(DISTINCT)`, `count` of numbers and texts, `sum` of integers and decimals, as
-//! decimals of more digits, `min` and `max` of these. Texts are no keys: collations fold them, and of their bytes a
+//! joins, of first rows and of `count(DISTINCT)`, `count` of numbers and texts, `sum` and `avg` of integers and decimals,
+//! as decimals of more digits, `min` and `max` of these. What is calculated of these is a decimal too, while its digits
+//! are within the most that there are. Texts are no keys: collations fold them, and of their bytes a
 //! server compares the first `max_sort_length` alone. Rows that have some are told apart by hashes of these.
 
 use dataos_model::{
@@ -25,10 +26,19 @@ use super::{place, quoted};
 use crate::source::{
     condition::{Dialect, Operator, Parameter, alias},
     decimal::literal,
-    select::{SortKey, Total},
+    select::SortKey,
     statement::Exact,
     table::Read,
+    term::Digits,
+    total::Function,
 };
+
+/// Most digits of a decimal there.
+const DIGITS_MAX: u32 = 65;
+/// Most of these behind the point.
+const SCALE_MAX: u32 = 30;
+/// Digits of a 64-bit integer, with a sign or without.
+const INTEGER_DIGITS: u8 = 20;
 
 /// See the module. It is for one of the tables of a statement, of this number.
 #[derive(Debug)]
@@ -107,7 +117,7 @@ impl Dialect for MySql {
 
 impl MySql {
     /// A column whose numbers are added up and compared without being rounded.
-    fn number(&self, column: &Column) -> Option<String> {
+    fn added(&self, column: &Column) -> Option<String> {
         matches!(
             column.column_type,
             ColumnType::Int(_) | ColumnType::Decimal { .. }
@@ -131,7 +141,7 @@ impl Exact for MySql {
             ColumnType::Date | ColumnType::LocalTimestamp | ColumnType::Timestamp => {
                 Some(self.name(column))
             }
-            _ => self.number(column),
+            _ => self.added(column),
         }
     }
 
@@ -150,23 +160,29 @@ impl Exact for MySql {
         }
     }
 
-    fn total(&self, total: &Total) -> Option<String> {
-        match total {
-            Total::Rows => Some("count(*)".to_owned()),
-            Total::Present(column) => match column.column_type {
-                ColumnType::Text | ColumnType::Float(_) => {
-                    Some(format!("count({})", self.name(column)))
-                }
-                _ => self.number(column).map(|name| format!("count({name})")),
-            },
-            Total::Distinct(column) => {
-                let of = self.unseen(column)?;
-                Some(format!("count(DISTINCT {of})"))
+    fn total(&self, function: Function, column: &Column) -> Option<String> {
+        match (function, &column.column_type) {
+            (Function::Present, ColumnType::Text | ColumnType::Float(_)) => {
+                Some(function.of(&self.name(column)))
             }
-            Total::Sum(column) => self.number(column).map(|name| format!("sum({name})")),
-            Total::Least(column) => self.number(column).map(|name| format!("min({name})")),
-            Total::Greatest(column) => self.number(column).map(|name| format!("max({name})")),
+            (Function::Distinct, _) => Some(function.of(&self.unseen(column)?)),
+            _ => Some(function.of(&self.added(column)?)),
         }
+    }
+
+    /// As decimals of the digits that the catalog knows: a column can have others by now, and so would the result.
+    fn number(&self, column: &Column) -> Option<String> {
+        let (precision, scale) = match column.column_type {
+            ColumnType::Int(_) => (INTEGER_DIGITS, 0),
+            ColumnType::Decimal { precision, scale } => (precision, scale),
+            _ => return None,
+        };
+        let name = self.name(column);
+        Some(format!("CAST({name} AS DECIMAL({precision}, {scale}))"))
+    }
+
+    fn calculates(&self, digits: Digits) -> bool {
+        digits.scale <= SCALE_MAX && digits.whole + digits.scale <= DIGITS_MAX
     }
 
     /// Numbers of another width, which a column can have since it was catalogued, and dates that are no day.

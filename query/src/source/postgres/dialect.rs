@@ -7,10 +7,11 @@
 //! | keys | all but floats, JSON and lists | equal means the same value; texts under collation "C" |
 //! | keys of joins and of the first rows, `count(DISTINCT)` | the same; texts in UTF-8 | other bytes may be no text, which nobody would see, and in another order |
 //! | `count` | all that is read but lists | |
-//! | `sum` | integers, as numeric; decimals of the catalog's digits | neither overflows |
+//! | `sum`, `avg` | integers, as numeric; decimals of the catalog's digits | neither overflows |
 //! | `min`, `max` | integers, such decimals, dates, times; texts under "C" in UTF-8 | the order is the engine's |
 //!
-//! NaN, the infinities and times beyond the engine's are values that do not fit.
+//! What is calculated of integers and such decimals is a numeric, which has room for every digit. NaN, the infinities
+//! and times beyond the engine's are values that do not fit.
 
 use dataos_model::{
     dataset::{Column, ColumnType},
@@ -24,9 +25,10 @@ use crate::{
     source::{
         condition::{Dialect, MILLISECONDS_PER_DAY, Operator, Parameter, alias},
         decimal::literal,
-        select::Total,
         statement::Exact,
         table::Read,
+        term::Digits,
+        total::Function,
     },
 };
 
@@ -131,30 +133,43 @@ impl Exact for Postgres {
         self.key(column).filter(|_| is_exact)
     }
 
-    fn total(&self, total: &Total) -> Option<String> {
-        match total {
-            Total::Rows => Some("count(*)".to_owned()),
-            Total::Present(column) => match column.column_type {
+    fn total(&self, function: Function, column: &Column) -> Option<String> {
+        match function {
+            Function::Present => match column.column_type {
                 ColumnType::List(_) => None,
                 ColumnType::Decimal { .. } => self
                     .ordered(column)
                     .map(|column| format!("count({column})")),
                 _ => Some(format!("count({})", self.name(column))),
             },
-            Total::Distinct(column) => {
+            Function::Distinct => {
                 let of = self.unseen(column)?;
                 Some(format!("count(DISTINCT {of})"))
             }
-            Total::Sum(column) => match column.column_type {
+            Function::Sum | Function::Mean => match column.column_type {
                 ColumnType::Int(_) => Some(format!("sum({}::bigint)", self.name(column))),
                 ColumnType::Decimal { .. } => {
                     self.ordered(column).map(|column| format!("sum({column})"))
                 }
                 _ => None,
             },
-            Total::Least(column) => self.extreme("min", column),
-            Total::Greatest(column) => self.extreme("max", column),
+            Function::Least => self.extreme("min", column),
+            Function::Greatest => self.extreme("max", column),
         }
+    }
+
+    fn number(&self, column: &Column) -> Option<String> {
+        let name = self.ordered(column)?;
+        match column.column_type {
+            ColumnType::Int(_) => Some(format!("{name}::numeric")),
+            ColumnType::Decimal { .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// A numeric has room for all of them.
+    fn calculates(&self, _digits: Digits) -> bool {
+        true
     }
 
     fn unfit(&self, column: &Column) -> Option<String> {

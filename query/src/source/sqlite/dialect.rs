@@ -1,7 +1,7 @@
 //! What SQLite computes exactly as policies mean it: `=`, `<`, `<=` of integers, `=` of texts by their
 //! bytes, and IS NOT NULL; and what it counts and adds up as the engine does: keys that are integers, booleans,
 //! texts or UUIDs, keys of joins, of the first rows and of `count(DISTINCT)` that are integers or booleans, `count`
-//! of what it can tell to be of its type, `sum`, `min` and `max` of integers.
+//! of what it can tell to be of its type, `sum`, `avg`, `min` and `max` of integers.
 //!
 //! A sum of integers that overflows is an error there. So their upper, middle and lower bits are added up on
 //! their own, for which 2^41 rows are too few.
@@ -19,9 +19,10 @@ use super::{
 };
 use crate::source::{
     condition::{Dialect, Operator, Parameter, alias},
-    select::Total,
     statement::Exact,
     table::Read,
+    term::Digits,
+    total::{DOUBLE_MAX, Function},
 };
 
 /// See the module. It is for one of the tables of a statement, of this number.
@@ -104,37 +105,43 @@ impl Exact for Sqlite {
             .then(|| self.name(column))
     }
 
-    fn total(&self, total: &Total) -> Option<String> {
-        let name = |column: &Column, kinds: &[ColumnType]| {
+    fn total(&self, function: Function, column: &Column) -> Option<String> {
+        let named = |kinds: &[ColumnType]| {
             let is_one = kinds.contains(&column.column_type);
             is_one.then(|| self.name(column))
         };
-        let integer = |column: &Column| name(column, &[ColumnType::Int(64)]);
-        match total {
-            Total::Rows => Some("count(*)".to_owned()),
-            Total::Present(column) => {
+        let integer = || named(&[ColumnType::Int(64)]);
+        match function {
+            Function::Present => {
                 let kinds = [
                     ColumnType::Int(64),
                     ColumnType::Bool,
                     ColumnType::Float(64),
                     ColumnType::Binary,
                 ];
-                name(column, &kinds).map(|name| format!("count({name})"))
+                named(&kinds).map(|name| function.of(&name))
             }
-            Total::Distinct(column) => {
-                let of = self.unseen(column)?;
-                Some(format!("count(DISTINCT {of})"))
-            }
-            Total::Sum(column) => {
-                let (name, upper) = (integer(column)?, 2 * SUMMED_BITS);
+            Function::Distinct => Some(function.of(&self.unseen(column)?)),
+            Function::Sum | Function::Mean => {
+                let (name, upper) = (integer()?, 2 * SUMMED_BITS);
                 Some(format!(
                     "sum({name} >> {upper}) || ' ' || sum({name} >> {SUMMED_BITS} & {SUMMED_MASK}) \
                      || ' ' || sum({name} & {SUMMED_MASK})"
                 ))
             }
-            Total::Least(column) => integer(column).map(|name| format!("min({name})")),
-            Total::Greatest(column) => integer(column).map(|name| format!("max({name})")),
+            Function::Least | Function::Greatest => integer().map(|name| function.of(&name)),
         }
+    }
+
+    /// As a double: the magnitude of the least integer is an error.
+    fn number(&self, column: &Column) -> Option<String> {
+        let is_integer = column.column_type == ColumnType::Int(64);
+        is_integer.then(|| format!("CAST({} AS REAL)", self.name(column)))
+    }
+
+    /// There are no decimals, and integers overflow.
+    fn calculates(&self, _digits: Digits) -> bool {
+        false
     }
 
     fn unfit(&self, column: &Column) -> Option<String> {
@@ -149,7 +156,12 @@ impl Exact for Sqlite {
         Some(test)
     }
 
-    fn overflows(&self, _total: &Total) -> Option<String> {
+    fn beyond(&self, _sum: &str, _least: &str, _most: &str) -> Option<String> {
         None
+    }
+
+    /// By doubles themselves: far enough below what they add up exactly for the error of a sum that they do not.
+    fn is_rounded(&self, number: &str) -> String {
+        format!("total(abs({number})) > {}", DOUBLE_MAX / 2)
     }
 }

@@ -18,22 +18,10 @@ use crate::{
     source::{
         condition::Operator,
         select::{Exists, Items, Joined, Top},
+        term::{Operation, Term},
+        total::Total,
     },
 };
-
-#[test]
-fn sums_wrap_like_those_of_64_bits() {
-    for (sum, expected) in [
-        (0, 0),
-        (-1, -1),
-        (i128::from(i64::MAX) + 1, i64::MIN),
-        (i128::from(i64::MIN) - 1, i64::MAX),
-        (i128::from(i64::MAX) * 3, i64::MAX.wrapping_mul(3)),
-        (i128::from(i64::MIN) * 5, i64::MIN.wrapping_mul(5)),
-    ] {
-        assert_eq!(wrapped(sum), Cell::Int(expected), "{sum}");
-    }
-}
 
 fn column(name: &str) -> Column {
     Column {
@@ -45,6 +33,10 @@ fn column(name: &str) -> Column {
 
 fn of<T>(table: usize, what: T) -> Of<T> {
     Of { table, what }
+}
+
+fn of_column(function: Function, table: usize, name: &str) -> Total {
+    Total::Of(function, Term::Column(of(table, column(name))))
 }
 
 /// A table of integers; the policy and the statement each compare one.
@@ -89,12 +81,12 @@ fn inner(pairs: Vec<[Of<Column>; 2]>) -> Joined<Column> {
 
 fn groups() -> Select {
     let totals = vec![
-        of(0, Total::Rows),
-        of(0, Total::Present(column("n"))),
-        of(1, Total::Distinct(column("n"))),
-        of(1, Total::Sum(column("n"))),
-        of(1, Total::Least(column("id"))),
-        of(0, Total::Greatest(column("id"))),
+        Total::Rows,
+        of_column(Function::Present, 0, "n"),
+        of_column(Function::Distinct, 1, "n"),
+        of_column(Function::Sum, 1, "n"),
+        of_column(Function::Least, 1, "id"),
+        of_column(Function::Greatest, 0, "id"),
     ];
     let pairs = vec![[of(0, column("id")), of(1, column("k"))]];
     let keys = vec![of(1, column("id"))];
@@ -167,15 +159,17 @@ impl Exact for Lacking<'_> {
         self.listed(column, "{}")
     }
 
-    fn total(&self, total: &Total) -> Option<String> {
-        let form = match total {
-            Total::Rows | Total::Present(_) => "count({})",
-            Total::Distinct(_) => "count(DISTINCT {})",
-            Total::Sum(_) => "sum({})",
-            Total::Least(_) => "min({})",
-            Total::Greatest(_) => "max({})",
-        };
-        self.listed(total.column().unwrap_or(&column("*")), form)
+    fn total(&self, function: Function, column: &Column) -> Option<String> {
+        self.listed(column, &function.of("{}"))
+    }
+
+    fn number(&self, column: &Column) -> Option<String> {
+        self.listed(column, "{}")
+    }
+
+    fn calculates(&self, _digits: Digits) -> bool {
+        let asked = self.asked.replace(self.asked.get() + 1);
+        self.lacks != Some(asked)
     }
 
     fn unfit(&self, column: &Column) -> Option<String> {
@@ -183,8 +177,9 @@ impl Exact for Lacking<'_> {
         is_tested.then(|| format!("r{}.id > 9", self.table))
     }
 
-    fn overflows(&self, total: &Total) -> Option<String> {
-        self.listed(total.column()?, "sum({}) > 9")
+    fn beyond(&self, sum: &str, _least: &str, most: &str) -> Option<String> {
+        let asked = self.asked.replace(self.asked.get() + 1);
+        (self.lacks != Some(asked)).then(|| format!("{sum} > {most}"))
     }
 }
 
@@ -247,11 +242,11 @@ fn whatever_a_list_lacks_of_a_statement_nothing_of_it_is_sent() {
          AND r0.n = $1 AND r0.k > $2 AND r0.id IS NOT NULL \
          AND r1.n = $3 AND r1.k > $4 AND r1.id IS NOT NULL";
     let grouped = format!(
-        "SELECT r1.id AS c0, count(r0.*) AS c1, count(r0.n) AS c2, count(DISTINCT r1.n) AS c3, \
+        "SELECT r1.id AS c0, count(*) AS c1, count(r0.n) AS c2, count(DISTINCT r1.n) AS c3, \
          sum(r1.n) AS c4, min(r1.id) AS c5, max(r0.id) AS c6, max(max(r0.id > 9 OR r1.id > 9)) OVER () AS c7 \
          {from} GROUP BY 1 ORDER BY 1"
     );
-    check(&groups(), &grouped, 15);
+    check(&groups(), &grouped, 14);
     let first = format!(
         "SELECT r1.id AS c0, r0.n AS c1, r0.k AS c2, coalesce(r0.id > 9 OR r1.id > 9, 1 = 0) AS c3 \
          {from} ORDER BY 4 DESC, r0.n DESC NULLS FIRST, r1.id ASC NULLS LAST, r0.k LIMIT 5"
@@ -314,7 +309,7 @@ fn first_groups_are_found_by_totals_unless_the_engine_would_wrap_them() {
     let (counted, summed) = (sql(top(1)), sql(top(4)));
     let by_count = "GROUP BY 1 ORDER BY 2 DESC NULLS LAST, 1 LIMIT 3";
     assert!(counted.ends_with(by_count), "{counted}");
-    let wraps = "max(max(r0.id > 9 OR r1.id > 9) OR sum(r1.n) > 9) OVER () AS c7";
+    let wraps = "max(max(r0.id > 9 OR r1.id > 9) OR sum(r1.n) > 9223372036854775807) OVER () AS c7";
     assert!(summed.contains(wraps), "{summed}");
     let (_, asked) = statement(&top(4), None);
     for lacks in 0..asked {
@@ -323,13 +318,127 @@ fn first_groups_are_found_by_totals_unless_the_engine_would_wrap_them() {
     }
 }
 
+/// Groups of the join by a column, with totals of decimals of the digits that those calculated of two columns have.
+fn calculated(totals: Vec<Total>, column_types: &[ColumnType]) -> Option<Select> {
+    let pairs = vec![[of(0, column("id")), of(1, column("k"))]];
+    let items = Items {
+        columns: vec![of(1, column("id"))],
+        totals: Some(totals),
+    };
+    let of_key = [ColumnType::Int(64)];
+    let fields = of_key.iter().chain(column_types).enumerate();
+    let fields = fields.map(|(at, of)| Field::new(format!("c{at}"), arrow_type(of), true));
+    let schema = Schema::new(fields.collect::<Vec<_>>());
+    Select::new(inner(pairs), items, None, Arc::new(schema))
+}
+
+fn decimal(precision: u8, scale: u8) -> ColumnType {
+    ColumnType::Decimal { precision, scale }
+}
+
+/// `name * (1 - other)` of columns of these types.
+fn less(left: ColumnType, right: ColumnType) -> Term<Column> {
+    let typed = |name: &str, column_type| Column {
+        column_type,
+        ..column(name)
+    };
+    let difference = [
+        Term::Literal(1, decimal(1, 0)),
+        Term::Column(of(1, typed("n", right))),
+    ];
+    let difference = Term::Calculated(Operation::Difference, Box::new(difference));
+    let terms = [Term::Column(of(0, typed("k", left))), difference];
+    Term::Calculated(Operation::Product, Box::new(terms))
+}
+
+#[test]
+fn totals_are_of_terms_and_means_come_as_sums_and_counts() {
+    let from = "FROM t AS r0, u AS r1 WHERE r0.id = r1.k \
+         AND r0.n = $1 AND r0.k > $2 AND r0.id IS NOT NULL \
+         AND r1.n = $3 AND r1.k > $4 AND r1.id IS NOT NULL GROUP BY 1 ORDER BY 1";
+    let term = || less(decimal(12, 2), decimal(12, 2));
+    let totals = vec![
+        Total::Of(Function::Sum, term()),
+        Total::Of(Function::Mean, term()),
+        of_column(Function::Mean, 0, "k"),
+        Total::Of(Function::Greatest, term()),
+    ];
+    let types = [
+        decimal(36, 4),
+        decimal(30, 8),
+        ColumnType::Float(64),
+        decimal(26, 4),
+    ];
+    let select = calculated(totals, &types).unwrap();
+    let sql = format!(
+        "SELECT r1.id AS c0, sum((r0.k * (1 - r1.n))) AS c1, sum((r0.k * (1 - r1.n))) AS c2, sum(r0.k) AS c3, \
+         max((r0.k * (1 - r1.n))) AS c4, count((r0.k * (1 - r1.n))) AS c5, count(r0.k) AS c6, \
+         max(max(r0.id > 9 OR r1.id > 9) OR sum((r0.k * (1 - r1.n))) > {}.9999 OR sum(abs(r0.k)) > 9007199254740992) \
+         OVER () AS c7 {from}",
+        "9".repeat(30)
+    );
+    check(&select, &sql, 28);
+    let names = |table| {
+        select
+            .names(table)
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(names(0), ["id", "k"].into());
+    assert_eq!(names(1), ["id", "k", "n"].into());
+}
+
+#[test]
+fn what_could_have_too_many_digits_is_tested_in_each_row_and_each_sum() {
+    let totals = vec![Total::Of(
+        Function::Sum,
+        less(decimal(30, 2), decimal(20, 2)),
+    )];
+    let select = calculated(totals, &[decimal(38, 4)]).unwrap();
+    let (statement, _) = statement(&select, None);
+    let nines = "9".repeat(34);
+    let test = format!(
+        "max(max(r0.id > 9 OR r1.id > 9 OR abs((r0.k * (1 - r1.n))) >= 1{}) \
+         OR sum((r0.k * (1 - r1.n))) > {nines}.9999) OVER () AS c2 FROM",
+        "0".repeat(34)
+    );
+    let sql = statement.unwrap().sql;
+    assert!(sql.contains(&test), "{sql}");
+    // Of more digits than a decimal has behind the point there is none.
+    let totals = vec![Total::Of(
+        Function::Sum,
+        less(decimal(20, 20), decimal(20, 19)),
+    )];
+    assert!(calculated(totals, &[decimal(38, 38)]).is_none());
+}
+
+#[test]
+fn groups_are_not_sorted_by_means_there() {
+    let select = |top| {
+        let field = |at: usize, of| Field::new(format!("c{at}"), arrow_type(of), true);
+        let schema = Schema::new(vec![field(0, &ColumnType::Float(64))]);
+        let items = Items {
+            columns: Vec::new(),
+            totals: Some(vec![of_column(Function::Mean, 0, "k")]),
+        };
+        Select::new(inner(Vec::new()), items, top, Arc::new(schema))
+    };
+    let key = SortKey {
+        output: 0,
+        is_descending: false,
+        has_nulls_first: false,
+    };
+    assert!(select(None).is_some());
+    let (keys, rows) = (vec![key], 5);
+    assert!(select(Some(Top { keys, rows })).is_none());
+}
+
 #[test]
 fn columns_of_other_types_are_not_joined() {
     let narrow = Column {
         column_type: ColumnType::Int(32),
         ..column("k")
     };
-    let of_rows = vec![of(0, Total::Rows)];
+    let of_rows = vec![Total::Rows];
     let field = Field::new("c0", arrow_type(&ColumnType::Int(64)), false);
     let schema = Arc::new(Schema::new(vec![field]));
     let joined = |other| {
