@@ -1024,16 +1024,17 @@ async fn what_postgresql_would_not_give_exactly_is_made_here() {
     check_odd_in_postgresql(ODD_IN_POSTGRESQL).await;
 }
 
+const ODD_IN_MYSQL: &str = "
+    CREATE TABLE odd (
+        id bigint, narrow bigint, free decimal(20,4), word varchar(10), huge bigint unsigned, since year
+    );
+    INSERT INTO odd VALUES
+        (1, 7, 1.25, 'a', 1, 2005), (2, 3000000000, 1.2345, 'A', 18446744073709551615, 1970),
+        (3, NULL, 2, 'á', 3, 0);
+";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_mariadb_and_mysql_would_not_give_exactly_is_made_here() {
-    let sql = "
-        CREATE TABLE odd (
-            id bigint, narrow bigint, free decimal(20,4), word varchar(10), huge bigint unsigned, since year
-        );
-        INSERT INTO odd VALUES
-            (1, 7, 1.25, 'a', 1, 2005), (2, 3000000000, 1.2345, 'A', 18446744073709551615, 1970),
-            (3, NULL, 2, 'á', 3, 0);
-    ";
     let columns = [
         ("id", "bigint"),
         ("narrow", "integer"),
@@ -1050,7 +1051,7 @@ async fn what_mariadb_and_mysql_would_not_give_exactly_is_made_here() {
         };
         check_odd(
             &back_end,
-            sql,
+            ODD_IN_MYSQL,
             &columns,
             &[
                 ("SELECT count(narrow) FROM odd", Err("`narrow`")),
