@@ -565,7 +565,9 @@ async fn groups_of_a_source_are_those_of_the_engine() {
         let is_sqlite = matches!(back_end, BackEnd::Sqlite(_));
         assert_eq!(terms == 0, is_sqlite, "{name}");
         assert!(is_sqlite || terms * 40 > count, "{name}: {terms} terms");
-        assert!(means * 40 > count, "{name}: {means} means");
+        // That one has them of integers alone.
+        let least = if is_sqlite { 80 } else { 40 };
+        assert!(means * least > count, "{name}: {means} means");
         // Else the sources computed little, and little was proven.
         for count in [single, joined] {
             assert!(count.answered * 10 > count.all * 9, "{name}: {count:?}");
