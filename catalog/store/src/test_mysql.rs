@@ -17,7 +17,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{test_maven, test_server::is_root};
+use crate::{
+    test_maven,
+    test_server::{is_root, run},
+};
 
 /// Longest wait for a server to start.
 const START_TIME_MAX: Duration = Duration::from_secs(60);
@@ -300,12 +303,4 @@ fn tool(name: &str) -> PathBuf {
         .map(|folder| Path::new(folder).join(name))
         .find(|path| path.exists())
         .expect("MariaDB is not installed; run: apt-get install -y mariadb-server")
-}
-
-fn run(command: &mut Command) {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {text}");
 }

@@ -209,7 +209,7 @@ pub(crate) fn is_root() -> bool {
         .is_ok_and(|metadata| metadata.uid() == 0)
 }
 
-fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let output = command
         .output()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));

@@ -121,6 +121,9 @@ impl Database for Server {
                 Ok(Some(row)) => row,
                 Ok(None) => break,
                 Err(error) if number(&error) == Some(DUPLICATE_GROUP) && forms.is_empty() => {
+                    // It has ended: there is nothing to kill.
+                    drop(found);
+                    session.rest();
                     return Ok(Answered::Declined);
                 }
                 Err(error) => return Err(failed(error)),

@@ -12,7 +12,7 @@ use super::select::Of;
 
 /// Most digits of decimals in the engine.
 pub(super) const DIGITS_MAX: u8 = 38;
-/// Digits of a 64-bit integer.
+/// Digits of a 64-bit integer, with a sign or without.
 const INTEGER_DIGITS: u32 = 20;
 
 /// A column of one of the tables, or what is calculated of some.
@@ -210,7 +210,8 @@ pub(super) struct Digits {
 }
 
 impl Digits {
-    fn of(column_type: &ColumnType) -> Self {
+    /// Those of a type of exact numbers.
+    pub(super) fn of(column_type: &ColumnType) -> Self {
         match column_type {
             ColumnType::Decimal { precision, scale } => Self {
                 whole: precision.saturating_sub(*scale).into(),

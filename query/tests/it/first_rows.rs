@@ -442,38 +442,38 @@ async fn what_mariadb_and_mysql_would_not_give_exactly_is_sorted_here() {
     ];
     for back_end in [BackEnd::maria_db(), BackEnd::my_sql()] {
         check_odd(
-        &back_end,
-        sql,
-        &columns,
-        &[
-            ("SELECT id, day FROM odd ORDER BY id LIMIT 1", Err("`day`")),
-            ("SELECT day FROM odd WHERE id = 3 OR id = 4 ORDER BY day LIMIT 1", Err("`day`")),
-            ("SELECT day FROM odd WHERE id = 1 OR id = 4 ORDER BY day DESC NULLS LAST LIMIT 1", Ok(r#"[["2024-01-01"]]"#)),
-            ("SELECT day, count(*) FROM odd GROUP BY day", Err("`day`")),
-            ("SELECT at FROM odd WHERE id <> 2 ORDER BY id LIMIT 1", Err("`at`")),
-            ("SELECT at FROM odd WHERE id <> 3 ORDER BY id LIMIT 1", Err("`at`")),
-            ("SELECT at FROM odd WHERE id = 1 OR id = 4 ORDER BY at DESC LIMIT 1", Ok(r#"[["2024-01-02T00:00:00"]]"#)),
-            ("SELECT id, name FROM odd ORDER BY id DESC LIMIT 2", Ok(r#"[[4,"A"],[3,null]]"#)),
-            (
-                "SELECT a.id, b.name FROM odd a JOIN odd b ON a.id = b.id WHERE a.id > 2 ORDER BY 1",
-                Ok(r#"[[3,null],[4,"A"]]"#),
-            ),
-            ("SELECT id, narrow FROM odd ORDER BY id LIMIT 1", Err("`narrow`")),
-            ("SELECT narrow FROM odd WHERE id <> 2 ORDER BY narrow DESC NULLS FIRST LIMIT 1", Ok("[[null]]")),
-            ("SELECT narrow FROM odd WHERE id <> 2 ORDER BY narrow NULLS LAST LIMIT 1", Ok("[[7]]")),
-            ("SELECT id, free FROM odd ORDER BY id LIMIT 1", Err("`free`")),
-            ("SELECT id, huge FROM odd ORDER BY id LIMIT 1", Err("`huge`")),
-            ("SELECT huge FROM odd WHERE id <> 2 ORDER BY huge DESC LIMIT 1", Ok("[[4]]")),
-            ("SELECT since FROM odd ORDER BY since LIMIT 2", Ok("[[0],[0]]")),
-            ("SELECT id, word FROM odd ORDER BY id LIMIT 1", Err("`word`")),
-            ("SELECT a.id FROM odd a JOIN odd b ON a.huge = b.huge WHERE a.id > 0", Err("`huge`")),
-            (
-                "SELECT a.id, b.narrow FROM odd a JOIN odd b ON a.id = b.id WHERE a.id <> 2 ORDER BY 1",
-                Ok("[[1,7],[3,null],[4,null]]"),
-            ),
-        ],
-    )
-    .await;
+            &back_end,
+            sql,
+            &columns,
+            &[
+                ("SELECT id, day FROM odd ORDER BY id LIMIT 1", Err("`day`")),
+                ("SELECT day FROM odd WHERE id = 3 OR id = 4 ORDER BY day LIMIT 1", Err("`day`")),
+                ("SELECT day FROM odd WHERE id = 1 OR id = 4 ORDER BY day DESC NULLS LAST LIMIT 1", Ok(r#"[["2024-01-01"]]"#)),
+                ("SELECT day, count(*) FROM odd GROUP BY day", Err("`day`")),
+                ("SELECT at FROM odd WHERE id <> 2 ORDER BY id LIMIT 1", Err("`at`")),
+                ("SELECT at FROM odd WHERE id <> 3 ORDER BY id LIMIT 1", Err("`at`")),
+                ("SELECT at FROM odd WHERE id = 1 OR id = 4 ORDER BY at DESC LIMIT 1", Ok(r#"[["2024-01-02T00:00:00"]]"#)),
+                ("SELECT id, name FROM odd ORDER BY id DESC LIMIT 2", Ok(r#"[[4,"A"],[3,null]]"#)),
+                (
+                    "SELECT a.id, b.name FROM odd a JOIN odd b ON a.id = b.id WHERE a.id > 2 ORDER BY 1",
+                    Ok(r#"[[3,null],[4,"A"]]"#),
+                ),
+                ("SELECT id, narrow FROM odd ORDER BY id LIMIT 1", Err("`narrow`")),
+                ("SELECT narrow FROM odd WHERE id <> 2 ORDER BY narrow DESC NULLS FIRST LIMIT 1", Ok("[[null]]")),
+                ("SELECT narrow FROM odd WHERE id <> 2 ORDER BY narrow NULLS LAST LIMIT 1", Ok("[[7]]")),
+                ("SELECT id, free FROM odd ORDER BY id LIMIT 1", Err("`free`")),
+                ("SELECT id, huge FROM odd ORDER BY id LIMIT 1", Err("`huge`")),
+                ("SELECT huge FROM odd WHERE id <> 2 ORDER BY huge DESC LIMIT 1", Ok("[[4]]")),
+                ("SELECT since FROM odd ORDER BY since LIMIT 2", Ok("[[0],[0]]")),
+                ("SELECT id, word FROM odd ORDER BY id LIMIT 1", Err("`word`")),
+                ("SELECT a.id FROM odd a JOIN odd b ON a.huge = b.huge WHERE a.id > 0", Err("`huge`")),
+                (
+                    "SELECT a.id, b.narrow FROM odd a JOIN odd b ON a.id = b.id WHERE a.id <> 2 ORDER BY 1",
+                    Ok("[[1,7],[3,null],[4,null]]"),
+                ),
+            ],
+        )
+        .await;
     }
 }
 

@@ -37,8 +37,6 @@ use crate::source::{
 const DIGITS_MAX: u32 = 65;
 /// Most of these behind the point.
 const SCALE_MAX: u32 = 30;
-/// Digits of a 64-bit integer, with a sign or without.
-const INTEGER_DIGITS: u8 = 20;
 
 /// See the module. It is for one of the tables of a statement, of this number.
 #[derive(Debug)]
@@ -172,13 +170,12 @@ impl Exact for MySql {
 
     /// As decimals of the digits that the catalog knows: a column can have others by now, and so would the result.
     fn number(&self, column: &Column) -> Option<String> {
-        let (precision, scale) = match column.column_type {
-            ColumnType::Int(_) => (INTEGER_DIGITS, 0),
-            ColumnType::Decimal { precision, scale } => (precision, scale),
-            _ => return None,
-        };
-        let name = self.name(column);
-        Some(format!("CAST({name} AS DECIMAL({precision}, {scale}))"))
+        let name = self.added(column)?;
+        let Digits { whole, scale } = Digits::of(&column.column_type);
+        Some(format!(
+            "CAST({name} AS DECIMAL({}, {scale}))",
+            whole + scale
+        ))
     }
 
     fn calculates(&self, digits: Digits) -> bool {
