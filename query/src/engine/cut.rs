@@ -172,8 +172,9 @@ impl Made<'_> {
             table.part(columns)
         });
         let parts: Vec<Part> = parts.collect::<Option<_>>()?;
-        // A join of whole tables has more bytes than these, if it is not of rows that are only met.
-        if is_all_rows && rows.joined.exists.is_empty() && !parts.iter().any(Part::is_filtered) {
+        // A join of whole tables has more bytes than these, if nothing chooses between its rows.
+        let is_chosen = !(rows.joined.exists.is_empty() && rows.joined.tests.is_empty());
+        if is_all_rows && !is_chosen && !parts.iter().any(Part::is_filtered) {
             return None;
         }
         open(parts, select, node.clone())

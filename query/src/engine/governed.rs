@@ -97,6 +97,11 @@ impl GovernedTable {
         Self { counted, ..self }
     }
 
+    /// Whether nothing of the caller's is evaluated on rows that he may not see.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.grant.is_fenced
+    }
+
     /// A raw column that the caller sees as it is.
     pub(super) fn plain(&self, name: &str) -> Option<Column> {
         let mut columns = self.grant.columns.iter().chain(&self.grant.entities);
@@ -111,7 +116,7 @@ impl GovernedTable {
 
     /// Its part in a statement to its source: the rows that policy and `filters` let through, with `columns`. What
     /// arrives is of rows that the caller sees; nothing of his is evaluated there on others but what may be
-    /// evaluated below the barrier, and whether plain columns are equal.
+    /// evaluated below the barrier, and such tests of plain columns of several tables.
     pub(super) fn part(&self, filters: Vec<Expr>, columns: BTreeSet<String>) -> Option<Part> {
         let rows = &self.grant.access.rows;
         let may_go = filters.iter().all(|filter| self.lets_below(filter));
@@ -125,7 +130,7 @@ impl GovernedTable {
     /// Whether a condition of the reader's may be evaluated below the barrier. Below a fence none is: a column of a
     /// view is an expression, which would be evaluated on rows that its query leaves out.
     fn lets_below(&self, filter: &Expr) -> bool {
-        !self.grant.is_fenced && is_leakproof(filter, &self.grant.columns)
+        !self.is_fenced() && is_leakproof(filter, &self.grant.columns, self.is_in_database())
     }
 
     /// The columns that a scan wants.

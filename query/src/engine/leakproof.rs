@@ -3,22 +3,24 @@
 //! Only those that cannot fail, whatever the value, and that read no masked column: comparisons of a
 //! plain column with a literal of its own type, lists of such literals, tests for NULL, and AND, OR
 //! and NOT of these. They prune files and thin out batches; the engine evaluates them again above
-//! the barrier, so their result tells nothing new.
+//! the barrier, so their result tells nothing new. Databases evaluate more of that kind, which prunes no files:
+//! comparisons of two plain columns of one type, patterns without escapes, booleans.
 
 use datafusion::{
     common::ScalarValue,
     logical_expr::{BinaryExpr, Expr, Operator},
 };
+use dataos_model::dataset::ColumnType;
 
 use crate::{column::arrow_type, grant::VisibleColumn};
 
 /// See the module.
-pub(super) fn is_leakproof(filter: &Expr, columns: &[VisibleColumn]) -> bool {
+pub(super) fn is_leakproof(filter: &Expr, columns: &[VisibleColumn], is_in_database: bool) -> bool {
     match filter {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
-            Operator::And | Operator::Or => {
-                is_leakproof(left, columns) && is_leakproof(right, columns)
-            }
+            Operator::And | Operator::Or => [left, right]
+                .into_iter()
+                .all(|side| is_leakproof(side, columns, is_in_database)),
             Operator::Eq
             | Operator::NotEq
             | Operator::Lt
@@ -28,11 +30,30 @@ pub(super) fn is_leakproof(filter: &Expr, columns: &[VisibleColumn]) -> bool {
                 (column, Expr::Literal(value, _)) | (Expr::Literal(value, _), column) => {
                     is_same_type(column, value, columns)
                 }
+                (left, right) if is_in_database => {
+                    let types = [left, right].map(|side| Some(&plain(side, columns)?.raw_type));
+                    let is_list = |of: &ColumnType| matches!(of, ColumnType::List(_));
+                    matches!(types, [Some(one), Some(other)] if one == other && !is_list(one))
+                }
                 _ => false,
             },
             _ => false,
         },
-        Expr::Not(inner) => is_leakproof(inner, columns),
+        Expr::Column(_) if is_in_database => {
+            plain(filter, columns).is_some_and(|column| column.raw_type == ColumnType::Bool)
+        }
+        Expr::Like(like) if is_in_database => {
+            let pattern = match like.pattern.as_ref() {
+                Expr::Literal(pattern, _) => pattern.try_as_str().flatten(),
+                _ => None,
+            };
+            // What an escape without a character behind it is, is not the same everywhere.
+            let is_plain = pattern.is_some_and(|pattern| !pattern.contains('\\'));
+            let is_text = |column: &VisibleColumn| column.raw_type == ColumnType::Text;
+            let of = plain(&like.expr, columns);
+            is_plain && like.escape_char.is_none() && of.is_some_and(is_text)
+        }
+        Expr::Not(inner) => is_leakproof(inner, columns, is_in_database),
         Expr::IsNull(inner) | Expr::IsNotNull(inner) => plain(inner, columns).is_some(),
         Expr::InList(list) => list.list.iter().all(|item| match item {
             Expr::Literal(value, _) => is_same_type(&list.expr, value, columns),

@@ -2,32 +2,40 @@
 //! caller's where rows that cannot pass them need not be sent.
 //!
 //! Conjuncts go along whole or not at all: what is left out makes the result larger, never smaller, and
-//! everything is checked again here. Which tests of one column go along is the list of each dialect; a
+//! everything is checked again here. Which tests of columns go along is the list of each dialect; a
 //! conjunct with another one stays here. Nothing of the caller's text goes along, only values that his columns
 //! are compared with. A condition of which nothing was left out is true of the same rows there as here.
 
-use std::{collections::BTreeSet, iter, mem};
+mod filter;
+mod policy;
 
-use datafusion::{
-    common::{Column as EngineColumn, ScalarValue},
-    logical_expr::{BinaryExpr, Expr, Operator as EngineOperator},
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter, mem,
+    ops::Range,
 };
+
+use datafusion::logical_expr::Expr;
 use dataos_model::{
-    dataset::{Column, DatasetSchema},
-    predicate::{Comparison, Expression, Predicate, SetTest},
+    dataset::{Column, ColumnType},
+    predicate::LikePiece,
     value::Value,
 };
 
 use super::table::Read;
+use crate::calendar::{civil_from_days, date_text, timestamp_text};
 
 /// Most elements of a set that are sent; a larger one stays here.
 const SET_ITEMS_MAX: usize = 500;
+/// Most wildcards of a pattern: a database may try every way to divide a text between them.
+const WILDCARDS_MAX: usize = 4;
 
 /// In words that all dialects know; a bare TRUE would be a column of that name to SQLite.
 const TRUE: &str = "1 = 1";
 pub(super) const FALSE: &str = "1 = 0";
-/// Days are midnights to policies.
-pub(super) const MILLISECONDS_PER_DAY: i64 = 86_400_000;
+const MICROSECONDS_PER_DAY: i64 = 86_400_000_000;
+/// What takes a wildcard its meaning in a pattern; a backslash would be one in texts too.
+pub(super) const ESCAPE: char = '!';
 
 /// What one kind of database computes exactly.
 pub(super) trait Dialect {
@@ -42,6 +50,23 @@ pub(super) trait Dialect {
         column: &Column,
         operator: Operator,
         value: &Value,
+        parameters: &mut Vec<Parameter>,
+    ) -> Option<String>;
+
+    /// Whether the column's day begins, or its point in time is, before so many microseconds since 1970; NULL of NULL
+    /// alone.
+    fn before(&self, column: &Column, microseconds: i64) -> Option<String>;
+
+    /// The column where it is compared with another one of its type, or as whole milliseconds where policies do so,
+    /// if that gives what comparing them here does; for less and greater, if it `is_ordered`.
+    fn comparable(&self, column: &Column, is_ordered: bool, is_policy: bool) -> Option<String>;
+
+    /// Whether the whole of a text is made of the pieces, of which no text is empty, code point by code point; NULL of
+    /// NULL alone.
+    fn like(
+        &self,
+        column: &Column,
+        pieces: &[LikePiece],
         parameters: &mut Vec<Parameter>,
     ) -> Option<String>;
 
@@ -96,6 +121,48 @@ pub(super) fn alias(table: usize) -> String {
     format!("r{table}")
 }
 
+/// The first day that begins at this time or after it, if it is a day of four digits' year.
+pub(super) fn day(microseconds: i64) -> Option<String> {
+    let day = microseconds.div_euclid(MICROSECONDS_PER_DAY);
+    let has_begun = microseconds.rem_euclid(MICROSECONDS_PER_DAY) > 0;
+    let day = day + i64::from(has_begun);
+    has_four_digits(day).then(|| date_text(day))
+}
+
+/// The time such as `2024-05-31 10:00:00.5`, if it is of a year of four digits.
+pub(super) fn time(microseconds: i64) -> Option<String> {
+    let day = microseconds.div_euclid(MICROSECONDS_PER_DAY);
+    has_four_digits(day).then(|| timestamp_text(microseconds, false).replace('T', " "))
+}
+
+fn has_four_digits(day: i64) -> bool {
+    let (year, _, _) = civil_from_days(day);
+    (1..=9_999).contains(&year)
+}
+
+/// The pattern for LIKE with [`ESCAPE`] that a text matches if it is made of the pieces.
+pub(super) fn pattern(pieces: &[LikePiece]) -> Option<String> {
+    let wildcards = pieces.iter().filter(|piece| **piece == LikePiece::Any);
+    if wildcards.count() > WILDCARDS_MAX {
+        return None;
+    }
+    let mut pattern = String::new();
+    for piece in pieces {
+        match piece {
+            LikePiece::Any => pattern.push('%'),
+            LikePiece::Text(text) => {
+                for character in text.chars() {
+                    if matches!(character, '%' | '_' | ESCAPE) {
+                        pattern.push(ESCAPE);
+                    }
+                    pattern.push(character);
+                }
+            }
+        }
+    }
+    Some(pattern)
+}
+
 /// Empty, or ` WHERE ...`.
 pub(super) fn clause(conjuncts: &[String]) -> String {
     match conjuncts {
@@ -118,21 +185,15 @@ impl Condition {
     /// What the dialect takes of what the rows of a read must satisfy. `parameters` are those that the statement
     /// has already.
     pub(super) fn of(read: &Read, dialect: &dyn Dialect, parameters: Vec<Parameter>) -> Self {
-        let mut builder = Builder {
-            schema: &read.dataset.schema,
-            dialect,
-            conjuncts: Vec::new(),
-            parameters,
-            guards: BTreeSet::new(),
-            is_whole: true,
-        };
+        let columns = read.dataset.schema.columns.iter();
+        let columns = columns.map(|column| (column.name.as_str(), Named { column, dialect }));
+        let mut builder = Builder::new(columns.collect(), parameters);
         builder.predicate(&read.rows);
         for filter in &read.filters {
             builder.filter(filter);
         }
-        for (column, values) in &read.keys {
-            let values: Vec<&ScalarValue> = values.iter().collect();
-            builder.conjunct(|builder| builder.literals(column, EngineOperator::Eq, &values));
+        for keys in &read.keys {
+            builder.conjunct(|builder| builder.keys(keys));
         }
         Self {
             conjuncts: builder.conjuncts,
@@ -142,9 +203,44 @@ impl Condition {
     }
 }
 
+/// A test of columns, and tests that are true of values of these that are none of their types.
+pub(super) struct Tested {
+    pub(super) test: String,
+    pub(super) guards: BTreeSet<String>,
+}
+
+impl Tested {
+    /// `None` if there is no exact form of it.
+    pub(super) fn of<'a>(
+        passes: &Expr,
+        columns: impl Iterator<Item = (&'a str, &'a Column, &'a dyn Dialect)>,
+        parameters: &mut Vec<Parameter>,
+    ) -> Option<Self> {
+        let columns = columns.map(|(name, column, dialect)| (name, Named { column, dialect }));
+        let mut builder = Builder::new(columns.collect(), mem::take(parameters));
+        let test = builder.passes(passes);
+        let guards = builder.guards;
+        *parameters = builder.parameters;
+        Some(Self {
+            test: test?,
+            guards,
+        })
+    }
+
+    /// Also true of rows with a value that is none of its type.
+    pub(super) fn guarded(self) -> String {
+        if self.guards.is_empty() {
+            return self.test;
+        }
+        let tests: Vec<String> = iter::once(self.test).chain(self.guards).collect();
+        format!("({})", tests.join(" OR "))
+    }
+}
+
+/// Writes tests of columns.
 struct Builder<'a> {
-    schema: &'a DatasetSchema,
-    dialect: &'a dyn Dialect,
+    /// By the names that the tests have for them.
+    columns: BTreeMap<&'a str, Named<'a>>,
     conjuncts: Vec<String>,
     parameters: Vec<Parameter>,
     /// Of the columns of the conjunct that is being written.
@@ -152,18 +248,38 @@ struct Builder<'a> {
     is_whole: bool,
 }
 
+/// A column, and the dialect for its table.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    column: &'a Column,
+    dialect: &'a dyn Dialect,
+}
+
+/// What a column is compared with.
+enum Against<'v> {
+    Value(&'v Value),
+    /// A time as long as those that it is told from, in microseconds since 1970.
+    Time(Range<i128>),
+}
+
 impl<'a> Builder<'a> {
+    fn new(columns: BTreeMap<&'a str, Named<'a>>, parameters: Vec<Parameter>) -> Self {
+        Self {
+            columns,
+            conjuncts: Vec::new(),
+            parameters,
+            guards: BTreeSet::new(),
+            is_whole: true,
+        }
+    }
+
     /// Adds a conjunct, all of it or nothing.
     fn conjunct(&mut self, write: impl FnOnce(&mut Self) -> Option<String>) {
         let before = self.parameters.len();
         let written = write(self);
         let guards = mem::take(&mut self.guards);
         match written {
-            Some(test) if guards.is_empty() => self.conjuncts.push(test),
-            Some(test) => {
-                let tests: Vec<String> = iter::once(test).chain(guards).collect();
-                self.conjuncts.push(format!("({})", tests.join(" OR ")));
-            }
+            Some(test) => self.conjuncts.push(Tested { test, guards }.guarded()),
             None => {
                 self.parameters.truncate(before);
                 self.is_whole = false;
@@ -171,201 +287,21 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn predicate(&mut self, predicate: &Predicate) {
-        match predicate {
-            Predicate::Constant(true) => {}
-            Predicate::All(parts) => parts.iter().for_each(|part| self.predicate(part)),
-            Predicate::Satisfied(expression) => self.expression(expression),
-            _ => self.conjunct(|builder| builder.holds(predicate)),
-        }
+    fn named(&self, name: &str) -> Option<Named<'a>> {
+        self.columns.get(name).copied()
     }
 
-    fn expression(&mut self, expression: &Expression) {
-        match expression {
-            Expression::And(left, right) => {
-                self.expression(left);
-                self.expression(right);
-            }
-            _ => self.conjunct(|builder| builder.evaluated(expression)),
-        }
-    }
-
-    fn filter(&mut self, filter: &Expr) {
-        match filter {
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) if *op == EngineOperator::And => {
-                self.filter(left);
-                self.filter(right);
-            }
-            _ => self.conjunct(|builder| builder.passes(filter)),
-        }
-    }
-
-    /// TRUE where the predicate holds; elsewhere FALSE or NULL.
-    fn holds(&mut self, predicate: &Predicate) -> Option<String> {
-        let (parts, word) = match predicate {
-            Predicate::Constant(_) => return None,
-            Predicate::Satisfied(expression) => return self.satisfied(expression),
-            Predicate::Not(inner) => {
-                return Some(format!("(NOT coalesce({}, {FALSE}))", self.holds(inner)?));
-            }
-            Predicate::All(parts) => (parts, " AND "),
-            Predicate::Any(parts) => (parts, " OR "),
-        };
-        let tests = parts.iter().map(|part| self.holds(part));
-        let tests: Vec<String> = tests.collect::<Option<_>>()?;
-        Some(format!("({})", tests.join(word)))
-    }
-
-    /// TRUE where the expression is true; elsewhere FALSE or NULL.
-    fn satisfied(&mut self, expression: &Expression) -> Option<String> {
-        let Expression::And(left, right) = expression else {
-            return self.evaluated(expression);
-        };
-        let (left, right) = (self.satisfied(left)?, self.satisfied(right)?);
-        Some(format!("({left} AND {right})"))
-    }
-
-    /// TRUE or FALSE as the expression is, and NULL where it fails. What fails on the left fails whatever
-    /// stands on the right, which AND and OR of SQL do not know.
-    fn evaluated(&mut self, expression: &Expression) -> Option<String> {
-        match expression {
-            Expression::Present(name) => self.present(name),
-            Expression::Not(inner) => Some(format!("(NOT ({}))", self.evaluated(inner)?)),
-            Expression::And(left, right) => {
-                let (left, right) = (self.evaluated(left)?, self.evaluated(right)?);
-                Some(format!(
-                    "(CASE ({left}) WHEN {TRUE} THEN ({right}) WHEN {FALSE} THEN {FALSE} END)"
-                ))
-            }
-            Expression::Or(left, right) => {
-                let (left, right) = (self.evaluated(left)?, self.evaluated(right)?);
-                Some(format!(
-                    "(CASE ({left}) WHEN {TRUE} THEN {TRUE} WHEN {FALSE} THEN ({right}) END)"
-                ))
-            }
-            Expression::Compare(comparison, left, right) => match (left.as_ref(), right.as_ref()) {
-                (Expression::Column(name), Expression::Literal(value)) => {
-                    self.any(name, operator(*comparison), [value])
-                }
-                (Expression::Literal(value), Expression::Column(name)) => {
-                    self.any(name, mirrored(*comparison), [value])
-                }
-                _ => None,
-            },
-            Expression::Sets(SetTest::Contains, left, right) => {
-                match (left.as_ref(), right.as_ref()) {
-                    (Expression::Literal(Value::Set(items)), Expression::Column(name)) => {
-                        self.any(name, Operator::Equal, items)
-                    }
-                    _ => None,
-                }
-            }
-            _ => None,
-        }
-    }
-
-    /// TRUE, FALSE and NULL as the filter is.
-    fn passes(&mut self, filter: &Expr) -> Option<String> {
-        match filter {
-            Expr::Not(inner) => Some(format!("(NOT ({}))", self.passes(inner)?)),
-            Expr::IsNotNull(inner) => self.present(&column(inner)?.name),
-            Expr::IsNull(inner) => {
-                let present = self.present(&column(inner)?.name)?;
-                Some(format!("(NOT ({present}))"))
-            }
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
-                EngineOperator::And | EngineOperator::Or => {
-                    let word = if *op == EngineOperator::And {
-                        "AND"
-                    } else {
-                        "OR"
-                    };
-                    let (left, right) = (self.passes(left)?, self.passes(right)?);
-                    Some(format!("({left} {word} {right})"))
-                }
-                _ => match (left.as_ref(), right.as_ref()) {
-                    (Expr::Column(column), Expr::Literal(literal, _)) => {
-                        self.literals(&column.name, *op, &[literal])
-                    }
-                    (Expr::Literal(literal, _), Expr::Column(column)) => {
-                        self.literals(&column.name, op.swap()?, &[literal])
-                    }
-                    _ => None,
-                },
-            },
-            Expr::InList(list) => {
-                let literals = list.list.iter().map(|item| match item {
-                    Expr::Literal(literal, _) => Some(literal),
-                    _ => None,
-                });
-                let literals: Vec<&ScalarValue> = literals.collect::<Option<_>>()?;
-                let operator = match list.negated {
-                    true => EngineOperator::NotEq,
-                    false => EngineOperator::Eq,
-                };
-                self.literals(&column(&list.expr)?.name, operator, &literals)
-            }
-            _ => None,
-        }
-    }
-
-    /// That the column compares so with one of the literals; for `<>`, that it is none of them.
-    fn literals(
-        &mut self,
-        name: &str,
-        operator: EngineOperator,
-        literals: &[&ScalarValue],
-    ) -> Option<String> {
-        let values = literals.iter().map(|literal| value(literal));
-        let values: BTreeSet<Value> = values.collect::<Option<_>>()?;
-        let operator = match operator {
-            EngineOperator::Eq => Operator::Equal,
-            EngineOperator::Lt => Operator::Less,
-            EngineOperator::LtEq => Operator::LessOrEqual,
-            EngineOperator::Gt => Operator::Greater,
-            EngineOperator::GtEq => Operator::GreaterOrEqual,
-            EngineOperator::NotEq => {
-                let equal = self.any(name, Operator::Equal, &values)?;
-                return Some(format!("(NOT ({equal}))"));
-            }
-            _ => return None,
-        };
-        self.any(name, operator, &values)
-    }
-
-    fn present(&mut self, name: &str) -> Option<String> {
-        let column = self.attribute(name)?;
-        self.dialect.present(column)
-    }
-
-    /// That the column compares so with one of the values; all of them go along, or none.
-    fn any<'v>(
-        &mut self,
-        name: &str,
-        operator: Operator,
-        values: impl IntoIterator<Item = &'v Value, IntoIter: ExactSizeIterator>,
-    ) -> Option<String> {
-        let column = self.attribute(name)?;
-        let values = values.into_iter();
-        if values.len() > SET_ITEMS_MAX {
+    /// That the column compares so with one of these; all of them go along, or none.
+    fn any(&mut self, named: Named<'a>, operator: Operator, all: &[Against<'_>]) -> Option<String> {
+        if all.len() > SET_ITEMS_MAX {
             return None;
         }
-        let (dialect, parameters) = (self.dialect, &mut self.parameters);
-        let values: Vec<&Value> = values.collect();
-        let list = match (operator, values.as_slice()) {
-            (Operator::Equal, several @ [_, _, ..]) => dialect.among(column, several, parameters),
-            _ => None,
-        };
-        let tests: Vec<String> = match list {
-            Some(test) => vec![test],
-            None => {
-                let values = values.into_iter();
-                let tests =
-                    values.map(|value| dialect.compare(column, operator, value, parameters));
-                tests.collect::<Option<_>>()?
-            }
-        };
-        self.guards.extend(dialect.guard(column));
+        self.guards.extend(named.dialect.guard(named.column));
+        if let Some(test) = self.among(named, operator, all) {
+            return Some(test);
+        }
+        let tests = all.iter().map(|one| self.compared(named, operator, one));
+        let tests: Vec<String> = tests.collect::<Option<_>>()?;
         match tests.as_slice() {
             [] => None,
             [test] => Some(test.clone()),
@@ -373,55 +309,106 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn attribute(&self, name: &str) -> Option<&'a Column> {
-        let schema = self.schema;
-        let column = schema.columns.iter().find(|column| column.name == name)?;
-        column.column_type.attribute_type()?;
-        Some(column)
+    /// The same as a list, of several values.
+    fn among(
+        &mut self,
+        named: Named<'a>,
+        operator: Operator,
+        all: &[Against<'_>],
+    ) -> Option<String> {
+        let values = all.iter().map(|one| match one {
+            Against::Value(value) => Some(*value),
+            Against::Time(_) => None,
+        });
+        let values: Vec<&Value> = values.collect::<Option<_>>()?;
+        let is_list = operator == Operator::Equal && values.len() > 1;
+        is_list.then(|| {
+            named
+                .dialect
+                .among(named.column, &values, &mut self.parameters)
+        })?
     }
-}
 
-fn column(expr: &Expr) -> Option<&EngineColumn> {
-    match expr {
-        Expr::Column(column) => Some(column),
-        _ => None,
-    }
-}
-
-fn operator(comparison: Comparison) -> Operator {
-    match comparison {
-        Comparison::Equal => Operator::Equal,
-        Comparison::Less => Operator::Less,
-        Comparison::LessOrEqual => Operator::LessOrEqual,
-    }
-}
-
-fn mirrored(comparison: Comparison) -> Operator {
-    match comparison {
-        Comparison::Equal => Operator::Equal,
-        Comparison::Less => Operator::Greater,
-        Comparison::LessOrEqual => Operator::GreaterOrEqual,
-    }
-}
-
-/// The same value as policies have it; `None` where they have none that is exactly the same.
-fn value(literal: &ScalarValue) -> Option<Value> {
-    match literal {
-        ScalarValue::Boolean(value) => value.map(Value::Bool),
-        ScalarValue::Int16(value) => value.map(|value| Value::Long(value.into())),
-        ScalarValue::Int32(value) => value.map(|value| Value::Long(value.into())),
-        ScalarValue::Int64(value) => value.map(Value::Long),
-        ScalarValue::Utf8(text) | ScalarValue::Utf8View(text) | ScalarValue::LargeUtf8(text) => {
-            text.clone().map(Value::String)
+    fn compared(
+        &mut self,
+        named: Named<'a>,
+        operator: Operator,
+        against: &Against<'_>,
+    ) -> Option<String> {
+        let time = match against {
+            Against::Value(value) => {
+                let parameters = &mut self.parameters;
+                return named
+                    .dialect
+                    .compare(named.column, operator, value, parameters);
+            }
+            Against::Time(time) => time,
+        };
+        let is_time = matches!(
+            named.column.column_type,
+            ColumnType::Date | ColumnType::Timestamp | ColumnType::LocalTimestamp
+        );
+        if !is_time {
+            return None;
         }
-        ScalarValue::Decimal128(Some(units), _, scale) => {
-            let step = 10_i128.checked_pow(4_u32.checked_sub(u32::try_from(*scale).ok()?)?)?;
-            let units = i64::try_from(units.checked_mul(step)?).ok()?;
-            Some(Value::Decimal(units))
+        Some(match operator {
+            Operator::Less => before(named, time.start)?,
+            Operator::LessOrEqual => before(named, time.end)?,
+            Operator::Greater => format!("(NOT ({}))", before(named, time.end)?),
+            Operator::GreaterOrEqual => format!("(NOT ({}))", before(named, time.start)?),
+            Operator::Equal => {
+                let (start, end) = (before(named, time.start)?, before(named, time.end)?);
+                format!("((NOT ({start})) AND {end})")
+            }
+        })
+    }
+
+    /// That two columns of one type compare so; of one that policies take for the same, in a policy.
+    fn both(
+        &mut self,
+        [left, right]: [Named<'a>; 2],
+        operator: Operator,
+        is_policy: bool,
+    ) -> Option<String> {
+        let (one, other) = (&left.column.column_type, &right.column.column_type);
+        let is_same = match is_policy {
+            true => one.attribute_type() == other.attribute_type(),
+            false => one == other,
+        };
+        if !is_same {
+            return None;
         }
-        ScalarValue::Date32(day) => {
-            day.map(|day| Value::DateTime(i64::from(day) * MILLISECONDS_PER_DAY))
+        let is_ordered = operator != Operator::Equal;
+        let mut one = |named: Named<'a>| {
+            self.guards.extend(named.dialect.guard(named.column));
+            named
+                .dialect
+                .comparable(named.column, is_ordered, is_policy)
+        };
+        let (left, right) = (one(left)?, one(right)?);
+        Some(format!("{left} {} {right}", operator.sql()))
+    }
+
+    /// That a text is made of the pieces.
+    fn like(&mut self, named: Named<'a>, pieces: &[LikePiece]) -> Option<String> {
+        self.guards.extend(named.dialect.guard(named.column));
+        let mut pieces = pieces.to_vec();
+        pieces.retain(|piece| !matches!(piece, LikePiece::Text(text) if text.is_empty()));
+        pieces.dedup_by(|one, other| *one == LikePiece::Any && one == other);
+        let parameters = &mut self.parameters;
+        named.dialect.like(named.column, &pieces, parameters)
+    }
+}
+
+/// That the column is before a time.
+fn before(named: Named<'_>, microseconds: i128) -> Option<String> {
+    match i64::try_from(microseconds) {
+        Ok(microseconds) => named.dialect.before(named.column, microseconds),
+        // All that a column can hold is.
+        Err(_) if microseconds > 0 => {
+            let present = named.dialect.present(named.column)?;
+            Some(format!("(CASE WHEN {present} THEN {TRUE} END)"))
         }
-        _ => None,
+        Err(_) => None,
     }
 }

@@ -1,8 +1,8 @@
 //! What a database is asked for in one statement: rows of tables, joined where columns are equal; of these
 //! their columns, or groups; of either all, or the first in an order.
 //!
-//! Rows of several tables are joined where columns of one type are equal, and may have to meet rows of others, or
-//! none. Outer joins stay here: what they add has NULL where a column is never NULL, and no test could tell that from
+//! Rows of several tables are joined where columns of one type are equal and tests pass, and may have to meet rows of
+//! others, or none. Outer joins stay here: what they add has NULL where a column is never NULL, and no test could tell that from
 //! a fault.
 
 use std::ops::Range;
@@ -13,7 +13,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 
 use super::{
     batch::{Cell, Unfit},
-    term::Term,
+    term::{Term, Test},
     total::{Arrival, Total},
 };
 use crate::column::arrow_type;
@@ -32,6 +32,8 @@ pub(crate) struct Exists<C> {
     pub(crate) tables: Range<usize>,
     /// Columns that are equal: of these tables, or of one of these and one of the others.
     pub(crate) pairs: Vec<[Of<C>; 2]>,
+    /// What else is true of them.
+    pub(crate) tests: Vec<Test<C>>,
     pub(crate) is_negated: bool,
 }
 
@@ -40,14 +42,55 @@ pub(crate) struct Exists<C> {
 pub(crate) struct Joined<C> {
     /// Columns that are equal in rows that are joined.
     pub(crate) pairs: Vec<[Of<C>; 2]>,
+    /// What else is true of rows that are joined.
+    pub(crate) tests: Vec<Test<C>>,
     pub(crate) exists: Vec<Exists<C>>,
 }
 
 impl<C> Joined<C> {
+    /// The same over columns that others stand for, if all have one.
+    pub(crate) fn over<D>(&self, column: &impl Fn(&Of<C>) -> Option<Of<D>>) -> Option<Joined<D>> {
+        let pairs = |pairs: &[[Of<C>; 2]]| {
+            let pairs = pairs.iter();
+            let pairs = pairs.map(|[left, right]| Some([column(left)?, column(right)?]));
+            pairs.collect::<Option<Vec<_>>>()
+        };
+        let tests = |tests: &[Test<C>]| {
+            let tests = tests.iter().map(|test| test.over(column));
+            tests.collect::<Option<Vec<_>>>()
+        };
+        let exists = self.exists.iter().map(|exists| {
+            Some(Exists {
+                tables: exists.tables.clone(),
+                pairs: pairs(&exists.pairs)?,
+                tests: tests(&exists.tests)?,
+                is_negated: exists.is_negated,
+            })
+        });
+        Some(Joined {
+            pairs: pairs(&self.pairs)?,
+            tests: tests(&self.tests)?,
+            exists: exists.collect::<Option<_>>()?,
+        })
+    }
+
+    /// Rows of these that are joined with those of others.
+    pub(crate) fn append(&mut self, mut others: Self) {
+        self.pairs.append(&mut others.pairs);
+        self.tests.append(&mut others.tests);
+        self.exists.append(&mut others.exists);
+    }
+
     /// All pairs of columns that are equal.
     pub(crate) fn all(&self) -> impl Iterator<Item = &[Of<C>; 2]> {
         let exists = self.exists.iter().flat_map(|exists| &exists.pairs);
         self.pairs.iter().chain(exists)
+    }
+
+    /// All that is tested of columns of several tables.
+    pub(crate) fn all_tests(&self) -> impl Iterator<Item = &Test<C>> {
+        let exists = self.exists.iter().flat_map(|exists| &exists.tests);
+        self.tests.iter().chain(exists)
     }
 
     /// Of what begins with this table, if it is only met.
@@ -93,7 +136,7 @@ impl Top {
 #[derive(Clone, Debug)]
 pub(crate) struct Items {
     /// Columns of rows; of groups, the keys.
-    pub(crate) columns: Vec<Of<Column>>,
+    pub(crate) columns: Vec<Term<Column>>,
     /// What is told of each group: of one of all rows, if there are no keys. `None` if rows are not grouped.
     pub(crate) totals: Option<Vec<Total>>,
 }
@@ -121,11 +164,11 @@ impl Select {
         schema: SchemaRef,
     ) -> Option<Self> {
         let of_totals = items.totals.iter().flatten().map(Total::output);
-        let outputs = items.columns.iter().cloned().map(Some).chain(of_totals);
+        let outputs = items.columns.iter().map(Term::output).chain(of_totals);
         let outputs: Vec<Of<Column>> = outputs.collect::<Option<_>>()?;
-        let whole = items.columns.iter().map(|_| Arrival::Whole);
+        let of_columns = items.columns.iter().map(Arrival::of);
         let of_totals = items.totals.iter().flatten().map(Total::arrival);
-        let arrivals = whole.chain(of_totals).collect();
+        let arrivals = of_columns.chain(of_totals).collect();
         let types = outputs
             .iter()
             .map(|output| arrow_type(&output.what.column_type));
@@ -154,9 +197,11 @@ impl Select {
     /// Names of the columns that it reads of one of the tables.
     pub(crate) fn names(&self, table: usize) -> impl Iterator<Item = &str> {
         let totals = self.items.totals.iter().flatten();
-        let of_totals = totals.filter_map(Total::term).flat_map(Term::columns);
-        let columns = self.joined.all().flatten().chain(&self.items.columns);
-        let of_table = columns.chain(of_totals).filter(move |of| of.table == table);
+        let terms = totals.filter_map(Total::term).chain(&self.items.columns);
+        let of_tests = self.joined.all_tests().flat_map(|test| &test.columns);
+        let columns = self.joined.all().flatten().chain(of_tests);
+        let columns = columns.chain(terms.flat_map(Term::columns));
+        let of_table = columns.filter(move |of| of.table == table);
         of_table.map(|of| of.what.name.as_str())
     }
 

@@ -14,15 +14,17 @@
 
 mod totals;
 
+use std::mem;
+
 use dataos_model::dataset::Column;
 
-use self::totals::{counts, overflows, too_wide, total};
+use self::totals::{beyond_digits, calculated, of_term, overflows, total};
 use super::{
-    condition::{Condition, Dialect, FALSE, Parameter, clause},
+    condition::{Condition, Dialect, FALSE, Parameter, Tested, clause},
     select::{Of, Select, SortKey},
     table::Read,
-    term::Digits,
-    total::{DOUBLE_MAX, Function},
+    term::{DatePart, Digits, Term, Test},
+    total::{DOUBLE_MAX, Function, Total},
 };
 
 /// Most tables that are joined; beyond these the planners of databases no longer look at every order.
@@ -57,6 +59,22 @@ pub(super) trait Exact: Dialect {
 
     /// Whether numbers of so many digits are calculated exactly.
     fn calculates(&self, digits: Digits) -> bool;
+
+    /// A choice of numbers of so many digits, as one of the kind that the others are.
+    fn chosen(&self, number: &str, digits: Digits) -> String;
+
+    /// A part of the column's date, as such a number.
+    fn part(&self, part: DatePart, column: &Column) -> Option<String>;
+
+    /// A number as a key.
+    fn calculated_key(&self, number: String) -> Option<String> {
+        Some(number)
+    }
+
+    /// What is told of a number in a group.
+    fn told(&self, function: Function, number: &str) -> String {
+        function.of(number)
+    }
 
     /// A test that is true of values of the column that are none of its type; `None` if no value can be one.
     fn unfit(&self, column: &Column) -> Option<String>;
@@ -119,17 +137,18 @@ impl Statement {
         if reads.len() > TABLES_MAX || (asks_existence && !first.finds_existence()) {
             return None;
         }
-        let (conjuncts, parameters) = conditions(reads, select, dialects)?;
-        let columns = columns(select, dialects)?;
-        let tests = tests(reads, select, dialects)?;
-        let tests = (!tests.is_empty()).then(|| tests.join(" OR "));
-        let items = items(select, dialects, &columns, tests.as_deref())?;
+        // In the order of the text, as some databases count them.
+        let mut parameters = Vec::new();
+        let columns = columns(select, dialects, &mut parameters)?;
+        let tests = tests(reads, select, dialects);
+        let (items, has_tests) = items(select, dialects, (&columns, tests), &mut parameters)?;
+        let conjuncts = conditions(reads, select, dialects, &mut parameters)?;
         let come_out = (0..reads.len()).filter(|table| select.joined.comes_out(*table));
         let from = places(reads, dialects, come_out)?;
         let rows = format!("SELECT {items} FROM {from}{}", clause(&conjuncts));
         let sql = match (&select.items.totals, columns.len()) {
             (None, count) => {
-                let unfit = tests.map(|_| format!("{} DESC", count + 1));
+                let unfit = has_tests.then(|| format!("{} DESC", count + 1));
                 let by = order(select, first, |output| columns.get(output).cloned())?;
                 let by: Vec<String> = unfit.into_iter().chain(by).collect();
                 format!("{rows} ORDER BY {}", by.join(", "))
@@ -150,26 +169,34 @@ impl Statement {
     }
 }
 
-/// Which rows there are, all of it; and the parameters of that in the order of the text.
+/// Which rows there are, all of it.
 fn conditions<D: Exact>(
     reads: &[Read],
     select: &Select,
     dialects: &[D],
-) -> Option<(Vec<String>, Vec<Parameter>)> {
+    parameters: &mut Vec<Parameter>,
+) -> Option<Vec<String>> {
     let mut conjuncts = equal(&select.joined.pairs, dialects)?;
-    let mut parameters = Vec::new();
+    for test in &select.joined.tests {
+        conjuncts.push(tested(test, dialects, parameters)?.guarded());
+    }
     let mut table = 0;
     while let (Some(read), Some(dialect)) = (reads.get(table), dialects.get(table)) {
         match select.joined.begins(table) {
             None => {
-                parameters = whole(read, dialect, parameters, &mut conjuncts)?;
+                whole(read, dialect, parameters, &mut conjuncts)?;
                 table += 1;
             }
             Some(exists) => {
                 let mut inside = equal(&exists.pairs, dialects)?;
+                for test in &exists.tests {
+                    // Nothing tells whether a row that is only met has a value that is none of its type.
+                    let tested = tested(test, dialects, parameters)?;
+                    inside.push(tested.guards.is_empty().then_some(tested.test)?);
+                }
                 for table in exists.tables.clone() {
                     let (read, dialect) = (reads.get(table)?, dialects.get(table)?);
-                    parameters = whole(read, dialect, parameters, &mut inside)?;
+                    whole(read, dialect, parameters, &mut inside)?;
                 }
                 let from = places(reads, dialects, exists.tables.clone())?;
                 let not = if exists.is_negated { "NOT " } else { "" };
@@ -179,7 +206,24 @@ fn conditions<D: Exact>(
             }
         }
     }
-    Some((conjuncts, parameters))
+    Some(conjuncts)
+}
+
+/// A test of columns of any of the tables.
+fn tested<D: Exact>(
+    test: &Test<Column>,
+    dialects: &[D],
+    parameters: &mut Vec<Parameter>,
+) -> Option<Tested> {
+    let numbers: Vec<String> = (0..test.columns.len())
+        .map(|number| number.to_string())
+        .collect();
+    let columns = numbers.iter().zip(&test.columns).map(|(number, of)| {
+        let dialect: &dyn Dialect = dialects.get(of.table)?;
+        Some((number.as_str(), &of.what, dialect))
+    });
+    let columns: Vec<_> = columns.collect::<Option<_>>()?;
+    Tested::of(&test.passes, columns.into_iter(), parameters)
 }
 
 /// That columns are equal.
@@ -192,16 +236,17 @@ fn equal<D: Exact>(pairs: &[[Of<Column>; 2]], dialects: &[D]) -> Option<Vec<Stri
     pairs.collect()
 }
 
-/// Which rows of a table are read, all of it, behind these parameters.
+/// Which rows of a table are read, all of it.
 fn whole<D: Exact>(
     read: &Read,
     dialect: &D,
-    parameters: Vec<Parameter>,
+    parameters: &mut Vec<Parameter>,
     conjuncts: &mut Vec<String>,
-) -> Option<Vec<Parameter>> {
-    let condition = Condition::of(read, dialect, parameters);
+) -> Option<()> {
+    let condition = Condition::of(read, dialect, mem::take(parameters));
     conjuncts.extend(condition.conjuncts);
-    condition.is_whole.then_some(condition.parameters)
+    *parameters = condition.parameters;
+    condition.is_whole.then_some(())
 }
 
 /// Tables under their names in the statement.
@@ -216,10 +261,18 @@ fn places<D: Exact>(
 
 /// The columns, as rows are grouped and sorted by them: of groups as keys, of rows in any order of their values.
 /// Where not all of these arrive, values are compared that do not.
-fn columns<D: Exact>(select: &Select, dialects: &[D]) -> Option<Vec<String>> {
+fn columns<D: Exact>(
+    select: &Select,
+    dialects: &[D],
+    parameters: &mut Vec<Parameter>,
+) -> Option<Vec<String>> {
     let are_rows = select.items.totals.is_none();
     let columns = select.items.columns.iter().enumerate();
-    let columns = columns.map(|(output, Of { table, what })| {
+    let columns = columns.map(|(output, term)| {
+        let Term::Column(Of { table, what }) = term else {
+            let number = calculated(term, dialects, parameters).filter(|_| !are_rows)?;
+            return dialects.first()?.calculated_key(number);
+        };
         let dialect = dialects.get(*table)?;
         match &select.top {
             Some(top) if are_rows && !top.is_by(output) => dialect.tie(what),
@@ -231,47 +284,55 @@ fn columns<D: Exact>(select: &Select, dialects: &[D]) -> Option<Vec<String>> {
     columns.collect()
 }
 
-/// Whether a row has a value that is none of its type, in a column that is read, or a product that has more digits than
-/// the engine's. Of rows that are only met, a value is equal to one of these.
-fn tests<D: Exact>(reads: &[Read], select: &Select, dialects: &[D]) -> Option<Vec<String>> {
+/// Whether a row has a value that is none of its type, in a column that is read. Of rows that are only met, a value is
+/// equal to one of these.
+fn tests<D: Exact>(reads: &[Read], select: &Select, dialects: &[D]) -> Vec<String> {
     let tables = reads.iter().zip(dialects).enumerate();
     let tables = tables.filter(|(table, _)| select.joined.comes_out(*table));
     let tests = tables.flat_map(|(_, (read, dialect))| {
         let of_table = read.columns.iter();
         of_table.filter_map(|column| dialect.unfit(column))
     });
-    Some(tests.chain(too_wide(select, dialects)?).collect())
+    tests.collect()
 }
 
-/// What is selected: the outputs, and whether a row was unfit.
+/// What is selected: the outputs, and whether a row was unfit, which is so where a test is true; and whether there is one.
 fn items<D: Exact>(
     select: &Select,
     dialects: &[D],
-    columns: &[String],
-    tests: Option<&str>,
-) -> Option<String> {
+    (columns, mut tests): (&[String], Vec<String>),
+    parameters: &mut Vec<Parameter>,
+) -> Option<(String, bool)> {
     let first = dialects.first()?;
     let (mut items, is_unfit) = match &select.items.totals {
         None => {
-            let columns = select.items.columns.iter();
+            let columns = select.outputs.iter();
             let names = columns.map(|column| Some(dialects.get(column.table)?.name(&column.what)));
-            let unfit = tests.map(|tests| format!("coalesce({tests}, {FALSE})"));
+            let unfit = format!("coalesce({}, {FALSE})", tests.join(" OR "));
+            let unfit = (!tests.is_empty()).then_some(unfit);
             (names.collect::<Option<Vec<_>>>()?, unfit)
         }
         Some(totals) => {
-            let totals = totals.iter().map(|total| self::total(total, dialects));
-            let keys = columns.iter().cloned().map(Some);
-            let in_group = tests.map(|tests| first.in_group(tests)).into_iter();
-            let tests: Vec<String> = in_group.chain(overflows(select, dialects)?).collect();
+            let mut items = columns.to_vec();
+            for total in totals {
+                items.push(self::total(total, dialects, parameters)?);
+            }
+            for count in select.means().filter_map(Total::term) {
+                items.push(of_term(Function::Present, count, dialects, parameters)?);
+            }
+            tests.extend(beyond_digits(select, dialects, parameters)?);
+            let in_group = (!tests.is_empty()).then(|| first.in_group(&tests.join(" OR ")));
+            let overflows = overflows(select, dialects, parameters)?;
+            let tests: Vec<String> = in_group.into_iter().chain(overflows).collect();
             let unfit = (!tests.is_empty()).then(|| first.in_any(&tests.join(" OR ")));
-            let items = keys.chain(totals).chain(counts(select, dialects));
-            (items.collect::<Option<Vec<_>>>()?, unfit)
+            (items, unfit)
         }
     };
+    let has_tests = is_unfit.is_some();
     items.push(is_unfit.unwrap_or_else(|| FALSE.to_owned()));
     let items = items.iter().enumerate();
     let items: Vec<String> = items.map(|(at, item)| format!("{item} AS c{at}")).collect();
-    Some(items.join(", "))
+    Some((items.join(", "), has_tests))
 }
 
 /// What is sorted by: the keys that the engine sorts by, and then every other column. No two groups are alike in

@@ -2,10 +2,12 @@
 //!
 //! Databases calculate with decimals of as many digits as it takes, the engine within the bits of a type. Of columns
 //! by their types it is known which numbers there can be: where none leaves the type that it has in the engine, both
-//! give the same. A product of decimals that could is tested in each row.
+//! give the same. A product of decimals that could is tested in each row, and so is a year, which databases count
+//! otherwise before the first.
 
 use std::ops::RangeInclusive;
 
+use datafusion::logical_expr::Expr;
 use dataos_model::dataset::{Column, ColumnType};
 
 use super::select::Of;
@@ -14,6 +16,8 @@ use super::select::Of;
 pub(super) const DIGITS_MAX: u8 = 38;
 /// Digits of a 64-bit integer, with a sign or without.
 const INTEGER_DIGITS: u32 = 20;
+/// The last year of four digits.
+pub(super) const YEAR_MAX: i128 = 9_999;
 
 /// A column of one of the tables, or what is calculated of some.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +27,56 @@ pub(crate) enum Term<C> {
     Literal(i128, ColumnType),
     Cast(Box<Term<C>>, ColumnType),
     Calculated(Operation, Box<[Term<C>; 2]>),
+    /// The first of which the test is true, else the last, else NULL.
+    Case(Vec<(Test<C>, Term<C>)>, Option<Box<Term<C>>>),
+    /// Of a date.
+    Part(DatePart, Of<C>),
+}
+
+/// A part of a date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DatePart {
+    Year,
+    Month,
+    Day,
+}
+
+impl DatePart {
+    /// As databases and the engine write it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Year => "YEAR",
+            Self::Month => "MONTH",
+            Self::Day => "DAY",
+        }
+    }
+
+    /// The most that it is, if a year has four digits.
+    fn most(self) -> i128 {
+        match self {
+            Self::Year => YEAR_MAX,
+            Self::Month => 12,
+            Self::Day => 31,
+        }
+    }
+}
+
+/// A condition over columns of the tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Test<C> {
+    /// Which calls the columns by their numbers.
+    pub(crate) passes: Expr,
+    pub(crate) columns: Vec<Of<C>>,
+}
+
+impl<C> Test<C> {
+    /// The same over columns that others stand for, if all have one.
+    pub(crate) fn over<D>(&self, column: &impl Fn(&Of<C>) -> Option<Of<D>>) -> Option<Test<D>> {
+        Some(Test {
+            passes: self.passes.clone(),
+            columns: self.columns.iter().map(column).collect::<Option<_>>()?,
+        })
+    }
 }
 
 /// What is made of two numbers.
@@ -57,16 +111,32 @@ impl<C> Term<C> {
                 let terms = [left.over(column)?, right.over(column)?];
                 Term::Calculated(*operation, Box::new(terms))
             }
+            Self::Case(cases, last) => {
+                let cases = cases.iter();
+                let cases =
+                    cases.map(|(test, term)| Some((test.over(column)?, term.over(column)?)));
+                let last = match last {
+                    Some(last) => Some(Box::new(last.over(column)?)),
+                    None => None,
+                };
+                Term::Case(cases.collect::<Option<_>>()?, last)
+            }
+            Self::Part(part, of) => Term::Part(*part, column(of)?),
         })
     }
 
     /// The columns that it reads.
     pub(crate) fn columns(&self) -> Vec<&Of<C>> {
         match self {
-            Self::Column(of) => vec![of],
+            Self::Column(of) | Self::Part(_, of) => vec![of],
             Self::Literal(..) => Vec::new(),
             Self::Cast(term, _) => term.columns(),
             Self::Calculated(_, terms) => terms.iter().flat_map(Self::columns).collect(),
+            Self::Case(cases, last) => {
+                let of_tests = cases.iter().flat_map(|(test, _)| &test.columns);
+                let of_terms = cases.iter().map(|(_, term)| term).chain(last.as_deref());
+                of_tests.chain(of_terms.flat_map(Self::columns)).collect()
+            }
         }
     }
 }
@@ -127,6 +197,18 @@ impl Numbers {
             scale,
         };
         Some(Self::within(units, widest)?.units)
+    }
+
+    /// Those of either.
+    fn or(&self, other: &Self) -> Option<Self> {
+        let (one, others) = (&self.units, &other.units);
+        let least = *one.start().min(others.start());
+        let most = *one.end().max(others.end());
+        let column_type = self.column_type.clone();
+        (column_type == other.column_type).then_some(Self {
+            column_type,
+            units: least..=most,
+        })
     }
 
     /// As another type, if nothing is lost or refused.
@@ -227,7 +309,8 @@ impl Digits {
 
 impl Term<Column> {
     /// Which numbers it gives; `None` if it is not known to be exact. Beside it the products that are only where each
-    /// is tested to have no more digits than there are, and of which scale they are.
+    /// is tested to have no more digits than there are, and of which scale they are; and the years, which are only where
+    /// each is tested to be one of four digits.
     pub(super) fn numbers<'a>(&'a self, tested: &mut Vec<(&'a Self, u8)>) -> Option<Numbers> {
         match self {
             Self::Column(of) => Numbers::of(&of.what.column_type),
@@ -243,6 +326,19 @@ impl Term<Column> {
                     tested.push((self, numbers.scale()));
                 }
                 Some(numbers)
+            }
+            Self::Case(cases, last) => {
+                let terms = cases.iter().map(|(_, term)| term).chain(last.as_deref());
+                let numbers = terms.map(|term| term.numbers(tested));
+                numbers.reduce(|one, other| one?.or(&other?))?
+            }
+            Self::Part(part, of) => {
+                if *part == DatePart::Year {
+                    tested.push((self, 0));
+                }
+                let is_date = of.what.column_type == ColumnType::Date;
+                let units = 1..=part.most();
+                is_date.then(|| Numbers::within(units, ColumnType::Int(32)))?
             }
         }
     }
@@ -284,6 +380,15 @@ impl Term<Column> {
                     },
                 }
             }
+            Self::Case(cases, last) => {
+                let terms = cases.iter().map(|(_, term)| term).chain(last.as_deref());
+                let none = Digits { whole: 1, scale: 0 };
+                terms.map(Self::digits).fold(none, |one, other| Digits {
+                    whole: one.whole.max(other.whole),
+                    scale: one.scale.max(other.scale),
+                })
+            }
+            Self::Part(..) => Digits { whole: 4, scale: 0 },
         }
     }
 }

@@ -93,13 +93,9 @@ impl Total {
         let Self::Of(function, term) = self else {
             return Arrival::Whole;
         };
-        let is_plain = matches!(term, Term::Column(_));
         match (function, term.column_type()) {
             (Function::Sum, Some(ColumnType::Int(_))) => Arrival::Integer,
-            // Databases calculate with decimals alone.
-            (Function::Least | Function::Greatest, Some(ColumnType::Int(_))) if !is_plain => {
-                Arrival::Integer
-            }
+            (Function::Least | Function::Greatest, _) => Arrival::of(term),
             (Function::Mean, Some(ColumnType::Decimal { scale, .. })) => Arrival::Mean(scale),
             (Function::Mean, _) => Arrival::MeanOfIntegers,
             _ => Arrival::Whole,
@@ -168,7 +164,31 @@ impl Total {
     }
 }
 
+impl Term<Column> {
+    /// What it comes out as; `None` if it is not exact anywhere.
+    pub(super) fn output(&self) -> Option<Of<Column>> {
+        let of = self.columns().first().copied()?.clone();
+        Some(Of {
+            table: of.table,
+            what: Column {
+                column_type: self.column_type()?,
+                is_nullable: of.what.is_nullable || !matches!(self, Self::Column(_)),
+                ..of.what
+            },
+        })
+    }
+}
+
 impl Arrival {
+    /// Of a term as it is: databases calculate with decimals alone.
+    pub(super) fn of(term: &Term<Column>) -> Self {
+        match term {
+            Term::Column(_) => Self::Whole,
+            _ if term.is_integer() => Self::Integer,
+            _ => Self::Whole,
+        }
+    }
+
     pub(super) fn is_mean(&self) -> bool {
         matches!(self, Self::Mean(_) | Self::MeanOfIntegers)
     }

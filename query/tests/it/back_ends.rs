@@ -51,6 +51,10 @@ impl BackEnd {
         ]
     }
 
+    pub(crate) fn is_database(&self) -> bool {
+        matches!(self, Self::Postgres(_) | Self::MySql(_) | Self::Sqlite(_))
+    }
+
     pub(crate) fn postgres() -> Self {
         Self::Postgres(Box::new(Server::start()))
     }

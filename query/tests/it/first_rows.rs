@@ -12,15 +12,15 @@ use dataos_query::QueryConfig;
 
 use crate::{
     back_ends::BackEnd,
-    groups::{
-        Odd, Statements, check_odd, check_odd_in_postgresql, columns, common, forget, govern,
-        is_cut, names, only_sent, world,
-    },
+    groups::{Statements, columns, common, forget, govern, is_cut, names, only_sent, world},
+    odd::{Odd, check_odd, check_odd_in_postgresql},
     world::{World, equals},
 };
 
 /// Rows of tables that have no index.
 const UNINDEXED: i64 = 60_000;
+/// Most rows of an answer.
+const ANSWER_ROWS_MAX: usize = 10_000;
 /// Statements for each database without another wish.
 const STATEMENTS: u64 = 300;
 
@@ -158,7 +158,10 @@ async fn first_rows_of_a_source_are_those_of_the_engine() {
                 continue;
             };
             counted.answered += 1;
-            if first.is_empty() {
+            if expected.len() == ANSWER_ROWS_MAX {
+                // Which of them came is for each to choose.
+                assert_eq!(found.len(), expected.len(), "{context}");
+            } else if first.is_empty() {
                 assert_eq!(sorted(found), sorted(expected), "{context}");
             } else {
                 // Which of those that are equal in the keys come first is for each to choose.
@@ -273,48 +276,55 @@ async fn mysql_is_asked_for_one_table_at_a_time() {
     }
 }
 
+/// Statements, and what is in those that a database gets for them.
+const SENT: &[(&str, &[&str])] = &[
+    (
+        "SELECT id, n FROM t ORDER BY n DESC, id LIMIT 3 OFFSET 2",
+        &[" LIMIT 5"],
+    ),
+    (
+        "SELECT k, count(*) AS n FROM t GROUP BY k ORDER BY n DESC LIMIT 2",
+        &[" GROUP BY ", " LIMIT 2"],
+    ),
+    (
+        "SELECT k, sum(id) AS s FROM t GROUP BY k ORDER BY s DESC LIMIT 2",
+        &[" NOT BETWEEN ", " LIMIT 2"],
+    ),
+    (
+        "SELECT t.id, d.n FROM t JOIN d ON t.id = d.id",
+        &[" AS r1 ", " ORDER BY "],
+    ),
+    (
+        "SELECT t.id, d.n FROM t JOIN d ON t.k = d.k WHERE d.id < 7 ORDER BY d.n LIMIT 4",
+        &[" AS r1 ", " LIMIT 4"],
+    ),
+    (
+        "SELECT t.id FROM t WHERE t.k IN (SELECT d.k FROM d WHERE d.id < 7)",
+        &[" EXISTS (SELECT 1 FROM "],
+    ),
+    (
+        "SELECT k, count(*) AS n FROM t WHERE NOT EXISTS (SELECT 1 FROM d WHERE d.id = t.id) GROUP BY k",
+        &[" NOT EXISTS (SELECT 1 FROM ", " GROUP BY "],
+    ),
+    (
+        "SELECT t.id FROM t WHERE EXISTS (SELECT 1 FROM d WHERE d.id = t.id AND d.k < t.k)",
+        &[" EXISTS (SELECT 1 FROM ", " < "],
+    ),
+    (
+        "SELECT t.id, d.n FROM t JOIN d ON t.k = d.k AND (t.n < d.n OR d.name = 'a')",
+        &[" AS r1 ", " < ", " OR "],
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn joins_and_limits_are_sent() {
     let columns = common();
     for back_end in [BackEnd::postgres(), BackEnd::maria_db()] {
         let (world, [id, _]) = world(&back_end, &columns);
         world.desk.rows(&id, equals("region", "EMEA"));
-        let check = async |sql: &str, parts: &[&str]| {
+        for (sql, parts) in SENT {
             check_sent(&back_end, &world, sql, parts).await;
-        };
-        check(
-            "SELECT id, n FROM t ORDER BY n DESC, id LIMIT 3 OFFSET 2",
-            &[" LIMIT 5"],
-        )
-        .await;
-        check(
-            "SELECT k, count(*) AS n FROM t GROUP BY k ORDER BY n DESC LIMIT 2",
-            &[" GROUP BY ", " LIMIT 2"],
-        )
-        .await;
-        let by_sum = "SELECT k, sum(id) AS s FROM t GROUP BY k ORDER BY s DESC LIMIT 2";
-        check(by_sum, &[" NOT BETWEEN ", " LIMIT 2"]).await;
-        check(
-            "SELECT t.id, d.n FROM t JOIN d ON t.id = d.id",
-            &[" AS r1 ", " ORDER BY "],
-        )
-        .await;
-        check(
-            "SELECT t.id, d.n FROM t JOIN d ON t.k = d.k WHERE d.id < 7 ORDER BY d.n LIMIT 4",
-            &[" AS r1 ", " LIMIT 4"],
-        )
-        .await;
-
-        check(
-            "SELECT t.id FROM t WHERE t.k IN (SELECT d.k FROM d WHERE d.id < 7)",
-            &[" EXISTS (SELECT 1 FROM "],
-        )
-        .await;
-        check(
-            "SELECT k, count(*) AS n FROM t WHERE NOT EXISTS (SELECT 1 FROM d WHERE d.id = t.id) GROUP BY k",
-            &[" NOT EXISTS (SELECT 1 FROM ", " GROUP BY "],
-        )
-        .await;
+        }
 
         // A join of whole tables is more than they are; the others compute something, or have no order.
         world.desk.rows(&id, Predicate::ALWAYS);
@@ -326,7 +336,7 @@ async fn joins_and_limits_are_sent() {
             "SELECT id FROM t LIMIT 3",
             "SELECT t.id FROM t WHERE t.k NOT IN (SELECT d.k FROM d)",
             "SELECT t.id FROM t WHERE EXISTS (SELECT 1 FROM d WHERE d.id < t.id)",
-            "SELECT t.id FROM t WHERE EXISTS (SELECT 1 FROM d WHERE d.id = t.id AND d.k < t.k)",
+            "SELECT t.id FROM t WHERE EXISTS (SELECT 1 FROM d WHERE d.id = t.id AND d.name < t.name)",
             "SELECT k, sum(n) AS s FROM t GROUP BY k ORDER BY s LIMIT 0",
         ] {
             assert!(!is_cut(&world, sql).await, "{}: {sql}", back_end.name());
@@ -342,7 +352,8 @@ async fn joins_and_limits_are_sent() {
         ] {
             assert!(!is_cut(&world, sql).await, "{}: {sql}", back_end.name());
         }
-        check("SELECT id FROM t ORDER BY id LIMIT 3", &[" LIMIT 3"]).await;
+        let shown = "SELECT id FROM t ORDER BY id LIMIT 3";
+        check_sent(&back_end, &world, shown, &[" LIMIT 3"]).await;
     }
 }
 

@@ -10,9 +10,7 @@ use datafusion::arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int16Array,
     Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
 };
-use dataos_model::{
-    dataset::DatasetId, depot::DatasetSource, predicate::Predicate, seams::RunQuery,
-};
+use dataos_model::{dataset::DatasetId, predicate::Predicate, seams::RunQuery};
 use dataos_query::QueryConfig;
 
 use crate::{
@@ -171,9 +169,25 @@ const TERMS: &[&str] = &[
     "{}small * {}middle",
     "{}n + 1",
     "-{}price",
+    "CASE WHEN {}k > 1 THEN {}price ELSE 0 END",
+    "CASE WHEN {}name = 'a' THEN 1 ELSE 0 END",
+    "CASE WHEN {}flag THEN {}rate WHEN {}n < {}k THEN {}price * (1 - {}rate) END",
+    "CASE WHEN {}name LIKE 'a%' OR {}region = 'EMEA' THEN 2 END",
+    "{}rate * CASE WHEN {}day >= DATE '2000-01-01' THEN {}price ELSE -{}rate END",
+    "extract(year FROM {}day)",
+    "extract(month FROM {}day) * {}small",
+    "CASE WHEN {}name < 'b' THEN 1 ELSE 0 END",
 ];
 /// The same of integers alone.
-const TERMS_OF_INTEGERS: &[&str] = &["{}k * 2", "{}id - {}k", "{}id + 1"];
+const TERMS_OF_INTEGERS: &[&str] = &[
+    "{}k * 2",
+    "{}id - {}k",
+    "{}id + 1",
+    "CASE WHEN {}k = 2 THEN 1 ELSE 0 END",
+    "CASE WHEN {}flag THEN 2 WHEN {}name IN ('a ', 'ss') THEN -3 END",
+    "CASE WHEN {}name LIKE '%s' AND {}n > {}k THEN 1 END",
+    "CASE WHEN {}day > DATE '1950-01-01' THEN {}id ELSE 0 END",
+];
 
 impl<'a> Statements<'a> {
     pub(crate) fn new(number: u64, names: &'a [&'static str]) -> Self {
@@ -296,13 +310,25 @@ impl<'a> Statements<'a> {
             "{}flag = true",
             "{}region IS NOT NULL",
             "{}id < 200",
-            // These stay here.
             "{}k <> 2",
-            "{}name LIKE 'a%'",
-            "{}id % 2 = 0",
+            "{}flag",
             "{}region IS NULL",
+            "{}name LIKE 'a%'",
+            "{}name NOT LIKE '%s'",
+            "{}name LIKE '%a%' OR {}name LIKE 'S%s'",
+            "{}day < DATE '2024-02-29' OR {}day IS NULL",
+            "{}day <> DATE '1970-01-01'",
+            "{}at >= TIMESTAMP '2024-02-28 00:00:00Z'",
+            "{}at = '1970-01-01T00:00:01.000999Z'",
+            "{}k < {}id",
+            "{}n <> {}k AND NOT {}flag",
+            "{}k = 2 OR {}k = -3 AND {}region = 'AMER'",
+            // These stay here.
+            "{}id % 2 = 0",
+            "{}name LIKE 'a_'",
+            "{}name < {}region",
         ]);
-        test.replace("{}", self.relation())
+        self.filled(test)
     }
 
     /// Columns of `a` and `b` that are equal.
@@ -337,11 +363,14 @@ impl<'a> Statements<'a> {
         let (inner, table) = (self.bare(), self.draw.of(&["t", "d"]));
         let outer = format!("{}{inner}", self.relation());
         let relations = std::mem::replace(&mut self.relations, &["e."]);
-        let condition = match self.draw.one_in(2) {
+        let mut condition = match self.draw.one_in(2) {
             true => format!(" AND ({})", self.condition()),
             false => String::new(),
         };
         self.relations = relations;
+        if self.draw.one_in(4) {
+            condition = format!("{condition} AND e.id <> {}id", self.relation());
+        }
         let not = self.draw.of(&["", "NOT "]);
         match self.draw.below(5) {
             0 | 1 => format!(
@@ -404,7 +433,12 @@ impl<'a> Statements<'a> {
     /// Keys and totals; of some statements such as all databases have a form for, and only what is calculated.
     fn items(&mut self) -> (Vec<String>, Vec<String>) {
         if self.draw.one_in(3) {
-            let keys = (0..self.draw.below(2)).map(|_| format!("{}k", self.relation()));
+            let keys = (0..self.draw.below(2)).map(|_| match self.draw.below(6) {
+                0 => self.filled("extract(year FROM {}day)"),
+                1 => self.filled("{}k * 2 - 1"),
+                2 => self.filled("CASE WHEN {}k > {}id THEN {}k ELSE 7 END"),
+                _ => self.filled("{}k"),
+            });
             let keys = keys.collect();
             let totals = (0..=self.draw.below(2)).map(|_| match self.draw.one_in(2) {
                 true => self.of_term(),
@@ -873,293 +907,4 @@ async fn tables_of_two_depots_are_joined_here() {
     assert!(!is_cut(&there.0, sql).await);
     let expected = answer(&here, &sql.replace("JOIN e", "JOIN t")).await;
     assert_eq!(answer(&there, sql).await, expected);
-}
-
-/// Statements over a table `odd` that its source does not answer for the engine, though it was asked to, and
-/// the reason of the fault that they are; or what they give.
-pub(crate) type Odd = (&'static str, Result<&'static str, &'static str>);
-
-pub(crate) async fn check_odd(
-    back_end: &BackEnd,
-    sql: &str,
-    columns: &[(&str, &str)],
-    odd: &[Odd],
-) {
-    let world = World::new();
-    let numbers = vec![Arc::new(Int64Array::from(vec![1])) as ArrayRef];
-    let first = back_end.fill(&world, "odds", "first", &[("id", "bigint")], numbers);
-    back_end.execute("odds", sql);
-    let id = DatasetId {
-        name: "odd".to_owned(),
-        ..first
-    };
-    let source = world.catalog.dataset(&DatasetId {
-        name: "first".to_owned(),
-        ..id.clone()
-    });
-    let mut source = source.unwrap().source.clone();
-    if let DatasetSource::Table { table, .. } = &mut source {
-        *table = "odd".to_owned();
-    }
-    world.catalog.add(&id, columns, source);
-    for (sql, expected) in odd {
-        assert!(is_cut(&world, sql).await, "{sql}");
-        match expected {
-            Ok(rows) => world.check(sql, rows).await,
-            Err(text) => {
-                let fault = world.refused(sql).await;
-                assert!(fault.message.contains(text), "{sql}: {fault:?}");
-            }
-        }
-    }
-}
-
-/// Of a table with values and collations that are PostgreSQL's alone.
-pub(crate) async fn check_odd_in_postgresql(odd: &[Odd]) {
-    let sql = "
-        CREATE EXTENSION citext;
-        CREATE COLLATION folding (provider = icu, locale = 'und-u-ks-level1', deterministic = false);
-        CREATE TABLE odd (
-            id bigint, folded text COLLATE folding, ci citext, padded char(3), price numeric(12,2),
-            free numeric, day date, at timestamptz, strict bigint
-        );
-        INSERT INTO odd VALUES
-            (1, 'a', 'a', 'a', 1.5, 1.25, '2024-01-01', '2024-01-01', 1),
-            (2, 'A', 'A', 'b', 'NaN', 1.250, 'infinity', '294270-01-01', NULL),
-            (3, 'á', 'a', 'a', 2.5, 7, '2024-01-02', '2024-01-02', 3);
-    ";
-    let columns = [
-        ("id", "bigint"),
-        ("folded", "text"),
-        ("ci", "text"),
-        ("padded", "text"),
-        ("price", "decimal(12,2)"),
-        ("free", "decimal(12,2)"),
-        ("day", "date"),
-        ("at", "timestamptz"),
-    ];
-    check_odd(&BackEnd::postgres(), sql, &columns, odd).await;
-}
-
-const ODD_IN_POSTGRESQL: &[Odd] = &[
-    (
-        "SELECT count(*) FROM (SELECT DISTINCT folded FROM odd) AS s",
-        Ok("[[3]]"),
-    ),
-    (
-        "SELECT max(folded) FROM odd WHERE folded IN ('a', 'A')",
-        Ok(r#"[["a"]]"#),
-    ),
-    ("SELECT count(*) FROM odd WHERE folded <> 'a'", Ok("[[2]]")),
-    (
-        "SELECT ci, count(*) FROM odd GROUP BY ci ORDER BY 1",
-        Ok(r#"[["A",1],["a",2]]"#),
-    ),
-    ("SELECT count(*) FROM odd WHERE ci = 'a'", Ok("[[2]]")),
-    (
-        "SELECT padded, count(*) FROM odd GROUP BY padded ORDER BY 1",
-        Ok(r#"[["a  ",2],["b  ",1]]"#),
-    ),
-    ("SELECT sum(free), max(free) FROM odd", Ok("[[9.50,7.00]]")),
-    ("SELECT avg(free) FROM odd", Ok("[[3.166666]]")),
-    ("SELECT sum(free * 2) FROM odd", Ok("[[19.00]]")),
-    ("SELECT sum(price * 2) FROM odd", Err("NaN")),
-    ("SELECT avg(price) FROM odd", Err("NaN")),
-    (
-        "SELECT sum(price * 2), avg(price) FROM odd WHERE id <> 2",
-        Ok("[[8.00,2.000000]]"),
-    ),
-    ("SELECT count(price) FROM odd", Err("NaN")),
-    ("SELECT min(price) FROM odd", Err("NaN")),
-    ("SELECT count(*) FROM odd WHERE price < 2", Err("NaN")),
-    ("SELECT sum(price) FROM odd WHERE id <> 2", Ok("[[4.00]]")),
-    (
-        "SELECT count(*) FROM odd a JOIN odd b ON a.folded = b.folded",
-        Ok("[[3]]"),
-    ),
-    (
-        "SELECT count(*) FROM odd a JOIN odd b ON a.ci = b.ci",
-        Ok("[[5]]"),
-    ),
-    (
-        "SELECT count(*) FROM odd a JOIN odd b ON a.padded = b.padded",
-        Ok("[[5]]"),
-    ),
-    (
-        "SELECT count(*) FROM odd a JOIN odd b ON a.free = b.free",
-        Ok("[[5]]"),
-    ),
-    (
-        "SELECT count(*) FROM odd a JOIN odd b ON a.price = b.price",
-        Err("NaN"),
-    ),
-    (
-        "SELECT count(*) FROM odd a JOIN odd b ON a.day = b.day",
-        Err("infinity"),
-    ),
-    (
-        "SELECT count(DISTINCT folded), count(*) FROM odd",
-        Ok("[[3,3]]"),
-    ),
-    (
-        "SELECT count(DISTINCT ci), count(*) FROM odd",
-        Ok("[[2,3]]"),
-    ),
-    (
-        "SELECT count(DISTINCT price), count(*) FROM odd",
-        Err("NaN"),
-    ),
-    ("SELECT min(day) FROM odd", Err("infinity")),
-    (
-        "SELECT count(*) FROM odd WHERE day < DATE '2024-01-02'",
-        Err("infinity"),
-    ),
-    ("SELECT count(at) FROM odd", Err("infinity")),
-    (
-        "SELECT max(at) FROM odd WHERE id <= 1",
-        Ok(r#"[["2024-01-01T00:00:00Z"]]"#),
-    ),
-];
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_postgresql_would_not_give_exactly_is_made_here() {
-    check_odd_in_postgresql(ODD_IN_POSTGRESQL).await;
-}
-
-const ODD_IN_MYSQL: &str = "
-    CREATE TABLE odd (
-        id bigint, narrow bigint, free decimal(20,4), word varchar(10), huge bigint unsigned, since year
-    );
-    INSERT INTO odd VALUES
-        (1, 7, 1.25, 'a', 1, 2005), (2, 3000000000, 1.2345, 'A', 18446744073709551615, 1970),
-        (3, NULL, 2, 'á', 3, 0);
-";
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_mariadb_and_mysql_would_not_give_exactly_is_made_here() {
-    let columns = [
-        ("id", "bigint"),
-        ("narrow", "integer"),
-        ("free", "decimal(12,2)"),
-        ("word", "bigint"),
-        ("huge", "bigint"),
-        ("since", "smallint"),
-    ];
-    for back_end in [BackEnd::maria_db(), BackEnd::my_sql()] {
-        // That version of MySQL is not asked for joins, so all rows come here.
-        let of_joined = match back_end.name() {
-            "mysql" => Err("`huge`"),
-            _ => Ok("[[4]]"),
-        };
-        check_odd(
-            &back_end,
-            ODD_IN_MYSQL,
-            &columns,
-            &[
-                ("SELECT count(narrow) FROM odd", Err("`narrow`")),
-                ("SELECT sum(narrow) FROM odd WHERE id <> 2", Ok("[[7]]")),
-                ("SELECT sum(narrow * 2) FROM odd", Err("`narrow`")),
-                (
-                    "SELECT sum(narrow * 2) FROM odd WHERE id <> 2",
-                    Ok("[[14]]"),
-                ),
-                ("SELECT sum(free * free) FROM odd", Err("`free`")),
-                (
-                    "SELECT sum(free * free), avg(free) FROM odd WHERE id <> 2",
-                    Ok("[[5.5625,1.625000]]"),
-                ),
-                ("SELECT sum(since + 1) FROM odd", Ok("[[3978]]")),
-                ("SELECT avg(huge) FROM odd", Err("`huge`")),
-                ("SELECT min(free) FROM odd", Err("`free`")),
-                ("SELECT sum(free) FROM odd WHERE id <> 2", Ok("[[3.25]]")),
-                ("SELECT count(word) FROM odd", Err("`word`")),
-                ("SELECT sum(word) FROM odd", Err("`word`")),
-                ("SELECT min(huge) FROM odd", Err("`huge`")),
-                ("SELECT sum(huge) FROM odd WHERE id <> 2", Ok("[[4]]")),
-                ("SELECT count(*) FROM odd WHERE since = 5", Ok("[[0]]")),
-                ("SELECT count(*) FROM odd WHERE since <> 5", Ok("[[3]]")),
-                ("SELECT sum(since) FROM odd WHERE since < 70", Ok("[[0]]")),
-                ("SELECT sum(id) FROM odd WHERE since >= 1970", Ok("[[3]]")),
-                (
-                    "SELECT count(*) FROM odd a JOIN odd b ON a.since = b.since",
-                    Ok("[[3]]"),
-                ),
-                (
-                    "SELECT count(*) FROM odd a JOIN odd b ON a.narrow = b.narrow",
-                    Err("`narrow`"),
-                ),
-                (
-                    "SELECT count(*) FROM odd a JOIN odd b ON a.free = b.free",
-                    Err("`free`"),
-                ),
-                (
-                    "SELECT count(*) FROM odd a JOIN odd b ON a.word = b.word",
-                    Err("`word`"),
-                ),
-                (
-                    "SELECT sum(a.id) FROM odd a JOIN odd b ON a.huge = b.huge WHERE a.id <> 2",
-                    of_joined,
-                ),
-            ],
-        )
-        .await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_sqlite_would_not_give_exactly_is_made_here() {
-    let sql = "
-        CREATE TABLE odd (id bigint, k bigint, name text COLLATE NOCASE, flag boolean, \"true\" bigint);
-        INSERT INTO odd VALUES (1, 7, 'a', 1, 0), (2, 'x', 'A', 2, 0), (3, NULL, CAST(X'ff' AS TEXT), NULL, 0),
-            (4, 9223372036854775807, 'a', 0, 0), (5, 9223372036854775807, 'a', 0, 0);
-    ";
-    let columns = [
-        ("id", "bigint"),
-        ("k", "bigint"),
-        ("name", "text"),
-        ("flag", "boolean"),
-        ("true", "bigint"),
-    ];
-    check_odd(
-        &BackEnd::sqlite(),
-        sql,
-        &columns,
-        &[
-            ("SELECT count(k) FROM odd", Err("`k`")),
-            ("SELECT max(k) FROM odd", Err("`k`")),
-            ("SELECT avg(k) FROM odd", Err("`k`")),
-            ("SELECT count(*) FROM odd WHERE k > 5", Err("`k`")),
-            (
-                "SELECT count(*) FROM odd WHERE NOT (k = 7 OR id = 1)",
-                Err("`k`"),
-            ),
-            ("SELECT sum(k) FROM odd WHERE id <> 2", Ok("[[5]]")),
-            (
-                "SELECT sum(a.id) FROM odd a JOIN odd b ON a.k = b.k WHERE a.id <> 2",
-                Ok("[[19]]"),
-            ),
-            (
-                "SELECT count(*) FROM odd a JOIN odd b ON a.k = b.k",
-                Err("`k`"),
-            ),
-            (
-                "SELECT count(*) FROM odd a JOIN odd b ON a.flag = b.flag",
-                Err("`flag`"),
-            ),
-            ("SELECT count(DISTINCT k), count(*) FROM odd", Err("`k`")),
-            (
-                "SELECT flag, count(*) FROM odd GROUP BY flag",
-                Err("`flag`"),
-            ),
-            (
-                "SELECT name, count(*) FROM odd GROUP BY name",
-                Err("`name`"),
-            ),
-            (
-                "SELECT name, count(*) FROM odd WHERE id <> 3 GROUP BY name ORDER BY 1",
-                Ok(r#"[["A",1],["a",3]]"#),
-            ),
-        ],
-    )
-    .await;
 }

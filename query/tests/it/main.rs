@@ -37,6 +37,7 @@ mod min_group;
 mod mysql;
 mod noninterference;
 mod objects;
+mod odd;
 mod postgres;
 mod projection;
 mod records;

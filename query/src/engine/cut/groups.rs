@@ -24,7 +24,7 @@ pub(super) fn grouped(aggregate: &Aggregate) -> Option<Made<'_>> {
 /// Of an aggregation of rows.
 fn of_rows(aggregate: &Aggregate) -> Option<Made<'_>> {
     let rows = Rows::of(&aggregate.input)?;
-    let keys = aggregate.group_expr.iter().map(|key| rows.plain(key));
+    let keys = aggregate.group_expr.iter().map(|key| rows.plain_term(key));
     let totals = aggregate.aggr_expr.iter().map(|expr| total(&rows, expr));
     let items = Items {
         columns: keys.collect::<Option<_>>()?,
@@ -53,8 +53,7 @@ fn of_groups(aggregate: &Aggregate) -> Option<Made<'_>> {
         let function = function(expr).filter(|function| !function.params.distinct)?;
         let (name, at) = (function.func.name(), index(argument(function)?)?);
         if at == other && name == "count" {
-            let column = Term::Column(keys.get(at)?.clone());
-            return Some(Total::Of(Function::Distinct, column));
+            return Some(Total::Of(Function::Distinct, keys.get(at)?.clone()));
         }
         let total = totals.get(at.checked_sub(keys.len())?)?;
         let is_same = matches!(

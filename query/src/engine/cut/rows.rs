@@ -11,7 +11,7 @@ use datafusion::{
     },
     datasource::source_as_provider,
     logical_expr::{
-        BinaryExpr, Expr, Join, LogicalPlan, Operator, TableScan, utils::split_conjunction,
+        BinaryExpr, Case, Expr, Join, LogicalPlan, Operator, TableScan, utils::split_conjunction,
     },
 };
 use dataos_model::dataset::{self, ColumnType};
@@ -22,7 +22,7 @@ use crate::{
     source::{
         select::{Exists, Joined, Of},
         table::Part,
-        term::{Operation, Term},
+        term::{DatePart, Operation, Term, Test},
     },
 };
 
@@ -113,6 +113,7 @@ impl<'a> Rows<'a> {
             tables: vec![table],
             joined: Joined {
                 pairs: Vec::new(),
+                tests: Vec::new(),
                 exists: Vec::new(),
             },
             schema: &scan.projected_schema,
@@ -129,47 +130,35 @@ impl<'a> Rows<'a> {
         }
         let (mut left, right) = (Self::of(&join.left)?, Self::of(&join.right)?);
         let first = left.tables.len();
-        let behind = |of: Of<String>| Of {
-            table: first + of.table,
-            what: of.what,
-        };
-        let term_behind = |term: Term<String>| term.over(&|of| Some(behind(of.clone())));
-        let keys = join.on.iter().map(|(one, other)| {
-            let (one, other) = (left.named(column(one)?)?, right.named(column(other)?)?);
-            Some([one, behind(other)])
-        });
+        let mut right = right.behind(first)?;
+        let named = |column: &Column| left.named(column).or_else(|| right.named(column));
+        let keys = join.on.iter();
+        let keys = keys.map(|(one, other)| Some([named(column(one)?)?, named(column(other)?)?]));
         let keys: Vec<_> = keys.collect::<Option<_>>()?;
-        let pairs = right.joined.pairs.into_iter();
-        let pairs = pairs.map(|pair| pair.map(behind)).chain(keys);
         match join.join_type {
-            JoinType::Inner => {
-                left.joined.pairs.extend(pairs);
-                let exists = right.joined.exists.into_iter().map(|exists| Exists {
-                    tables: first + exists.tables.start..first + exists.tables.end,
-                    pairs: exists
-                        .pairs
-                        .into_iter()
-                        .map(|pair| pair.map(behind))
-                        .collect(),
-                    ..exists
-                });
-                left.joined.exists.extend(exists);
-                let of_right = right.columns.into_iter();
-                left.columns
-                    .extend(of_right.map(|term| term.and_then(term_behind)));
-            }
-            JoinType::LeftSemi | JoinType::LeftAnti
-                if right.joined.exists.is_empty() && join.filter.is_none() =>
-            {
+            JoinType::Inner => left.joined.append(right.joined),
+            JoinType::LeftSemi | JoinType::LeftAnti if right.joined.exists.is_empty() => {
+                let conjuncts = join.filter.iter().flat_map(split_conjunction);
+                let tests = conjuncts.map(|conjunct| test(conjunct, named));
+                right
+                    .joined
+                    .tests
+                    .extend(tests.collect::<Option<Vec<_>>>()?);
                 left.joined.exists.push(Exists {
                     tables: first..first + right.tables.len(),
-                    pairs: pairs.collect(),
+                    pairs: right.joined.pairs.into_iter().chain(keys).collect(),
+                    tests: right.joined.tests,
                     is_negated: join.join_type == JoinType::LeftAnti,
                 });
+                left.tables.append(&mut right.tables);
+                left.schema = &join.schema;
+                return Some(left);
             }
             _ => return None,
         }
-        left.tables.extend(right.tables);
+        left.joined.pairs.extend(keys);
+        left.tables.append(&mut right.tables);
+        left.columns.append(&mut right.columns);
         left.schema = &join.schema;
         if let Some(filter) = &join.filter {
             left.keep(filter)?;
@@ -177,36 +166,47 @@ impl<'a> Rows<'a> {
         Some(left)
     }
 
-    /// How they are joined, if the caller sees each column that decides that as it is.
-    pub(super) fn joined(&self) -> Option<Joined<dataset::Column>> {
-        let seen = |pairs: &[[Of<String>; 2]]| {
-            let pairs = pairs.iter().map(|[left, right]| {
-                let (left, right) = (self.seen(left)?, self.seen(right)?);
-                Some([left, right])
-            });
-            pairs.collect::<Option<Vec<_>>>()
-        };
-        let exists = self.joined.exists.iter().map(|exists| {
-            Some(Exists {
-                tables: exists.tables.clone(),
-                pairs: seen(&exists.pairs)?,
-                is_negated: exists.is_negated,
+    /// The same, with numbers of its tables behind those of others.
+    fn behind(self, first: usize) -> Option<Self> {
+        let behind = |of: &Of<String>| {
+            Some(Of {
+                table: first + of.table,
+                what: of.what.clone(),
             })
-        });
-        Some(Joined {
-            pairs: seen(&self.joined.pairs)?,
-            exists: exists.collect::<Option<_>>()?,
+        };
+        let mut joined = self.joined.over(&behind)?;
+        for exists in &mut joined.exists {
+            exists.tables = first + exists.tables.start..first + exists.tables.end;
+        }
+        let columns = self.columns.iter().map(|term| term.as_ref()?.over(&behind));
+        Some(Self {
+            joined,
+            columns: columns.collect(),
+            ..self
         })
     }
 
-    /// Leaves out rows that a condition is not true of, each conjunct of which is about one table; `None` if it is not.
+    /// How they are joined, if the caller sees each column that decides that as it is, and nothing of his that is beyond
+    /// equality is evaluated on rows that a view keeps from him.
+    pub(super) fn joined(&self) -> Option<Joined<dataset::Column>> {
+        let mut tested = self.joined.all_tests().flat_map(|test| &test.columns);
+        let may_go = tested.all(|of| {
+            let table = self.tables.get(of.table).and_then(Table::governed);
+            table.is_some_and(|table| !table.is_fenced())
+        });
+        may_go.then(|| self.joined.over(&|of| self.seen(of)))?
+    }
+
+    /// Leaves out rows that a condition is not true of; `None` if it is not about columns of tables.
     fn keep(&mut self, condition: &Expr) -> Option<()> {
         for conjunct in split_conjunction(condition) {
             let columns = conjunct.column_refs().into_iter();
             let mut tables = columns.map(|column| Some(self.named(column)?.table));
             let table = tables.next()??;
             if !tables.all(|other| other == Some(table)) {
-                return None;
+                let test = test(conjunct, |column| self.named(column))?;
+                self.joined.tests.push(test);
+                continue;
             }
             let filter = renamed(conjunct, |column| Some(self.named(column)?.what))?;
             self.tables.get_mut(table)?.keep(filter);
@@ -248,6 +248,16 @@ impl<'a> Rows<'a> {
                 let terms = [self.calculated(left)?, self.calculated(right)?];
                 Some(Term::Calculated(operation, Box::new(terms)))
             }
+            Expr::Case(case) => self.choice(case),
+            Expr::ScalarFunction(function) if function.name() == "date_part" => {
+                let [Expr::Literal(part, _), of] = function.args.as_slice() else {
+                    return None;
+                };
+                let part = part.try_as_str().flatten()?;
+                let mut parts = [DatePart::Year, DatePart::Month, DatePart::Day].into_iter();
+                let part = parts.find(|known| known.name().eq_ignore_ascii_case(part))?;
+                Some(Term::Part(part, self.named(column(of)?)?))
+            }
             _ => None,
         }
     }
@@ -262,10 +272,26 @@ impl<'a> Rows<'a> {
         })
     }
 
+    /// What is the first of several of which a test is true.
+    fn choice(&self, case: &Case) -> Option<Term<String>> {
+        if case.expr.is_some() {
+            return None;
+        }
+        let cases = case.when_then_expr.iter().map(|(condition, then)| {
+            let test = test(condition, |column| self.named(column))?;
+            Some((test, self.calculated(then)?))
+        });
+        let last = match &case.else_expr {
+            Some(last) if !is_null(last) => Some(Box::new(self.calculated(last)?)),
+            _ => None,
+        };
+        Some(Term::Case(cases.collect::<Option<_>>()?, last))
+    }
+
     /// All of the columns, if the caller sees each as it is.
-    pub(super) fn shown(&self) -> Option<Vec<Of<dataset::Column>>> {
+    pub(super) fn shown(&self) -> Option<Vec<Term<dataset::Column>>> {
         let columns = self.columns.iter().map(|term| match term {
-            Some(Term::Column(of)) => self.seen(of),
+            Some(Term::Column(of)) => Some(Term::Column(self.seen(of)?)),
             _ => None,
         });
         columns.collect()
@@ -282,6 +308,21 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// What a condition tests of columns.
+fn test(condition: &Expr, named: impl Fn(&Column) -> Option<Of<String>>) -> Option<Test<String>> {
+    let mut columns = Vec::new();
+    let passes = renamed(condition, |column| {
+        let of = named(column)?;
+        let known = columns.iter().position(|known| *known == of);
+        let number = known.unwrap_or_else(|| {
+            columns.push(of);
+            columns.len() - 1
+        });
+        Some(number.to_string())
+    })?;
+    Some(Test { passes, columns })
+}
+
 fn literal(value: &ScalarValue) -> Option<Term<String>> {
     let units = match value {
         ScalarValue::Int16(Some(number)) => i128::from(*number),
@@ -291,6 +332,10 @@ fn literal(value: &ScalarValue) -> Option<Term<String>> {
         _ => return None,
     };
     Some(Term::Literal(units, number_type(&value.data_type())?))
+}
+
+fn is_null(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(value, _) if value.is_null())
 }
 
 /// The column type that is this type in the engine.
@@ -314,7 +359,7 @@ pub(super) fn position(schema: &DFSchema, expr: &Expr) -> Option<usize> {
 }
 
 /// The expression over other names; `None` if it reads a column that has none.
-fn renamed(expr: &Expr, name: impl Fn(&Column) -> Option<String>) -> Option<Expr> {
+fn renamed(expr: &Expr, mut name: impl FnMut(&Column) -> Option<String>) -> Option<Expr> {
     let renamed = expr.clone().transform_up(|expr| match &expr {
         Expr::Column(column) => match name(column) {
             Some(name) => Ok(Transformed::yes(Expr::Column(Column::from_name(name)))),

@@ -19,17 +19,18 @@
 
 use dataos_model::{
     dataset::{Column, ColumnType},
+    predicate::LikePiece,
     value::Value,
 };
 
 use super::{place, quoted};
 use crate::source::{
-    condition::{Dialect, Operator, Parameter, alias},
+    condition::{Dialect, ESCAPE, Operator, Parameter, alias, day, pattern, time},
     decimal::literal,
     select::SortKey,
     statement::Exact,
     table::Read,
-    term::Digits,
+    term::{DatePart, Digits},
     total::Function,
 };
 
@@ -44,11 +45,17 @@ pub(super) struct MySql(pub(super) usize);
 
 impl Dialect for MySql {
     fn present(&self, column: &Column) -> Option<String> {
-        matches!(
-            column.column_type,
-            ColumnType::Int(_) | ColumnType::Decimal { .. } | ColumnType::Text
-        )
-        .then(|| format!("{} IS NOT NULL", self.name(column)))
+        let name = self.name(column);
+        match column.column_type {
+            ColumnType::Int(_)
+            | ColumnType::Decimal { .. }
+            | ColumnType::Text
+            | ColumnType::Bool => Some(format!("{name} IS NOT NULL")),
+            ColumnType::Date | ColumnType::LocalTimestamp | ColumnType::Timestamp => {
+                Some(is_some_day(&name))
+            }
+            _ => None,
+        }
     }
 
     fn compare(
@@ -73,9 +80,11 @@ impl Dialect for MySql {
             (ColumnType::Decimal { .. }, Value::Decimal(units)) => {
                 Some(format!("{name} {sign} {}", literal(*units)))
             }
+            (ColumnType::Bool, Value::Bool(value)) if operator == Operator::Equal => {
+                Some(format!("{name} = {}", u8::from(*value)))
+            }
             (ColumnType::Text, Value::String(text)) if operator == Operator::Equal => {
-                let exact =
-                    format!("CAST(CONVERT({name} USING utf8mb4) AS BINARY) = CAST(? AS BINARY)");
+                let exact = format!("{} = CAST(? AS BINARY)", bytes(&name));
                 parameters.push(Parameter::Text(text.clone()));
                 if !text.is_ascii() {
                     return Some(exact);
@@ -85,6 +94,46 @@ impl Dialect for MySql {
             }
             _ => None,
         }
+    }
+
+    fn before(&self, column: &Column, microseconds: i64) -> Option<String> {
+        let name = self.name(column);
+        match column.column_type {
+            ColumnType::Date => Some(format!("{name} < DATE'{}'", day(microseconds)?)),
+            ColumnType::LocalTimestamp | ColumnType::Timestamp => {
+                Some(format!("{name} < TIMESTAMP'{}'", time(microseconds)?))
+            }
+            _ => None,
+        }
+    }
+
+    fn comparable(&self, column: &Column, is_ordered: bool, is_policy: bool) -> Option<String> {
+        let name = self.name(column);
+        match column.column_type {
+            // As numbers, which a YEAR is not.
+            ColumnType::Int(16) => Some(format!("{name} + 0")),
+            ColumnType::Int(_) | ColumnType::Decimal { .. } | ColumnType::Date => Some(name),
+            ColumnType::LocalTimestamp | ColumnType::Timestamp if !is_policy => Some(name),
+            ColumnType::LocalTimestamp | ColumnType::Timestamp => Some(format!(
+                "{name} - INTERVAL microsecond({name}) % 1000 MICROSECOND"
+            )),
+            ColumnType::Bool if !is_ordered => Some(name),
+            ColumnType::Text if !is_ordered => Some(bytes(&name)),
+            _ => None,
+        }
+    }
+
+    /// Of their bytes: a run of characters is one of bytes, in UTF-8.
+    fn like(
+        &self,
+        column: &Column,
+        pieces: &[LikePiece],
+        parameters: &mut Vec<Parameter>,
+    ) -> Option<String> {
+        let pattern = pattern(pieces).filter(|_| column.column_type == ColumnType::Text)?;
+        parameters.push(Parameter::Text(pattern));
+        let text = bytes(&self.name(column));
+        Some(format!("{text} LIKE CAST(? AS BINARY) ESCAPE '{ESCAPE}'"))
     }
 
     /// Of integers that are not negative, whose bits are the same signed and unsigned; not of columns that may be a
@@ -108,9 +157,28 @@ impl Dialect for MySql {
         Some(format!("{} IN ({marks})", self.name(column)))
     }
 
-    fn guard(&self, _column: &Column) -> Option<String> {
-        None
+    /// Dates that are no day.
+    fn guard(&self, column: &Column) -> Option<String> {
+        let name = self.name(column);
+        matches!(
+            column.column_type,
+            ColumnType::Date | ColumnType::LocalTimestamp | ColumnType::Timestamp
+        )
+        .then(|| {
+            let some = is_some_day(&name);
+            format!("coalesce(date({name}) <> from_days(to_days({name})), {some})")
+        })
     }
+}
+
+/// Whether a date is there: a zero one is NULL to the server where the column is never NULL.
+fn is_some_day(name: &str) -> String {
+    format!("{name} + 0 IS NOT NULL")
+}
+
+/// A text as its bytes in UTF-8.
+fn bytes(name: &str) -> String {
+    format!("CAST(CONVERT({name} USING utf8mb4) AS BINARY)")
 }
 
 impl MySql {
@@ -178,6 +246,16 @@ impl Exact for MySql {
         ))
     }
 
+    fn chosen(&self, number: &str, Digits { whole, scale }: Digits) -> String {
+        format!("CAST({number} AS DECIMAL({}, {scale}))", whole + scale)
+    }
+
+    fn part(&self, part: DatePart, column: &Column) -> Option<String> {
+        let is_date = column.column_type == ColumnType::Date;
+        let (part, name) = (part.name(), self.name(column));
+        is_date.then(|| format!("CAST(EXTRACT({part} FROM {name}) AS DECIMAL(4, 0))"))
+    }
+
     fn calculates(&self, digits: Digits) -> bool {
         digits.scale <= SCALE_MAX && digits.whole + digits.scale <= DIGITS_MAX
     }
@@ -199,10 +277,7 @@ impl Exact for MySql {
                     "{name} <> round({name}, {scale}) OR abs({name}) >= {limit}"
                 ))
             }
-            ColumnType::Date | ColumnType::LocalTimestamp | ColumnType::Timestamp => Some(format!(
-                "coalesce(date({name}) <> from_days(to_days({name})), {name} IS NOT NULL)"
-            )),
-            _ => None,
+            _ => self.guard(column),
         };
         let missing = (!column.is_nullable).then(|| format!("{name} IS NULL"));
         let tests: Vec<String> = of_type.into_iter().chain(missing).collect();

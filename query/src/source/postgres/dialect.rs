@@ -1,6 +1,6 @@
-//! What PostgreSQL computes exactly as policies mean it: `=`, `<`, `<=` of integers, decimals and dates, `=` of
-//! booleans, `=` of `text` and `varchar` by code point (collation "C"), and IS NOT NULL; and what it sorts, counts
-//! and adds up as the engine does.
+//! What PostgreSQL computes exactly as policies mean it: `=`, `<`, `<=` of integers, decimals, dates and times, `=` of
+//! booleans, `=` and LIKE of `text` and `varchar` by code point (collation "C"), and IS NOT NULL; and what it sorts,
+//! counts and adds up as the engine does.
 //!
 //! | total | of | why there |
 //! | --- | --- | --- |
@@ -15,21 +15,19 @@
 
 use dataos_model::{
     dataset::{Column, ColumnType},
+    predicate::LikePiece,
     value::Value,
 };
 use tokio_postgres::types::Type;
 
 use super::{Prepared, place, quoted};
-use crate::{
-    calendar::civil_from_days,
-    source::{
-        condition::{Dialect, MILLISECONDS_PER_DAY, Operator, Parameter, alias},
-        decimal::literal,
-        statement::Exact,
-        table::Read,
-        term::Digits,
-        total::Function,
-    },
+use crate::source::{
+    condition::{Dialect, ESCAPE, Operator, Parameter, alias, day, pattern, time},
+    decimal::literal,
+    statement::Exact,
+    table::Read,
+    term::{DatePart, Digits},
+    total::Function,
 };
 
 /// The last instant whose microseconds since 1970 are a 64-bit number.
@@ -172,16 +170,20 @@ impl Exact for Postgres {
         true
     }
 
+    fn chosen(&self, number: &str, _digits: Digits) -> String {
+        format!("{number}::numeric")
+    }
+
+    fn part(&self, part: DatePart, column: &Column) -> Option<String> {
+        let is_date = column.column_type == ColumnType::Date;
+        let (part, name) = (part.name(), self.name(column));
+        is_date.then(|| format!("extract({part} FROM {name})::numeric"))
+    }
+
     fn unfit(&self, column: &Column) -> Option<String> {
-        let name = self.name(column);
-        let of_type = match column.column_type {
-            ColumnType::Timestamp | ColumnType::LocalTimestamp => {
-                Some(format!("{name} = '-infinity' OR {name} > '{INSTANT_MAX}'"))
-            }
-            _ => self.guard(column),
-        };
-        let missing = (!column.is_nullable).then(|| format!("{name} IS NULL"));
-        let tests: Vec<String> = of_type.into_iter().chain(missing).collect();
+        let missing = !column.is_nullable;
+        let missing = missing.then(|| format!("{} IS NULL", self.name(column)));
+        let tests: Vec<String> = self.guard(column).into_iter().chain(missing).collect();
         (!tests.is_empty()).then(|| tests.join(" OR "))
     }
 
@@ -229,12 +231,48 @@ impl Dialect for Postgres {
                 let (sign, literal) = (operator.sql(), literal(*units));
                 Some(format!("{name} {sign} '{literal}'::numeric"))
             }
-            (ColumnType::Date, Value::DateTime(at)) => {
-                let (sign, day) = (operator.sql(), day(*at)?);
-                Some(format!("{name} {sign} '{day}'::date"))
+            _ => None,
+        }
+    }
+
+    fn before(&self, column: &Column, microseconds: i64) -> Option<String> {
+        let name = self.name(column);
+        match column.column_type {
+            ColumnType::Date => Some(format!("{name} < '{}'::date", day(microseconds)?)),
+            ColumnType::Timestamp => {
+                let time = time(microseconds)?;
+                Some(format!("{name} < '{time}+00'::timestamptz"))
+            }
+            ColumnType::LocalTimestamp => {
+                Some(format!("{name} < '{}'::timestamp", time(microseconds)?))
             }
             _ => None,
         }
+    }
+
+    fn comparable(&self, column: &Column, is_ordered: bool, is_policy: bool) -> Option<String> {
+        match column.column_type {
+            ColumnType::Bool | ColumnType::Text if is_ordered => None,
+            ColumnType::Bool => Some(self.name(column)),
+            ColumnType::Timestamp if is_policy => {
+                Some(format!("date_trunc('milliseconds', {})", self.name(column)))
+            }
+            _ => self.ordered(column),
+        }
+    }
+
+    fn like(
+        &self,
+        column: &Column,
+        pieces: &[LikePiece],
+        parameters: &mut Vec<Parameter>,
+    ) -> Option<String> {
+        let pattern = pattern(pieces).filter(|pattern| !pattern.contains('\0'))?;
+        let is_text = column.column_type == ColumnType::Text && self.is_utf8;
+        let text = self.ordered(column).filter(|_| is_text)?;
+        parameters.push(Parameter::Text(pattern));
+        let number = parameters.len();
+        Some(format!("{text} LIKE ${number}::text ESCAPE '{ESCAPE}'"))
     }
 
     /// Of integers, which are looked up in an index or a hash table; a chain of tests is gone through for each row.
@@ -264,6 +302,9 @@ impl Dialect for Postgres {
         match column.column_type {
             ColumnType::Decimal { .. } => Some(format!("{name} = 'NaN'::numeric")),
             ColumnType::Date => Some(format!("{name} IN ('infinity', '-infinity')")),
+            ColumnType::Timestamp | ColumnType::LocalTimestamp => {
+                Some(format!("{name} = '-infinity' OR {name} > '{INSTANT_MAX}'"))
+            }
             _ => None,
         }
     }
@@ -278,11 +319,4 @@ fn integer(bits: u8, value: i64) -> String {
         _ => "bigint",
     };
     format!("'{value}'::{name}")
-}
-
-/// The day that is so many milliseconds from 1970, if it is a day of four digits' year.
-fn day(at: i64) -> Option<String> {
-    let (year, month, day) = civil_from_days(at.div_euclid(MILLISECONDS_PER_DAY));
-    let is_day = at.rem_euclid(MILLISECONDS_PER_DAY) == 0 && (1..=9_999).contains(&year);
-    is_day.then(|| format!("{year:04}-{month:02}-{day:02}"))
 }

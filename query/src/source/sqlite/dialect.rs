@@ -1,5 +1,5 @@
-//! What SQLite computes exactly as policies mean it: `=`, `<`, `<=` of integers, `=` of texts by their
-//! bytes, and IS NOT NULL; and what it counts and adds up as the engine does: keys that are integers, booleans,
+//! What SQLite computes exactly as policies mean it: `=`, `<`, `<=` of integers, dates and times, `=` of booleans and of
+//! texts by their bytes, patterns with wildcards at their ends, and IS NOT NULL; and what it counts and adds up as the engine does: keys that are integers, booleans,
 //! texts or UUIDs, keys of joins, of the first rows and of `count(DISTINCT)` that are integers or booleans, `count`
 //! of what it can tell to be of its type, `sum`, `avg`, `min` and `max` of integers.
 //!
@@ -10,6 +10,7 @@
 
 use dataos_model::{
     dataset::{Column, ColumnType},
+    predicate::LikePiece,
     value::Value,
 };
 
@@ -18,12 +19,19 @@ use super::{
     identifier, place,
 };
 use crate::source::{
-    condition::{Dialect, Operator, Parameter, alias},
+    condition::{Dialect, Operator, Parameter, alias, day, time},
     statement::Exact,
     table::Read,
-    term::Digits,
+    term::{DatePart, Digits},
     total::{DOUBLE_MAX, Function},
 };
+
+/// Most digits of a number of which 2^33 are added up without overflow.
+const DIGITS_MAX: u32 = 9;
+/// Characters of `2024-05-31 10:00:00`, with three and with six digits behind it.
+const SECOND_LENGTH: usize = 19;
+const MILLISECOND_LENGTH: usize = SECOND_LENGTH + 4;
+const TIME_LENGTH: usize = SECOND_LENGTH + 7;
 
 /// See the module. It is for one of the tables of a statement, of this number.
 #[derive(Debug)]
@@ -51,17 +59,132 @@ impl Dialect for Sqlite {
                 parameters.push(Parameter::Text(text.clone()));
                 Some(format!("{name} = ? COLLATE BINARY"))
             }
+            (ColumnType::Bool, Value::Bool(value)) if operator == Operator::Equal => {
+                Some(format!("{name} = {}", u8::from(*value)))
+            }
             _ => None,
         }
     }
 
-    fn guard(&self, column: &Column) -> Option<String> {
-        let class = class(&column.column_type);
+    fn before(&self, column: &Column, microseconds: i64) -> Option<String> {
+        let literal = match column.column_type {
+            ColumnType::Date => day(microseconds)?,
+            _ => format!("{:0<1$}", dotted(&time(microseconds)?), TIME_LENGTH),
+        };
+        Some(format!("{} < '{literal}'", self.time(column)?))
+    }
+
+    fn comparable(&self, column: &Column, is_ordered: bool, is_policy: bool) -> Option<String> {
+        match column.column_type {
+            ColumnType::Int(64) => Some(self.name(column)),
+            ColumnType::Bool if !is_ordered => Some(self.name(column)),
+            ColumnType::Text if !is_ordered => {
+                Some(format!("{} COLLATE BINARY", self.name(column)))
+            }
+            ColumnType::Timestamp if is_policy => {
+                let time = self.time(column)?;
+                Some(format!("substr({time}, 1, {MILLISECOND_LENGTH})"))
+            }
+            ColumnType::Date if is_policy => {
+                Some(format!("({} || ' 00:00:00.000')", self.name(column)))
+            }
+            _ => self.time(column),
+        }
+    }
+
+    /// Of their bytes: its own LIKE ends at a zero. With at most one text at each end, or one between wildcards.
+    fn like(
+        &self,
+        column: &Column,
+        pieces: &[LikePiece],
+        parameters: &mut Vec<Parameter>,
+    ) -> Option<String> {
+        use LikePiece::{Any, Text};
+        if column.column_type != ColumnType::Text {
+            return None;
+        }
+        let text = format!("CAST({} AS BLOB)", self.name(column));
+        let starts = |start: &str| format!("substr({text}, 1, {}) = CAST(? AS BLOB)", start.len());
+        let ends = |end: &str| format!("substr({text}, -{}) = CAST(? AS BLOB)", end.len());
+        let (test, texts) = match pieces {
+            [] => (format!("{text} = X''"), vec![]),
+            [Any] => (format!("{text} = {text}"), vec![]),
+            [Text(whole)] => (format!("{text} = CAST(? AS BLOB)"), vec![whole]),
+            [Text(start), Any] => (starts(start), vec![start]),
+            [Any, Text(end)] => (ends(end), vec![end]),
+            [Any, Text(part), Any] => (format!("instr({text}, CAST(? AS BLOB)) > 0"), vec![part]),
+            [Text(start), Any, Text(end)] => {
+                let length = start.len() + end.len();
+                let (starts, ends) = (starts(start), ends(end));
+                let test = format!("(length({text}) >= {length} AND {starts} AND {ends})");
+                (test, vec![start, end])
+            }
+            _ => return None,
+        };
+        parameters.extend(texts.into_iter().cloned().map(Parameter::Text));
+        // Of an empty blob a part is NULL.
+        let present = self.present(column)?;
         Some(format!(
-            "typeof({}) NOT IN ('{class}', 'null')",
-            self.name(column)
+            "(CASE WHEN {present} THEN coalesce({test}, 0) END)"
         ))
     }
+
+    fn guard(&self, column: &Column) -> Option<String> {
+        let (name, class) = (self.name(column), class(&column.column_type));
+        let class = format!("typeof({name}) NOT IN ('{class}', 'null')");
+        let more = match column.column_type {
+            ColumnType::Bool => format!("{name} NOT IN (0, 1)"),
+            ColumnType::Date => {
+                let day = format!("{name} COLLATE BINARY");
+                format!("coalesce(date({name}) <> {day}, {name} IS NOT NULL) OR {day} < '0001'")
+            }
+            ColumnType::Timestamp | ColumnType::LocalTimestamp => {
+                let time = self.unzoned(column);
+                let whole = format!("substr({time}, 1, {SECOND_LENGTH})");
+                format!(
+                    "{name} IS NOT NULL AND NOT coalesce(datetime({whole}) = {whole} AND {time} >= '0001' \
+                     AND length(CAST({time} AS BLOB)) = length({time}) AND (length({time}) = {SECOND_LENGTH} \
+                     OR length({time}) <= {TIME_LENGTH} AND substr({time}, {SECOND_LENGTH} + 1) GLOB '.[0-9]*' \
+                     AND substr({time}, {SECOND_LENGTH} + 2) NOT GLOB '*[^0-9]*'), 0)"
+                )
+            }
+            _ => return Some(class),
+        };
+        Some(format!("{class} OR {more}"))
+    }
+}
+
+impl Sqlite {
+    /// A day, or a time of 26 characters, as a text that has the order of these.
+    fn time(&self, column: &Column) -> Option<String> {
+        match column.column_type {
+            ColumnType::Date => Some(format!("{} COLLATE BINARY", self.name(column))),
+            ColumnType::Timestamp | ColumnType::LocalTimestamp => {
+                let time = self.unzoned(column);
+                let missing = format!("substr('.000000', length({time}) - {SECOND_LENGTH} + 1)");
+                Some(format!("({time} || {missing})"))
+            }
+            _ => None,
+        }
+    }
+
+    /// A time without the zone behind it; NULL if it should have one and has not.
+    fn unzoned(&self, column: &Column) -> String {
+        let name = self.name(column);
+        if column.column_type != ColumnType::Timestamp {
+            return name;
+        }
+        format!(
+            "(CASE WHEN substr({name}, -1) = 'Z' THEN substr({name}, 1, length({name}) - 1) \
+             WHEN substr({name}, -6) = '+00:00' THEN substr({name}, 1, length({name}) - 6) END)"
+        )
+    }
+}
+
+/// The time with a point behind its seconds.
+fn dotted(time: &str) -> String {
+    let point = if time.contains('.') { "" } else { "." };
+    format!("{time}{point}")
 }
 
 /// The storage class that values of the type have.
@@ -139,17 +262,35 @@ impl Exact for Sqlite {
         is_integer.then(|| format!("CAST({} AS REAL)", self.name(column)))
     }
 
-    /// There are no decimals, and integers overflow.
-    fn calculates(&self, _digits: Digits) -> bool {
-        false
+    /// There are no decimals, and integers overflow: choices of small numbers, whose sums do not.
+    fn calculates(&self, digits: Digits) -> bool {
+        digits.scale == 0 && digits.whole <= DIGITS_MAX
+    }
+
+    fn chosen(&self, number: &str, _digits: Digits) -> String {
+        number.to_owned()
+    }
+
+    fn part(&self, _part: DatePart, _column: &Column) -> Option<String> {
+        None
+    }
+
+    fn calculated_key(&self, _number: String) -> Option<String> {
+        None
+    }
+
+    /// In the form of a sum.
+    fn told(&self, function: Function, number: &str) -> String {
+        let told = function.of(number);
+        match function {
+            Function::Present | Function::Distinct => told,
+            _ => format!("'0 0 ' || {told}"),
+        }
     }
 
     fn unfit(&self, column: &Column) -> Option<String> {
         let name = self.name(column);
         let mut test = self.guard(column)?;
-        if column.column_type == ColumnType::Bool {
-            test = format!("{test} OR {name} NOT IN (0, 1)");
-        }
         if !column.is_nullable {
             test = format!("{test} OR {name} IS NULL");
         }

@@ -8,7 +8,7 @@ use dataos_model::{
     clock::Timestamp,
     dataset::{ColumnType, DatasetId, DatasetSchema},
     depot::{Dataset, DatasetSource},
-    predicate::{Comparison, Expression, Predicate},
+    predicate::{Comparison, Expression, LikePiece, Predicate},
     value::Value,
 };
 
@@ -16,7 +16,7 @@ use super::*;
 use crate::{
     column::{arrow_schema, arrow_type},
     source::{
-        condition::Operator,
+        condition::{Operator, pattern},
         select::{Exists, Items, Joined, Top},
         term::{Operation, Term},
         total::Total,
@@ -33,6 +33,10 @@ fn column(name: &str) -> Column {
 
 fn of<T>(table: usize, what: T) -> Of<T> {
     Of { table, what }
+}
+
+fn key(table: usize, name: &str) -> Term<Column> {
+    Term::Column(of(table, column(name)))
 }
 
 fn of_column(function: Function, table: usize, name: &str) -> Total {
@@ -75,7 +79,16 @@ fn read(name: &str) -> Read {
 fn inner(pairs: Vec<[Of<Column>; 2]>) -> Joined<Column> {
     Joined {
         pairs,
+        tests: vec![test()],
         exists: Vec::new(),
+    }
+}
+
+/// Of columns of both tables.
+fn test() -> Test<Column> {
+    Test {
+        passes: col("0").lt(col("1")),
+        columns: vec![of(0, column("n")), of(1, column("n"))],
     }
 }
 
@@ -89,7 +102,7 @@ fn groups() -> Select {
         of_column(Function::Greatest, 0, "id"),
     ];
     let pairs = vec![[of(0, column("id")), of(1, column("k"))]];
-    let keys = vec![of(1, column("id"))];
+    let keys = vec![key(1, "id")];
     let fields = (0..=totals.len()).map(|at| {
         let data_type = arrow_type(&ColumnType::Int(64));
         Field::new(format!("c{at}"), data_type, true)
@@ -137,6 +150,24 @@ impl Dialect for Lacking<'_> {
         self.listed(column, &format!("{{}} {sign} ${number}"))
     }
 
+    fn before(&self, column: &Column, microseconds: i64) -> Option<String> {
+        self.listed(column, &format!("{{}} < {microseconds}"))
+    }
+
+    fn comparable(&self, column: &Column, _is_ordered: bool, _is_policy: bool) -> Option<String> {
+        self.listed(column, "{}")
+    }
+
+    fn like(
+        &self,
+        column: &Column,
+        pieces: &[LikePiece],
+        parameters: &mut Vec<Parameter>,
+    ) -> Option<String> {
+        parameters.push(Parameter::Text(pattern(pieces)?));
+        self.listed(column, &format!("{{}} LIKE ${}", parameters.len()))
+    }
+
     fn guard(&self, _column: &Column) -> Option<String> {
         None
     }
@@ -167,6 +198,14 @@ impl Exact for Lacking<'_> {
         self.listed(column, "{}")
     }
 
+    fn chosen(&self, number: &str, _digits: Digits) -> String {
+        number.to_owned()
+    }
+
+    fn part(&self, part: DatePart, column: &Column) -> Option<String> {
+        self.listed(column, &format!("{}({{}})", part.name()))
+    }
+
     fn calculates(&self, _digits: Digits) -> bool {
         let asked = self.asked.replace(self.asked.get() + 1);
         self.lacks != Some(asked)
@@ -186,7 +225,7 @@ impl Exact for Lacking<'_> {
 /// Rows of the join; the first of them in an order.
 fn first_rows() -> Select {
     let pairs = vec![[of(0, column("id")), of(1, column("k"))]];
-    let columns = vec![of(1, column("id")), of(0, column("n")), of(0, column("k"))];
+    let columns = vec![key(1, "id"), key(0, "n"), key(0, "k")];
     let fields = (0..columns.len()).map(|at| {
         let data_type = arrow_type(&ColumnType::Int(64));
         Field::new(format!("c{at}"), data_type, true)
@@ -228,7 +267,8 @@ fn check(select: &Select, expected: &str, parts: usize) {
     let (whole, asked) = statement(select, None);
     let whole = whole.unwrap();
     assert_eq!(whole.sql, expected);
-    assert_eq!(whole.parameters, [7, 1, 7, 1].map(Parameter::Long));
+    let of_conditions = [7, 1, 7, 1].map(Parameter::Long);
+    assert!(whole.parameters.ends_with(&of_conditions));
     assert_eq!(asked, parts);
     for lacks in 0..asked {
         let (part, _) = statement(select, Some(lacks));
@@ -238,7 +278,7 @@ fn check(select: &Select, expected: &str, parts: usize) {
 
 #[test]
 fn whatever_a_list_lacks_of_a_statement_nothing_of_it_is_sent() {
-    let from = "FROM t AS r0, u AS r1 WHERE r0.id = r1.k \
+    let from = "FROM t AS r0, u AS r1 WHERE r0.id = r1.k AND r0.n < r1.n \
          AND r0.n = $1 AND r0.k > $2 AND r0.id IS NOT NULL \
          AND r1.n = $3 AND r1.k > $4 AND r1.id IS NOT NULL";
     let grouped = format!(
@@ -246,25 +286,27 @@ fn whatever_a_list_lacks_of_a_statement_nothing_of_it_is_sent() {
          sum(r1.n) AS c4, min(r1.id) AS c5, max(r0.id) AS c6, max(max(r0.id > 9 OR r1.id > 9)) OVER () AS c7 \
          {from} GROUP BY 1 ORDER BY 1"
     );
-    check(&groups(), &grouped, 14);
+    check(&groups(), &grouped, 16);
     let first = format!(
         "SELECT r1.id AS c0, r0.n AS c1, r0.k AS c2, coalesce(r0.id > 9 OR r1.id > 9, 1 = 0) AS c3 \
          {from} ORDER BY 4 DESC, r0.n DESC NULLS FIRST, r1.id ASC NULLS LAST, r0.k LIMIT 5"
     );
-    check(&first_rows(), &first, 11);
+    check(&first_rows(), &first, 13);
 }
 
 #[test]
 fn rows_that_are_only_met_give_nothing_and_are_tested_by_what_meets_them() {
     let met = |is_negated| {
-        let columns = vec![of(0, column("n"))];
+        let columns = vec![key(0, "n")];
         let exists = Exists {
             tables: 1..2,
             pairs: vec![[of(0, column("id")), of(1, column("k"))]],
+            tests: vec![test()],
             is_negated,
         };
         let joined = Joined {
             pairs: Vec::new(),
+            tests: Vec::new(),
             exists: vec![exists],
         };
         let field = Field::new("c0", arrow_type(&ColumnType::Int(64)), true);
@@ -285,11 +327,11 @@ fn rows_that_are_only_met_give_nothing_and_are_tested_by_what_meets_them() {
         format!(
             "SELECT r0.n AS c0, coalesce(r0.id > 9, 1 = 0) AS c1 FROM t AS r0 \
              WHERE r0.n = $1 AND r0.k > $2 AND r0.id IS NOT NULL AND {not}EXISTS (SELECT 1 FROM u AS r1 \
-             WHERE r0.id = r1.k AND r1.n = $3 AND r1.k > $4 AND r1.id IS NOT NULL) ORDER BY 2 DESC, r0.n ASC NULLS LAST LIMIT 5"
+             WHERE r0.id = r1.k AND r0.n < r1.n AND r1.n = $3 AND r1.k > $4 AND r1.id IS NOT NULL) ORDER BY 2 DESC, r0.n ASC NULLS LAST LIMIT 5"
         )
     };
-    check(&met(false), &sql(""), 9);
-    check(&met(true), &sql("NOT "), 9);
+    check(&met(false), &sql(""), 11);
+    check(&met(true), &sql("NOT "), 11);
 }
 
 #[test]
@@ -322,7 +364,7 @@ fn first_groups_are_found_by_totals_unless_the_engine_would_wrap_them() {
 fn calculated(totals: Vec<Total>, column_types: &[ColumnType]) -> Option<Select> {
     let pairs = vec![[of(0, column("id")), of(1, column("k"))]];
     let items = Items {
-        columns: vec![of(1, column("id"))],
+        columns: vec![key(1, "id")],
         totals: Some(totals),
     };
     let of_key = [ColumnType::Int(64)];
@@ -353,7 +395,7 @@ fn less(left: ColumnType, right: ColumnType) -> Term<Column> {
 
 #[test]
 fn totals_are_of_terms_and_means_come_as_sums_and_counts() {
-    let from = "FROM t AS r0, u AS r1 WHERE r0.id = r1.k \
+    let from = "FROM t AS r0, u AS r1 WHERE r0.id = r1.k AND r0.n < r1.n \
          AND r0.n = $1 AND r0.k > $2 AND r0.id IS NOT NULL \
          AND r1.n = $3 AND r1.k > $4 AND r1.id IS NOT NULL GROUP BY 1 ORDER BY 1";
     let term = || less(decimal(12, 2), decimal(12, 2));
@@ -377,13 +419,13 @@ fn totals_are_of_terms_and_means_come_as_sums_and_counts() {
          OVER () AS c7 {from}",
         "9".repeat(30)
     );
-    check(&select, &sql, 28);
+    check(&select, &sql, 30);
     let names = |table| {
         select
             .names(table)
             .collect::<std::collections::BTreeSet<_>>()
     };
-    assert_eq!(names(0), ["id", "k"].into());
+    assert_eq!(names(0), ["id", "k", "n"].into());
     assert_eq!(names(1), ["id", "k", "n"].into());
 }
 
@@ -451,4 +493,55 @@ fn columns_of_other_types_are_not_joined() {
     };
     assert!(joined(column("k")).is_some());
     assert!(joined(narrow).is_none());
+}
+
+/// What is chosen by the text of a column of either table, and the year of a day.
+fn choice() -> Term<Column> {
+    let named = Column {
+        column_type: ColumnType::Text,
+        ..column("n")
+    };
+    let test = Test {
+        passes: col("0").like(lit("a%")).or(col("1").eq(lit(7_i64))),
+        columns: vec![of(1, named), of(0, column("k"))],
+    };
+    let day = Column {
+        column_type: ColumnType::Date,
+        ..column("n")
+    };
+    let year = Term::Part(DatePart::Year, of(0, day));
+    let other = Term::Literal(-1, ColumnType::Int(32));
+    Term::Case(vec![(test, year)], Some(Box::new(other)))
+}
+
+#[test]
+fn what_is_chosen_has_its_parameters_in_the_order_of_the_text() {
+    let pairs = vec![[of(0, column("id")), of(1, column("k"))]];
+    let items = Items {
+        columns: vec![choice()],
+        totals: Some(vec![Total::Of(Function::Sum, choice())]),
+    };
+    let types = [ColumnType::Int(32), ColumnType::Int(64)];
+    let fields = types.iter().enumerate();
+    let fields = fields.map(|(at, of)| Field::new(format!("c{at}"), arrow_type(of), true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let select = Select::new(inner(pairs), items, None, schema).unwrap();
+    let case = |number| {
+        format!(
+            "(CASE WHEN (r1.n LIKE ${number} OR r0.k = ${}) THEN YEAR(r0.n) ELSE (-1) END)",
+            number + 1
+        )
+    };
+    let sql = format!(
+        "SELECT {} AS c0, sum({}) AS c1, max(max(r0.id > 9 OR r1.id > 9 OR YEAR(r0.n) NOT BETWEEN 1 AND 9999)) OVER () \
+         AS c2 FROM t AS r0, u AS r1 WHERE r0.id = r1.k AND r0.n < r1.n AND r0.n = $5 AND r0.k > $6 AND r0.id IS NOT NULL \
+         AND r1.n = $7 AND r1.k > $8 AND r1.id IS NOT NULL GROUP BY 1 ORDER BY 1",
+        case(1),
+        case(3)
+    );
+    check(&select, &sql, 19);
+    let (whole, _) = statement(&select, None);
+    let of_one = [Parameter::Text("a%".to_owned()), Parameter::Long(7)];
+    let of_both = [of_one.clone(), of_one].concat();
+    assert!(whole.unwrap().parameters.starts_with(&of_both));
 }
