@@ -63,6 +63,12 @@ impl Sessions {
         config.options_mut().sql_parser.enable_ident_normalization = true;
         // Statistics of plain files order joins; governed tables offer none.
         config.options_mut().execution.collect_statistics = true;
+        // The engine tells from the condition of a CASE that its value is never NULL in the plan, and not when it
+        // runs it; it refuses to aggregate over the difference unless it is told not to look.
+        config
+            .options_mut()
+            .execution
+            .skip_physical_aggregate_schema_check = true;
         // Texts count with the whole buffers that they lie in, and few keys should go to sources as lists.
         config
             .options_mut()

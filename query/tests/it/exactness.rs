@@ -422,8 +422,10 @@ async fn check(back_end: &BackEnd, seed: u64, count: u64) {
         }
     }
     let name = back_end.name();
-    eprintln!("exactness, {name}: {whole_count} of {valid_count} valid policies whole at a source");
     if back_end.is_database() {
+        eprintln!(
+            "exactness, {name}: {whole_count} of {valid_count} valid policies go along whole"
+        );
         assert!(valid_count * 5 > count, "{name}: {valid_count} of {count}");
         assert!(
             whole_count * 100 >= valid_count * 95,

@@ -40,6 +40,11 @@ const FORMS: &[(&str, &str)] = &[
         r#"[["blue",null,2],["red",null,2],[null,80,2],[null,null,4]]"#,
     ),
     (
+        "SELECT count(*), max(c) FROM (SELECT CASE WHEN pay > id THEN pay ELSE 7 END AS c, max(id) AS m FROM staff \
+         GROUP BY 1) AS s",
+        "[[3,100]]",
+    ),
+    (
         "SELECT team, count(*) FROM staff GROUP BY GROUPING SETS ((team), ()) ORDER BY 1",
         r#"[["blue",2],["red",2],[null,4]]"#,
     ),

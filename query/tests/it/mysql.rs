@@ -282,7 +282,7 @@ async fn little_is_fetched(
             ["`id` = 7", "`salary` > 5"],
         ),
         (
-            "SELECT count(*) FROM many WHERE tenant = 'A' AND 8 >= id AND note LIKE 'r%'",
+            "SELECT count(*) FROM many WHERE tenant = 'A' AND 8 >= id AND note LIKE 'r_'",
             "[[0]]",
             ["`tenant` = 'A' AND CAST(", "r0.`id` <= 8"],
         ),
