@@ -2,8 +2,8 @@
 //! their columns, or groups; of either all, or the first in an order.
 //!
 //! Rows of several tables are joined where columns of one type are equal and tests pass, and may have to meet rows of
-//! others, or none. Outer joins stay here: what they add has NULL where a column is never NULL, and no test could tell that from
-//! a fault.
+//! others, or none. Outer joins stay here: what they add has NULL where a column is never NULL, and no test could
+//! tell that from a fault.
 
 use std::ops::Range;
 

@@ -2,11 +2,15 @@
 //!
 //! | test | form | why that form |
 //! | --- | --- | --- |
-//! | IS NOT NULL of numbers and texts | as it is | not of dates: zero dates count as NULL there |
+//! | IS NOT NULL of numbers, texts and booleans | as it is | |
+//! | IS NOT NULL of dates and times | of their number | zero dates count as NULL there, but not their number |
 //! | `=`, `<`, `<=` of integers | with a signed 64-bit parameter | compared as integers, of either sign; a YEAR not as 5 for 2005 |
 //! | IN of integers that are not negative | with such parameters | not of what may be a YEAR |
 //! | `=`, `<`, `<=` of decimals | with a literal of four decimal places | a parameter would be compared as a float |
-//! | `=` of texts | bytes of their UTF-8 form | collations fold case, accents and trailing spaces |
+//! | `<` of dates and times, of which the others are made | with a typed literal | dates that are no day are let through beside it, to be faults |
+//! | `=` of booleans | with 0 or 1 | |
+//! | `=`, LIKE of texts | bytes of their UTF-8 form | collations fold case, accents and trailing spaces |
+//! | a column with one of its type | as it is, texts as their bytes, a smallint as a sum | a YEAR is compared as no number is |
 //!
 //! A text of ASCII alone is also compared as the column's collation does, which lets an index find
 //! the rows: equal bytes are equal under every collation.

@@ -1,7 +1,8 @@
 //! What SQLite computes exactly as policies mean it: `=`, `<`, `<=` of integers, dates and times, `=` of booleans and of
-//! texts by their bytes, patterns with wildcards at their ends, and IS NOT NULL; and what it counts and adds up as the engine does: keys that are integers, booleans,
-//! texts or UUIDs, keys of joins, of the first rows and of `count(DISTINCT)` that are integers or booleans, `count`
-//! of what it can tell to be of its type, `sum`, `avg`, `min` and `max` of integers.
+//! texts by their bytes, patterns with wildcards at their ends, and IS NOT NULL; and what it counts and adds up as the
+//! engine does: keys that are integers, booleans, texts or UUIDs, keys of joins, of the first rows and of
+//! `count(DISTINCT)` that are integers or booleans, `count` of what it can tell to be of its type, `sum`, `avg`, `min`
+//! and `max` of integers, and totals of choices of small ones.
 //!
 //! A sum of integers that overflows is an error there. So their upper, middle and lower bits are added up on
 //! their own, for which 2^41 rows are too few.
