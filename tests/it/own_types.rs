@@ -6,6 +6,7 @@ use std::fs;
 use dataos_tests::{
     ctl::Ctl,
     server::{Options, Server, header},
+    wait::until,
 };
 use serde_json::{Value, json};
 
@@ -47,16 +48,10 @@ struct Scenario {
 }
 
 /// Waits until the folder is loaded, or refused, after a change of it.
-fn until(admin: &Ctl, is_done: impl Fn(&Value) -> bool) {
-    let mut set = Value::Null;
-    for _ in 0..1200 {
-        set = admin.json(&["policy", "list"]).unwrap();
-        if is_done(&set) {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    assert!(is_done(&set), "the folder was not loaded: {set:#}");
+fn until_loaded(admin: &Ctl, is_done: impl Fn(&Value) -> bool) {
+    until("the folder was loaded", || {
+        is_done(&admin.json(&["policy", "list"]).unwrap())
+    });
 }
 
 fn scenario() -> Scenario {
@@ -87,7 +82,7 @@ fn scenario() -> Scenario {
         .unwrap()
         .key()
         .unwrap();
-    until(&admin, |set| {
+    until_loaded(&admin, |set| {
         set["hash"] != before && set["load_error"].is_null()
     });
     Scenario { server, admin, pep }
@@ -363,7 +358,7 @@ fn a_bad_file_changes_nothing(scenario: &Scenario) {
         .data_dir
         .join("policies/entities/records.json");
     fs::write(&file, ENTITIES.replace("\"active\"", "7")).unwrap();
-    until(&scenario.admin, |set| {
+    until_loaded(&scenario.admin, |set| {
         set["load_error"]
             .to_string()
             .contains("entities/records.json")
@@ -373,6 +368,6 @@ fn a_bad_file_changes_nothing(scenario: &Scenario) {
         "the old entities stay"
     );
     fs::write(&file, ENTITIES.replace("archived", "active")).unwrap();
-    until(&scenario.admin, |set| set["load_error"].is_null());
+    until_loaded(&scenario.admin, |set| set["load_error"].is_null());
     assert!(scenario.allows(&evaluation("alice", "write", "record-2")));
 }

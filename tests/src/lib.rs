@@ -14,3 +14,4 @@ pub mod provider;
 pub mod roles;
 pub mod server;
 pub mod tpcds;
+pub mod wait;

@@ -4,6 +4,7 @@ use dataos_tests::{
     ctl::Ctl,
     provider::Provider,
     server::{Options, Server},
+    wait::until,
 };
 
 use super::{House, PASSWORD, port};
@@ -15,32 +16,33 @@ impl House {
     fn logs_in(&self, user: &str, secret: &str, parameters: &str) -> String {
         let printed = self.psql_with(user, secret, parameters, WHO);
         assert_eq!(printed.stdout, format!("{user}\n"), "{}", printed.stderr);
-        self.mechanism(user, "allow")
+        self.mechanisms(user, "allow").swap_remove(0)
     }
 
-    /// What the log has of an attempt that fails with these words.
+    /// What the log has of an attempt that fails with these words. Nobody waits for the record of a
+    /// refusal, but this.
     fn is_refused(&self, user: &str, secret: &str, parameters: &str, says: &str) -> String {
+        let refusals = || self.mechanisms(user, "deny");
+        let before = refusals().len();
         let printed = self.psql_with(user, secret, parameters, WHO);
         assert!(
             !printed.is_well && printed.stderr.contains(says),
             "{}",
             printed.stderr
         );
-        self.mechanism(user, "deny")
+        until("the refusal in the log", || refusals().len() > before);
+        refusals().swap_remove(0)
     }
 
-    fn mechanism(&self, user: &str, effect: &str) -> String {
-        let search = [
-            "--principal",
-            user,
-            "--action",
-            "log_in",
-            "--effect",
-            effect,
-        ];
-        let entry = self.admin.entry(&search).unwrap();
-        assert_eq!(entry["facts"]["door"], "postgresql");
-        entry["facts"]["mechanism"].as_str().unwrap().to_owned()
+    /// The mechanisms of the attempts at this door so far, newest first.
+    fn mechanisms(&self, user: &str, effect: &str) -> Vec<String> {
+        let mut entries = self.entries(user);
+        entries
+            .retain(|entry| entry["facts"]["door"] == "postgresql" && entry["action"] == "log_in");
+        entries.retain(|entry| entry["effect"] == effect);
+        let mechanism =
+            |entry: &serde_json::Value| entry["facts"]["mechanism"].as_str().unwrap().to_owned();
+        entries.iter().map(mechanism).collect()
     }
 }
 

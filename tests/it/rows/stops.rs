@@ -3,22 +3,16 @@
 use std::{
     fs,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use dataos_tests::wait::until;
 
 use super::House;
 
 const ENDLESS: &str = "SELECT count(*) FROM local.main.numbers a, local.main.numbers b, \
     local.main.numbers c WHERE a.n + b.n + c.n < 0";
 const LONG: &str = "SELECT a.text, b.text FROM local.main.numbers a, local.main.numbers b";
-
-fn until(what: &str, done: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !done() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
 
 /// Kills a client at once, as a lost network would, and waits for it.
 fn kill(mut client: Child) {
