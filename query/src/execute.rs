@@ -42,6 +42,7 @@ use crate::{
         failure::{Detail, fault, unbroken, unnamed},
         governed::GovernedTable,
         numbered::NumberedTable,
+        same::same_named,
         session::{Sessions, plan, register},
         view,
     },
@@ -147,6 +148,7 @@ pub(crate) async fn planned(
     }
     let logical = plan(&session, bound.emit())
         .await
+        .and_then(same_named)
         .map_err(|error| fault(&error, detail))?;
     let plan = physical(&session, &logical)
         .await

@@ -183,6 +183,29 @@ impl Bound {
     }
 }
 
+/// A name as close to `name` as is safe, and none of these.
+fn apart(name: &str, taken: &HashSet<&str>) -> Ident {
+    /// Longer names say no more.
+    const LENGTH_MAX: usize = 40;
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let mut plain: String = name
+        .chars()
+        .take(LENGTH_MAX)
+        .map(|c| c.to_ascii_lowercase())
+        .map(|c| if is_plain(c) { c } else { '_' })
+        .collect();
+    if !plain.starts_with(|c: char| c.is_ascii_lowercase()) {
+        plain.insert(0, 'r');
+    }
+    let mut alias = plain.clone();
+    let mut number = 2_usize;
+    while taken.contains(alias.as_str()) {
+        alias = format!("{plain}_{number}");
+        number += 1;
+    }
+    Ident::quoted(alias)
+}
+
 /// The name of a governed table in the emitted text.
 pub(crate) fn governed_name(occurrence: usize) -> String {
     format!("__t{occurrence}")
@@ -314,8 +337,8 @@ struct Binder<'a> {
     ctes: Vec<CteEntry>,
     /// Row-deciding sources of the enclosing queries, innermost last.
     indirect: Vec<BTreeSet<Source>>,
-    /// Aliases given out; each is used once in the whole text, so no name can capture another.
-    aliases: HashSet<String>,
+    /// Aliases of the FROM at hand so far.
+    siblings: Vec<Ident>,
     /// Base tables so far, with each WITH reference replaced by its query.
     expanded: usize,
     /// Sources recorded so far.
@@ -345,7 +368,7 @@ impl<'a> Binder<'a> {
             scopes: Vec::new(),
             ctes: Vec::new(),
             indirect: Vec::new(),
-            aliases: HashSet::new(),
+            siblings: Vec::new(),
             expanded: 0,
             sources: 0,
             recursions: 0,
@@ -413,27 +436,25 @@ impl<'a> Binder<'a> {
         })
     }
 
-    /// An alias that no other part of the text has, as close to `name` as is safe.
+    /// An alias for a relation of the FROM at hand. Neither another of this FROM has it nor one of an
+    /// enclosing SELECT that can be seen from here, so no name can capture another. Elsewhere it may
+    /// stand again: equal queries have equal texts.
     fn alias(&mut self, name: &str) -> Ident {
-        /// Longer names say no more.
-        const LENGTH_MAX: usize = 40;
-        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        let mut plain: String = name
-            .chars()
-            .take(LENGTH_MAX)
-            .map(|c| c.to_ascii_lowercase())
-            .map(|c| if is_plain(c) { c } else { '_' })
+        let seen = self.scopes.iter().flat_map(|scope| &scope.relations);
+        let seen = seen.map(|relation| &relation.engine_alias);
+        let taken: HashSet<&str> = seen
+            .chain(&self.siblings)
+            .map(|alias| alias.value.as_str())
             .collect();
-        if !plain.starts_with(|c: char| c.is_ascii_lowercase()) {
-            plain.insert(0, 'r');
-        }
-        let mut alias = plain.clone();
-        let mut number = 2_usize;
-        while !self.aliases.insert(alias.clone()) {
-            alias = format!("{plain}_{number}");
-            number += 1;
-        }
-        Ident::quoted(alias)
+        let alias = apart(name, &taken);
+        self.siblings.push(alias.clone());
+        alias
+    }
+
+    /// A name for a query of WITH that none has which can be seen from here.
+    fn cte_name(&self, name: &str) -> Ident {
+        let seen = self.ctes.iter().map(|cte| cte.engine_name.value.as_str());
+        apart(name, &seen.collect())
     }
 
     /// Counts base tables as the engine will see them.

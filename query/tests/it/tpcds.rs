@@ -65,10 +65,6 @@ fn config() -> QueryConfig {
     }
 }
 
-/// Queries whose plan has other operators. The engine computes a scalar query that is written twice
-/// only once; under governance each table of the text has a name of its own, so that two such
-/// queries are not the same to it.
-const OTHERWISE: &[u32] = &[14, 44, 58];
 /// Queries side by side.
 const TASKS: u32 = 2;
 
@@ -107,9 +103,10 @@ async fn plans_and_rows_are_those_of_the_bare_engine() {
          {same_text} the same text",
         QUERIES - u32::try_from(otherwise.len()).unwrap()
     );
-    assert_eq!(otherwise, OTHERWISE);
-    // The others differ in the aliases that a table read twice gets, and so in names of columns.
-    assert!(same_text >= 55, "only {same_text} plans are equal as text");
+    assert!(otherwise.is_empty(), "other operators: {otherwise:?}");
+    // The others differ in names that nobody gave: of columns without one, and of a table that is read again where
+    // it can be seen already.
+    assert!(same_text >= 65, "only {same_text} plans are equal as text");
 }
 
 /// Fails where rows differ; whether the plans are the same text, and have the same operators.

@@ -9,8 +9,6 @@
 //! - a LIMIT that no answer reaches, below which the engine moves no condition of a query around it:
 //!   groups that are left out are left out before it is evaluated.
 
-use std::collections::HashMap;
-
 use self::group::Group;
 use super::{
     Binder, TableView,
@@ -51,7 +49,6 @@ impl Binder<'_> {
         let mut walk = Walk {
             views: &self.views,
             occurrences: &self.tables.occurrences,
-            protected: HashMap::new(),
             is_recursive: false,
             place: query.position,
         };
@@ -75,8 +72,6 @@ impl Binder<'_> {
 struct Walk<'a> {
     views: &'a [&'a TableView],
     occurrences: &'a [Occurrence],
-    /// Occurrences with a minimum, by their alias, of which there is one in the whole text.
-    protected: HashMap<String, usize>,
     /// Whether the query at hand is one of WITH RECURSIVE that may name itself.
     is_recursive: bool,
     /// Where the query at hand starts.
@@ -167,10 +162,6 @@ impl<'a> Walk<'a> {
             return Err(refused("a join of such a table with a query", at)
                 .with_hint("join it with tables, or aggregate it in a query of its own first"));
         }
-        let protected = found
-            .iter()
-            .map(|(alias, of, _)| (alias.value.clone(), *of));
-        self.protected.extend(protected);
         let tables = tables
             .into_iter()
             .filter_map(|(alias, occurrence)| Some((alias.value, *self.views.get(occurrence)?)));
@@ -205,23 +196,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// An expression of such a SELECT: its queries are looked at, and it may not name a column of an
-    /// enclosing SELECT that has a minimum.
+    /// An expression of such a SELECT: its queries are looked at. None of them is inside a SELECT over a table with
+    /// a minimum, which may have none.
     fn open(&mut self, expr: &mut Expr) -> Result<(), SqlError> {
-        if let Expr::Column(path) = expr {
-            let of = path
-                .first()
-                .and_then(|alias| self.protected.get(&alias.value));
-            let Some(occurrence) = of.and_then(|of| self.occurrences.get(*of)) else {
-                return Ok(());
-            };
-            let text = format!(
-                "a query that names columns of `{}` from inside",
-                occurrence.dataset
-            );
-            return Err(refused(text, occurrence.position)
-                .with_hint("aggregate the table in a query of its own, and join what it answers"));
-        }
         if let Expr::Call(call) = expr {
             return call_parts(call)
                 .into_iter()

@@ -22,9 +22,11 @@ impl Binder<'_> {
     pub(super) fn from(&mut self, from: &[Relation]) -> Result<(Vec<Relation>, Scope), SqlError> {
         let mut scope = Scope::default();
         let mut relations = Vec::with_capacity(from.len());
+        let outer = std::mem::take(&mut self.siblings);
         for (item, relation) in from.iter().enumerate() {
             relations.push(self.relation(relation, &mut scope, item)?);
         }
+        self.siblings = outer;
         Ok((relations, scope))
     }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::{SqlError, SqlErrorKind},
-    ir::{Body, Cte, Distinct, Expr, OrderItem, Query, Select, SetOperator},
+    ir::{Body, Cte, Distinct, Expr, Ident, OrderItem, Query, Select, SetOperator},
     lineage::Flow,
 };
 
@@ -36,7 +36,8 @@ impl Binder<'_> {
                 if *is_recursive {
                     self.define_recursive(cte)
                 } else {
-                    self.define(cte)
+                    let engine_name = self.cte_name(&cte.name.value);
+                    self.define(cte, engine_name)
                 }
             })
             .collect::<Result<Vec<_>, _>>()?;
@@ -62,7 +63,7 @@ impl Binder<'_> {
         })
     }
 
-    pub(super) fn define(&mut self, cte: &Cte) -> Result<Cte, SqlError> {
+    pub(super) fn define(&mut self, cte: &Cte, engine_name: Ident) -> Result<Cte, SqlError> {
         let Cte {
             name,
             columns,
@@ -73,7 +74,6 @@ impl Binder<'_> {
         let bound = self.query(query)?;
         let weight = self.expanded.saturating_sub(before).max(1);
         self.expanded = before;
-        let engine_name = self.alias(&name.value);
         self.ctes.push(CteEntry {
             name: name.clone(),
             engine_name: engine_name.clone(),

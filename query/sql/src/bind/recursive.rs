@@ -20,6 +20,7 @@ use crate::{
 impl Binder<'_> {
     /// A query of WITH RECURSIVE, which may or may not name itself.
     pub(super) fn define_recursive(&mut self, cte: &Cte) -> Result<Cte, SqlError> {
+        let engine_name = self.cte_name(&cte.name.value);
         let Body::SetOperation {
             operator: SetOperator::Union,
             is_all,
@@ -27,8 +28,8 @@ impl Binder<'_> {
             right,
         } = &cte.query.body
         else {
-            self.enter(cte, Ident::quoted(&cte.name.value));
-            let defined = self.define(cte)?;
+            self.enter(cte, engine_name.clone());
+            let defined = self.define(cte, engine_name)?;
             // The entry of the definition stays, the one that barred its name goes.
             let at = self.ctes.len().saturating_sub(2);
             self.ctes.remove(at);
@@ -47,7 +48,6 @@ impl Binder<'_> {
             .with_hint("put it into a query around the UNION, or behind it"));
         }
         let before = self.expanded;
-        let engine_name = self.alias(&cte.name.value);
         self.enter(cte, engine_name);
         self.indirect.push(BTreeSet::new());
         let (left, statics, _) = self.body(left, &[])?;

@@ -98,7 +98,7 @@ fn groups_are_counted_in_the_select_that_makes_them() {
     );
     check(
         "SELECT d.label, count(*) FROM p JOIN d ON p.id = d.id GROUP BY 1 UNION ALL SELECT label, n FROM d",
-        r#"(SELECT "d"."label" AS "label", count(*) AS "count" FROM "__t0" AS "p" INNER JOIN "__t1" AS "d" ON "p"."id" = "d"."id" GROUP BY 1 HAVING count(DISTINCT "p"."__entity0") >= 5 LIMIT 4611686018427387904) UNION ALL SELECT "d_2"."label" AS "label", "d_2"."n" AS "n" FROM "__t2" AS "d_2""#,
+        r#"(SELECT "d"."label" AS "label", count(*) AS "count" FROM "__t0" AS "p" INNER JOIN "__t1" AS "d" ON "p"."id" = "d"."id" GROUP BY 1 HAVING count(DISTINCT "p"."__entity0") >= 5 LIMIT 4611686018427387904) UNION ALL SELECT "d"."label" AS "label", "d"."n" AS "n" FROM "__t2" AS "d""#,
     );
     check(
         "SELECT count(*) FROM p AS a JOIN p AS b ON a.who = b.id",

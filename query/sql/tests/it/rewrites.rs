@@ -103,7 +103,22 @@ fn scopes() {
         // A WITH query hides a table, but not inside itself.
         (
             "with purchases as (select id as x from purchases) select x from purchases",
-            r#"WITH "purchases_2" AS (SELECT "purchases"."id" AS "x" FROM "__t0" AS "purchases") SELECT "purchases_3"."x" AS "x" FROM "purchases_2" AS "purchases_3""#,
+            r#"WITH "purchases" AS (SELECT "purchases"."id" AS "x" FROM "__t0" AS "purchases") SELECT "purchases"."x" AS "x" FROM "purchases" AS "purchases""#,
+        ),
+        // One that is inside another of its name is another.
+        (
+            "with a as (select id from purchases) select (with a as (select max(id) as id from a) select id from a) from a",
+            r#"WITH "a" AS (SELECT "purchases"."id" AS "id" FROM "__t0" AS "purchases") SELECT (WITH "a_2" AS (SELECT max("a_2"."id") AS "id" FROM "a" AS "a_2") SELECT "a_2"."id" AS "id" FROM "a_2" AS "a_2") AS "column1" FROM "a" AS "a""#,
+        ),
+        // Equal queries are equal texts, but for the governed names.
+        (
+            "select id from purchases where amount > (select max(x.id) from customers x) or amount < (select max(x.id) from customers x)",
+            r#"SELECT "purchases"."id" AS "id" FROM "__t0" AS "purchases" WHERE "purchases"."amount" > (SELECT max("x"."id") AS "max" FROM "__t1" AS "x") OR "purchases"."amount" < (SELECT max("x"."id") AS "max" FROM "__t2" AS "x")"#,
+        ),
+        // What a query beside another cannot see it need not be told from.
+        (
+            "select p.id from purchases p, (select p.id from customers p) d, lateral (select p.amount from customers d) e",
+            r#"SELECT "p"."id" AS "id" FROM "__t0" AS "p", (SELECT "p"."id" AS "id" FROM "__t1" AS "p") AS "d", LATERAL (SELECT "p"."amount" AS "amount" FROM "__t2" AS "d_2") AS "e""#,
         ),
         // An alias that is the name of another table is still an alias.
         (

@@ -6,15 +6,15 @@ use crate::fixture::{emitted, run};
 const CASES: &[(&str, &str)] = &[
     (
         "select n from (with recursive t (n) as (select 1 union all select n + 1 from t where n < 5) select n from t) d",
-        r#"SELECT "d"."n" AS "n" FROM (WITH RECURSIVE "t" AS (SELECT 1 AS "column1" UNION ALL SELECT "t_2"."column1" + 1 AS "column1" FROM "t" AS "t_2" WHERE "t_2"."column1" < 5) SELECT "t_3"."column1" AS "n" FROM "t" AS "t_3") AS "d""#,
+        r#"SELECT "d"."n" AS "n" FROM (WITH RECURSIVE "t" AS (SELECT 1 AS "column1" UNION ALL SELECT "t"."column1" + 1 AS "column1" FROM "t" AS "t" WHERE "t"."column1" < 5) SELECT "t"."column1" AS "n" FROM "t" AS "t") AS "d""#,
     ),
     (
         "with recursive t as (select id, boss_id from hr.main.people where boss_id is null union select p.id, p.boss_id from hr.main.people p join t on p.boss_id = t.id) select * from t",
-        r#"WITH RECURSIVE "t" AS (SELECT "people"."id" AS "id", "people"."boss_id" AS "boss_id" FROM "__t0" AS "people" WHERE "people"."boss_id" IS NULL UNION SELECT "p"."id" AS "id", "p"."boss_id" AS "boss_id" FROM "__t1" AS "p" INNER JOIN "t" AS "t_2" ON "p"."boss_id" = "t_2"."id") SELECT "t_3"."id" AS "id", "t_3"."boss_id" AS "boss_id" FROM "t" AS "t_3""#,
+        r#"WITH RECURSIVE "t" AS (SELECT "people"."id" AS "id", "people"."boss_id" AS "boss_id" FROM "__t0" AS "people" WHERE "people"."boss_id" IS NULL UNION SELECT "p"."id" AS "id", "p"."boss_id" AS "boss_id" FROM "__t1" AS "p" INNER JOIN "t" AS "t" ON "p"."boss_id" = "t"."id") SELECT "t"."id" AS "id", "t"."boss_id" AS "boss_id" FROM "t" AS "t""#,
     ),
     (
         "with recursive a as (select id from purchases), b as (select id from a union all select id from customers) select * from b",
-        r#"WITH RECURSIVE "a" AS (SELECT "purchases"."id" AS "id" FROM "__t0" AS "purchases"), "b" AS (SELECT "a_2"."id" AS "id" FROM "a" AS "a_2" UNION ALL SELECT "customers"."id" AS "id" FROM "__t1" AS "customers") SELECT "b_2"."id" AS "id" FROM "b" AS "b_2""#,
+        r#"WITH RECURSIVE "a" AS (SELECT "purchases"."id" AS "id" FROM "__t0" AS "purchases"), "b" AS (SELECT "a"."id" AS "id" FROM "a" AS "a" UNION ALL SELECT "customers"."id" AS "id" FROM "__t1" AS "customers") SELECT "b"."id" AS "id" FROM "b" AS "b""#,
     ),
     (
         "select status, count(*) from purchases group by rollup (status)",
