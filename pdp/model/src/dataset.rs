@@ -175,6 +175,16 @@ impl ColumnType {
             | Self::Other(_) => None,
         }
     }
+
+    /// Whether it is of numbers.
+    pub fn is_number(&self) -> bool {
+        matches!(self, Self::Int(_) | Self::Float(_) | Self::Decimal { .. })
+    }
+
+    /// Whether it is of dates or times.
+    pub fn is_temporal(&self) -> bool {
+        matches!(self, Self::Date | Self::Timestamp | Self::LocalTimestamp)
+    }
 }
 
 impl fmt::Display for ColumnType {

@@ -196,14 +196,7 @@ impl Mask {
 
     /// Whether the mask may be used on a column of this type.
     pub fn fits(&self, column_type: &ColumnType) -> bool {
-        let is_number = matches!(
-            column_type,
-            ColumnType::Int(_) | ColumnType::Float(_) | ColumnType::Decimal { .. }
-        );
-        let is_date = matches!(
-            column_type,
-            ColumnType::Date | ColumnType::Timestamp | ColumnType::LocalTimestamp
-        );
+        let (is_number, is_date) = (column_type.is_number(), column_type.is_temporal());
         match self {
             Self::Null | Self::Constant(_) | Self::Hash | Self::PassThrough => true,
             Self::Redact(_) => is_number || is_date || *column_type == ColumnType::Text,

@@ -9,18 +9,10 @@
 mod filter;
 mod policy;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    iter, mem,
-    ops::Range,
-};
+use std::{collections::BTreeSet, iter, mem, ops::Range};
 
 use datafusion::logical_expr::Expr;
-use dataos_model::{
-    dataset::{Column, ColumnType},
-    predicate::LikePiece,
-    value::Value,
-};
+use dataos_model::{dataset::Column, predicate::LikePiece, value::Value};
 
 use super::table::Read;
 use crate::calendar::{civil_from_days, date_text, timestamp_text};
@@ -185,9 +177,8 @@ impl Condition {
     /// What the dialect takes of what the rows of a read must satisfy. `parameters` are those that the statement
     /// has already.
     pub(super) fn of(read: &Read, dialect: &dyn Dialect, parameters: Vec<Parameter>) -> Self {
-        let columns = read.dataset.schema.columns.iter();
-        let columns = columns.map(|column| (column.name.as_str(), Named { column, dialect }));
-        let mut builder = Builder::new(columns.collect(), parameters);
+        let columns = Columns::Named(&read.dataset.schema.columns, dialect);
+        let mut builder = Builder::new(columns, parameters);
         builder.predicate(&read.rows);
         for filter in &read.filters {
             builder.filter(filter);
@@ -210,14 +201,13 @@ pub(super) struct Tested {
 }
 
 impl Tested {
-    /// `None` if there is no exact form of it.
-    pub(super) fn of<'a>(
+    /// Of columns that it calls by their numbers; `None` if there is no exact form of it.
+    pub(super) fn of(
         passes: &Expr,
-        columns: impl Iterator<Item = (&'a str, &'a Column, &'a dyn Dialect)>,
+        columns: &[Named<'_>],
         parameters: &mut Vec<Parameter>,
     ) -> Option<Self> {
-        let columns = columns.map(|(name, column, dialect)| (name, Named { column, dialect }));
-        let mut builder = Builder::new(columns.collect(), mem::take(parameters));
+        let mut builder = Builder::new(Columns::Numbered(columns), mem::take(parameters));
         let test = builder.passes(passes);
         let guards = builder.guards;
         *parameters = builder.parameters;
@@ -239,8 +229,7 @@ impl Tested {
 
 /// Writes tests of columns.
 struct Builder<'a> {
-    /// By the names that the tests have for them.
-    columns: BTreeMap<&'a str, Named<'a>>,
+    columns: Columns<'a>,
     conjuncts: Vec<String>,
     parameters: Vec<Parameter>,
     /// Of the columns of the conjunct that is being written.
@@ -248,11 +237,20 @@ struct Builder<'a> {
     is_whole: bool,
 }
 
+/// What tests call columns.
+#[derive(Clone, Copy)]
+enum Columns<'a> {
+    /// By the names that they have in their table.
+    Named(&'a [Column], &'a dyn Dialect),
+    /// By their places among these.
+    Numbered(&'a [Named<'a>]),
+}
+
 /// A column, and the dialect for its table.
 #[derive(Clone, Copy)]
-struct Named<'a> {
-    column: &'a Column,
-    dialect: &'a dyn Dialect,
+pub(super) struct Named<'a> {
+    pub(super) column: &'a Column,
+    pub(super) dialect: &'a dyn Dialect,
 }
 
 /// What a column is compared with.
@@ -263,7 +261,7 @@ enum Against<'v> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(columns: BTreeMap<&'a str, Named<'a>>, parameters: Vec<Parameter>) -> Self {
+    fn new(columns: Columns<'a>, parameters: Vec<Parameter>) -> Self {
         Self {
             columns,
             conjuncts: Vec::new(),
@@ -288,7 +286,13 @@ impl<'a> Builder<'a> {
     }
 
     fn named(&self, name: &str) -> Option<Named<'a>> {
-        self.columns.get(name).copied()
+        match self.columns {
+            Columns::Named(columns, dialect) => {
+                let column = columns.iter().find(|column| column.name == name)?;
+                Some(Named { column, dialect })
+            }
+            Columns::Numbered(columns) => columns.get(name.parse::<usize>().ok()?).copied(),
+        }
     }
 
     /// That the column compares so with one of these; all of them go along, or none.
@@ -344,11 +348,7 @@ impl<'a> Builder<'a> {
             }
             Against::Time(time) => time,
         };
-        let is_time = matches!(
-            named.column.column_type,
-            ColumnType::Date | ColumnType::Timestamp | ColumnType::LocalTimestamp
-        );
-        if !is_time {
+        if !named.column.column_type.is_temporal() {
             return None;
         }
         Some(match operator {

@@ -20,7 +20,7 @@ use dataos_model::dataset::Column;
 
 use self::totals::{beyond_digits, calculated, of_term, overflows, total};
 use super::{
-    condition::{Condition, Dialect, FALSE, Parameter, Tested, clause},
+    condition::{Condition, Dialect, FALSE, Named, Parameter, Tested, clause},
     select::{Of, Select, SortKey},
     table::Read,
     term::{DatePart, Digits, Term, Test},
@@ -215,15 +215,13 @@ fn tested<D: Exact>(
     dialects: &[D],
     parameters: &mut Vec<Parameter>,
 ) -> Option<Tested> {
-    let numbers: Vec<String> = (0..test.columns.len())
-        .map(|number| number.to_string())
-        .collect();
-    let columns = numbers.iter().zip(&test.columns).map(|(number, of)| {
+    let columns = test.columns.iter().map(|of| {
         let dialect: &dyn Dialect = dialects.get(of.table)?;
-        Some((number.as_str(), &of.what, dialect))
+        let column = &of.what;
+        Some(Named { column, dialect })
     });
     let columns: Vec<_> = columns.collect::<Option<_>>()?;
-    Tested::of(&test.passes, columns.into_iter(), parameters)
+    Tested::of(&test.passes, &columns, parameters)
 }
 
 /// That columns are equal.

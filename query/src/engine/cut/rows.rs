@@ -135,32 +135,30 @@ impl<'a> Rows<'a> {
         let keys = join.on.iter();
         let keys = keys.map(|(one, other)| Some([named(column(one)?)?, named(column(other)?)?]));
         let keys: Vec<_> = keys.collect::<Option<_>>()?;
+        let mut kept = None;
         match join.join_type {
-            JoinType::Inner => left.joined.append(right.joined),
+            JoinType::Inner => {
+                left.joined.append(right.joined);
+                left.joined.pairs.extend(keys);
+                left.columns.append(&mut right.columns);
+                kept = join.filter.as_ref();
+            }
             JoinType::LeftSemi | JoinType::LeftAnti if right.joined.exists.is_empty() => {
                 let conjuncts = join.filter.iter().flat_map(split_conjunction);
                 let tests = conjuncts.map(|conjunct| test(conjunct, named));
-                right
-                    .joined
-                    .tests
-                    .extend(tests.collect::<Option<Vec<_>>>()?);
+                let tests: Vec<_> = tests.collect::<Option<_>>()?;
                 left.joined.exists.push(Exists {
                     tables: first..first + right.tables.len(),
                     pairs: right.joined.pairs.into_iter().chain(keys).collect(),
-                    tests: right.joined.tests,
+                    tests: right.joined.tests.into_iter().chain(tests).collect(),
                     is_negated: join.join_type == JoinType::LeftAnti,
                 });
-                left.tables.append(&mut right.tables);
-                left.schema = &join.schema;
-                return Some(left);
             }
             _ => return None,
         }
-        left.joined.pairs.extend(keys);
         left.tables.append(&mut right.tables);
-        left.columns.append(&mut right.columns);
         left.schema = &join.schema;
-        if let Some(filter) = &join.filter {
+        if let Some(filter) = kept {
             left.keep(filter)?;
         }
         Some(left)

@@ -164,11 +164,7 @@ impl Dialect for MySql {
     /// Dates that are no day.
     fn guard(&self, column: &Column) -> Option<String> {
         let name = self.name(column);
-        matches!(
-            column.column_type,
-            ColumnType::Date | ColumnType::LocalTimestamp | ColumnType::Timestamp
-        )
-        .then(|| {
+        column.column_type.is_temporal().then(|| {
             let some = is_some_day(&name);
             format!("coalesce(date({name}) <> from_days(to_days({name})), {some})")
         })

@@ -27,7 +27,7 @@ impl Group<'_> {
         let is_fit = name == "count"
             || self.column(&column).is_some_and(|of| match name {
                 "avg" => forms::has_average(of),
-                _ => forms::is_number(of),
+                _ => of.is_number(),
             });
         if !is_fit {
             let text = format!("`{name}` of a column of this type");

@@ -120,8 +120,8 @@ fn takes(column: &ColumnType, literal: &Literal) -> bool {
     match literal {
         Literal::Null => true,
         Literal::Bool(_) => *column == ColumnType::Bool,
-        Literal::Number(_) => is_number(column),
-        Literal::Text(_) => is_textual(column) || is_temporal(column),
+        Literal::Number(_) => column.is_number(),
+        Literal::Text(_) => is_textual(column) || column.is_temporal(),
         Literal::Typed(of, _) => *of == Type::Date && *column == ColumnType::Date,
         Literal::Interval(..) | Literal::Zoned(_) => false,
     }
@@ -136,19 +136,6 @@ fn is_textual(column: &ColumnType) -> bool {
         column,
         ColumnType::Text | ColumnType::Uuid | ColumnType::Json
     )
-}
-
-/// Whether it is a date or a point in time.
-pub(super) fn is_temporal(column: &ColumnType) -> bool {
-    matches!(
-        column,
-        ColumnType::Date | ColumnType::Timestamp | ColumnType::LocalTimestamp
-    )
-}
-
-/// Whether it is a number.
-pub(super) fn is_number(column: &ColumnType) -> bool {
-    is_binary_number(column) || matches!(column, ColumnType::Decimal { .. })
 }
 
 fn is_binary_number(column: &ColumnType) -> bool {

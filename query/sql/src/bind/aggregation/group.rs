@@ -184,7 +184,7 @@ impl Group<'_> {
                 // The sums of all groups and of all but one are those of that one.
                 GroupItem::Sets(..) => return Err(self.refused("ROLLUP, CUBE or GROUPING SETS")),
             };
-            let of_date = |expr: &Expr| self.column(expr).is_some_and(forms::is_temporal);
+            let of_date = |expr: &Expr| self.column(expr).is_some_and(ColumnType::is_temporal);
             match key {
                 Some(Expr::Extract { expr, .. }) if of_date(expr) => {}
                 Some(key) if self.column(key).is_some() => {}
