@@ -5,7 +5,7 @@
 //   revoke             takes back all refresh tokens that it gave
 //   grants             how often it gave tokens, by kind of grant, as JSON
 //   node provider.mjs MODULES
-import { generateKeyPairSync, randomUUID, X509Certificate } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, randomUUID, X509Certificate } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
@@ -29,13 +29,13 @@ const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code';
 // The server that is told of log-outs has a certificate of its own making.
 process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
 
+// By way of a text: now and then node stops for good where it exports the very key that it has just generated.
 function newKeys() {
-  return Object.entries(KINDS).map(([alg, [kind, options]]) => ({
-    ...generateKeyPairSync(kind, options).privateKey.export({ format: 'jwk' }),
-    alg,
-    kid: randomUUID(),
-    use: 'sig',
-  }));
+  const privateKeyEncoding = { type: 'pkcs8', format: 'pem' };
+  return Object.entries(KINDS).map(([alg, [kind, options]]) => {
+    const { privateKey } = generateKeyPairSync(kind, { ...options, privateKeyEncoding });
+    return { ...createPrivateKey(privateKey).export({ format: 'jwk' }), alg, kid: randomUUID(), use: 'sig' };
+  });
 }
 
 function client(id, more) {
