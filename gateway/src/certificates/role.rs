@@ -80,6 +80,7 @@ impl RoleIssuer {
             chain: certificate.pem(),
             key: Secret::new(key.serialize_pem()),
             roots: self.roots_pem(),
+            lists: None,
         })
     }
 

@@ -15,7 +15,10 @@ use rustls::{
     CertificateError, RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime, pem::PemObject},
-    server::{ResolvesServerCert, WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{
+        ClientCertVerifierBuilder, ResolvesServerCert, WebPkiClientVerifier,
+        danger::ClientCertVerifier,
+    },
     version,
 };
 use tokio::sync::watch;
@@ -215,17 +218,25 @@ fn verifier(
     if asked == ClientCertificate::Optional {
         verifier = verifier.allow_unauthenticated();
     }
-    if !lists.is_empty() {
-        // Issuers without a list revoke otherwise; a list that is too old says nothing any more.
-        verifier = verifier
-            .with_crls(lists.iter().cloned())
-            .allow_unknown_revocation_status()
-            .enforce_revocation_expiration();
-    }
-    let verifier: Arc<dyn ClientCertVerifier> = verifier
+    let verifier: Arc<dyn ClientCertVerifier> = by_lists(verifier, lists)
         .build()
         .map_err(|error| Fault::invalid(format!("client certificates: {error}")))?;
     Ok(Some(verifier))
+}
+
+/// Takes nobody whom a list of his issuer revokes. Issuers without a list revoke otherwise; a list that is too old
+/// says nothing any more, so nobody of that issuer is taken.
+pub(crate) fn by_lists(
+    verifier: ClientCertVerifierBuilder,
+    lists: &[CertificateRevocationListDer<'static>],
+) -> ClientCertVerifierBuilder {
+    if lists.is_empty() {
+        return verifier;
+    }
+    verifier
+        .with_crls(lists.iter().cloned())
+        .allow_unknown_revocation_status()
+        .enforce_revocation_expiration()
 }
 
 /// CAs whose client certificates are taken.
@@ -258,17 +269,21 @@ fn client_roots(built_in: &str, file: Option<&Path>) -> Result<RootCertStore, Fa
 /// checked.
 fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Fault> {
     let wrong = |problem: String| wrong(path, "tls.client_crl_file", &problem);
-    let text = text(path).map_err(wrong)?;
-    let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&text).collect();
-    let lists: Vec<CertificateRevocationListDer<'static>> =
-        lists.map_err(|error| wrong(error.to_string()))?;
+    text(path).and_then(|text| lists_of(&text)).map_err(wrong)
+}
+
+/// The lists of a PEM text, one at least.
+pub(crate) fn lists_of(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+    let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
+    let lists: Vec<_> = lists.map_err(|error| error.to_string())?;
     if lists.is_empty() {
-        return Err(wrong("holds no revocation list".to_owned()));
+        return Err("holds no revocation list".to_owned());
     }
     Ok(lists)
 }
 
-fn text(path: &Path) -> Result<Vec<u8>, String> {
+/// What lies in a file of certificates or lists.
+pub(crate) fn text(path: &Path) -> Result<Vec<u8>, String> {
     let problem = |error: std::io::Error| error.to_string();
     if std::fs::metadata(path).map_err(problem)?.len() > FILE_BYTES_MAX {
         return Err(format!("is above {FILE_BYTES_MAX} bytes"));

@@ -4,7 +4,11 @@
 //! holds now, and it is of the same build. What is refused here was not begun.
 
 use std::{
-    convert::Infallible, fmt, io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc,
+    convert::Infallible,
+    fmt, io,
+    net::SocketAddr,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -16,6 +20,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
 };
+use rustls::pki_types::CertificateDer;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -27,7 +32,7 @@ use tonic_prost::ProstCodec;
 
 use super::{
     Role, deadline,
-    identity::Identity,
+    identity::{Identity, Material},
     method::Method,
     served::Served,
     wire::{
@@ -92,6 +97,26 @@ impl fmt::Debug for Door {
 struct Caller {
     address: SocketAddr,
     certificate: Arc<PeerCertificate>,
+    proved: Arc<Proved>,
+}
+
+/// The chain that a caller proved to hold, looked up in revocation lists again whenever these change.
+struct Proved {
+    /// Leaf first.
+    chain: Vec<CertificateDer<'static>>,
+    /// What it was checked by last.
+    last: Mutex<(Arc<Material>, bool)>,
+}
+
+impl Proved {
+    fn is_revoked(&self, current: Arc<Material>) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&current, &last.0) {
+            let is_revoked = current.revokes(&self.chain);
+            *last = (current, is_revoked);
+        }
+        last.1
+    }
 }
 
 impl Door {
@@ -160,20 +185,25 @@ impl Shared {
         watcher: Watcher,
         _permit: OwnedSemaphorePermit,
     ) {
-        let acceptor = TlsAcceptor::from(self.identity.current().server());
+        let material = self.identity.current();
+        let acceptor = TlsAcceptor::from(material.server());
         let handshake = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(prepared(stream)));
         let stream = match handshake.await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return self.refused_handshake(&error, address),
             Err(_) => return,
         };
-        let session = stream.get_ref().1;
-        let leaf = session.peer_certificates().and_then(<[_]>::first);
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         // The handshake demands one.
-        let Some(leaf) = leaf else { return };
+        let Some(leaf) = chain.first() else { return };
+        let owned = chain.iter().cloned().map(CertificateDer::into_owned);
         let caller = Caller {
             address,
             certificate: Arc::new(PeerCertificate::read(leaf, None)),
+            proved: Arc::new(Proved {
+                chain: owned.collect(),
+                last: Mutex::new((material, false)),
+            }),
         };
         let service = service_fn(move |request: Request<Incoming>| {
             let (shared, caller) = (Arc::clone(&self), caller.clone());
@@ -245,8 +275,14 @@ impl Shared {
             (self.tell)(reason, caller.address);
             status
         };
-        // A connection can outlive the certificate that it was made with.
+        // A connection can outlive the certificate that it was made with, and a list can name it later.
         let uri = caller.certificate.uri(self.clock.now());
+        let uri = match uri {
+            Ok(_) if caller.proved.is_revoked(self.identity.current()) => {
+                Err("certificate_revoked")
+            }
+            uri => uri,
+        };
         let uri = uri.map_err(|reason| refused(reason, Status::unauthenticated(reason)))?;
         let role = Role::of_uri(uri, self.identity.trust_domain());
         let role =

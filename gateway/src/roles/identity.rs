@@ -3,7 +3,7 @@
 //! An identity is one URI `spiffe://TRUST_DOMAIN/role/ROLE` (an X.509-SVID). It is made by the built-in CA in
 //! the gateway's memory, or lies in a folder: `identity.pem` (chain and key) with `ca.pem`, as `dataos
 //! certificate issue` writes them and renewal keeps them; or `tls.crt`, `tls.key` and `ca.crt`, which others
-//! keep. Host names say nothing here: a role is who its certificate says, wherever it runs.
+//! keep, with revocation lists in `ca.crl` where there are any. Host names say nothing here: a role is who its certificate says, wherever it runs.
 
 mod verifier;
 
@@ -21,11 +21,13 @@ use dataos_model::{
     secret::Secret,
 };
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
+    CertificateError, ClientConfig, RootCertStore, ServerConfig,
     client::Resumption,
     crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::NoServerSessionStorage,
+    pki_types::{
+        CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime, pem::PemObject,
+    },
+    server::{NoServerSessionStorage, danger::ClientCertVerifier as _},
     sign::{CertifiedKey, SingleCertAndKey},
 };
 use serde::{Deserialize, Serialize};
@@ -37,7 +39,7 @@ use crate::{
     certificates::{
         Certificates,
         role::{LIFE_S, RoleIssuer},
-        tls::Watched,
+        tls::{Watched, lists_of, text},
     },
     data_directory::write_atomic,
 };
@@ -48,6 +50,9 @@ const OWN: [&str; 3] = ["identity.pem", "identity.pem", "ca.pem"];
 /// The form that others give, as Kubernetes keeps certificates in secrets.
 const GIVEN: [&str; 3] = ["tls.crt", "tls.key", "ca.crt"];
 
+/// Revocation lists of the CAs of that form.
+const LISTS: &str = "ca.crl";
+
 /// An identity as it is kept.
 pub(crate) struct Pem {
     /// Leaf first.
@@ -55,6 +60,8 @@ pub(crate) struct Pem {
     pub(crate) key: Secret,
     /// CAs that others must come from; two while a CA is rolled over.
     pub(crate) roots: String,
+    /// Revocation lists of these CAs.
+    pub(crate) lists: Option<Vec<u8>>,
 }
 
 /// A certificate over a key that the role has.
@@ -88,6 +95,9 @@ pub(crate) struct Material {
     leaf: Arc<SingleCertAndKey>,
     roots: Arc<RootCertStore>,
     roots_digest: Hash,
+    lists: Vec<CertificateRevocationListDer<'static>>,
+    /// Whom the door takes.
+    callers: Arc<RoleVerifier>,
     server: Arc<ServerConfig>,
     not_before: Timestamp,
     not_after: Timestamp,
@@ -191,7 +201,7 @@ impl Identity {
         match &self.source {
             Source::BuiltIn(_) => Watched::new([]),
             Source::Folder(folder) => {
-                let names = OWN.iter().chain(&GIVEN);
+                let names = OWN.into_iter().chain(GIVEN).chain([LISTS]);
                 Watched::new(names.map(|name| folder.join(name)))
             }
         }
@@ -264,11 +274,18 @@ impl Material {
             return Err(wrong(&"there is no CA certificate"));
         }
         let roots = Arc::new(roots);
-        let server = server_config(&leaf, &roots, role, trust_domain)?;
+        let lists = pem.lists.as_deref().map(lists_of).transpose();
+        let lists = lists.map_err(|problem| wrong(&format!("{LISTS} {problem}")))?;
+        let lists = lists.unwrap_or_default();
+        let callers = RoleVerifier::new(&roots, &lists, trust_domain, method::callers(role))?;
+        let callers = Arc::new(callers);
+        let server = server_config(&leaf, &callers)?;
         Ok(Self {
             leaf,
             roots,
             roots_digest: Hash::of(pem.roots.as_bytes()),
+            lists,
+            callers,
             server: Arc::new(server),
             not_before,
             not_after,
@@ -285,7 +302,7 @@ impl Material {
     /// # Errors
     /// The provider lacks TLS 1.3.
     pub(crate) fn client(&self, peer: Role, trust_domain: &str) -> Result<ClientConfig, Fault> {
-        let verifier = RoleVerifier::new(Arc::clone(&self.roots), trust_domain, vec![peer])?;
+        let verifier = RoleVerifier::new(&self.roots, &self.lists, trust_domain, vec![peer])?;
         let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
         let mut config = builder
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -298,6 +315,18 @@ impl Material {
         config.resumption = Resumption::disabled();
         config.enable_sni = false;
         Ok(config)
+    }
+
+    /// Whether a list revokes a caller's chain, leaf first, that a handshake took.
+    pub(crate) fn revokes(&self, chain: &[CertificateDer<'_>]) -> bool {
+        let Some((leaf, rest)) = chain.split_first() else {
+            return true;
+        };
+        let checked = self.callers.verify_client_cert(leaf, rest, UnixTime::now());
+        matches!(
+            checked,
+            Err(rustls::Error::InvalidCertificate(CertificateError::Revoked))
+        )
     }
 
     /// Digest of the CAs that others must come from.
@@ -318,17 +347,13 @@ impl Material {
 
 fn server_config(
     leaf: &Arc<SingleCertAndKey>,
-    roots: &Arc<RootCertStore>,
-    role: Role,
-    trust_domain: &str,
+    callers: &Arc<RoleVerifier>,
 ) -> Result<ServerConfig, Fault> {
-    let callers = method::callers(role);
-    let verifier = RoleVerifier::new(Arc::clone(roots), trust_domain, callers)?;
     let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     let mut config = builder
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(no_tls)?
-        .with_client_cert_verifier(Arc::new(verifier))
+        .with_client_cert_verifier(Arc::clone(callers) as _)
         .with_cert_resolver(Arc::clone(leaf) as _);
     config.alpn_protocols = vec![b"h2".to_vec()];
     config.max_early_data_size = 0;
@@ -369,21 +394,28 @@ fn new_process() -> u128 {
 }
 
 fn pem_of(folder: &Path) -> Result<Pem, Fault> {
-    let names = if folder.join(OWN[0]).exists() {
-        OWN
-    } else {
-        GIVEN
-    };
+    let is_own = folder.join(OWN[0]).exists();
+    let names = if is_own { OWN } else { GIVEN };
     let [chain, key, roots] = names.map(|name| {
         let path = folder.join(name);
         std::fs::read_to_string(&path)
             .map_err(|error| Fault::unavailable(format!("{}: {error}", path.display())))
     });
     let missing = |fault| of_folder(folder, &fault);
+    let lists = folder.join(LISTS);
+    // The built-in CA, of the other form, publishes none.
+    let has_lists = !is_own && lists.exists();
+    let lists = has_lists.then(|| {
+        text(&lists).map_err(|problem| {
+            let fault = Fault::unavailable(format!("{}: {problem}", lists.display()));
+            of_folder(folder, &fault)
+        })
+    });
     Ok(Pem {
         chain: chain.map_err(missing)?,
         key: Secret::new(key.map_err(missing)?),
         roots: roots.map_err(missing)?,
+        lists: lists.transpose()?,
     })
 }
 

@@ -84,5 +84,6 @@ async fn renewed(gateway: &Link) -> Result<Pem, Fault> {
         chain: renewed.chain,
         key: Secret::new(key.serialize_pem()),
         roots: renewed.roots,
+        lists: None,
     })
 }

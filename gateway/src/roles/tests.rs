@@ -1,6 +1,7 @@
 //! Links against doors over real sockets: who is let in and for how long, what is tried again, what is ended,
 //! in which order entries arrive.
 
+mod lists;
 mod scene;
 
 use std::{

@@ -12,14 +12,14 @@ use rustls::{
         verify_server_cert_signed_by_trust_anchor,
     },
     crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime},
     server::{
         ParsedCertificate, WebPkiClientVerifier,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
 };
 
-use crate::{authenticate::certificate::PeerCertificate, roles::Role};
+use crate::{authenticate::certificate::PeerCertificate, certificates::tls::by_lists, roles::Role};
 
 /// Takes these roles and nobody else, as client and as server.
 #[derive(Debug)]
@@ -27,26 +27,30 @@ pub(super) struct RoleVerifier {
     roots: Arc<RootCertStore>,
     trust_domain: String,
     roles: Vec<Role>,
-    /// Checks the chains of clients.
+    /// Checks the chains of clients, and of servers too where there are lists: roles are both.
     clients: Arc<dyn ClientCertVerifier>,
+    has_lists: bool,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl RoleVerifier {
     /// # Errors
-    /// Roots of which none can be used.
+    /// Roots of which none can be used, or a list that is none.
     pub(super) fn new(
-        roots: Arc<RootCertStore>,
+        roots: &Arc<RootCertStore>,
+        lists: &[CertificateRevocationListDer<'static>],
         trust_domain: &str,
         roles: Vec<Role>,
     ) -> Result<Self, Fault> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let algorithms = provider.signature_verification_algorithms;
-        let clients = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider)
+        let clients = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider);
+        let clients = by_lists(clients, lists)
             .build()
             .map_err(|error| Fault::invalid(format!("CAs of roles: {error}")))?;
         Ok(Self {
-            roots,
+            roots: Arc::clone(roots),
+            has_lists: !lists.is_empty(),
             trust_domain: trust_domain.to_owned(),
             roles,
             clients,
@@ -127,6 +131,10 @@ impl ServerCertVerifier for RoleVerifier {
             now,
             self.algorithms.all,
         )?;
+        if self.has_lists {
+            self.clients
+                .verify_client_cert(end_entity, intermediates, now)?;
+        }
         self.check_role(end_entity, now)?;
         Ok(ServerCertVerified::assertion())
     }

@@ -214,8 +214,6 @@ impl Scene {
 
     /// Opens a door of a role that has these rooms.
     pub(super) async fn open_with(&self, role: Role, address: &str, rooms: Rooms) -> String {
-        let listener = TcpListener::bind(address).await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
         let identity = match role {
             Role::Gateway => {
                 let certificates = Arc::clone(&self.certificates);
@@ -227,6 +225,18 @@ impl Scene {
                 identity
             }
         };
+        self.open_as(identity, address, rooms).await
+    }
+
+    /// Opens a door of this identity.
+    pub(super) async fn open_as(
+        &self,
+        identity: Arc<Identity>,
+        address: &str,
+        rooms: Rooms,
+    ) -> String {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
         let served = Served::new(Arc::clone(&identity), self.clock());
         served.open(rooms);
         let rear = Arc::clone(&self.rear);
