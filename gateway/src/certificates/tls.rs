@@ -89,11 +89,41 @@ impl Tls {
     }
 }
 
-/// The chain that a client proved to hold, checked again whenever that by which chains are checked changes.
-pub(crate) struct CheckedChain {
+/// A chain that a peer proved to hold, checked again whenever that by which chains are checked changes.
+pub(crate) struct Proved<T> {
+    /// Leaf first.
     chain: Vec<CertificateDer<'static>>,
+    last: Mutex<(Arc<T>, Result<(), &'static str>)>,
+}
+
+impl<T> Proved<T> {
+    /// A chain that a handshake by `taker` has just taken.
+    pub(crate) fn new(chain: &[CertificateDer<'_>], taker: Arc<T>) -> Self {
+        let chain = chain.iter().cloned().map(CertificateDer::into_owned);
+        Self {
+            chain: chain.collect(),
+            last: Mutex::new((taker, Ok(()))),
+        }
+    }
+
+    /// What `check` says of it by `current`.
+    pub(crate) fn check(
+        &self,
+        current: &Arc<T>,
+        check: impl FnOnce(&T, &[CertificateDer<'_>]) -> Result<(), &'static str>,
+    ) -> Result<(), &'static str> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(current, &last.0) {
+            *last = (Arc::clone(current), check(current, &self.chain));
+        }
+        last.1
+    }
+}
+
+/// The chain of a client of the doors.
+pub(crate) struct CheckedChain {
     tls: Arc<Tls>,
-    last: Mutex<(Arc<Parts>, Result<(), &'static str>)>,
+    proved: Proved<Parts>,
 }
 
 impl fmt::Debug for CheckedChain {
@@ -105,22 +135,13 @@ impl fmt::Debug for CheckedChain {
 impl CheckedChain {
     /// A chain, leaf first, that a handshake by `parts` has just taken.
     pub(crate) fn new(chain: &[CertificateDer<'_>], tls: Arc<Tls>, parts: Arc<Parts>) -> Self {
-        let chain = chain.iter().cloned().map(CertificateDer::into_owned);
-        Self {
-            chain: chain.collect(),
-            tls,
-            last: Mutex::new((parts, Ok(()))),
-        }
+        let proved = Proved::new(chain, parts);
+        Self { tls, proved }
     }
 
     /// Whether a handshake would take it now, but for its times; else why not.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let parts = self.tls.parts.load();
-        if !Arc::ptr_eq(&parts, &last.0) {
-            *last = (Arc::clone(&parts), parts.check(&self.chain));
-        }
-        last.1
+        self.proved.check(&self.tls.parts.load(), Parts::check)
     }
 }
 

@@ -4,11 +4,7 @@
 //! holds now, and it is of the same build. What is refused here was not begun.
 
 use std::{
-    convert::Infallible,
-    fmt, io,
-    net::SocketAddr,
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
+    convert::Infallible, fmt, io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc,
     time::Duration,
 };
 
@@ -20,7 +16,6 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
 };
-use rustls::pki_types::CertificateDer;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -43,6 +38,7 @@ use super::{
 use crate::{
     accept::{ACCEPT_PAUSE, prepared},
     authenticate::certificate::PeerCertificate,
+    certificates::tls::Proved,
     rpc,
 };
 
@@ -97,26 +93,7 @@ impl fmt::Debug for Door {
 struct Caller {
     address: SocketAddr,
     certificate: Arc<PeerCertificate>,
-    proved: Arc<Proved>,
-}
-
-/// The chain that a caller proved to hold, looked up in revocation lists again whenever these change.
-struct Proved {
-    /// Leaf first.
-    chain: Vec<CertificateDer<'static>>,
-    /// What it was checked by last.
-    last: Mutex<(Arc<Material>, bool)>,
-}
-
-impl Proved {
-    fn is_revoked(&self, current: Arc<Material>) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if !Arc::ptr_eq(&current, &last.0) {
-            let is_revoked = current.revokes(&self.chain);
-            *last = (current, is_revoked);
-        }
-        last.1
-    }
+    proved: Arc<Proved<Material>>,
 }
 
 impl Door {
@@ -196,14 +173,10 @@ impl Shared {
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         // The handshake demands one.
         let Some(leaf) = chain.first() else { return };
-        let owned = chain.iter().cloned().map(CertificateDer::into_owned);
         let caller = Caller {
             address,
             certificate: Arc::new(PeerCertificate::read(leaf, None)),
-            proved: Arc::new(Proved {
-                chain: owned.collect(),
-                last: Mutex::new((material, false)),
-            }),
+            proved: Arc::new(Proved::new(chain, material)),
         };
         let service = service_fn(move |request: Request<Incoming>| {
             let (shared, caller) = (Arc::clone(&self), caller.clone());
@@ -277,12 +250,11 @@ impl Shared {
         };
         // A connection can outlive the certificate that it was made with, and a list can name it later.
         let uri = caller.certificate.uri(self.clock.now());
-        let uri = match uri {
-            Ok(_) if caller.proved.is_revoked(self.identity.current()) => {
-                Err("certificate_revoked")
-            }
-            uri => uri,
-        };
+        let current = self.identity.current();
+        let uri = uri.and_then(|uri| {
+            let listed = caller.proved.check(&current, Material::look_up);
+            listed.map(|()| uri)
+        });
         let uri = uri.map_err(|reason| refused(reason, Status::unauthenticated(reason)))?;
         let role = Role::of_uri(uri, self.identity.trust_domain());
         let role =

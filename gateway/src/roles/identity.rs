@@ -21,7 +21,7 @@ use dataos_model::{
     secret::Secret,
 };
 use rustls::{
-    CertificateError, ClientConfig, RootCertStore, ServerConfig,
+    CertificateError, ClientConfig, Error, RootCertStore, ServerConfig,
     client::Resumption,
     crypto::aws_lc_rs,
     pki_types::{
@@ -317,16 +317,18 @@ impl Material {
         Ok(config)
     }
 
-    /// Whether a list revokes a caller's chain, leaf first, that a handshake took.
-    pub(crate) fn revokes(&self, chain: &[CertificateDer<'_>]) -> bool {
-        let Some((leaf, rest)) = chain.split_first() else {
-            return true;
-        };
-        let checked = self.callers.verify_client_cert(leaf, rest, UnixTime::now());
-        matches!(
-            checked,
-            Err(rustls::Error::InvalidCertificate(CertificateError::Revoked))
-        )
+    /// Looks a caller's chain, leaf first, that a handshake took, up in the lists. One of a CA that goes has its
+    /// connection to the end, over which it is renewed.
+    pub(crate) fn look_up(&self, chain: &[CertificateDer<'_>]) -> Result<(), &'static str> {
+        let checked = chain
+            .split_first()
+            .map(|(leaf, rest)| self.callers.verify_client_cert(leaf, rest, UnixTime::now()));
+        match checked {
+            None | Some(Err(Error::InvalidCertificate(CertificateError::Revoked))) => {
+                Err("certificate_revoked")
+            }
+            Some(_) => Ok(()),
+        }
     }
 
     /// Digest of the CAs that others must come from.
