@@ -7,7 +7,7 @@ use dataos_model::lineage::Transformation;
 use super::{Binder, scope::Output, star::Column};
 use crate::{
     error::SqlError,
-    ir::{Expr, Ident, SelectItem},
+    ir::{Body, Expr, Ident, SelectItem},
     limits::{self, OUTPUT_COLUMNS_MAX},
     lineage::Flow,
 };
@@ -88,16 +88,14 @@ impl Binder<'_> {
 /// The name of an expression without an alias.
 fn implied_name(expr: &Expr) -> Option<String> {
     match expr {
+        Expr::Column(parts) => parts.last().map(|part| part.value.clone()),
         Expr::Call(call) => Some(call.function.name.to_owned()),
-        Expr::Cast { expr, .. } => match expr.as_ref() {
-            Expr::Column(parts) => parts.last().map(|part| part.value.clone()),
-            other => implied_name(other),
-        },
+        Expr::Cast { expr, .. } => implied_name(expr),
         Expr::Case { .. } => Some("case".to_owned()),
         Expr::Exists { .. } => Some("exists".to_owned()),
         Expr::Extract { .. } => Some("extract".to_owned()),
-        Expr::Column(_)
-        | Expr::Literal(_)
+        Expr::Subquery(query) => first_name(&query.body),
+        Expr::Literal(_)
         | Expr::Binary { .. }
         | Expr::Unary { .. }
         | Expr::Is { .. }
@@ -106,7 +104,21 @@ fn implied_name(expr: &Expr) -> Option<String> {
         | Expr::InQuery { .. }
         | Expr::Quantified { .. }
         | Expr::Between { .. }
-        | Expr::Like { .. }
-        | Expr::Subquery(_) => None,
+        | Expr::Like { .. } => None,
+    }
+}
+
+/// The name of the first column of a query; a query that is a value has no other.
+fn first_name(body: &Body) -> Option<String> {
+    match body {
+        Body::Select(select) => match select.items.first()? {
+            SelectItem::Expr { expr, alias } => alias
+                .as_ref()
+                .map_or_else(|| implied_name(expr), |alias| Some(alias.value.clone())),
+            SelectItem::Star(..) | SelectItem::QualifiedStar(..) => None,
+        },
+        Body::Values(_) => None,
+        Body::Query(query) => first_name(&query.body),
+        Body::SetOperation { left, .. } => first_name(left),
     }
 }
