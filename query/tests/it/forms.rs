@@ -183,3 +183,44 @@ async fn a_form_without_a_plan_is_refused_as_such() {
         (FaultKind::Unsupported, "not_planned")
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_one_alias_are_told_apart_and_those_of_several_are_one() {
+    let world = World::new();
+    let columns = &[("id", "bigint"), ("tenant", "text")];
+    let a = world.csv("a", columns, "1,x\n2,x\n5,y\n");
+    world.csv("b", columns, "3,x\n4,x\n");
+    let with = "WITH RECURSIVE r AS (SELECT 7 AS id UNION ALL SELECT id + 1 FROM r WHERE id < 9) ";
+    // With all rows of a, and with those that a filter leaves.
+    for max in [5, 2] {
+        for (sql, rows) in [
+            (
+                "SELECT (SELECT max(id) FROM a AS t), (SELECT max(id) FROM b AS t)".to_owned(),
+                format!("[[{max},4]]"),
+            ),
+            (
+                "SELECT (SELECT max(t.id) FROM b AS t), (SELECT max(s.id) FROM a AS s), \
+                 (SELECT max(t.id) FROM a AS t), (SELECT max(id) FROM b)"
+                    .to_owned(),
+                format!("[[4,{max},{max},4]]"),
+            ),
+            (
+                "SELECT max(s.id), max(t.id), max(b.id) FROM a AS s CROSS JOIN a AS t CROSS JOIN b \
+                 WHERE s.id < t.id AND t.id < (SELECT max(t.id) FROM b AS t) AND b.id IN (SELECT t.id FROM b AS t)"
+                    .to_owned(),
+                "[[1,2,4]]".to_owned(),
+            ),
+            (
+                format!("{with}SELECT (SELECT max(id) FROM r), (SELECT max(id) FROM a AS r)"),
+                format!("[[9,{max}]]"),
+            ),
+            (
+                format!("SELECT (SELECT max(id) FROM a AS r), ({with}SELECT max(id) FROM r)"),
+                format!("[[{max},9]]"),
+            ),
+        ] {
+            world.check(&sql, &rows).await;
+        }
+        world.desk.rows(&a, equals("tenant", "x"));
+    }
+}
