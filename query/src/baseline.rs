@@ -51,7 +51,7 @@ impl Baseline {
             config.connections_max,
             Duration::from_secs(3_600),
         );
-        let session = sessions.open();
+        let session = sessions.open(snapshot.datasets.values().map(Arc::as_ref));
         for id in datasets {
             let dataset = snapshot
                 .datasets

@@ -109,7 +109,7 @@ pub(crate) async fn planned(
     } else {
         Detail::Hidden
     };
-    let session = sessions.open();
+    let session = sessions.open(grants.all().map(|grant| grant.dataset.as_ref()));
     let keys = mask_keys(grants, secrets).await?;
     let exchange = Exchange::of(grants.all().map(|grant| grant.dataset.as_ref()));
     let opened = opened(planner, &session, keys.as_ref(), exchange, detail).await?;

@@ -5,6 +5,7 @@
 
 mod audit;
 mod files;
+pub(crate) mod version;
 
 mod avro;
 mod objects;
@@ -115,6 +116,7 @@ pub(crate) struct Sources {
     postgres: ByDepot<postgres::Pool>,
     mysql: ByDepot<mysql::Pool>,
     stores: ByDepot<Store>,
+    opened: Arc<files::Opened>,
     /// Of the names that versions of objects have here.
     salt: Uuid,
 }
@@ -136,6 +138,7 @@ impl Sources {
             postgres: Arc::default(),
             mysql: Arc::default(),
             stores: Arc::default(),
+            opened: Arc::default(),
             salt: Uuid::new_v4(),
         }
     }
@@ -155,7 +158,7 @@ impl Sources {
     ) -> Result<Arc<dyn TableProvider>, Fault> {
         match &dataset.source {
             DatasetSource::Files { format, paths } => {
-                files::open(session, dataset, *format, paths).await
+                files::open(session, &self.opened, dataset, *format, paths).await
             }
             DatasetSource::Objects { format, keys } => {
                 let store = self.store(depot(snapshot, dataset)?).await?;

@@ -5,7 +5,7 @@
 //! of a store, whose versions cost a question each,
 //! functions that answer otherwise each time, masks with a secret key, and files that were written just now.
 
-use std::{os::unix::fs::MetadataExt, path::PathBuf};
+use std::path::PathBuf;
 
 use dataos_model::{
     access::CellOutcome,
@@ -16,13 +16,15 @@ use dataos_model::{
 };
 use dataos_sql::Bound;
 
-use crate::{grant::Grant, rights::Grants, views::BoundView};
+use crate::{
+    grant::Grant,
+    rights::Grants,
+    source::version::{FileVersion, versions},
+    views::BoundView,
+};
 
 /// Most files behind one statement; of more, their look-up costs as much as it spares.
 const FILES_MAX: usize = 1_000;
-/// A file that was written so recently may be written again without a sign of it: clocks of file systems are
-/// coarse.
-const SETTLED_MS: i64 = 2_000;
 
 /// A statement that may run, and how its rows are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -43,17 +45,6 @@ pub(crate) struct Key {
     files: Vec<FileVersion>,
 }
 
-/// A file as it was.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct FileVersion {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-    size_bytes: u64,
-    /// When its content changed, and when anything of it did, in nanoseconds.
-    changed_ns: [i128; 2],
-}
-
 impl Key {
     /// The key of a statement; none if its answer depends on more than a key can hold.
     pub(crate) async fn of(asked: Asked<'_>) -> Option<Self> {
@@ -71,10 +62,8 @@ impl Key {
         if !is_repeatable || grants.all().any(has_keyed_mask) {
             return None;
         }
-        let files = versions(paths(grants)?).await?;
-        let settled_ns = i128::from(now.0 - SETTLED_MS) * 1_000_000;
-        let mut changes = files.iter().flat_map(|file| file.changed_ns);
-        if changes.any(|changed_ns| changed_ns > settled_ns) {
+        let files = versions(paths(grants)?).await.ok()?;
+        if !files.iter().all(|file| file.is_settled(now)) {
             return None;
         }
         let mut parts = vec![
@@ -109,8 +98,8 @@ impl Key {
 
     /// Whether its files are as they were.
     pub(super) async fn still_holds(&self) -> bool {
-        let paths = self.files.iter().map(|file| file.path.clone());
-        versions(paths.collect()).await.as_ref() == Some(&self.files)
+        let paths = self.files.iter().map(|file| file.path().to_owned());
+        versions(paths.collect()).await.as_ref() == Ok(&self.files)
     }
 }
 
@@ -139,28 +128,4 @@ fn paths(grants: &Grants) -> Option<Vec<PathBuf>> {
         }
     }
     (all.len() <= FILES_MAX).then_some(all)
-}
-
-/// The files as they are; none if one cannot be looked at.
-async fn versions(paths: Vec<PathBuf>) -> Option<Vec<FileVersion>> {
-    let looked_at = tokio::task::spawn_blocking(move || {
-        let versions = paths.into_iter().map(|path| {
-            let found = std::fs::metadata(&path).ok()?;
-            let at = |seconds: i64, nanoseconds: i64| {
-                i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
-            };
-            Some(FileVersion {
-                path,
-                device: found.dev(),
-                inode: found.ino(),
-                size_bytes: found.size(),
-                changed_ns: [
-                    at(found.mtime(), found.mtime_nsec()),
-                    at(found.ctime(), found.ctime_nsec()),
-                ],
-            })
-        });
-        versions.collect()
-    });
-    looked_at.await.ok().flatten()
 }

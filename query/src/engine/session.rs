@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::{
-    catalog::TableProvider,
+    catalog::{CatalogProviderList as _, MemoryCatalogProviderList, TableProvider},
     common::{Result, TableReference},
     execution::{
         SessionState, SessionStateBuilder, SessionStateDefaults, context::SQLOptions,
@@ -12,6 +12,7 @@ use datafusion::{
     logical_expr::LogicalPlan,
     prelude::SessionConfig,
 };
+use dataos_model::depot::{Dataset, DatasetSource};
 
 use super::{counts::Counts, once::ReadOnce, yielding::GiveWay};
 
@@ -21,8 +22,8 @@ const KEYS_BYTES_MAX: usize = 1 << 20;
 /// How sessions are set up; the same for governed queries and for the ungoverned baseline.
 #[derive(Clone, Debug)]
 pub(crate) struct Sessions {
-    runtime: Arc<RuntimeEnv>,
-    partitions: usize,
+    /// What each session starts as. It knows no table; nothing is added to it.
+    first: Arc<SessionState>,
     counts: Arc<Counts>,
 }
 
@@ -30,8 +31,7 @@ impl Sessions {
     /// Sessions that share memory bound, disk and metadata caches, and use `partitions` in parallel.
     pub(crate) fn new(runtime: Arc<RuntimeEnv>, partitions: usize) -> Self {
         Self {
-            runtime,
-            partitions,
+            first: Arc::new(first(runtime, partitions)),
             counts: Arc::default(),
         }
     }
@@ -43,57 +43,84 @@ impl Sessions {
 
     /// The same in one partition: rows keep the order in which their sources give them.
     pub(crate) fn in_order(&self) -> Self {
+        let mut first = SessionState::clone(&self.first);
+        first.config_mut().options_mut().execution.target_partitions = 1;
         Self {
-            partitions: 1,
-            ..self.clone()
+            first: Arc::new(first),
+            counts: Arc::clone(&self.counts),
         }
     }
 
     /// Where memory is accounted for.
     pub(crate) fn memory(&self) -> &Arc<dyn MemoryPool> {
-        &self.runtime.memory_pool
+        &self.first.runtime_env().memory_pool
     }
 
-    /// A session that knows no table yet. No table functions, no file formats, no factories: SQL has no way to
-    /// name a file, a URL or a server. The time of the statement is that of this call.
-    pub(crate) fn open(&self) -> SessionState {
-        let mut config = SessionConfig::new()
-            .with_target_partitions(self.partitions)
-            .with_information_schema(false);
-        config.options_mut().sql_parser.enable_ident_normalization = true;
-        // Statistics of plain files order joins; governed tables offer none.
-        config.options_mut().execution.collect_statistics = true;
-        // The engine tells from the condition of a CASE that its value is never NULL in the plan, and not when it
-        // runs it; it refuses to aggregate over the difference unless it is told not to look.
-        config
-            .options_mut()
-            .execution
-            .skip_physical_aggregate_schema_check = true;
-        // Texts count with the whole buffers that they lie in, and few keys should go to sources as lists.
-        config
-            .options_mut()
-            .optimizer
-            .hash_join_inlist_pushdown_max_size = KEYS_BYTES_MAX;
-        // Memory, disk and caches are shared. Stores of objects are not: those of a statement go with it.
-        let runtime = RuntimeEnv {
-            memory_pool: Arc::clone(&self.runtime.memory_pool),
-            disk_manager: Arc::clone(&self.runtime.disk_manager),
-            cache_manager: Arc::clone(&self.runtime.cache_manager),
-            object_store_registry: Arc::new(DefaultObjectStoreRegistry::new()),
-        };
-        let mut state = SessionStateBuilder::new()
-            .with_config(config)
-            .with_runtime_env(Arc::new(runtime))
-            .with_expr_planners(SessionStateDefaults::default_expr_planners())
-            .with_scalar_functions(SessionStateDefaults::default_scalar_functions())
-            .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
-            .with_window_functions(SessionStateDefaults::default_window_functions())
-            .with_physical_optimizer_rule(Arc::new(ReadOnce))
-            .with_physical_optimizer_rule(Arc::new(GiveWay))
-            .build();
-        state.mark_start_execution();
-        state
+    /// A session for a statement over these datasets, that knows no table yet. The time of the statement is that of
+    /// this call.
+    pub(crate) fn open<'a>(&self, mut datasets: impl Iterator<Item = &'a Dataset>) -> SessionState {
+        let first = SessionState::clone(&self.first);
+        if datasets.any(|dataset| matches!(dataset.source, DatasetSource::Objects { .. })) {
+            return begun(with_stores(first));
+        }
+        begun(first)
     }
+}
+
+/// The same with stores of objects of its own, which go with it. Memory, disk and caches are shared.
+fn with_stores(state: SessionState) -> SessionState {
+    let shared = state.runtime_env();
+    let runtime = RuntimeEnv {
+        memory_pool: Arc::clone(&shared.memory_pool),
+        disk_manager: Arc::clone(&shared.disk_manager),
+        cache_manager: Arc::clone(&shared.cache_manager),
+        object_store_registry: Arc::new(DefaultObjectStoreRegistry::new()),
+    };
+    let builder = SessionStateBuilder::new_from_existing(state);
+    builder.with_runtime_env(Arc::new(runtime)).build()
+}
+
+/// What sessions start as. No table functions, no file formats, no factories: SQL has no way to name a file, a URL or
+/// a server.
+fn first(runtime: Arc<RuntimeEnv>, partitions: usize) -> SessionState {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(partitions)
+        .with_information_schema(false)
+        .with_create_default_catalog_and_schema(false);
+    let options = config.options_mut();
+    options.sql_parser.enable_ident_normalization = true;
+    // Statistics of plain files order joins; governed tables offer none.
+    options.execution.collect_statistics = true;
+    // The engine tells from the condition of a CASE that its value is never NULL in the plan, and not when it
+    // runs it; it refuses to aggregate over the difference unless it is told not to look.
+    options.execution.skip_physical_aggregate_schema_check = true;
+    // Texts count with the whole buffers that they lie in, and few keys should go to sources as lists.
+    options.optimizer.hash_join_inlist_pushdown_max_size = KEYS_BYTES_MAX;
+    SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .with_scalar_functions(SessionStateDefaults::default_scalar_functions())
+        .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
+        .with_window_functions(SessionStateDefaults::default_window_functions())
+        .with_physical_optimizer_rule(Arc::new(ReadOnce))
+        .with_physical_optimizer_rule(Arc::new(GiveWay))
+        .build()
+}
+
+/// A session that begins now, with a catalog of its own.
+fn begun(mut state: SessionState) -> SessionState {
+    let catalog = SessionStateDefaults::default_catalog(
+        state.config(),
+        state.table_factories(),
+        state.runtime_env(),
+    );
+    let name = state.config_options().catalog.default_catalog.clone();
+    let catalogs = MemoryCatalogProviderList::new();
+    catalogs.register_catalog(name, Arc::new(catalog));
+    state.register_catalog_list(Arc::new(catalogs));
+    state.mark_start_execution();
+    state
 }
 
 /// Makes a table known to a session.

@@ -3,7 +3,7 @@
 //! The query is planned as one of its own, and a barrier lies between its rows and whoever reads them
 //! wherever the view has policies of its own.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use datafusion::{
     arrow::datatypes::Schema,
@@ -30,7 +30,7 @@ pub(crate) async fn open(
     columns: &DatasetSchema,
     tables: impl IntoIterator<Item = (String, Arc<dyn TableProvider>)>,
 ) -> Result<Arc<dyn TableProvider>> {
-    let session = sessions.open();
+    let session = sessions.open(iter::empty());
     for (name, table) in tables {
         register(&session, &name, table)?;
     }

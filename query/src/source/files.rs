@@ -1,5 +1,7 @@
 //! Datasets in files: Parquet, CSV with a header line, one JSON object a line, Avro.
 
+mod opened;
+
 use std::{
     fs::File,
     io::{BufReader, Read},
@@ -20,11 +22,13 @@ use datafusion::{
     execution::SessionState,
 };
 use dataos_model::{
+    clock::Timestamp,
     depot::{Dataset, FileFormat},
     fault::{Fault, FaultKind},
 };
 
-use super::avro::AvroFormat;
+pub(super) use self::opened::Opened;
+use super::{avro::AvroFormat, version::versions};
 use crate::{
     column::{arrow_schema, column_type, reads_as},
     engine::failure::ours,
@@ -42,18 +46,21 @@ pub(super) struct Listed {
 /// A file that is missing or whose columns are not those of the catalog.
 pub(super) async fn open(
     session: &SessionState,
+    opened: &Opened,
     dataset: &Dataset,
     format: FileFormat,
     paths: &[PathBuf],
 ) -> Result<Arc<dyn TableProvider>, Fault> {
+    // Before they are looked into, so that a file that changes meanwhile is another one the next time.
+    let versions = versions(paths.to_vec()).await;
+    let versions = versions.map_err(|path| unreadable(dataset, &file_name(&path)))?;
+    if let Some(table) = opened.find(dataset, format, &versions) {
+        return Ok(table);
+    }
     let mut listed = Vec::with_capacity(paths.len());
     for path in paths {
         let name = file_name(path);
         let unreadable = || unreadable(dataset, &name);
-        let is_file = tokio::fs::metadata(path).await.is_ok_and(|it| it.is_file());
-        if !is_file {
-            return Err(unreadable());
-        }
         if format == FileFormat::Csv {
             let (path, dataset, name) = (path.clone(), dataset.clone(), name.clone());
             let check = move || match File::open(path) {
@@ -66,7 +73,12 @@ pub(super) async fn open(
         let url = ListingTableUrl::parse(file_url(path)?).map_err(|_| unreadable())?;
         listed.push(Listed { url, name });
     }
-    table(session, dataset, format, listed).await
+    let table = table(session, dataset, format, listed).await?;
+    let began = session.execution_props().query_execution_start_time;
+    if let Some(began) = began.map(|at| Timestamp(at.timestamp_millis())) {
+        opened.keep(dataset, format, versions, &table, began);
+    }
+    Ok(table)
 }
 
 /// The rows of files that are there. Headers of CSV are checked before.

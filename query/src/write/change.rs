@@ -5,7 +5,10 @@
 //! rename of that file is the moment at which a folder holds the new rows, and the catalog's settling
 //! the moment at which readers get them. Rows that were not found are copied value by value.
 
-use std::path::{Path, PathBuf};
+use std::{
+    iter,
+    path::{Path, PathBuf},
+};
 
 use datafusion::{
     arrow::{
@@ -231,7 +234,7 @@ impl Changing<'_> {
             snapshot,
             ..
         } = self.planner;
-        let session = sessions.open();
+        let session = sessions.open(iter::once(self.dataset));
         let table = sources
             .open(
                 &session,

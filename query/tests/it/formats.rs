@@ -1,6 +1,6 @@
 //! Parquet, CSV and JSON files: types, parts, and files that are not what the catalog says.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use datafusion::arrow::{
     array::{
@@ -127,6 +127,38 @@ async fn json_fields_go_by_name() {
         .await;
     world.desk.rows(&id, equals("name", "ada"));
     world.check("SELECT id FROM events", "[[1]]").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_read_before_and_changed_is_looked_into_again() {
+    let world = World::new();
+    let words = |words: [&str; 2]| {
+        let words = Arc::new(StringArray::from(words.to_vec())) as ArrayRef;
+        world.parquet("typed", &[("word", "text")], vec![words]);
+    };
+    words(["one", "two"]);
+    world.csv("headed", &[("id", "bigint"), ("word", "text")], "1,one\n");
+    let both = "SELECT t.word, h.id FROM typed AS t JOIN headed AS h ON h.word = t.word";
+    // Files that were written just now are looked into each time.
+    tokio::time::sleep(Duration::from_millis(2_200)).await;
+    for _ in 0..2 {
+        world.check(both, r#"[["one",1]]"#).await;
+    }
+    words(["none", "two"]);
+    world.check(both, "[]").await;
+    let changed = async |sql: &str| {
+        let fault = world.refused(sql).await;
+        assert_eq!(fault.reason.as_str(), "schema_changed", "{fault:?}");
+    };
+    let ids = Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef;
+    let other = RecordBatch::try_from_iter([("word", ids)]).unwrap();
+    write_parquet(&world.path("typed.parquet"), &other);
+    changed("SELECT word FROM typed").await;
+    std::fs::write(world.path("headed.csv"), "word,id\none,1\n").unwrap();
+    changed("SELECT word FROM headed").await;
+    std::fs::remove_file(world.path("headed.csv")).unwrap();
+    let fault = world.refused("SELECT word FROM headed").await;
+    assert_eq!(fault.reason.as_str(), "source", "{fault:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
