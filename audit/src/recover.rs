@@ -111,8 +111,12 @@ pub(crate) fn recover(
                 .write(true)
                 .open(path.join(&name));
             let file = file.map_err(|error| unusable(path, &name, &error))?;
-            let written = usize::try_from(end).ok().and_then(|end| bytes.get(..end));
-            ActiveSegment::new(name, file, written.unwrap_or(&bytes), bytes.len() as u64)
+            ActiveSegment {
+                name,
+                file,
+                end,
+                capacity: bytes.len() as u64,
+            }
         }
         None => {
             let active = create_first(path, disk);

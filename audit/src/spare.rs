@@ -3,10 +3,6 @@
 //! A sync of data within a zeroed, fully allocated file costs a fraction of one that also has to
 //! extend the file, and cannot fail for want of room, so a segment takes entries only once all of it
 //! has been written with zeros.
-//!
-//! Entries are synced meanwhile, and must not wait for zeros. These go to the disk in small pieces past the cache:
-//! a sync of each would have the file system commit its journal, and megabytes that are synced at once hold up the
-//! disk for milliseconds. One sync at the end makes them durable.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -20,18 +16,16 @@ use std::{
     time::Duration,
 };
 
-use rustix::fs::OFlags;
-
-use crate::{disk::Disk, segment::PAGE_BYTES};
+use crate::disk::Disk;
 
 /// Name of the next segment while it waits.
 pub(crate) const SPARE_NAME: &str = "spare.new";
 
-/// Zeros are written in pieces of this size: a sync of entries may wait behind one, and is to take little longer
-/// for it.
-const ZERO_BYTES: usize = 32 * 1024;
+/// Zeros are written in pieces of this size, each synced: a sync of entries may wait behind one, and is to
+/// take little longer for it.
+const ZERO_BYTES: usize = 128 * 1024;
 
-/// Largest piece, of zeros that are late: many entries share each sync then.
+/// Largest piece, of zeros that are late: many entries share each sync then, and a piece costs half a sync.
 pub(crate) const ZERO_BYTES_MAX: usize = 1024 * 1024;
 
 /// Rest between two pieces, so that few entries meet one, unless more are due by now.
@@ -227,7 +221,7 @@ pub(crate) fn create_zeroed(
         .truncate(true)
         .mode(0o600);
     let file = options.open(&path)?;
-    let zeroed = zero(&file, past_cache(&path), disk, bytes, next_piece);
+    let zeroed = zero(&file, disk, bytes, next_piece);
     if zeroed.is_err() {
         // A file that cannot be removed is taken over by the next attempt.
         let _ = fs::remove_file(&path);
@@ -235,52 +229,27 @@ pub(crate) fn create_zeroed(
     zeroed.map(|()| file)
 }
 
-/// The file for writes past the cache, where the file system has such.
-fn past_cache(path: &Path) -> Option<File> {
-    let flags = i32::try_from(OFlags::DIRECT.bits()).ok()?;
-    let mut options = OpenOptions::new();
-    options.write(true).custom_flags(flags).open(path).ok()
-}
-
-/// Zeros from whole to whole page of memory, as writes past the cache need them.
-fn zeros(memory: &[u8]) -> &[u8] {
-    let start = memory.as_ptr().align_offset(PAGE_BYTES);
-    memory.get(start..start + ZERO_BYTES_MAX).unwrap_or(memory)
-}
-
 fn zero(
     file: &File,
-    mut direct: Option<File>,
     disk: &dyn Disk,
     bytes: u64,
     next_piece: &dyn Fn(u64) -> Option<usize>,
 ) -> io::Result<()> {
     // First, so that a lack of room shows at once and not behind megabytes of zeros.
     disk.allocate(file, bytes)?;
-    let memory = vec![0; ZERO_BYTES_MAX + PAGE_BYTES];
-    let zeros = zeros(&memory);
+    let zeros = vec![0; ZERO_BYTES_MAX];
     let mut zeroed = 0;
     while zeroed < bytes {
         let Some(length) = next_piece(zeroed) else {
             return Err(io::Error::other("the log was closed"));
         };
         let left = usize::try_from(bytes - zeroed).unwrap_or(usize::MAX);
-        let piece = zeros
-            .get(..length.next_multiple_of(PAGE_BYTES).min(left))
-            .unwrap_or(zeros);
-        match direct.as_ref().map(|past| disk.write(past, piece, zeroed)) {
-            // Not of this length, or not on this disk.
-            Some(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => direct = None,
-            Some(written) => written?,
-            None => {}
-        }
-        if direct.is_none() {
-            disk.write(file, piece, zeroed)?;
-            disk.sync(file)?;
-        }
+        let piece = zeros.get(..length.min(left)).unwrap_or(&zeros);
+        disk.write(file, piece, zeroed)?;
+        disk.sync(file)?;
         zeroed += piece.len() as u64;
     }
-    disk.sync(file)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -290,76 +259,17 @@ mod tests {
     use super::*;
     use crate::disk::SystemDisk;
 
-    /// Counts syncs; may refuse writes past the cache.
-    #[derive(Debug, Default)]
-    struct CountingDisk {
-        has_no_direct: bool,
-        direct: AtomicU64,
-        syncs: AtomicU64,
-    }
-
-    impl Disk for CountingDisk {
-        fn allocate(&self, file: &File, bytes: u64) -> io::Result<()> {
-            SystemDisk.allocate(file, bytes)
-        }
-
-        fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-            if rustix::fs::fcntl_getfl(file)?.contains(OFlags::DIRECT) {
-                if self.has_no_direct {
-                    return Err(io::ErrorKind::InvalidInput.into());
-                }
-                self.direct.fetch_add(1, Ordering::Relaxed);
-            }
-            SystemDisk.write(file, bytes, offset)
-        }
-
-        fn sync(&self, file: &File) -> io::Result<()> {
-            self.syncs.fetch_add(1, Ordering::Relaxed);
-            SystemDisk.sync(file)
-        }
-
-        fn rename(&self, directory: &Path, from: &str, to: &str) -> io::Result<()> {
-            SystemDisk.rename(directory, from, to)
-        }
-    }
-
-    /// Makes a file in pieces of 70 000 bytes; at which numbers of zeros they were asked for.
-    fn made(disk: &CountingDisk, bytes: u64) -> Vec<u64> {
+    #[test]
+    fn a_file_has_the_bytes_that_are_wanted_whatever_the_pieces() {
         let folder = tempfile::tempdir().unwrap();
         let asked = RefCell::new(Vec::new());
         let next_piece = |zeroed| {
             asked.borrow_mut().push(zeroed);
             Some(70_000)
         };
-        let file = create_zeroed(folder.path(), disk, bytes, &next_piece).unwrap();
-        assert_eq!(file.metadata().unwrap().len(), bytes);
-        let content = std::fs::read(folder.path().join(SPARE_NAME)).unwrap();
-        assert!(content.iter().all(|byte| *byte == 0));
-        asked.into_inner()
-    }
-
-    #[test]
-    fn a_file_has_the_bytes_that_are_wanted_whatever_the_pieces() {
-        // Of whole pages, as writes past the cache have to be; the last piece is none.
-        assert_eq!(
-            made(&CountingDisk::default(), 150_000),
-            [0, 73_728, 147_456]
-        );
-    }
-
-    #[test]
-    fn zeros_past_the_cache_are_synced_once_and_others_piece_by_piece() {
-        let disk = CountingDisk::default();
-        made(&disk, 8 * 73_728);
-        let pieces = disk.direct.load(Ordering::Relaxed);
-        let others = 8 - pieces;
-        assert_eq!(disk.syncs.load(Ordering::Relaxed), others + 1, "{pieces}");
-        let disk = CountingDisk {
-            has_no_direct: true,
-            ..CountingDisk::default()
-        };
-        made(&disk, 8 * 73_728);
-        assert_eq!(disk.syncs.load(Ordering::Relaxed), 8 + 1);
+        let file = create_zeroed(folder.path(), &SystemDisk, 150_000, &next_piece).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), 150_000);
+        assert_eq!(*asked.borrow(), [0, 70_000, 140_000]);
     }
 
     #[test]
