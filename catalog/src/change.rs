@@ -55,7 +55,7 @@ impl Record {
     pub(crate) fn of_write(target: &Dataset, now: Timestamp) -> Self {
         Self {
             id: target.id.clone(),
-            schema: target.schema.clone(),
+            schema: target.schema.as_ref().clone(),
             source: target.source.clone(),
             owner: target.owner.clone(),
             row_count: target.row_count,

@@ -119,7 +119,7 @@ fn dataset_entities(dataset: &Dataset) -> Vec<Entity> {
     let mut entity = Entity::new(id.uid())
         .with_parents([id.collection_uid()])
         .with_parents(tag_uids(&dataset.tags));
-    entity.schema = Some(dataset.schema.clone());
+    entity.schema = Some(dataset.schema.as_ref().clone());
     let column = |name: &String| {
         let tags = dataset.column_tags.get(name).into_iter().flat_map(tag_uids);
         Entity::new(id.column_uid(name))

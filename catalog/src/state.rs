@@ -225,7 +225,7 @@ impl State {
         };
         Some(Dataset {
             id: id.clone(),
-            schema: record.schema.clone(),
+            schema: Arc::new(record.schema.clone()),
             source: record.source.clone(),
             tags: self.tags.effective(&Target::new(id, None)),
             column_tags: record

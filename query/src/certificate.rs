@@ -1,9 +1,9 @@
 //! What was enforced: the certificate of an answer, and the records that commit to it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use dataos_model::{
-    access::{CellOutcome, DatasetAccess},
+    access::CellOutcome,
     action::Action,
     decision::{Decision, Effect},
     entity::EntityUid,
@@ -14,7 +14,7 @@ use dataos_model::{
     record::{Entry, EntryKind},
 };
 
-use crate::{grant::Grant, questions::Questions, rights::Grants};
+use crate::{grant::Grant, questions::Questions, rights::Grants, shown::Shown};
 
 /// Name of the embedded engine in certificates.
 pub(crate) const ENGINE: &str = "embedded datafusion 55.2.0";
@@ -30,7 +30,7 @@ pub(crate) fn certificate(
     (governed_sql, lent): (&str, Hash),
     basis: Basis,
 ) -> Certificate {
-    let tables = |grants: &[Grant]| grants.iter().map(table).collect();
+    let tables = |grants: &[Arc<Shown>]| grants.iter().map(|grant| table(grant)).collect();
     let definers = grants.definers.iter();
     Certificate {
         policy_set: basis.policy_set,
@@ -52,7 +52,7 @@ pub(crate) fn certificate(
 fn table(grant: &Grant) -> TableCertificate {
     TableCertificate {
         dataset: grant.dataset.id.clone(),
-        access: DatasetAccess::clone(&grant.access),
+        access: Arc::clone(&grant.access),
         definer: grant.definer().map(str::to_owned),
     }
 }
@@ -104,11 +104,11 @@ pub(crate) fn allowed(
     entry.reason = "permitted".to_owned();
     entry.policies = grants
         .all()
-        .flat_map(policies)
+        .flat_map(|grant| policies(grant))
         .collect::<BTreeSet<_>>()
         .into_iter()
         .collect();
-    entry.obligations = grants.all().flat_map(obligations).collect();
+    entry.obligations = grants.all().flat_map(|grant| obligations(grant)).collect();
     entry = entry
         .with_fact("sql", shortened(fingerprint))
         .with_fact("dialect", request.dialect.name())

@@ -49,6 +49,7 @@ use crate::{
     grant::Grant,
     mask::key::MaskKeys,
     rights::{Grants, Rights},
+    shown::Shown,
     source::{Exchange, Sources},
     views::BoundView,
 };
@@ -104,7 +105,7 @@ pub(crate) async fn planned(
     } = planner;
     let detail = if !grants.definers.is_empty() {
         Detail::Lent
-    } else if grants.caller.iter().all(Grant::is_transparent) {
+    } else if grants.caller.iter().all(|grant| grant.is_transparent()) {
         Detail::Shown
     } else {
         Detail::Hidden
@@ -213,7 +214,7 @@ async fn opened(
     for (rights, grant) in grants.each().filter(|(_, grant)| grant.view().is_none()) {
         let raw = raw.get(&grant.dataset.id).map(Arc::clone);
         let raw = raw.ok_or_else(|| Fault::internal("a table that was not opened"))?;
-        opened.push(governed(&rights, Arc::new(grant.clone()), raw));
+        opened.push(governed(&rights, Arc::clone(&grant.grant), raw));
     }
     for view in views {
         let grant = grants.find(&view.reader, &view.dataset);
@@ -250,7 +251,7 @@ async fn raw_tables<'a>(
         grants,
         ..
     } = planner;
-    let mut wanted: Vec<(Rights, &Grant, bool)> = Vec::new();
+    let mut wanted: Vec<(Rights, &Shown, bool)> = Vec::new();
     for (rights, grant) in grants.each().filter(|(_, grant)| grant.view().is_none()) {
         let mut known = wanted.iter_mut();
         match known.find(|(_, known, _)| known.dataset.id == grant.dataset.id) {

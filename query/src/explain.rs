@@ -14,13 +14,13 @@ use dataos_model::{
     predicate::Predicate,
 };
 
-use crate::{grant::Grant, obligation};
+use crate::{grant::Grant, obligation, shown::Shown};
 
 /// What is enforced: for a write what permits it, then for each table that is read with the caller's rights its
 /// rows and each column of the catalog.
 pub(crate) fn policy(
     permits: &[(Request, Decision)],
-    grants: &[Grant],
+    grants: &[Arc<Shown>],
 ) -> Result<RecordBatch, Fault> {
     let policies = |of: &[SharedPolicyRef]| {
         of.iter()

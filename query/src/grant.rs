@@ -141,7 +141,8 @@ impl Grant {
     pub(crate) fn retyped(&self, types: &[ColumnType]) -> Result<Self, Fault> {
         let mut dataset = Dataset::clone(&self.dataset);
         let mut columns = self.columns.clone();
-        for (column, now) in dataset.schema.columns.iter_mut().zip(types) {
+        let schema = Arc::make_mut(&mut dataset.schema);
+        for (column, now) in schema.columns.iter_mut().zip(types) {
             if column.column_type == *now {
                 continue;
             }
@@ -195,7 +196,7 @@ impl Grant {
         };
         let mut columns = self.columns.clone();
         columns.push(VisibleColumn::plain(ROW_COLUMN.to_owned(), &column));
-        dataset.schema.columns.push(column);
+        Arc::make_mut(&mut dataset.schema).columns.push(column);
         Ok(Self {
             dataset: Arc::new(dataset),
             columns,

@@ -31,7 +31,7 @@ use dataos_model::{
     query::{QueryAnswer, QueryFigures, QueryRequest, QueryStream, ResultColumn},
     seams::{KeepQueries, RunQuery},
 };
-use dataos_sql::{Bound, BoundKind, Explained, Kind, Statement, TableView, Tables, ViewColumn};
+use dataos_sql::{Bound, BoundKind, Explained, Kind, Statement, Tables};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
@@ -44,13 +44,13 @@ use crate::{
     execute::{First, Planned, Planner, Progress, planned},
     explain,
     figures::Figures,
-    grant::Grant,
     kept::Kept,
     known::{Governed, Known},
     obligation,
     questions::Questions,
     resolve::{SnapshotNames, visible},
     rights::{Grants, Rights},
+    shown::AllShown,
     source::Sources,
     views::{self, Views},
     write::{
@@ -83,6 +83,7 @@ struct Inner {
     kept: Arc<Kept>,
     cached: Arc<Cached>,
     known: Known,
+    shown: AllShown,
     figures: Arc<Figures>,
 }
 
@@ -145,6 +146,7 @@ impl QueryLayer {
             kept: Arc::new(Kept::new(&config, Arc::clone(&seams.clock))),
             cached: Arc::new(Cached::new(config.cache_bytes_max)),
             known: Known::default(),
+            shown: AllShown::default(),
             config,
             writes: Obliged::new(Arc::clone(&seams.decide), KNOWS_NONE),
             seams,
@@ -318,7 +320,7 @@ impl Inner {
         if resource.is_empty() {
             resource = certificate::resource(&grants);
         }
-        let (shown, views) = behind.bind(&grants, view).map_err(|refusal| *refusal)?;
+        let (shown, views) = behind.bind(&grants).map_err(|refusal| *refusal)?;
         let bound = dataos_sql::bind(statement, &tables, &shown)?;
         shown_alone(&bound, &grants)?;
         let kind = match &bound.kind {
@@ -605,22 +607,6 @@ pub(crate) fn runtime(config: &QueryConfig) -> Result<Arc<RuntimeEnv>, Fault> {
         .with_object_list_cache_limit(0)
         .build_arc()
         .map_err(|_| Fault::internal("the engine's runtime does not start"))
-}
-
-/// The columns as binding may know them.
-fn view(grant: &Grant) -> TableView {
-    let columns = grant.columns.iter().map(|column| ViewColumn {
-        name: column.name.clone(),
-        column_type: column.shown_type.clone(),
-        is_masked: column.is_masked(),
-        is_condition_only: grant.is_condition_only(&column.name),
-    });
-    TableView {
-        dataset: grant.dataset.id.clone(),
-        columns: columns.collect(),
-        minimums: grant.minimums.clone(),
-        is_view: grant.view().is_some(),
-    }
 }
 
 /// Refuses a statement that takes a value from a column that may stand in conditions alone. A change reads its

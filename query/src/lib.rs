@@ -20,6 +20,7 @@ mod obligation;
 mod questions;
 mod resolve;
 mod rights;
+mod shown;
 mod views;
 
 mod cached;

@@ -28,13 +28,13 @@ use self::row::RowPredicate;
 /// The raw columns that an expression may read: the catalog's types, and the positions in the batch.
 #[derive(Clone, Debug)]
 pub(crate) struct RawColumns {
-    dataset: DatasetSchema,
+    dataset: Arc<DatasetSchema>,
     batch: SchemaRef,
 }
 
 impl RawColumns {
     /// Columns of `dataset` as they lie in a batch of schema `batch`.
-    pub(crate) fn new(dataset: DatasetSchema, batch: SchemaRef) -> Self {
+    pub(crate) fn new(dataset: Arc<DatasetSchema>, batch: SchemaRef) -> Self {
         Self { dataset, batch }
     }
 

@@ -11,6 +11,8 @@ use dataos_model::{
     record::{ANSWERS, ASKED_ACCESS, ASKED_WRITE, Entry},
 };
 
+use crate::rights::Grants;
+
 /// Questions and answers of one statement.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Questions {
@@ -42,6 +44,14 @@ impl Questions {
         let short = answers.clone().map(|answer| answer.in_short());
         if let Some(first) = answers.clone().next() {
             self.read_as(requests, first, short);
+        }
+    }
+
+    /// The same, where all of it is granted.
+    pub(crate) fn granted(&mut self, requests: &[AccessRequest], grants: &Grants) {
+        let short = grants.all().map(|grant| grant.in_short.clone());
+        if let Some(first) = grants.all().next() {
+            self.read_as(requests, &first.access, short);
         }
     }
 

@@ -73,7 +73,7 @@ impl Names for SnapshotNames<'_> {
         match found.as_slice() {
             [] => Resolution::Unknown,
             [id] => match self.snapshot.datasets.get(*id) {
-                Some(dataset) => Resolution::Found((*id).clone(), Arc::new(dataset.schema.clone())),
+                Some(dataset) => Resolution::Found((*id).clone(), Arc::clone(&dataset.schema)),
                 None => Resolution::Unknown,
             },
             several => Resolution::Ambiguous(several.iter().map(|id| (*id).clone()).collect()),

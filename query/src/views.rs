@@ -24,7 +24,6 @@ use dataos_sql::{Bound, Names, Resolution, Statement, TableView, Tables, ir::Ide
 
 use crate::{
     certificate::{Refusal, Unlent},
-    grant::Grant,
     rights::{Grants, Rights},
 };
 
@@ -263,12 +262,11 @@ impl Views {
     pub(crate) fn bind(
         &self,
         grants: &Grants,
-        shown: impl Fn(&Grant) -> TableView,
     ) -> Result<(Vec<TableView>, Vec<BoundView>), Box<Refusal>> {
         let mut tables: BTreeMap<Rights, Vec<TableView>> = BTreeMap::new();
         for (rights, grant) in grants.each() {
             if self.find(&grant.dataset.id, &rights).is_none() {
-                tables.entry(rights).or_default().push(shown(grant));
+                tables.entry(rights).or_default().push(grant.view.clone());
             }
         }
         let mut bound = Vec::with_capacity(self.0.len());
@@ -279,7 +277,7 @@ impl Views {
             let behind = tables.get(&view.behind).map_or(&[][..], Vec::as_slice);
             let query = dataos_sql::bind(&view.statement, &view.tables, behind);
             let query = query.map_err(|error| Box::new(view.unreadable(&error.message)))?;
-            let table = view.shown(shown(grant), &query);
+            let table = view.shown(grant.view.clone(), &query);
             let table = table.ok_or_else(|| Box::new(view.unreadable("it has other columns")))?;
             tables.entry(view.reader.clone()).or_default().push(table);
             bound.push(BoundView {
@@ -329,7 +327,7 @@ impl View {
                 (column.name.as_str(), flags)
             })
             .collect();
-        for column in &mut table.columns {
+        for column in Arc::make_mut(&mut table.columns) {
             let flags = masked.get(column.name.as_str()).copied();
             let (is_masked, is_condition_only) = flags.unwrap_or((true, true));
             column.is_masked |= is_masked;
@@ -427,7 +425,7 @@ impl Names for Whole<'_> {
         };
         let id = DatasetId::new(&depot.value, &collection.value, &name.value);
         match self.0.datasets.get(&id) {
-            Some(dataset) => Resolution::Found(id, Arc::new(dataset.schema.clone())),
+            Some(dataset) => Resolution::Found(id, Arc::clone(&dataset.schema)),
             None => Resolution::Unknown,
         }
     }

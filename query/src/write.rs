@@ -15,6 +15,7 @@ mod view;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Deref,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -115,11 +116,12 @@ impl Writer<'_> {
         let path = folder.join(part_name(newest(files(&target))));
         let mut staged = target.clone();
         add_path(&mut staged, path.clone());
+        let granted = planner.grants.find(&Rights::Caller, &target.id);
         let rows = NewRows {
             planned,
             schema: arrow_schema(&target.schema),
             places: places(&target, &bound.columns)?,
-            grant: planner.grants.find(&Rights::Caller, &target.id),
+            grant: granted.map(Deref::deref),
         };
         let mut returning = match (bound.returning(), rows.grant) {
             (Some(bound), Some(grant)) => Some(Returning::new(bound, grant, planner)),
@@ -201,7 +203,7 @@ impl Writer<'_> {
         };
         let dataset = Dataset {
             id: id.clone(),
-            schema: new_schema(&bound.columns, &planned.schema())?,
+            schema: Arc::new(new_schema(&bound.columns, &planned.schema())?),
             source: DatasetSource::Files {
                 format: FileFormat::Parquet,
                 paths: Vec::new(),

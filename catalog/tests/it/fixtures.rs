@@ -330,9 +330,9 @@ pub(crate) fn written(house: &House, name: &str, columns: &[&str]) -> Dataset {
     };
     Dataset {
         id: main_id(name),
-        schema: DatasetSchema {
+        schema: Arc::new(DatasetSchema {
             columns: columns.iter().map(column).collect(),
-        },
+        }),
         source: DatasetSource::Files {
             format: FileFormat::Parquet,
             paths: vec![house.lake().join(format!("{name}.parquet"))],

@@ -41,7 +41,7 @@ pub(crate) async fn a_copy_is_governed_before_it_exists() {
         "a rule on the whole dataset holds too"
     );
     let entity = house.sink.entity(&id.uid()).unwrap();
-    assert_eq!(entity.schema.as_ref(), Some(&copy.schema));
+    assert_eq!(entity.schema.as_ref(), Some(copy.schema.as_ref()));
 
     house.write("copy.parquet", parquet_bytes(7));
     let mut done = copy;

@@ -78,7 +78,9 @@ fn read(answer: QueryAnswer) -> Result<Answer, Fault> {
     let tables = answer.certificate.tables.into_iter();
     Ok(Answer {
         rows,
-        tables: tables.map(|table| table.access).collect(),
+        tables: tables
+            .map(|table| Arc::unwrap_or_clone(table.access))
+            .collect(),
     })
 }
 
@@ -107,7 +109,7 @@ impl Shelf {
             snapshot.depots.insert(name.clone(), Arc::new(depot));
             let dataset = Dataset {
                 id: fixture.id.clone(),
-                schema: fixture.schema.clone(),
+                schema: Arc::new(fixture.schema.clone()),
                 source: DatasetSource::Files {
                     format: FileFormat::Json,
                     paths: vec![path],

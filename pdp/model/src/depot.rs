@@ -219,7 +219,7 @@ pub struct Dataset {
     /// Its name.
     pub id: DatasetId,
     /// Its columns.
-    pub schema: DatasetSchema,
+    pub schema: Arc<DatasetSchema>,
     /// Where its rows lie.
     pub source: DatasetSource,
     /// Effective tags of the dataset itself.

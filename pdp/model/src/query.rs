@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt::Debug,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -98,7 +99,7 @@ pub struct TableCertificate {
     /// The dataset.
     pub dataset: DatasetId,
     /// The PDP's answer.
-    pub access: DatasetAccess,
+    pub access: Arc<DatasetAccess>,
     /// User with whose rights is read what is behind it, if it is a view that lends them.
     pub definer: Option<String>,
 }

@@ -5,7 +5,10 @@
 //! name of its own, the columns of the result, and lineage. A column that is not visible does not
 //! exist here, so no error can tell the difference.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use dataos_model::{
     dataset::{ColumnType, DatasetId},
@@ -49,7 +52,7 @@ pub struct TableView {
     /// Which dataset.
     pub dataset: DatasetId,
     /// Its visible columns, in the order of the catalog.
-    pub columns: Vec<ViewColumn>,
+    pub columns: Arc<[ViewColumn]>,
     /// If there are any, the dataset leaves in aggregates alone, and each group must meet all of them.
     pub minimums: Vec<GroupMinimum>,
     /// Whether it is a view.

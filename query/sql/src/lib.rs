@@ -35,7 +35,7 @@
 //! };
 //! let orders = TableView {
 //!     dataset: id,
-//!     columns: vec![id_column],
+//!     columns: Arc::new([id_column]),
 //!     minimums: Vec::new(),
 //!     is_view: false,
 //! };

@@ -59,7 +59,7 @@ impl Key {
         } = asked;
         let is_repeatable =
             bound.is_repeatable() && views.iter().all(|view| view.bound.is_repeatable());
-        if !is_repeatable || grants.all().any(has_keyed_mask) {
+        if !is_repeatable || grants.all().any(|grant| has_keyed_mask(grant)) {
             return None;
         }
         let files = versions(paths(grants)?).await.ok()?;

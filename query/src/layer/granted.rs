@@ -24,9 +24,10 @@ use dataos_sql::{Kind, Security, Statement, Tables};
 use super::{Inner, writes};
 use crate::{
     certificate::{Refusal, Unlent},
-    grant::{Grant, denied},
+    grant::denied,
     questions::Questions,
     rights::{Grants, Rights},
+    shown::{AllShown, Shown},
     views::Views,
 };
 
@@ -64,16 +65,19 @@ impl Inner {
         {
             own.datasets.pop();
         }
-        questions.read(&asked.requests, &answers);
         if let Some(refusal) = refusal(&asked, &answers, (&named, behind)) {
+            questions.read(&asked.requests, &answers);
             return Err(Refusal {
                 questions: std::mem::take(questions),
                 ..refusal
             });
         }
         let told = |definer: &str, cause: Fault| behind.unlent(&Unlent::new(definer, cause));
-        let grants = asked.grants(snapshot, answers, told);
-        grants.map_err(|refusal| *refusal)
+        let requests = std::mem::take(&mut asked.requests);
+        let grants = asked.grants((snapshot, &self.shown), answers, told);
+        let grants = grants.map_err(|refusal| *refusal)?;
+        questions.granted(&requests, &grants);
+        Ok(grants)
     }
 
     /// What is to be asked about datasets that are read with the caller's rights, and with those of definers.
@@ -174,7 +178,7 @@ impl Asked {
     /// caller about his own datasets; about others, `unlent` says what he hears.
     pub(super) fn grants(
         self,
-        snapshot: &AssetSnapshot,
+        (snapshot, kept): (&AssetSnapshot, &AllShown),
         answers: Vec<Vec<Arc<DatasetAccess>>>,
         unlent: impl Fn(&str, Fault) -> Refusal,
     ) -> Result<Grants, Box<Refusal>> {
@@ -184,9 +188,9 @@ impl Asked {
                 let dataset = snapshot.datasets.get(&access.dataset).ok_or_else(|| {
                     Fault::not_found(format!("`{}` is not catalogued", access.dataset))
                 })?;
-                Grant::new(dataset, access)
+                kept.of(dataset, access)
             });
-            let made: Result<Vec<Grant>, Fault> = made.collect();
+            let made: Result<Vec<Arc<Shown>>, Fault> = made.collect();
             match rights {
                 Rights::Caller => {
                     grants.caller = made.map_err(|fault| Box::new(fault.into()))?;

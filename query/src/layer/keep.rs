@@ -271,7 +271,7 @@ impl Inner {
         }
         let snapshot = self.seams.assets.snapshot().await?;
         let told = |definer: &str, cause| lent_no_more(Unlent::new(definer, cause));
-        let grants = asked.grants(&snapshot, answers, told);
+        let grants = asked.grants((&snapshot, &self.shown), answers, told);
         grants.map_err(|refusal| *refusal)
     }
 }

@@ -136,7 +136,7 @@ impl Row for OracleRow<'_> {
 }
 
 fn check(predicate: &Predicate, batch: &RecordBatch) -> usize {
-    let columns = RawColumns::new(dataset(), batch.schema());
+    let columns = RawColumns::new(Arc::new(dataset()), batch.schema());
     let compiled = compile(predicate, &columns);
     let found = compiled
         .evaluate(batch)
@@ -326,7 +326,7 @@ fn compiled_predicates_hold_exactly_where_the_interpreter_says() {
 
 #[test]
 fn the_usual_shapes_are_native() {
-    let columns = RawColumns::new(dataset(), arrow_schema(&dataset()));
+    let columns = RawColumns::new(Arc::new(dataset()), arrow_schema(&dataset()));
     let present = |name: &str| Box::new(Expression::Present(name.to_owned()));
     let equal = |name: &str, value: Value| {
         Box::new(Expression::Compare(

@@ -1,6 +1,9 @@
 //! CREATE VIEW and DROP VIEW: nothing but what the catalog knows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use dataos_model::{
     depot::{Dataset, DatasetSource},
@@ -46,7 +49,7 @@ impl Writer<'_> {
         let owner = known.and_then(|known| known.owner.clone());
         let dataset = Dataset {
             id: id.clone(),
-            schema: new_schema(&bound.columns, &planned.schema())?,
+            schema: Arc::new(new_schema(&bound.columns, &planned.schema())?),
             source: DatasetSource::View {
                 sql: view.sql.clone(),
                 definer: self.lender.cloned(),

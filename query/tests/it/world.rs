@@ -699,7 +699,7 @@ impl Shelf {
     pub(crate) fn add_dataset(&self, id: &DatasetId, schema: DatasetSchema, source: DatasetSource) {
         self.put(Dataset {
             id: id.clone(),
-            schema,
+            schema: Arc::new(schema),
             source,
             tags: BTreeSet::new(),
             column_tags: BTreeMap::new(),

@@ -16,7 +16,7 @@ use dataos_model::{
     access::{AccessRequest, DatasetAccess},
     annotation::Call as AnnotationCall,
     clock::{Clock, Timestamp},
-    dataset::{DatasetId, DatasetSchema},
+    dataset::DatasetId,
     decision::{Decision, Effect, PolicyRef, Reason, Request, SharedPolicyRef},
     depot::{AssetSnapshot, Dataset, DatasetSource, Depot, DepotSource},
     fault::Fault,
@@ -431,7 +431,7 @@ impl FakeAssets {
             let id = DatasetId::new("crm", "main", name);
             let dataset = Dataset {
                 id: id.clone(),
-                schema: DatasetSchema::default(),
+                schema: Arc::default(),
                 source: DatasetSource::Table {
                     schema: "main".to_owned(),
                     table: name.to_owned(),

@@ -19,7 +19,7 @@ const FILES_MAX: usize = 1 << 16;
 /// A dataset whose files have the columns that the catalog knew of.
 #[derive(Debug)]
 struct Known {
-    schema: DatasetSchema,
+    schema: Arc<DatasetSchema>,
     format: FileFormat,
     files: Vec<FileVersion>,
     table: Arc<dyn TableProvider>,
@@ -99,9 +99,9 @@ mod tests {
         };
         Dataset {
             id: "lake:main/t".parse().unwrap(),
-            schema: DatasetSchema {
+            schema: Arc::new(DatasetSchema {
                 columns: vec![column],
-            },
+            }),
             source: DatasetSource::Files {
                 format: FileFormat::Csv,
                 paths,

@@ -58,7 +58,7 @@ fn read(name: &str) -> Read {
         schema: arrow_schema(&schema),
         dataset: Arc::new(Dataset {
             id: DatasetId::new("shop", "main", name),
-            schema,
+            schema: Arc::new(schema),
             source: DatasetSource::AuditLog,
             tags: Default::default(),
             column_tags: BTreeMap::new(),
