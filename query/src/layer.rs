@@ -48,7 +48,7 @@ use crate::{
     known::{Governed, Known},
     obligation,
     questions::Questions,
-    resolve::{SnapshotNames, visible},
+    resolve::{LastParts, SnapshotNames, visible},
     rights::{Grants, Rights},
     shown::AllShown,
     source::Sources,
@@ -82,6 +82,7 @@ struct Inner {
     retired: Retired,
     kept: Arc<Kept>,
     cached: Arc<Cached>,
+    last_parts: LastParts,
     known: Known,
     shown: AllShown,
     figures: Arc<Figures>,
@@ -145,6 +146,7 @@ impl QueryLayer {
         let inner = Inner {
             kept: Arc::new(Kept::new(&config, Arc::clone(&seams.clock))),
             cached: Arc::new(Cached::new(config.cache_bytes_max)),
+            last_parts: LastParts::default(),
             known: Known::default(),
             shown: AllShown::default(),
             config,
@@ -212,7 +214,8 @@ impl Inner {
         snapshot: Arc<AssetSnapshot>,
     ) -> Result<Resolved, Refusal> {
         let decide = self.seams.decide.as_ref();
-        let names = SnapshotNames::of(&snapshot, statement, request, decide).await;
+        let names =
+            SnapshotNames::of((&snapshot, &self.last_parts), statement, request, decide).await;
         let tables = dataos_sql::tables(statement, &names)?;
         let is_anyones = names.is_anyones();
         drop(names);

@@ -1,20 +1,50 @@
 //! What the table names of a statement mean, over the catalog's snapshot.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
 
 use dataos_model::{
     action::Action, dataset::DatasetId, decision::Request, depot::AssetSnapshot,
     query::QueryRequest, seams::Decide,
 };
 use dataos_sql::{Names, Resolution, Statement, TableName, ir::Ident, names_dataset};
+use foldhash::quality::RandomState;
 
 /// Most datasets that one ambiguous name is narrowed among.
 const CANDIDATES_MAX: usize = 100;
+
+/// Datasets of a catalog by the last parts of their names, in small letters: however a name is compared, it differs
+/// from what it means in nothing but the case of ASCII letters.
+type ByLastPart = HashMap<String, Vec<DatasetId>, RandomState>;
+
+/// The last parts of names, made once for each catalog: a large one has more datasets than are worth looking
+/// through for each name of a statement.
+#[derive(Debug, Default)]
+pub(crate) struct LastParts(Mutex<(Weak<AssetSnapshot>, Arc<ByLastPart>)>);
+
+impl LastParts {
+    fn of(&self, catalog: &Arc<AssetSnapshot>) -> Arc<ByLastPart> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nothing else can lie where it lies for as long as it is known.
+        if !std::ptr::eq(known.0.as_ptr(), Arc::as_ptr(catalog)) {
+            let mut made = ByLastPart::default();
+            for id in catalog.datasets.keys() {
+                let last = id.name.to_ascii_lowercase();
+                made.entry(last).or_default().push(id.clone());
+            }
+            *known = (Arc::downgrade(catalog), Arc::new(made));
+        }
+        Arc::clone(&known.1)
+    }
+}
 
 /// Names over a snapshot, without those datasets that an ambiguous name must not reveal.
 #[derive(Debug)]
 pub(crate) struct SnapshotNames<'a> {
     snapshot: &'a AssetSnapshot,
+    by_last_part: Arc<ByLastPart>,
     hidden: BTreeSet<DatasetId>,
     is_anyones: bool,
 }
@@ -23,13 +53,15 @@ impl<'a> SnapshotNames<'a> {
     /// Names for a caller: where one name fits several datasets, only those count that the caller
     /// may see or select, so that a hidden namesake neither shows nor stands in the way.
     pub(crate) async fn of(
-        snapshot: &'a AssetSnapshot,
+        (snapshot, last_parts): (&'a Arc<AssetSnapshot>, &LastParts),
         statement: &Statement,
         request: &QueryRequest,
         decide: &dyn Decide,
     ) -> Self {
+        let by_last_part = last_parts.of(snapshot);
         let all = Self {
             snapshot,
+            by_last_part: Arc::clone(&by_last_part),
             hidden: BTreeSet::new(),
             is_anyones: true,
         };
@@ -48,6 +80,7 @@ impl<'a> SnapshotNames<'a> {
             .collect();
         Self {
             snapshot,
+            by_last_part,
             hidden,
             is_anyones,
         }
@@ -58,10 +91,10 @@ impl<'a> SnapshotNames<'a> {
         self.is_anyones
     }
 
-    fn matching(&self, fits: impl Fn(&DatasetId) -> bool) -> Vec<&DatasetId> {
-        self.snapshot
-            .datasets
-            .keys()
+    fn matching(&self, last: &Ident, fits: impl Fn(&DatasetId) -> bool) -> Vec<&DatasetId> {
+        let alike = self.by_last_part.get(&last.value.to_ascii_lowercase());
+        let alike = alike.into_iter().flatten();
+        alike
             .filter(|id| fits(id) && !self.hidden.contains(*id))
             .collect()
     }
@@ -69,7 +102,10 @@ impl<'a> SnapshotNames<'a> {
 
 impl Names for SnapshotNames<'_> {
     fn resolve(&self, parts: &[Ident]) -> Resolution {
-        let found = Ident::meant(|fits| self.matching(|id| names_dataset(parts, id, fits)));
+        let Some(last) = parts.last() else {
+            return Resolution::Unknown;
+        };
+        let found = Ident::meant(|fits| self.matching(last, |id| names_dataset(parts, id, fits)));
         match found.as_slice() {
             [] => Resolution::Unknown,
             [id] => match self.snapshot.datasets.get(*id) {
@@ -106,3 +142,6 @@ pub(crate) async fn visible(
         .map(|(id, _)| id.clone())
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
