@@ -44,7 +44,7 @@ impl Baseline {
         datasets: &[DatasetId],
         secrets: Arc<dyn Secrets>,
     ) -> Result<Self, Fault> {
-        let sessions = Sessions::new(runtime(config)?, config.partitions);
+        let sessions = Sessions::new(runtime(config)?, config.partitions, config.time_max);
         let sources = Sources::new(
             secrets,
             None,

@@ -10,5 +10,6 @@ pub(crate) mod numbered;
 mod once;
 pub(crate) mod same;
 pub(crate) mod session;
+pub(crate) mod timed;
 pub(crate) mod view;
 mod yielding;

@@ -44,6 +44,7 @@ use crate::{
         numbered::NumberedTable,
         same::same_named,
         session::{Sessions, plan, register},
+        timed::timed,
         view,
     },
     grant::Grant,
@@ -153,6 +154,7 @@ pub(crate) async fn planned(
         .map_err(|error| fault(&error, detail))?;
     let plan = physical(&session, &logical)
         .await
+        .and_then(|plan| timed(plan, sessions.time_max()))
         .map_err(|error| fault(&error, detail))?;
     Ok(Planned {
         session,

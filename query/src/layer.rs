@@ -134,7 +134,7 @@ impl QueryLayer {
             decide: Arc::new(Obliged::new(seams.decide, obligation::is_known)),
             ..seams
         };
-        let sessions = Sessions::new(runtime(&config)?, config.partitions);
+        let sessions = Sessions::new(runtime(&config)?, config.partitions, config.time_max);
         let sources = Sources::new(
             Arc::clone(&seams.secrets),
             seams.records.clone(),

@@ -1,6 +1,6 @@
 //! A session of the engine: fresh for each query, with the query's own tables and no others.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use datafusion::{
     catalog::{CatalogProviderList as _, MemoryCatalogProviderList, TableProvider},
@@ -25,15 +25,23 @@ pub(crate) struct Sessions {
     /// What each session starts as. It knows no table; nothing is added to it.
     first: Arc<SessionState>,
     counts: Arc<Counts>,
+    /// How long a statement may run.
+    time_max: Duration,
 }
 
 impl Sessions {
     /// Sessions that share memory bound, disk and metadata caches, and use `partitions` in parallel.
-    pub(crate) fn new(runtime: Arc<RuntimeEnv>, partitions: usize) -> Self {
+    pub(crate) fn new(runtime: Arc<RuntimeEnv>, partitions: usize, time_max: Duration) -> Self {
         Self {
             first: Arc::new(first(runtime, partitions)),
             counts: Arc::default(),
+            time_max,
         }
+    }
+
+    /// How long a statement may run.
+    pub(crate) fn time_max(&self) -> Duration {
+        self.time_max
     }
 
     /// How many rows callers see, as their statements learn it.
@@ -48,6 +56,7 @@ impl Sessions {
         Self {
             first: Arc::new(first),
             counts: Arc::clone(&self.counts),
+            time_max: self.time_max,
         }
     }
 
