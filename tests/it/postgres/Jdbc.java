@@ -5,7 +5,7 @@ import java.util.*;
 /** What Java's driver does against the PostgreSQL door; prints `name: what it saw`, a line each. */
 public class Jdbc {
     static final String ORDERS = "SELECT id, customer, region, amount, ordered_on FROM local.main.orders ";
-    static final String SLOW = "SELECT count(*) FROM local.main.numbers a, local.main.numbers b WHERE sin(a.n) + sin(b.n) > 3";
+    static final String SLOW = "SELECT max(md5(CAST(a.n AS varchar) || CAST(b.n AS varchar))) FROM local.main.numbers a, local.main.numbers b";
 
     interface Work {
         Object run() throws SQLException;
