@@ -24,7 +24,7 @@ use dataos_model::{
 use dataos_sql::Bound;
 use foldhash::quality::RandomState;
 
-use crate::{rights::Grants, views::BoundView};
+use crate::{resolve::is_same, rights::Grants, views::BoundView};
 
 /// Most bytes of all, about; when they are reached, all are dropped.
 const BYTES_MAX: usize = 32 << 20;
@@ -73,7 +73,7 @@ impl Known {
         catalog: &Arc<AssetSnapshot>,
     ) -> Vec<Arc<Governed>> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !kept.is_over(catalog) {
+        if !is_same(&kept.catalog, catalog) {
             return Vec::new();
         }
         let texts = kept.texts.get(&request.dialect);
@@ -96,7 +96,7 @@ impl Known {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let byte_count = governed.byte_count() + sql.len();
         let is_full = kept.byte_count + byte_count > BYTES_MAX;
-        if is_full || !kept.is_over(catalog) {
+        if is_full || !is_same(&kept.catalog, catalog) {
             *kept = Kept {
                 catalog: Arc::downgrade(catalog),
                 ..Kept::default()
@@ -111,12 +111,6 @@ impl Known {
         answers.push(Arc::clone(governed));
         kept.byte_count += byte_count;
         kept.byte_count -= oldest.map_or(0, |oldest| oldest.byte_count() + sql.len());
-    }
-}
-
-impl Kept {
-    fn is_over(&self, catalog: &Arc<AssetSnapshot>) -> bool {
-        std::ptr::eq(self.catalog.as_ptr(), Arc::as_ptr(catalog))
     }
 }
 

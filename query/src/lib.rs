@@ -44,6 +44,8 @@ mod encode;
 pub mod wire;
 
 mod baseline;
+#[cfg(test)]
+mod fixture;
 pub mod sample;
 
 pub use baseline::Baseline;

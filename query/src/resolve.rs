@@ -27,8 +27,7 @@ pub(crate) struct LastParts(Mutex<(Weak<AssetSnapshot>, Arc<ByLastPart>)>);
 impl LastParts {
     fn of(&self, catalog: &Arc<AssetSnapshot>) -> Arc<ByLastPart> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nothing else can lie where it lies for as long as it is known.
-        if !std::ptr::eq(known.0.as_ptr(), Arc::as_ptr(catalog)) {
+        if !is_same(&known.0, catalog) {
             let mut made = ByLastPart::default();
             for id in catalog.datasets.keys() {
                 let last = id.name.to_ascii_lowercase();
@@ -38,6 +37,11 @@ impl LastParts {
         }
         Arc::clone(&known.1)
     }
+}
+
+/// Whether what is known was made of this very catalog. Nothing else can lie where that lies for as long as it is known.
+pub(crate) fn is_same(known: &Weak<AssetSnapshot>, catalog: &Arc<AssetSnapshot>) -> bool {
+    std::ptr::eq(known.as_ptr(), Arc::as_ptr(catalog))
 }
 
 /// Names over a snapshot, without those datasets that an ambiguous name must not reveal.
@@ -58,10 +62,9 @@ impl<'a> SnapshotNames<'a> {
         request: &QueryRequest,
         decide: &dyn Decide,
     ) -> Self {
-        let by_last_part = last_parts.of(snapshot);
         let all = Self {
             snapshot,
-            by_last_part: Arc::clone(&by_last_part),
+            by_last_part: last_parts.of(snapshot),
             hidden: BTreeSet::new(),
             is_anyones: true,
         };
@@ -79,10 +82,9 @@ impl<'a> SnapshotNames<'a> {
             .filter(|id| !visible.contains(id))
             .collect();
         Self {
-            snapshot,
-            by_last_part,
             hidden,
             is_anyones,
+            ..all
         }
     }
 

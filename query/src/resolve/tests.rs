@@ -1,11 +1,8 @@
-use dataos_model::{
-    clock::Timestamp,
-    depot::{Dataset, DatasetSource},
-    query::Dialect,
-};
+use dataos_model::{depot::DatasetSource, query::Dialect};
 use dataos_sql::{Datasets, parse};
 
 use super::*;
+use crate::fixture;
 
 const DATASETS: [&str; 9] = [
     "sales.main.orders",
@@ -21,17 +18,7 @@ const DATASETS: [&str; 9] = [
 
 fn catalog(names: &[&str]) -> Arc<AssetSnapshot> {
     let datasets = names.iter().map(|name| {
-        let dataset = Dataset {
-            id: name.parse().unwrap(),
-            schema: Arc::default(),
-            source: DatasetSource::AuditLog,
-            tags: BTreeSet::new(),
-            column_tags: Default::default(),
-            owner: None,
-            row_count: None,
-            size_bytes: None,
-            scanned_at: Timestamp(0),
-        };
+        let dataset = fixture::dataset(name, Vec::new(), DatasetSource::AuditLog);
         (dataset.id.clone(), Arc::new(dataset))
     });
     Arc::new(AssetSnapshot {

@@ -1,15 +1,13 @@
-use std::collections::BTreeMap;
-
 use dataos_model::{
     access::{CellOutcome, CellRule, ColumnAccess},
-    clock::Timestamp,
-    dataset::{Column, ColumnType, DatasetSchema},
+    dataset::{Column, ColumnType},
     decision::{Decision, Effect},
     depot::DatasetSource,
     predicate::Predicate,
 };
 
 use super::*;
+use crate::fixture;
 
 fn dataset(columns: usize) -> Arc<Dataset> {
     let columns = (0..columns).map(|number| Column {
@@ -17,19 +15,12 @@ fn dataset(columns: usize) -> Arc<Dataset> {
         column_type: ColumnType::Text,
         is_nullable: true,
     });
-    Arc::new(Dataset {
-        id: "lake:main/t".parse().unwrap(),
-        schema: Arc::new(DatasetSchema {
-            columns: columns.collect(),
-        }),
-        source: DatasetSource::AuditLog,
-        tags: Default::default(),
-        column_tags: BTreeMap::new(),
-        owner: None,
-        row_count: None,
-        size_bytes: None,
-        scanned_at: Timestamp(0),
-    })
+    let columns = columns.collect();
+    Arc::new(fixture::dataset(
+        "lake:main/t",
+        columns,
+        DatasetSource::AuditLog,
+    ))
 }
 
 /// All rows, and of the columns those before `shown`.

@@ -1,6 +1,10 @@
 //! Bounds: rows, bytes, memory, time, and queries at a time.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    fmt::Write as _,
+    sync::mpsc::{Sender, channel},
+    time::Duration,
+};
 
 use dataos_model::{fault::FaultKind, seams::RunQuery};
 use dataos_query::QueryConfig;
@@ -174,68 +178,67 @@ impl dataos_model::clock::Clock for Midnight {
     }
 }
 
-/// A join may give rows for minutes without reading any; its caller has left, or his time is over. Of two tables, so
-/// that what it keeps of one is small: else memory would be over first.
-#[test]
-fn a_join_without_end_ends_with_its_caller() {
-    let (tell, told) = std::sync::mpsc::channel();
+/// What `work` tells, so many times, from threads of its own: one that never comes back would hold up the test too.
+fn told<T, W>(count: usize, work: impl FnOnce(Sender<T>) -> W + Send + 'static) -> Vec<T>
+where
+    T: Send + 'static,
+    W: Future<Output = ()>,
+{
+    let (tell, told) = channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        runtime.block_on(async {
-            let world = World::new();
-            numbers(&world, 400_000);
-            for joined in [
-                "numbers a CROSS JOIN numbers b",
-                "numbers a JOIN numbers b ON a.id <> b.id",
-                "numbers a JOIN numbers b ON a.id % 2 = b.id % 2",
-            ] {
-                let sql = format!("SELECT count(*) FROM {joined}");
-                let running = tokio::time::timeout(Duration::from_secs(1), world.run(&sql));
-                let ended = running.await;
-                assert!(ended.is_err(), "{joined}: {ended:?}");
-                world
-                    .check("SELECT count(*) FROM numbers", "[[400000]]")
-                    .await;
-                tell.send(joined).unwrap();
-            }
-        });
+        runtime.block_on(work(tell));
     });
-    for _ in 0..3 {
+    let next = |_| {
         told.recv_timeout(Duration::from_secs(120))
-            .expect("a thread of the engine never comes back");
-    }
+            .expect("a thread of the engine never comes back")
+    };
+    (0..count).map(next).collect()
+}
+
+/// A join may give rows for minutes without reading any; its caller has left, or his time is over. Of two tables, so
+/// that what it keeps of one is small: else memory would be over first.
+#[test]
+fn a_join_without_end_ends_with_its_caller() {
+    told(3, |tell| async move {
+        let world = World::new();
+        numbers(&world, 400_000);
+        for joined in [
+            "numbers a CROSS JOIN numbers b",
+            "numbers a JOIN numbers b ON a.id <> b.id",
+            "numbers a JOIN numbers b ON a.id % 2 = b.id % 2",
+        ] {
+            let sql = format!("SELECT count(*) FROM {joined}");
+            let running = tokio::time::timeout(Duration::from_secs(1), world.run(&sql));
+            let ended = running.await;
+            assert!(ended.is_err(), "{joined}: {ended:?}");
+            world
+                .check("SELECT count(*) FROM numbers", "[[400000]]")
+                .await;
+            tell.send(joined).unwrap();
+        }
+    });
 }
 
 /// A join whose condition holds for nothing gives no rows between which it could give way; to compare all takes minutes.
 #[test]
 fn a_join_that_finds_nothing_ends_with_its_time() {
-    let (tell, told) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let config = QueryConfig {
-                time_max: Duration::from_millis(300),
-                ..QueryConfig::default()
-            };
-            let world = World::with(config);
-            numbers(&world, 400_000);
-            for condition in ["a.id + b.id < 0", "a.id % 1 = b.id % 1 AND a.id + b.id < 0"] {
-                let sql = format!("SELECT count(*) FROM numbers a JOIN numbers b ON {condition}");
-                let fault = world.refused(&sql).await;
-                tell.send(fault.reason).unwrap();
-            }
-        });
+    let reasons = told(2, |tell| async move {
+        let config = QueryConfig {
+            time_max: Duration::from_millis(300),
+            ..QueryConfig::default()
+        };
+        let world = World::with(config);
+        numbers(&world, 400_000);
+        for condition in ["a.id + b.id < 0", "a.id % 1 = b.id % 1 AND a.id + b.id < 0"] {
+            let sql = format!("SELECT count(*) FROM numbers a JOIN numbers b ON {condition}");
+            let fault = world.refused(&sql).await;
+            tell.send(fault.reason).unwrap();
+        }
     });
-    for _ in 0..2 {
-        let reason = told.recv_timeout(Duration::from_secs(120));
-        assert_eq!(reason.expect("it compares on"), "time_limit");
-    }
+    assert_eq!(reasons, ["time_limit", "time_limit"]);
 }

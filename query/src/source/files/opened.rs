@@ -73,11 +73,7 @@ impl Opened {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        collections::{BTreeMap, BTreeSet},
-        fs,
-        path::PathBuf,
-    };
+    use std::{fs, path::PathBuf};
 
     use datafusion::{arrow::datatypes::Schema, datasource::empty::EmptyTable};
     use dataos_model::{
@@ -86,7 +82,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::source::version::versions;
+    use crate::{fixture, source::version::versions};
 
     /// Long after each file of a test was written.
     const LATER: Timestamp = Timestamp(i64::MAX);
@@ -97,22 +93,9 @@ mod tests {
             column_type: ColumnType::Text,
             is_nullable: true,
         };
-        Dataset {
-            id: "lake:main/t".parse().unwrap(),
-            schema: Arc::new(DatasetSchema {
-                columns: vec![column],
-            }),
-            source: DatasetSource::Files {
-                format: FileFormat::Csv,
-                paths,
-            },
-            tags: BTreeSet::new(),
-            column_tags: BTreeMap::new(),
-            owner: None,
-            row_count: None,
-            size_bytes: None,
-            scanned_at: Timestamp(0),
-        }
+        let format = FileFormat::Csv;
+        let source = DatasetSource::Files { format, paths };
+        fixture::dataset("lake:main/t", vec![column], source)
     }
 
     #[tokio::test]

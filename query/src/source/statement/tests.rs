@@ -1,13 +1,12 @@
-use std::{cell::Cell as Count, collections::BTreeMap, sync::Arc};
+use std::{cell::Cell as Count, sync::Arc};
 
 use datafusion::{
     arrow::datatypes::{Field, Schema},
     logical_expr::{col, lit},
 };
 use dataos_model::{
-    clock::Timestamp,
-    dataset::{ColumnType, DatasetId, DatasetSchema},
-    depot::{Dataset, DatasetSource},
+    dataset::ColumnType,
+    depot::DatasetSource,
     predicate::{Comparison, Expression, LikePiece, Predicate},
     value::Value,
 };
@@ -15,6 +14,7 @@ use dataos_model::{
 use super::*;
 use crate::{
     column::{arrow_schema, arrow_type},
+    fixture,
     source::{
         condition::{Operator, pattern},
         select::{Exists, Items, Joined, Top},
@@ -45,28 +45,18 @@ fn of_column(function: Function, table: usize, name: &str) -> Total {
 
 /// A table of integers; the policy and the statement each compare one.
 fn read(name: &str) -> Read {
-    let schema = DatasetSchema {
-        columns: ["id", "k", "n"].map(column).to_vec(),
-    };
+    let columns = ["id", "k", "n"].map(column).to_vec();
+    let id = format!("shop:main/{name}");
+    let dataset = fixture::dataset(&id, columns.clone(), DatasetSource::AuditLog);
     let equal = Expression::Compare(
         Comparison::Equal,
         Box::new(Expression::Column("n".to_owned())),
         Box::new(Expression::Literal(Value::Long(7))),
     );
     Read {
-        columns: schema.columns.clone(),
-        schema: arrow_schema(&schema),
-        dataset: Arc::new(Dataset {
-            id: DatasetId::new("shop", "main", name),
-            schema: Arc::new(schema),
-            source: DatasetSource::AuditLog,
-            tags: Default::default(),
-            column_tags: BTreeMap::new(),
-            owner: None,
-            row_count: None,
-            size_bytes: None,
-            scanned_at: Timestamp(0),
-        }),
+        columns,
+        schema: arrow_schema(&dataset.schema),
+        dataset: Arc::new(dataset),
         space: "main".to_owned(),
         table: name.to_owned(),
         rows: Predicate::Satisfied(equal),
