@@ -17,12 +17,12 @@ use crate::{
         session::{Sessions, plan, register},
     },
     execute::{Planned, Progress},
-    layer::runtime,
     source::{Exchange, Sources},
 };
 
 /// Some datasets of a catalog, as they are.
 pub struct Baseline {
+    sessions: Sessions,
     session: SessionState,
     config: QueryConfig,
 }
@@ -44,7 +44,7 @@ impl Baseline {
         datasets: &[DatasetId],
         secrets: Arc<dyn Secrets>,
     ) -> Result<Self, Fault> {
-        let sessions = Sessions::new(runtime(config)?, config.partitions, config.time_max);
+        let sessions = Sessions::new(config)?;
         let sources = Sources::new(
             secrets,
             None,
@@ -69,6 +69,7 @@ impl Baseline {
             register(&session, &id.name, table).map_err(|error| fault(&error, Detail::Shown))?;
         }
         Ok(Self {
+            sessions,
             session,
             config: config.clone(),
         })
@@ -82,6 +83,7 @@ impl Baseline {
         let plan = session.create_physical_plan(&logical);
         let plan = plan.await.map_err(shown)?;
         Ok(Planned {
+            threads: Arc::clone(self.sessions.threads()),
             session,
             plan,
             detail: Detail::Shown,

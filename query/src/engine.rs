@@ -10,6 +10,7 @@ pub(crate) mod numbered;
 mod once;
 pub(crate) mod same;
 pub(crate) mod session;
-pub(crate) mod timed;
+pub(crate) mod threads;
 pub(crate) mod view;
+mod wanted;
 mod yielding;

@@ -12,12 +12,8 @@ use std::{
 
 use bytes::Bytes;
 use datafusion::{
-    arrow::datatypes::Schema,
-    catalog::TableProvider,
-    common::Result as EngineResult,
-    execution::SessionState,
-    logical_expr::LogicalPlan,
-    physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream},
+    arrow::datatypes::Schema, catalog::TableProvider, common::Result as EngineResult,
+    execution::SessionState, logical_expr::LogicalPlan, physical_plan::ExecutionPlan,
 };
 use dataos_model::{
     access::CellOutcome,
@@ -30,21 +26,20 @@ use dataos_model::{
     secret::SecretName,
 };
 use dataos_sql::Bound;
-use futures::{StreamExt, future::join_all};
+use futures::future::join_all;
 use uuid::Uuid;
 
 use crate::{
     config::MASK_KEY,
     encode::{Encoded, Encoder},
     engine::{
-        barrier::learn,
         cut::cut,
         failure::{Detail, fault, unbroken, unnamed},
         governed::GovernedTable,
         numbered::NumberedTable,
         same::same_named,
         session::{Sessions, plan, register},
-        timed::timed,
+        threads::{Running, Threads},
         view,
     },
     grant::Grant,
@@ -60,6 +55,7 @@ const OPENED_AT_A_TIME_MAX: usize = 8;
 
 /// A statement planned over its governed tables.
 pub(crate) struct Planned {
+    pub(crate) threads: Arc<Threads>,
     pub(crate) session: SessionState,
     pub(crate) plan: Arc<dyn ExecutionPlan>,
     pub(crate) detail: Detail,
@@ -154,9 +150,9 @@ pub(crate) async fn planned(
         .map_err(|error| fault(&error, detail))?;
     let plan = physical(&session, &logical)
         .await
-        .and_then(|plan| timed(plan, sessions.time_max()))
         .map_err(|error| fault(&error, detail))?;
     Ok(Planned {
+        threads: Arc::clone(sessions.threads()),
         session,
         plan,
         detail,
@@ -287,9 +283,9 @@ impl Planned {
     ///
     /// # Errors
     /// The engine's failure, without its text.
-    pub(crate) fn start(&self) -> Result<SendableRecordBatchStream, Fault> {
-        execute_stream(Arc::clone(&self.plan), self.session.task_ctx())
-            .map_err(|error| fault(&error, self.detail))
+    pub(crate) fn start(&self) -> Result<Running, Fault> {
+        let (plan, context) = (Arc::clone(&self.plan), self.session.task_ctx());
+        Running::start(&self.threads, plan, context).map_err(|error| fault(&error, self.detail))
     }
 
     /// The columns that come out.
@@ -309,7 +305,6 @@ impl Planned {
     ) -> Result<Rows, Fault> {
         Ok(Rows {
             encoder: Encoder::new(format, &self.schema(), bytes_max)?,
-            plan: Arc::clone(&self.plan),
             batches: self.start()?,
             detail: self.detail,
             rows_left: usize::try_from(rows_max).unwrap_or(usize::MAX),
@@ -362,8 +357,7 @@ impl Progress {
 /// The encoded rows of a statement that runs. Dropped, it stops the statement.
 pub(crate) struct Rows {
     encoder: Encoder,
-    plan: Arc<dyn ExecutionPlan>,
-    batches: SendableRecordBatchStream,
+    batches: Running,
     detail: Detail,
     rows_left: usize,
     is_truncated: bool,
@@ -377,7 +371,7 @@ impl Rows {
         // Nothing is read behind a fault.
         let next = unbroken(async { Ok(self.batches.next().await) }).await;
         let Some(batch) = next.inspect_err(|_| self.is_over = true)? else {
-            learn(&self.plan);
+            self.batches.learn();
             self.is_over = true;
             return Ok(());
         };

@@ -14,10 +14,6 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use datafusion::{
     arrow::{array::RecordBatch, datatypes::Schema},
-    execution::{
-        memory_pool::FairSpillPool,
-        runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
-    },
     physical_plan::displayable,
 };
 use dataos_model::{
@@ -134,7 +130,7 @@ impl QueryLayer {
             decide: Arc::new(Obliged::new(seams.decide, obligation::is_known)),
             ..seams
         };
-        let sessions = Sessions::new(runtime(&config)?, config.partitions, config.time_max);
+        let sessions = Sessions::new(&config)?;
         let sources = Sources::new(
             Arc::clone(&seams.secrets),
             seams.records.clone(),
@@ -601,15 +597,6 @@ impl RunQuery for QueryLayer {
             ..inner.figures.read()
         }
     }
-}
-
-pub(crate) fn runtime(config: &QueryConfig) -> Result<Arc<RuntimeEnv>, Fault> {
-    RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(FairSpillPool::new(config.memory_bytes_max)))
-        // A listing that is remembered would hide files that came or went since.
-        .with_object_list_cache_limit(0)
-        .build_arc()
-        .map_err(|_| Fault::internal("the engine's runtime does not start"))
 }
 
 /// Refuses a statement that takes a value from a column that may stand in conditions alone. A change reads its

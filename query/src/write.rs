@@ -31,7 +31,6 @@ use dataos_model::{
     seams::Assets,
 };
 use dataos_sql::{Bound, BoundKind, OutputColumn, Target};
-use futures::StreamExt;
 use uuid::Uuid;
 
 use self::{

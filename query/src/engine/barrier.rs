@@ -87,7 +87,7 @@ impl BarrierExec {
 }
 
 /// Keeps how many rows came through the barriers of a plan that ran to its end.
-pub(crate) fn learn(plan: &Arc<dyn ExecutionPlan>) {
+pub(super) fn learn(plan: &Arc<dyn ExecutionPlan>) {
     let mut readings = Vec::new();
     let mut is_limited = false;
     let walked = plan.apply(|node| {

@@ -1,20 +1,27 @@
 //! A session of the engine: fresh for each query, with the query's own tables and no others.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use datafusion::{
     catalog::{CatalogProviderList as _, MemoryCatalogProviderList, TableProvider},
-    common::{Result, TableReference},
+    common::{Result as EngineResult, TableReference},
     execution::{
-        SessionState, SessionStateBuilder, SessionStateDefaults, context::SQLOptions,
-        memory_pool::MemoryPool, object_store::DefaultObjectStoreRegistry, runtime_env::RuntimeEnv,
+        SessionState, SessionStateBuilder, SessionStateDefaults,
+        context::SQLOptions,
+        memory_pool::{FairSpillPool, MemoryPool},
+        object_store::DefaultObjectStoreRegistry,
+        runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
     logical_expr::LogicalPlan,
     prelude::SessionConfig,
 };
-use dataos_model::depot::{Dataset, DatasetSource};
+use dataos_model::{
+    depot::{Dataset, DatasetSource},
+    fault::Fault,
+};
 
-use super::{counts::Counts, once::ReadOnce, yielding::GiveWay};
+use super::{counts::Counts, once::ReadOnce, threads::Threads, yielding::GiveWay};
+use crate::config::QueryConfig;
 
 /// Most bytes of the keys of a join that are handed to its other side as a list.
 const KEYS_BYTES_MAX: usize = 1 << 20;
@@ -25,23 +32,25 @@ pub(crate) struct Sessions {
     /// What each session starts as. It knows no table; nothing is added to it.
     first: Arc<SessionState>,
     counts: Arc<Counts>,
-    /// How long a statement may run.
-    time_max: Duration,
+    threads: Arc<Threads>,
 }
 
 impl Sessions {
-    /// Sessions that share memory bound, disk and metadata caches, and use `partitions` in parallel.
-    pub(crate) fn new(runtime: Arc<RuntimeEnv>, partitions: usize, time_max: Duration) -> Self {
-        Self {
-            first: Arc::new(first(runtime, partitions)),
+    /// Sessions that share memory bound, disk, metadata caches and threads.
+    ///
+    /// # Errors
+    /// An engine that does not start.
+    pub(crate) fn new(config: &QueryConfig) -> Result<Self, Fault> {
+        Ok(Self {
+            first: Arc::new(first(runtime(config)?, config.partitions)),
             counts: Arc::default(),
-            time_max,
-        }
+            threads: Arc::new(Threads::start(config.partitions)?),
+        })
     }
 
-    /// How long a statement may run.
-    pub(crate) fn time_max(&self) -> Duration {
-        self.time_max
+    /// Where plans run.
+    pub(crate) fn threads(&self) -> &Arc<Threads> {
+        &self.threads
     }
 
     /// How many rows callers see, as their statements learn it.
@@ -56,7 +65,7 @@ impl Sessions {
         Self {
             first: Arc::new(first),
             counts: Arc::clone(&self.counts),
-            time_max: self.time_max,
+            threads: Arc::clone(&self.threads),
         }
     }
 
@@ -74,6 +83,15 @@ impl Sessions {
         }
         begun(first)
     }
+}
+
+fn runtime(config: &QueryConfig) -> Result<Arc<RuntimeEnv>, Fault> {
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(FairSpillPool::new(config.memory_bytes_max)))
+        // A listing that is remembered would hide files that came or went since.
+        .with_object_list_cache_limit(0)
+        .build_arc()
+        .map_err(|_| Fault::internal("the engine's runtime does not start"))
 }
 
 /// The same with stores of objects of its own, which go with it. Memory, disk and caches are shared.
@@ -140,7 +158,7 @@ pub(crate) fn register(
     session: &SessionState,
     name: &str,
     table: Arc<dyn TableProvider>,
-) -> Result<()> {
+) -> EngineResult<()> {
     let schema = session.schema_for_ref(TableReference::bare(name))?;
     schema.register_table(name.to_owned(), table).map(drop)
 }
@@ -149,7 +167,7 @@ pub(crate) fn register(
 ///
 /// # Errors
 /// Text that is no query, or that does not fit the tables.
-pub(crate) async fn plan(session: &SessionState, sql: &str) -> Result<LogicalPlan> {
+pub(crate) async fn plan(session: &SessionState, sql: &str) -> EngineResult<LogicalPlan> {
     let plan = session.create_logical_plan(sql).await?;
     SQLOptions::new()
         .with_allow_ddl(false)

@@ -12,7 +12,6 @@ use datafusion::{
 };
 use dataos_model::fault::Fault;
 use dataos_sql::{BoundStep, StepKind};
-use futures::StreamExt;
 
 use super::parquet_file::{fitted, placed, rows};
 use crate::{engine::failure::fault, execute::Planned};
