@@ -31,8 +31,8 @@ use dataos_model::{dataset::DatasetId, predicate::Predicate};
 
 /// Most counts. With more they are all learned anew.
 const COUNTS_MAX: usize = 10_000;
-/// One of so many rows is expected to pass the conditions of a statement, if one of them is for a value, and
-/// otherwise. After P. Selinger et al., "Access Path Selection in a Relational Database Management System", 1979.
+/// One of so many rows is expected to pass the conditions of a statement that are for values, and the others.
+/// After P. Selinger et al., "Access Path Selection in a Relational Database Management System", 1979.
 const PASSING_EQUAL: usize = 10;
 const PASSING: usize = 3;
 
@@ -241,16 +241,26 @@ impl Reading {
 
 /// Of how many rows one is expected to pass.
 pub(crate) fn passing(filters: &[Expr]) -> usize {
-    let is_for_value = |filter: &Expr| match filter {
-        Expr::BinaryExpr(binary) => binary.op == Operator::Eq,
+    let any = |is_for_values: bool| {
+        let mut filters = filters.iter();
+        filters.any(|filter| is_for_value(filter) == is_for_values)
+    };
+    let equal = if any(true) { PASSING_EQUAL } else { 1 };
+    let other = if any(false) { PASSING } else { 1 };
+    equal * other
+}
+
+/// Whether a condition is for one value of a column or for one of several. Its depth is that of the statement.
+fn is_for_value(filter: &Expr) -> bool {
+    match filter {
+        Expr::BinaryExpr(binary) => match binary.op {
+            Operator::Eq => true,
+            Operator::Or => is_for_value(&binary.left) && is_for_value(&binary.right),
+            _ => false,
+        },
         Expr::InList(list) => !list.negated,
         Expr::IsNull(_) => true,
         _ => false,
-    };
-    match filters {
-        [] => 1,
-        filters if filters.iter().any(is_for_value) => PASSING_EQUAL,
-        _ => PASSING,
     }
 }
 
@@ -279,4 +289,23 @@ fn bounds_of(array: &dyn Array) -> Option<(i64, i64)> {
         DataType::Int64 => bounds!(Int64Type),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::{col, lit};
+
+    use super::*;
+
+    #[test]
+    fn conditions_for_values_leave_less_than_others_and_both_the_least() {
+        let value = || col("a").eq(lit(1)).or(col("a").eq(lit(2)));
+        let listed = || col("a").in_list(vec![lit(1), lit(2)], false);
+        let range = || col("b").gt(lit(1));
+        assert_eq!(passing(&[]), 1);
+        assert_eq!(passing(&[range(), range()]), PASSING);
+        assert_eq!(passing(&[value().or(range())]), PASSING);
+        assert_eq!(passing(&[value(), listed()]), PASSING_EQUAL);
+        assert_eq!(passing(&[range(), value()]), PASSING * PASSING_EQUAL);
+    }
 }

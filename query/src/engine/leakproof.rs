@@ -1,10 +1,10 @@
 //! Which conditions of the caller may be evaluated on hidden rows.
 //!
 //! Only those that cannot fail, whatever the value, and that read no masked column: comparisons of a
-//! plain column with a literal of its own type, lists of such literals, tests for NULL, and AND, OR
-//! and NOT of these. They prune files and thin out batches; the engine evaluates them again above
-//! the barrier, so their result tells nothing new. Databases evaluate more of that kind, which prunes no files:
-//! comparisons of two plain columns of one type, patterns without escapes, booleans.
+//! plain column with a literal of its own type or with another plain column of it, lists of such literals,
+//! tests for NULL, and AND, OR and NOT of these. They prune files, and what they leave is what passes the
+//! barrier, so their result tells nothing new. Databases evaluate more of that kind: patterns without escapes,
+//! booleans.
 
 use datafusion::{
     common::ScalarValue,
@@ -30,12 +30,11 @@ pub(super) fn is_leakproof(filter: &Expr, columns: &[VisibleColumn], is_in_datab
                 (column, Expr::Literal(value, _)) | (Expr::Literal(value, _), column) => {
                     is_same_type(column, value, columns)
                 }
-                (left, right) if is_in_database => {
+                (left, right) => {
                     let types = [left, right].map(|side| Some(&plain(side, columns)?.raw_type));
                     let is_list = |of: &ColumnType| matches!(of, ColumnType::List(_));
                     matches!(types, [Some(one), Some(other)] if one == other && !is_list(one))
                 }
-                _ => false,
             },
             _ => false,
         },
@@ -76,4 +75,64 @@ fn plain<'a>(expression: &Expr, columns: &'a [VisibleColumn]) -> Option<&'a Visi
 fn is_same_type(expression: &Expr, value: &ScalarValue, columns: &[VisibleColumn]) -> bool {
     plain(expression, columns)
         .is_some_and(|column| arrow_type(&column.raw_type) == value.data_type())
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::{cast, col, lit};
+    use dataos_model::{
+        access::{CellOutcome, CellRule},
+        predicate::Predicate,
+    };
+
+    use super::*;
+
+    fn column(name: &str, raw_type: ColumnType, is_masked: bool) -> VisibleColumn {
+        let rule = CellRule {
+            when: Predicate::ALWAYS,
+            outcome: CellOutcome::Absent,
+            policy: None,
+        };
+        VisibleColumn {
+            name: name.to_owned(),
+            reads: name.to_owned(),
+            shown_type: raw_type.clone(),
+            raw_type,
+            is_nullable: true,
+            rules: is_masked.then_some(rule).into_iter().collect(),
+        }
+    }
+
+    #[test]
+    fn what_cannot_fail_and_reads_no_mask_goes_below() {
+        let columns = [
+            column("a", ColumnType::Int(64), false),
+            column("b", ColumnType::Int(64), false),
+            column("text", ColumnType::Text, false),
+            column("masked", ColumnType::Int(64), true),
+            column("flag", ColumnType::Bool, false),
+        ];
+        let goes = |filter: &Expr, is_in_database| is_leakproof(filter, &columns, is_in_database);
+        for filter in [
+            col("a").gt(lit(1_i64)),
+            col("a").lt_eq(col("b")),
+            col("a").eq(col("b")).and(col("text").is_null()),
+            col("a").in_list(vec![lit(1_i64)], true),
+        ] {
+            assert!(goes(&filter, false) && goes(&filter, true), "{filter}");
+        }
+        for filter in [col("flag"), col("text").like(lit("a%"))] {
+            assert!(!goes(&filter, false) && goes(&filter, true), "{filter}");
+        }
+        for filter in [
+            col("a").gt(col("masked")),
+            col("masked").is_null(),
+            col("a").eq(col("text")),
+            (col("a") / col("b")).gt(lit(1_i64)),
+            cast(col("text"), arrow_type(&ColumnType::Int(64))).eq(col("a")),
+            col("text").like(lit("a\\\\%")),
+        ] {
+            assert!(!goes(&filter, false) && !goes(&filter, true), "{filter}");
+        }
+    }
 }
