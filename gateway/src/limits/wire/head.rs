@@ -76,10 +76,14 @@ pub(super) fn is_whole(head: &[u8]) -> bool {
 /// Checks a whole head and says how its body ends.
 pub(super) fn check(head: &[u8]) -> Result<Framing, Refusal> {
     // Each LF has its CR: `take` saw to that.
-    let mut lines = head
-        .split(|byte| *byte == b'\n')
-        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
-        .take_while(|line| !line.is_empty());
+    let mut ends = memchr::memchr_iter(b'\n', head);
+    let mut start = 0;
+    let mut lines = std::iter::from_fn(|| {
+        let end = ends.next()?;
+        let line = head.get(start..end)?;
+        start = end + 1;
+        Some(line.strip_suffix(b"\r").unwrap_or(line)).filter(|line| !line.is_empty())
+    });
     let is_newer = request_line(lines.next().unwrap_or_default())?;
     let mut length = None;
     let mut is_chunked = false;
