@@ -48,11 +48,13 @@ const FACT_COLUMNS_MAX: usize = 24;
 /// Blocks of 256 entries that are looked at to choose the columns.
 const SAMPLE_BLOCKS: u64 = 64;
 
-/// After so much work the sealer rests for as long, so that appends have the processor,
+/// After so much work the sealer rests, so that appends have the processor:
 const STINT: Duration = Duration::from_millis(5);
 
-/// unless so many packs wait: then it keeps up, since memory and disk grow with what is not sealed.
-const WAITING_PACKS_MAX: u64 = 2;
+/// for so many times as long while nothing of the next pack is there, for less the more of it is, and not at all once
+/// it is whole, since memory and disk grow with what is not sealed. So on a busy log it is done shortly before the
+/// next pack is due, and takes as little of the processor at a time as that allows.
+const RESTS: f64 = 8.0;
 
 /// The sealer. All fields are owned by its thread; `gate` and the view of `reader` are shared.
 #[derive(Debug)]
@@ -250,7 +252,7 @@ impl Sealer {
         let waiting = self
             .reader
             .with_view(|view| view.tree.size() - view.sealed());
-        let rest = worked.filter(|_| waiting < WAITING_PACKS_MAX * self.seal_entries);
+        let rest = worked.map(|worked| worked.mul_f64(rests(waiting, self.seal_entries)));
         let is_closed = self.gate.wait(rest.unwrap_or_default());
         self.stint.set(Some(Instant::now()));
         is_closed
@@ -286,6 +288,12 @@ impl Sealer {
         }
         Ok(sample.shape())
     }
+}
+
+/// How many times as long as it works the sealer rests while so many entries wait, the pack that it seals among them.
+fn rests(waiting: u64, pack: u64) -> f64 {
+    let of_next = waiting.saturating_sub(pack) as f64 / pack as f64;
+    RESTS * (1.0 - of_next).max(0.0)
 }
 
 /// What a sample of entries shows.

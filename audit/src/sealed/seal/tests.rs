@@ -88,3 +88,10 @@ async fn a_full_disk_delays_sealing_and_nothing_else() {
         "{names:?}"
     );
 }
+
+#[test]
+fn it_rests_the_less_the_more_of_the_next_pack_is_there() {
+    let of_next = [0, 256, 512, 1024, 5000].map(|of_next| rests(1024 + of_next, 1024));
+    assert_eq!(of_next, [RESTS, RESTS * 0.75, RESTS * 0.5, 0.0, 0.0]);
+    assert_eq!(rests(100, 1024), RESTS, "a pack that was larger before");
+}
