@@ -243,8 +243,13 @@ impl Gateway {
             ..head
         });
         let span = checked.as_ref().ok().and_then(|head| head.span.clone());
+        let (method, version) = (parts.method.clone(), parts.version);
+        let expects = parts.headers.contains_key(header::EXPECT);
+        let (is_rpc, deadline) = (rpc::is_call(&parts), rpc::deadline(&parts));
+        // A call waits for its record; what is dropped behind that has left the caches.
+        drop(parts);
         let passed = match checked {
-            Ok(head) => match rpc::deadline(&parts) {
+            Ok(head) => match deadline {
                 Ok(None) => self.pass(head, &mut body, &peer, &request_id).await,
                 Ok(Some(time)) => {
                     // Few calls have one; the others need no room for it.
@@ -257,13 +262,13 @@ impl Gateway {
             },
             Err(refusal) => self.refuse(&refusal, None, &peer, &request_id),
         };
-        if !parts.headers.contains_key(header::EXPECT) {
+        if !expects {
             limits::discard(body).await;
         }
         let took = started.elapsed();
         let call = CallFigures {
             route: passed.route,
-            method: parts.method.as_str(),
+            method: method.as_str(),
             status: passed.answer.status,
             is_denied: passed.is_denied,
             principal: passed.principal.as_deref(),
@@ -272,14 +277,14 @@ impl Gateway {
             took,
         };
         self.note(&call, span.as_deref(), passed.receipt.as_ref());
-        let answer = if rpc::is_call(&parts) {
+        let answer = if is_rpc {
             rpc::answered(passed.answer)
         } else {
             passed.answer
         };
         let mut response = respond::response(answer, &request_id, passed.receipt.as_ref());
         response.headers_mut().extend(echoed);
-        if passed.closes && parts.version != http::Version::HTTP_2 {
+        if passed.closes && version != http::Version::HTTP_2 {
             response
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
