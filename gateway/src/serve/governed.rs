@@ -91,6 +91,7 @@ impl Gateway {
             let fault = denial_shown(route, &call.principal, &decision);
             return self.denied(route, &call, entry, &fault).await;
         }
+        // As in `answer`: before the wait for the record.
         drop((request, decision));
         match route.hold {
             Hold::Read => self.read(route, &call, entry, level).await,

@@ -241,12 +241,13 @@ impl Reading {
 
 /// Of how many rows one is expected to pass.
 pub(crate) fn passing(filters: &[Expr]) -> usize {
-    let any = |is_for_values: bool| {
-        let mut filters = filters.iter();
-        filters.any(|filter| is_for_value(filter) == is_for_values)
+    let for_values = filters.iter().filter(|filter| is_for_value(filter)).count();
+    let equal = if for_values > 0 { PASSING_EQUAL } else { 1 };
+    let other = if for_values < filters.len() {
+        PASSING
+    } else {
+        1
     };
-    let equal = if any(true) { PASSING_EQUAL } else { 1 };
-    let other = if any(false) { PASSING } else { 1 };
     equal * other
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::{
     arrow::array::RecordBatch,
-    common::{Result, exec_datafusion_err},
+    common::Result,
     execution::TaskContext,
     physical_plan::{
         ExecutionPlan, SendableRecordBatchStream, execute_stream,
@@ -17,7 +17,7 @@ use datafusion::{
 };
 use dataos_model::fault::Fault;
 use futures::StreamExt as _;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::{
     barrier::learn,
@@ -30,7 +30,11 @@ const BATCHES_WAITING_MAX: usize = 2;
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Threads(Option<Runtime>);
+pub(crate) struct Threads {
+    handle: Handle,
+    /// Until it is dropped.
+    runtime: Option<Runtime>,
+}
 
 impl Threads {
     /// Starts so many.
@@ -48,7 +52,10 @@ impl Threads {
             Fault::unavailable(format!("the engine has no threads: {error}"))
                 .with_hint("allow the process more threads")
         })?;
-        Ok(Self(Some(threads)))
+        Ok(Self {
+            handle: threads.handle().clone(),
+            runtime: Some(threads),
+        })
     }
 }
 
@@ -62,7 +69,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Runs a plan on these threads.
+    /// Runs a plan on these threads; once, as copies of a plan share what its joins have built.
     ///
     /// # Errors
     /// A plan that is not whole.
@@ -71,8 +78,6 @@ impl Running {
         plan: Arc<dyn ExecutionPlan>,
         context: Arc<TaskContext>,
     ) -> Result<Self> {
-        let runtime = threads.0.as_ref();
-        let runtime = runtime.ok_or_else(|| exec_datafusion_err!("the engine is gone"))?;
         let (plan, wanted) = wanted(plan)?;
         let mut batches = RecordBatchReceiverStreamBuilder::new(plan.schema(), BATCHES_WAITING_MAX);
         let (to, running) = (batches.tx(), Arc::clone(&plan));
@@ -86,7 +91,7 @@ impl Running {
             }
             Ok(())
         };
-        batches.spawn_on(run, runtime.handle());
+        batches.spawn_on(run, &threads.handle);
         Ok(Self {
             plan,
             batches: batches.build(),
@@ -109,8 +114,8 @@ impl Running {
 impl Drop for Threads {
     fn drop(&mut self) {
         // Whoever drops them may be one of those that must not wait.
-        if let Some(threads) = self.0.take() {
-            threads.shutdown_background();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
         }
     }
 }

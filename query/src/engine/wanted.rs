@@ -51,13 +51,9 @@ impl Drop for Wanted {
 /// A plan that is not whole.
 pub(super) fn wanted(plan: Arc<dyn ExecutionPlan>) -> Result<(Arc<dyn ExecutionPlan>, Wanted)> {
     let wanted = Wanted(Arc::default());
+    let always = JoinFilter::new(lit(true), Vec::new(), Arc::new(Schema::empty()));
     let watched = |filter: Option<&JoinFilter>, join: JoinType| {
-        let always = || JoinFilter::new(lit(true), Vec::new(), Arc::new(Schema::empty()));
-        let filter = match filter {
-            Some(filter) => filter.clone(),
-            None if marks(join) => always(),
-            None => return None,
-        };
+        let filter = filter.or(marks(join).then_some(&always))?;
         let condition = Watched {
             condition: Arc::clone(filter.expression()),
             is_over: Arc::clone(&wanted.0),

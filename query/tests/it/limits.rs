@@ -200,6 +200,15 @@ where
     (0..count).map(next).collect()
 }
 
+/// A caller leaves a statement after this time, which it has not ended by then; the next one finds a thread.
+async fn left(world: &World, sql: &str, after: Duration) {
+    let ended = tokio::time::timeout(after, world.run(sql)).await;
+    assert!(ended.is_err(), "{sql}: {ended:?}");
+    world
+        .check("SELECT count(*) FROM numbers", "[[400000]]")
+        .await;
+}
+
 /// A join may give rows for minutes without reading any; its caller has left, or his time is over. Of two tables, so
 /// that what it keeps of one is small: else memory would be over first.
 #[test]
@@ -213,12 +222,7 @@ fn a_join_without_end_ends_with_its_caller() {
             "numbers a JOIN numbers b ON a.id % 2 = b.id % 2",
         ] {
             let sql = format!("SELECT count(*) FROM {joined}");
-            let running = tokio::time::timeout(Duration::from_secs(1), world.run(&sql));
-            let ended = running.await;
-            assert!(ended.is_err(), "{joined}: {ended:?}");
-            world
-                .check("SELECT count(*) FROM numbers", "[[400000]]")
-                .await;
+            left(&world, &sql, Duration::from_secs(1)).await;
             tell.send(joined).unwrap();
         }
     });
@@ -252,12 +256,7 @@ fn a_join_that_finds_nothing_ends_with_its_time_and_with_its_caller() {
             for joined in joined {
                 let sql = format!("SELECT count(*) FROM numbers a {joined}");
                 let fault = impatient.refused(&sql).await;
-                let running = tokio::time::timeout(Duration::from_millis(300), world.run(&sql));
-                let ended = running.await;
-                assert!(ended.is_err(), "{joined}: {ended:?}");
-                world
-                    .check("SELECT count(*) FROM numbers", "[[400000]]")
-                    .await;
+                left(&world, &sql, Duration::from_millis(300)).await;
                 tell.send(fault.reason).unwrap();
             }
         });
