@@ -85,6 +85,7 @@ impl Baseline {
         Ok(Planned {
             threads: Arc::clone(self.sessions.threads()),
             session,
+            schema: plan.schema(),
             plan,
             detail: Detail::Shown,
         })

@@ -12,8 +12,12 @@ use std::{
 
 use bytes::Bytes;
 use datafusion::{
-    arrow::datatypes::Schema, catalog::TableProvider, common::Result as EngineResult,
-    execution::SessionState, logical_expr::LogicalPlan, physical_plan::ExecutionPlan,
+    arrow::datatypes::{Fields, Schema},
+    catalog::TableProvider,
+    common::Result as EngineResult,
+    execution::SessionState,
+    logical_expr::LogicalPlan,
+    physical_plan::ExecutionPlan,
 };
 use dataos_model::{
     access::CellOutcome,
@@ -25,7 +29,7 @@ use dataos_model::{
     seams::Secrets,
     secret::SecretName,
 };
-use dataos_sql::Bound;
+use dataos_sql::{Bound, OutputColumn};
 use futures::future::join_all;
 use uuid::Uuid;
 
@@ -58,6 +62,8 @@ pub(crate) struct Planned {
     pub(crate) threads: Arc<Threads>,
     pub(crate) session: SessionState,
     pub(crate) plan: Arc<dyn ExecutionPlan>,
+    /// Its columns, each under the name that it has in an answer.
+    pub(crate) schema: Arc<Schema>,
     pub(crate) detail: Detail,
 }
 
@@ -154,9 +160,22 @@ pub(crate) async fn planned(
     Ok(Planned {
         threads: Arc::clone(sessions.threads()),
         session,
+        schema: Arc::new(named(&plan.schema(), &bound.columns)),
         plan,
         detail,
     })
+}
+
+/// A schema with the names of the answer: the text has none where nobody asked for one.
+fn named(schema: &Schema, columns: &[OutputColumn]) -> Schema {
+    let names = columns.iter().map(|column| Some(&column.engine_name));
+    let fields = schema.fields().iter();
+    let named = fields.zip(names.chain(iter::repeat(None)));
+    let named = named.map(|(field, name)| match name {
+        Some(name) => Arc::new(field.as_ref().clone().with_name(name)),
+        None => Arc::clone(field),
+    });
+    Schema::new(named.collect::<Fields>())
 }
 
 /// The plan that runs, with what a source computes whole cut out of it.
@@ -290,7 +309,7 @@ impl Planned {
 
     /// The columns that come out.
     pub(crate) fn schema(&self) -> Arc<Schema> {
-        self.plan.schema()
+        Arc::clone(&self.schema)
     }
 
     /// Starts it; its rows come encoded, at most `rows_max` of them.

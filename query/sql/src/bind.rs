@@ -44,7 +44,7 @@ mod write;
 
 pub use aggregation::GroupMinimum;
 pub use change::{BoundChange, BoundStep, ROW_COLUMN, StepKind};
-use scope::{CteEntry, Output, Scope};
+use scope::{CteEntry, Output, Read, Scope};
 
 /// A dataset as the caller may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -248,7 +248,11 @@ fn bind_here(
         return Ok(without_query(tables));
     };
     let mut binder = Binder::new(tables, views)?;
-    let bound = binder.query(query)?;
+    let read = match statement.kind {
+        Kind::Query(_) | Kind::Explain(_) | Kind::ExplainPolicy(_) => Read::Places,
+        _ => Read::Names,
+    };
+    let bound = binder.query(query, read)?;
     let aggregated = binder.aggregated(&bound.query)?;
     let governed = aggregated.as_ref().unwrap_or(&bound.query);
     let text = emit::governed(governed);

@@ -211,7 +211,7 @@ impl Printer<'_> {
         let items = match group_by {
             GroupBy::Items(items) if items.is_empty() => return,
             GroupBy::Items(items) => items,
-            // Not in a bound tree, and then the recheck fails.
+            // In a bound tree the list of an EXISTS alone, without options; else the recheck fails.
             GroupBy::All(_) => return self.word(" GROUP BY ALL"),
         };
         self.word(" GROUP BY ");
@@ -241,7 +241,7 @@ impl Printer<'_> {
                     self.name(&alias.value);
                 }
             }
-            // Not in a bound tree, and then the recheck fails.
+            // In a bound tree the list of an EXISTS alone, without options; else the recheck fails.
             SelectItem::Star(..) | SelectItem::QualifiedStar(..) => self.word("*"),
         }
     }
@@ -342,7 +342,7 @@ impl Printer<'_> {
                 self.word(" ON ");
                 self.expr(on);
             }
-            // Not in a bound tree, and then the recheck fails.
+            // In a bound tree the list of an EXISTS alone, without options; else the recheck fails.
             JoinCondition::Using(columns) => {
                 self.word(" USING ");
                 self.parenthesised(|this| {

@@ -6,7 +6,7 @@ use dataos_model::lineage::{ColumnEdge, Transformation};
 
 use super::{
     Binder, Bound, BoundKind, BoundQuery, OutputColumn, TableView, column::unknown,
-    expr::computes_over_rows, mismatch, write,
+    expr::computes_over_rows, mismatch, scope::Read, write,
 };
 use crate::{
     change::{Change, Step, StepAction, Verb},
@@ -114,7 +114,7 @@ impl Binder<'_> {
         };
         self.refuse_aggregated()?;
         check_values(query, "a change")?;
-        let mut bound = self.query(query)?;
+        let mut bound = self.query(query, Read::Names)?;
         let mut columns: Vec<OutputColumn> = bound
             .outputs
             .iter()

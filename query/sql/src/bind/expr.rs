@@ -2,14 +2,11 @@
 
 use dataos_model::{dataset::ColumnType, lineage::Transformation};
 
-use super::Binder;
+use super::{Binder, scope::Read};
 use crate::{
     error::{SqlError, SqlErrorKind},
     functions::FunctionKind,
-    ir::{
-        Arguments, Body, Call, Distinct, Expr, Ident, Key, Literal, OrderItem, Query, SelectItem,
-        Window,
-    },
+    ir::{Arguments, Call, Expr, Ident, Key, Literal, OrderItem, Query, Window},
     lineage::Flow,
     lower::zone,
 };
@@ -57,8 +54,7 @@ impl<'a> Binder<'a> {
         match query {
             Some(Inner::Values(query)) => self.resolve_single_column(query, how, flow)?,
             Some(Inner::Exists(query)) => {
-                drop_star(query);
-                let bound = self.query(query)?;
+                let bound = self.query(query, Read::Existence)?;
                 self.note_indirect(bound.indirect);
                 *query = bound.query;
             }
@@ -194,7 +190,7 @@ impl<'a> Binder<'a> {
         how: Transformation,
         flow: &mut Flow,
     ) -> Result<(), SqlError> {
-        let bound = self.query(query)?;
+        let bound = self.query(query, Read::Places)?;
         self.note_indirect(bound.indirect);
         let [output] = bound.outputs.as_slice() else {
             return Err(SqlError::new(
@@ -403,22 +399,4 @@ pub(super) fn call_parts(call: &mut Call) -> Vec<&mut Expr> {
         Key::Ordinal(..) => None,
     }));
     parts
-}
-
-/// EXISTS does not look at columns: a select list that is only `*` becomes a constant.
-fn drop_star(query: &mut Query) {
-    if let Body::Select(select) = &mut query.body
-        && let [SelectItem::Star(..) | SelectItem::QualifiedStar(..)] = select.items.as_slice()
-        && query.order_by.is_empty()
-        && select.group_by.is_empty()
-        && select.qualify.is_none()
-        && select.distinct == Distinct::No
-        && !select.from.is_empty()
-    {
-        let one = Expr::Literal(Literal::Number("1".to_owned()));
-        select.items = vec![SelectItem::Expr {
-            expr: one,
-            alias: None,
-        }];
-    }
 }

@@ -6,7 +6,7 @@ use dataos_model::lineage::Transformation;
 
 use super::{
     Binder, BoundQuery, added_call, governed_name, mismatch,
-    scope::{Itself, Meaning, Merged, Output, Scope, ScopeRelation},
+    scope::{Itself, Meaning, Merged, Output, Read, Scope, ScopeRelation},
 };
 use crate::{
     error::{SqlError, SqlErrorKind},
@@ -51,8 +51,10 @@ impl Binder<'_> {
                 let bound = if *is_lateral {
                     self.lateral(query, scope)?
                 } else {
-                    self.query(query)?
+                    self.query(query, Read::Names)?
                 };
+                let columns = alias.as_ref().map_or(&[][..], |alias| &alias.columns);
+                let bound = bound.called(columns)?;
                 self.note_indirect(bound.indirect);
                 let name = alias
                     .as_ref()
@@ -62,7 +64,7 @@ impl Binder<'_> {
                     name: alias.as_ref().map(|alias| alias.name.clone()),
                     dataset: None,
                     engine_alias: engine_alias.clone(),
-                    columns: renamed(bound.outputs, alias.as_ref())?,
+                    columns: bound.outputs,
                     item,
                 })?;
                 Ok(Relation::Derived {
@@ -78,7 +80,7 @@ impl Binder<'_> {
     /// A query that sees the relations before it.
     fn lateral(&mut self, query: &Query, scope: &mut Scope) -> Result<BoundQuery, SqlError> {
         self.scopes.push(std::mem::take(scope));
-        let bound = self.query(query);
+        let bound = self.query(query, Read::Names);
         *scope = self.scopes.pop().unwrap_or_default();
         bound
     }

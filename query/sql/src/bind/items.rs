@@ -1,10 +1,19 @@
-//! The select list: stars are expanded, each output gets a name of its own.
+//! The select list: stars are expanded, each output gets a name of its own where names are read.
+//!
+//! A name that the caller did not give costs the engine a step, and its plan is not that of the plain statement
+//! any more. So the text has none where outputs are read by their places.
 
 use std::{collections::HashSet, rc::Rc};
 
 use dataos_model::lineage::Transformation;
 
-use super::{Binder, scope::Output, star::Column};
+use super::{
+    Binder, BoundQuery,
+    expr::{Parts, call_parts, parts},
+    from::renamed_to,
+    scope::{Output, Read},
+    star::Column,
+};
 use crate::{
     error::SqlError,
     ir::{Body, Expr, Ident, SelectItem},
@@ -30,15 +39,22 @@ impl OutputNames {
 }
 
 impl Binder<'_> {
-    /// The select list, each item with an alias of its own.
+    /// The select list, each item with an alias of its own, but for those that need none.
     pub(super) fn items(
         &mut self,
         items: &[SelectItem],
+        read: Read,
     ) -> Result<(Vec<SelectItem>, Vec<Output>), SqlError> {
         let mut names = OutputNames::default();
         let mut bound_items = Vec::with_capacity(items.len());
         let mut outputs = Vec::with_capacity(items.len());
+        let mut implied = Vec::new();
         for item in items {
+            if let SelectItem::Expr { expr, alias: None } = item
+                && !matches!(expr, Expr::Column(_) | Expr::Literal(_))
+            {
+                implied.push(bound_items.len());
+            }
             for (name, expr, flow) in self.item(item, outputs.len())? {
                 if outputs.len() >= OUTPUT_COLUMNS_MAX {
                     return Err(limits::exceeded(
@@ -58,6 +74,9 @@ impl Binder<'_> {
                     base: None,
                 });
             }
+        }
+        if read != Read::Names {
+            unname(&mut bound_items, &implied);
         }
         Ok((bound_items, outputs))
     }
@@ -81,6 +100,81 @@ impl Binder<'_> {
             }
             SelectItem::Star(position, options) => self.star(*position, options),
             SelectItem::QualifiedStar(parts, options) => self.qualified_star(parts, options),
+        }
+    }
+}
+
+impl BoundQuery {
+    /// Gives its first columns these names, in the text too where it has a place for them.
+    pub(super) fn called(mut self, names: &[Ident]) -> Result<Self, SqlError> {
+        self.outputs = renamed_to(self.outputs, names)?;
+        if !names.is_empty()
+            && let Body::Select(select) = &mut self.query.body
+        {
+            let mut given = OutputNames::default();
+            for (item, output) in select.items.iter_mut().zip(&mut self.outputs) {
+                output.engine_name = given.unique(&output.name);
+                if let SelectItem::Expr { alias, expr: _ } = item {
+                    *alias = Some(Ident::quoted(&output.engine_name));
+                }
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// Takes their names away from items to which the caller gave none. The engine then calls them by what they compute,
+/// and refuses two of one name: of two that may compute the same the second keeps its name, and all do beside a name
+/// that could be such a text.
+fn unname(items: &mut [SelectItem], implied: &[usize]) {
+    let is_plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let mut names = items.iter().filter_map(|item| match item {
+        SelectItem::Expr { alias, .. } => alias.as_ref(),
+        SelectItem::Star(..) | SelectItem::QualifiedStar(..) => None,
+    });
+    if !names.all(|name| is_plain(&name.value)) {
+        return;
+    }
+    let mut taken = HashSet::new();
+    for at in implied {
+        if let Some(SelectItem::Expr { expr, alias }) = items.get_mut(*at)
+            && taken.insert(ingredients(expr))
+        {
+            *alias = None;
+        }
+    }
+}
+
+/// The functions and columns of an expression, sorted. What differs in them differs in its text.
+fn ingredients(expr: &mut Expr) -> Vec<String> {
+    let mut found = Vec::new();
+    gather(expr, &mut found);
+    found.sort_unstable();
+    found
+}
+
+fn gather(expr: &mut Expr, found: &mut Vec<String>) {
+    match expr {
+        Expr::Column(path) => {
+            let names = path.iter().map(|part| part.value.clone());
+            found.extend(names);
+        }
+        Expr::Call(call) => {
+            found.push(call.function.name.to_owned());
+            for part in call_parts(call) {
+                gather(part, found);
+            }
+        }
+        _ => {
+            if let Expr::Extract { .. } = expr {
+                found.push("date_part".to_owned());
+            }
+            let Parts {
+                values, decisive, ..
+            } = parts(expr);
+            for part in values.into_iter().chain(decisive) {
+                gather(part, found);
+            }
         }
     }
 }

@@ -6,19 +6,21 @@ use dataos_model::lineage::Transformation;
 
 use super::{
     Binder, BoundQuery,
-    from::renamed_to,
     keys::output_key,
-    scope::{CteEntry, Itself, Output, Selected},
+    scope::{CteEntry, Itself, Output, Read, Selected},
 };
 use crate::{
     error::{SqlError, SqlErrorKind},
-    ir::{Body, Cte, Distinct, Expr, Ident, OrderItem, Query, Select, SetOperator},
+    ir::{
+        Body, Cte, Distinct, Expr, Ident, OrderItem, Position, Query, Select, SelectItem,
+        SetOperator, StarOptions,
+    },
     lineage::Flow,
 };
 
 impl Binder<'_> {
     /// A query in the scopes at hand.
-    pub(super) fn query(&mut self, query: &Query) -> Result<BoundQuery, SqlError> {
+    pub(super) fn query(&mut self, query: &Query, read: Read) -> Result<BoundQuery, SqlError> {
         let Query {
             is_recursive,
             ctes,
@@ -42,7 +44,7 @@ impl Binder<'_> {
             })
             .collect::<Result<Vec<_>, _>>()?;
         self.indirect.push(BTreeSet::new());
-        let (body, outputs, order_by) = self.body(body, order_by)?;
+        let (body, outputs, order_by) = self.body(body, order_by, read)?;
         let indirect = self.indirect.pop().unwrap_or_default();
         self.ctes.truncate(outer_ctes);
         self.place = outer_place;
@@ -71,13 +73,13 @@ impl Binder<'_> {
         } = cte;
         // What the query weighs is counted where it is used.
         let before = self.expanded;
-        let bound = self.query(query)?;
+        let bound = self.query(query, Read::Names)?.called(columns)?;
         let weight = self.expanded.saturating_sub(before).max(1);
         self.expanded = before;
         self.ctes.push(CteEntry {
             name: name.clone(),
             engine_name: engine_name.clone(),
-            columns: renamed_to(bound.outputs, columns)?,
+            columns: bound.outputs,
             indirect: bound.indirect,
             weight,
             itself: Itself::Defined,
@@ -93,15 +95,16 @@ impl Binder<'_> {
         &mut self,
         body: &Body,
         order_by: &[OrderItem],
+        read: Read,
     ) -> Result<(Body, Vec<Output>, Vec<OrderItem>), SqlError> {
         let (body, outputs) = match body {
             Body::Select(select) => {
-                let (select, outputs, order_by) = self.select(select, order_by)?;
+                let (select, outputs, order_by) = self.select(select, order_by, read)?;
                 return Ok((Body::Select(Box::new(select)), outputs, order_by));
             }
             Body::Values(rows) => self.values(rows)?,
             Body::Query(query) => {
-                let bound = self.query(query)?;
+                let bound = self.query(query, read.rows())?;
                 self.note_indirect(bound.indirect);
                 (Body::Query(Box::new(bound.query)), bound.outputs)
             }
@@ -111,8 +114,8 @@ impl Binder<'_> {
                 left,
                 right,
             } => {
-                let (left, left_outputs, _) = self.body(left, &[])?;
-                let (right, right_outputs, _) = self.body(right, &[])?;
+                let (left, left_outputs, _) = self.body(left, &[], read.rows())?;
+                let (right, right_outputs, _) = self.body(right, &[], read.rows())?;
                 let outputs = self.combined(*operator, left_outputs, &right_outputs)?;
                 let (left, right) = (Box::new(left), Box::new(right));
                 (
@@ -203,6 +206,7 @@ impl Binder<'_> {
         &mut self,
         select: &Select,
         order_by: &[OrderItem],
+        read: Read,
     ) -> Result<(Select, Vec<Output>, Vec<OrderItem>), SqlError> {
         let Select {
             distinct,
@@ -215,7 +219,12 @@ impl Binder<'_> {
         } = select;
         let (from, scope) = self.from(from)?;
         self.scopes.push(scope);
-        let (items, outputs) = self.items(items)?;
+        let (items, outputs) = if read == Read::Existence && is_star(select, order_by) {
+            let star = SelectItem::Star(Position::default(), StarOptions::default());
+            (vec![star], Vec::new())
+        } else {
+            self.items(items, read)?
+        };
         let filter = self.optional_condition(filter.as_ref())?;
         let selected = Rc::new(Selected { items, outputs });
         if let Some(scope) = self.scopes.last_mut() {
@@ -267,4 +276,17 @@ impl Binder<'_> {
         self.note_indirect(flow.sources().collect::<Vec<_>>());
         Ok(bound)
     }
+}
+
+/// Whether a select list is a star that nothing in its SELECT looks at.
+fn is_star(select: &Select, order_by: &[OrderItem]) -> bool {
+    matches!(
+        select.items.as_slice(),
+        [SelectItem::Star(..) | SelectItem::QualifiedStar(..)]
+    ) && order_by.is_empty()
+        && select.group_by.is_empty()
+        && select.having.is_none()
+        && select.qualify.is_none()
+        && select.distinct == Distinct::No
+        && !select.from.is_empty()
 }

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, rc::Rc};
 use super::{
     Binder,
     from::renamed_to,
-    scope::{CteEntry, Itself, Output},
+    scope::{CteEntry, Itself, Output, Read},
 };
 use crate::{
     error::{SqlError, SqlErrorKind},
@@ -50,9 +50,9 @@ impl Binder<'_> {
         let before = self.expanded;
         self.enter(cte, engine_name);
         self.indirect.push(BTreeSet::new());
-        let (left, statics, _) = self.body(left, &[])?;
+        let (left, statics, _) = self.body(left, &[], Read::Names)?;
         let mark = self.marked(&statics, &cte.columns)?;
-        let (right, steps, _) = self.body(right, &[])?;
+        let (right, steps, _) = self.body(right, &[], Read::Names)?;
         let indirect = self.indirect.pop().unwrap_or_default();
         if statics.len() != steps.len() {
             let text = format!(

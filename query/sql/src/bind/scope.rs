@@ -15,6 +15,27 @@ use crate::{
     names::names_dataset,
 };
 
+/// What is read of the rows of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// Columns by their names: each has one of its own.
+    Names,
+    /// Columns by their places: one that the caller did not name needs no name in the text.
+    Places,
+    /// Whether there is one.
+    Existence,
+}
+
+impl Read {
+    /// What is read of a query inside, whose rows those of the query are made of.
+    pub(super) fn rows(self) -> Self {
+        match self {
+            Self::Names => Self::Names,
+            Self::Places | Self::Existence => Self::Places,
+        }
+    }
+}
+
 /// A column that a query answers.
 #[derive(Clone, Debug)]
 pub(super) struct Output {
@@ -62,7 +83,7 @@ pub(super) enum Itself {
 /// The select list of a SELECT, bound.
 #[derive(Clone, Debug)]
 pub(super) struct Selected {
-    /// Its items, each an expression with an alias.
+    /// Its items.
     pub(super) items: Vec<SelectItem>,
     /// What they answer.
     pub(super) outputs: Vec<Output>,

@@ -86,23 +86,23 @@ fn check(sql: &str, expected: &str) {
 fn groups_are_counted_in_the_select_that_makes_them() {
     check(
         "SELECT city, count(*) FROM p GROUP BY city",
-        r#"SELECT "p"."city" AS "city", count(*) AS "count" FROM "__t0" AS "p" GROUP BY "p"."city" HAVING count(DISTINCT "p"."__entity0") >= 5 LIMIT 4611686018427387904"#,
+        r#"SELECT "p"."city" AS "city", count(*) FROM "__t0" AS "p" GROUP BY "p"."city" HAVING count(DISTINCT "p"."__entity0") >= 5 LIMIT 4611686018427387904"#,
     );
     check(
         "SELECT sum(amount) FROM p WHERE city = 'a' HAVING count(*) > 9",
-        r#"SELECT CASE WHEN count(DISTINCT CASE WHEN "p"."amount" IS NOT NULL THEN "p"."__entity0" END) >= 5 THEN sum("p"."amount") END AS "sum" FROM "__t0" AS "p" WHERE "p"."city" = 'a' HAVING count(*) > 9 AND count(DISTINCT "p"."__entity0") >= 5 LIMIT 4611686018427387904"#,
+        r#"SELECT CASE WHEN count(DISTINCT CASE WHEN "p"."amount" IS NOT NULL THEN "p"."__entity0" END) >= 5 THEN sum("p"."amount") END FROM "__t0" AS "p" WHERE "p"."city" = 'a' HAVING count(*) > 9 AND count(DISTINCT "p"."__entity0") >= 5 LIMIT 4611686018427387904"#,
     );
     check(
         "SELECT count(n) FROM r LIMIT 3",
-        r#"SELECT CASE WHEN count("r"."n") >= 7 THEN count("r"."n") END AS "count" FROM "__t0" AS "r" HAVING count(*) >= 7 LIMIT 3"#,
+        r#"SELECT CASE WHEN count("r"."n") >= 7 THEN count("r"."n") END FROM "__t0" AS "r" HAVING count(*) >= 7 LIMIT 3"#,
     );
     check(
         "SELECT d.label, count(*) FROM p JOIN d ON p.id = d.id GROUP BY 1 UNION ALL SELECT label, n FROM d",
-        r#"(SELECT "d"."label" AS "label", count(*) AS "count" FROM "__t0" AS "p" INNER JOIN "__t1" AS "d" ON "p"."id" = "d"."id" GROUP BY 1 HAVING count(DISTINCT "p"."__entity0") >= 5 LIMIT 4611686018427387904) UNION ALL SELECT "d"."label" AS "label", "d"."n" AS "n" FROM "__t2" AS "d""#,
+        r#"(SELECT "d"."label" AS "label", count(*) FROM "__t0" AS "p" INNER JOIN "__t1" AS "d" ON "p"."id" = "d"."id" GROUP BY 1 HAVING count(DISTINCT "p"."__entity0") >= 5 LIMIT 4611686018427387904) UNION ALL SELECT "d"."label" AS "label", "d"."n" AS "n" FROM "__t2" AS "d""#,
     );
     check(
         "SELECT count(*) FROM p AS a JOIN p AS b ON a.who = b.id",
-        r#"SELECT count(*) AS "count" FROM "__t0" AS "a" INNER JOIN "__t1" AS "b" ON "a"."who" = "b"."id" HAVING count(DISTINCT "a"."__entity0") >= 5 AND count(DISTINCT "b"."__entity0") >= 5 LIMIT 4611686018427387904"#,
+        r#"SELECT count(*) FROM "__t0" AS "a" INNER JOIN "__t1" AS "b" ON "a"."who" = "b"."id" HAVING count(DISTINCT "a"."__entity0") >= 5 AND count(DISTINCT "b"."__entity0") >= 5 LIMIT 4611686018427387904"#,
     );
 }
 

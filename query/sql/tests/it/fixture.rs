@@ -132,3 +132,17 @@ pub(crate) fn emitted_in(dialect: Dialect, sql: &str) -> String {
         Err(error) => format!("error: {error}"),
     }
 }
+
+/// Fails with every statement whose emitted text is not the expected one.
+pub(crate) fn compare<'a>(
+    cases: impl IntoIterator<Item = &'a (&'a str, &'a str)>,
+    emitted: impl Fn(&str) -> String,
+) {
+    let cases = cases.into_iter();
+    let cases = cases.map(|(sql, expected)| (sql, expected, emitted(sql)));
+    let wrong: Vec<String> = cases
+        .filter(|(_, expected, found)| found != *expected)
+        .map(|(sql, expected, found)| format!("{sql}\n  expected: {expected}\n  found:    {found}"))
+        .collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n\n"));
+}

@@ -57,7 +57,7 @@ fn a_nested_query_reads_as_expected() {
         r#"FROM "__t2" AS "partsupp" WHERE "partsupp"."ps_partkey" IN "#,
         r#"(SELECT "part"."p_partkey" AS "p_partkey" FROM "__t3" AS "part" "#,
         r#"WHERE "part"."p_name" LIKE 'forest%') AND "partsupp"."ps_availqty" > "#,
-        r#"(SELECT 0.5 * sum("lineitem"."l_quantity") AS "column1" FROM "__t4" AS "lineitem" "#,
+        r#"(SELECT 0.5 * sum("lineitem"."l_quantity") FROM "__t4" AS "lineitem" "#,
         r#"WHERE "lineitem"."l_partkey" = "partsupp"."ps_partkey" "#,
         r#"AND "lineitem"."l_suppkey" = "partsupp"."ps_suppkey" "#,
         r#"AND "lineitem"."l_shipdate" >= DATE '1994-01-01' "#,
