@@ -20,7 +20,7 @@ use dataos_model::{
 };
 use futures::TryStreamExt;
 use sqlx::{
-    AssertSqlSafe, Connection, Executor, MySqlConnection, Row, SqlSafeStr,
+    AssertSqlSafe, MySqlConnection, Row,
     mysql::{MySqlArguments, MySqlColumn, MySqlDatabaseError},
     query::Query,
 };
@@ -40,6 +40,9 @@ use super::{
 
 /// MySQL took dates that are no days for the same group, and for two.
 const DUPLICATE_GROUP: u16 = 1022;
+
+/// A statement of more values is not kept: there are many of its kind, and they are large.
+const KEPT_PARAMETERS_MAX: usize = 32;
 
 /// The tables of a depot.
 #[derive(Clone, Debug)]
@@ -158,17 +161,20 @@ fn dialects(reads: &[Read]) -> Vec<MySql> {
     (0..reads.len()).map(MySql).collect()
 }
 
-/// Whether the columns of a read still have the types that the catalog knows.
+/// Whether the columns of a read still have the types that the catalog knows: those of a row that the table has no
+/// part in. Each run of a statement says them anew.
 async fn is_catalogued(connection: &mut MySqlConnection, read: &Read) -> Result<bool, sqlx::Error> {
-    // What was prepared before does not show what changed since.
-    connection.clear_cached_statements().await?;
-    let select = AssertSqlSafe(select(read)).into_sql_str();
-    let prepared = connection.prepare(select).await?;
-    Ok(forms(&read.columns, sqlx::Statement::columns(&prepared)).is_ok())
+    let (list, table) = (list(read), place(read, 0));
+    let typed = format!("SELECT {list} FROM (SELECT 1) AS one LEFT JOIN {table} ON FALSE");
+    let row = query(typed, Vec::new()).fetch_one(connection).await?;
+    Ok(forms(&read.columns, row.columns()).is_ok())
 }
 
+/// A statement that the server keeps prepared, as far as [`session`] has room for it: what closes one is not answered,
+/// and the driver lets the next command wait until TCP acknowledges it, for 40 ms.
 fn query(sql: String, parameters: Vec<Parameter>) -> Query<'static, sqlx::MySql, MySqlArguments> {
-    let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+    let is_kept = parameters.len() <= KEPT_PARAMETERS_MAX;
+    let query = sqlx::query(AssertSqlSafe(sql)).persistent(is_kept);
     parameters
         .into_iter()
         .fold(query, |query, parameter| match parameter {
@@ -179,18 +185,21 @@ fn query(sql: String, parameters: Vec<Parameter>) -> Query<'static, sqlx::MySql,
 
 /// Without a condition.
 fn select(read: &Read) -> String {
+    format!("SELECT {} FROM {}", list(read), place(read, 0))
+}
+
+/// The columns of a read.
+fn list(read: &Read) -> String {
     let list: Vec<String> = read
         .columns
         .iter()
         .map(|column| quoted(&column.name))
         .collect();
     // A SELECT of no column is an error there.
-    let list = if list.is_empty() {
-        "1".to_owned()
-    } else {
-        list.join(", ")
-    };
-    format!("SELECT {list} FROM {}", place(read, 0))
+    if list.is_empty() {
+        return "1".to_owned();
+    }
+    list.join(", ")
 }
 
 /// The table of a read, under the name that columns are qualified with.

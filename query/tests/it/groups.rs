@@ -610,14 +610,17 @@ async fn groups_of_a_source_are_those_of_the_engine() {
     }
 }
 
-/// What a server was sent since its log was forgotten, of statements over a table that ran.
+/// What a server was sent since its log was forgotten, of statements that read a table. One that asks for its types
+/// joins none of its rows.
 fn sent(back_end: &BackEnd, table: &str) -> Vec<String> {
     let (log, ran) = match back_end {
         BackEnd::Postgres(server) => (server.logged(&format!("\"{table}\"")), "execute "),
         BackEnd::MySql(server) => (server.logged(&format!("`{table}`")), "Execute"),
         _ => panic!("{} has no log", back_end.name()),
     };
-    let ran = log.lines().filter(|line| line.contains(ran));
+    let ran = log
+        .lines()
+        .filter(|line| line.contains(ran) && !line.ends_with(" ON FALSE"));
     ran.map(str::to_owned).collect()
 }
 

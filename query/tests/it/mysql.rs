@@ -175,6 +175,7 @@ async fn check_all(server: TestMySql) {
     hidden_rows_stay_hidden(&world, &many).await;
     what_nobody_waits_for_is_killed(&server).await;
     connections_are_used_again(&world, &server).await;
+    statements_stay_prepared(&world, &server).await;
     nothing_is_written(&world, &server).await;
     faults_name_the_depot(&world, &server).await;
 }
@@ -390,6 +391,30 @@ async fn connections_are_used_again(world: &World, server: &TestMySql) {
     }
     let connects = server.logged("Connect\t");
     assert_eq!(connects, "", "each read made a connection");
+}
+
+/// What closes a statement has no answer, and holds up the next one: the connection is given up instead.
+async fn statements_stay_prepared(world: &World, server: &TestMySql) {
+    const TEXTS: usize = 120;
+    server.forget_log();
+    for text in 0..TEXTS {
+        let column = ["id", "tenant", "note", "salary"][text % 4];
+        let ids: Vec<String> = (0..=text / 4).map(|id| id.to_string()).collect();
+        let sql = format!(
+            "SELECT count({column}) FROM many WHERE id IN ({})",
+            ids.join(", ")
+        );
+        for _ in 0..2 {
+            world.check(&sql, &format!("[[{}]]", text / 4)).await;
+        }
+    }
+    let count = |what: &str| server.logged(what).lines().count();
+    // Each also asks for the types of its columns, as a statement of its own.
+    assert_eq!(count("Execute\t"), 4 * TEXTS);
+    assert_eq!(count("Close stmt"), 0);
+    assert_eq!((count("Quit"), count("Connect\t")), (1, 1));
+    let prepared = count("Prepare\t");
+    assert!((TEXTS..TEXTS + 12).contains(&prepared), "{prepared}");
 }
 
 async fn nothing_is_written(world: &World, server: &TestMySql) {

@@ -31,6 +31,13 @@ const HASHED_JOINS: &str =
 /// The first version of MySQL that joins by hash by itself, also rows that only have to meet others.
 const HASHES_JOINS: [u32; 3] = [8, 0, 20];
 
+/// A connection that has more statements prepared is not used again, since closing one of them costs more than a new
+/// connection does.
+const STATEMENTS_MAX: usize = 96;
+
+/// How many more one session may prepare: its statement, and a look at each of its tables.
+const SESSION_STATEMENTS_MAX: usize = 32;
+
 /// The connections of one depot.
 pub(in crate::source) type Pool = pool::Pool<Connected>;
 
@@ -106,6 +113,7 @@ fn options(address: &Address) -> Result<MySqlConnectOptions, Fault> {
         .timezone(None)
         .pipes_as_concat(false)
         .no_engine_substitution(false)
+        .statement_cache_capacity(STATEMENTS_MAX + SESSION_STATEMENTS_MAX)
         .disable_statement_logging();
     if let Some(password) = &address.password {
         let text = std::str::from_utf8(password.expose()).map_err(|_| {
@@ -163,8 +171,11 @@ impl Session {
 
     /// Gives the connection back: all that it was asked for has arrived.
     pub(super) fn rest(mut self) {
-        if let Some(held) = self.held.take() {
+        let Some(held) = self.held.take() else { return };
+        if held.connection.cached_statements_size() <= STATEMENTS_MAX {
             self.pool.resting.rest(held);
+        } else if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(held.connection.close());
         }
     }
 }
