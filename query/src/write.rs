@@ -14,7 +14,7 @@ pub(crate) mod turns;
 mod view;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     ops::Deref,
     path::{Path, PathBuf},
     sync::Arc,
@@ -200,19 +200,15 @@ impl Writer<'_> {
         } else {
             root.join(&id.collection)
         };
+        let schema = Arc::new(new_schema(&bound.columns, &planned.schema())?);
+        let source = DatasetSource::Files {
+            format: FileFormat::Parquet,
+            paths: Vec::new(),
+        };
         let dataset = Dataset {
-            id: id.clone(),
-            schema: Arc::new(new_schema(&bound.columns, &planned.schema())?),
-            source: DatasetSource::Files {
-                format: FileFormat::Parquet,
-                paths: Vec::new(),
-            },
-            tags: BTreeSet::new(),
-            column_tags: BTreeMap::new(),
             owner: Some(self.owner.to_owned()),
-            row_count: None,
-            size_bytes: None,
             scanned_at: self.now,
+            ..Dataset::new(id.clone(), schema, source)
         };
         Ok((dataset, parent.join(format!("{}.parquet", id.name))))
     }

@@ -328,21 +328,16 @@ pub(crate) fn written(house: &House, name: &str, columns: &[&str]) -> Dataset {
         column_type: "text".parse().unwrap(),
         is_nullable: true,
     };
+    let schema = DatasetSchema {
+        columns: columns.iter().map(column).collect(),
+    };
+    let source = DatasetSource::Files {
+        format: FileFormat::Parquet,
+        paths: vec![house.lake().join(format!("{name}.parquet"))],
+    };
     Dataset {
-        id: main_id(name),
-        schema: Arc::new(DatasetSchema {
-            columns: columns.iter().map(column).collect(),
-        }),
-        source: DatasetSource::Files {
-            format: FileFormat::Parquet,
-            paths: vec![house.lake().join(format!("{name}.parquet"))],
-        },
-        tags: BTreeSet::new(),
-        column_tags: BTreeMap::new(),
         owner: Some("olga".to_owned()),
-        row_count: None,
-        size_bytes: None,
-        scanned_at: Timestamp(0),
+        ..Dataset::new(main_id(name), Arc::new(schema), source)
     }
 }
 

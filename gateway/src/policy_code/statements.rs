@@ -107,19 +107,15 @@ impl Shelf {
                 },
             };
             snapshot.depots.insert(name.clone(), Arc::new(depot));
+            let source = DatasetSource::Files {
+                format: FileFormat::Json,
+                paths: vec![path],
+            };
+            let schema = Arc::new(fixture.schema.clone());
             let dataset = Dataset {
-                id: fixture.id.clone(),
-                schema: Arc::new(fixture.schema.clone()),
-                source: DatasetSource::Files {
-                    format: FileFormat::Json,
-                    paths: vec![path],
-                },
                 tags: fixture.tags.clone(),
                 column_tags: fixture.column_tags.clone(),
-                owner: None,
-                row_count: None,
-                size_bytes: None,
-                scanned_at: Timestamp(0),
+                ..Dataset::new(fixture.id.clone(), schema, source)
             };
             snapshot
                 .datasets

@@ -46,7 +46,7 @@ impl Gateway {
                     receipt: Some(receipt),
                     ..Passed::new(answer, route.pattern)
                 },
-                Err(fault) => self.unrecorded(&fault, route, call),
+                Err(fault) => self.unrecorded(&fault, route, &call.request_id),
             },
             Err(fault) => {
                 self.refusals.append_or_count(entry);

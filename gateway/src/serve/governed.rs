@@ -94,18 +94,18 @@ impl Gateway {
         // As in `answer`: before the wait for the record.
         drop((request, decision));
         match route.hold {
-            Hold::Read => self.read(route, &call, entry, level).await,
+            Hold::Read => self.read(route, call, entry, level).await,
             Hold::Change => {
                 let receipt = match self.recorded(&call, entry).await {
                     Ok(receipt) => receipt,
-                    Err(fault) => return self.unrecorded(&fault, route, &call),
+                    Err(fault) => return self.unrecorded(&fault, route, &call.request_id),
                 };
                 self.change(route, call, receipt, level).await
             }
             Hold::Statement => {
                 let receipt = match self.recorded(&call, entry).await {
                     Ok(receipt) => receipt,
-                    Err(fault) => return self.unrecorded(&fault, route, &call),
+                    Err(fault) => return self.unrecorded(&fault, route, &call.request_id),
                 };
                 self.statement(route, call, receipt, level).await
             }
@@ -122,17 +122,17 @@ impl Gateway {
     async fn read(
         self: &Arc<Self>,
         route: &'static Route,
-        call: &Arc<Call>,
+        call: Arc<Call>,
         mut entry: Entry,
         level: Level,
     ) -> Passed {
         let started = Instant::now();
-        let mut work = pin!(self.run_handler(route, Arc::clone(call)));
+        let mut work = pin!(self.run_handler(route, Arc::clone(&call)));
         let at_once = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
         let answered = match at_once {
             Poll::Pending => {
                 return self
-                    .beside(route, call, (entry, level), started, work)
+                    .beside(route, &call, (entry, level), started, work)
                     .await;
             }
             Poll::Ready(answered) => answered,
@@ -140,7 +140,7 @@ impl Gateway {
         let Ok(answer) = answered else {
             // Its words name the entry of the decision.
             return self
-                .beside(route, call, (entry, level), started, ready(answered))
+                .beside(route, &call, (entry, level), started, ready(answered))
                 .await;
         };
         if level > Level::None {
@@ -148,12 +148,18 @@ impl Gateway {
             let body = recording::response(level, route.bodies, &answer.body);
             add_fact(&mut entry, body);
         }
-        match self.recorded(call, entry).await {
+        let step = call.step("record");
+        let request_id = call.request_id.clone();
+        // As in `answer`: before the wait for the record.
+        drop(call);
+        let receipt = self.seams.record.append_awaited(entry).await;
+        drop(step);
+        match receipt {
             Ok(receipt) => Passed {
                 receipt: Some(receipt),
                 ..Passed::new(answer, route.pattern)
             },
-            Err(fault) => self.unrecorded(&fault, route, call),
+            Err(fault) => self.unrecorded(&fault, route, &request_id),
         }
     }
 
@@ -185,7 +191,7 @@ impl Gateway {
             (Ok(receipt), answered) => {
                 self.finish(route, call, (receipt, level), answered, started)
             }
-            (Err(fault), _) => self.unrecorded(&fault, route, call),
+            (Err(fault), _) => self.unrecorded(&fault, route, &call.request_id),
         }
     }
 
@@ -230,7 +236,7 @@ impl Gateway {
         let answered = self.run_handler(route, Arc::clone(&call)).await;
         let Some(recorded) = waiting.receipt.take() else {
             let fault = Fault::internal("a call that ended twice");
-            return self.unrecorded(&fault, route, &call);
+            return self.unrecorded(&fault, route, &call.request_id);
         };
         drop(waiting);
         self.finish(route, &call, recorded, answered, started)

@@ -30,13 +30,15 @@ pub(crate) const OUT_OF_SCOPE: &str = "out_of_scope";
 
 impl Gateway {
     /// The log did not take the record: nothing of the answer may leave.
-    pub(super) fn unrecorded(&self, fault: &Fault, route: &'static Route, call: &Call) -> Passed {
-        let shown = unrecorded(fault, &call.request_id);
+    pub(super) fn unrecorded(
+        &self,
+        fault: &Fault,
+        route: &'static Route,
+        request_id: &str,
+    ) -> Passed {
+        let shown = unrecorded(fault, request_id);
         self.figures.note_unrecorded();
-        Passed::new(
-            respond::problem(&shown, &call.request_id, None),
-            route.pattern,
-        )
+        Passed::new(respond::problem(&shown, request_id, None), route.pattern)
     }
 
     pub(super) fn refuse(
@@ -157,7 +159,7 @@ impl Gateway {
                 is_denied: true,
                 ..Passed::new(Answer::no_content(), route.pattern)
             },
-            Err(fault) => self.unrecorded(&fault, route, call),
+            Err(fault) => self.unrecorded(&fault, route, &call.request_id),
         }
     }
 

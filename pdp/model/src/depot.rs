@@ -236,6 +236,23 @@ pub struct Dataset {
     pub scanned_at: Timestamp,
 }
 
+impl Dataset {
+    /// One of which nothing else is known.
+    pub fn new(id: DatasetId, schema: Arc<DatasetSchema>, source: DatasetSource) -> Self {
+        Self {
+            id,
+            schema,
+            source,
+            tags: BTreeSet::new(),
+            column_tags: BTreeMap::new(),
+            owner: None,
+            row_count: None,
+            size_bytes: None,
+            scanned_at: Timestamp(0),
+        }
+    }
+}
+
 /// An immutable view of the whole catalog; one atomic swap per transaction.
 #[derive(Clone, Debug, Default)]
 pub struct AssetSnapshot {

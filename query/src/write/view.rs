@@ -1,9 +1,6 @@
 //! CREATE VIEW and DROP VIEW: nothing but what the catalog knows.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use dataos_model::{
     depot::{Dataset, DatasetSource},
@@ -47,19 +44,15 @@ impl Writer<'_> {
         let lineage = bound.lineage().cloned();
         let lineage = lineage.ok_or_else(|| Fault::internal("a view without lineage"))?;
         let owner = known.and_then(|known| known.owner.clone());
+        let schema = Arc::new(new_schema(&bound.columns, &planned.schema())?);
+        let source = DatasetSource::View {
+            sql: view.sql.clone(),
+            definer: self.lender.cloned(),
+        };
         let dataset = Dataset {
-            id: id.clone(),
-            schema: Arc::new(new_schema(&bound.columns, &planned.schema())?),
-            source: DatasetSource::View {
-                sql: view.sql.clone(),
-                definer: self.lender.cloned(),
-            },
-            tags: BTreeSet::new(),
-            column_tags: BTreeMap::new(),
             owner: owner.or_else(|| Some(self.owner.to_owned())),
-            row_count: None,
-            size_bytes: None,
             scanned_at: self.now,
+            ..Dataset::new(id.clone(), schema, source)
         };
         let stage = self.assets.stage_write(dataset.clone(), lineage).await?;
         match self.assets.settle_write(stage, dataset).await {

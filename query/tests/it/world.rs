@@ -697,17 +697,7 @@ impl Shelf {
     }
 
     pub(crate) fn add_dataset(&self, id: &DatasetId, schema: DatasetSchema, source: DatasetSource) {
-        self.put(Dataset {
-            id: id.clone(),
-            schema: Arc::new(schema),
-            source,
-            tags: BTreeSet::new(),
-            column_tags: BTreeMap::new(),
-            owner: None,
-            row_count: None,
-            size_bytes: None,
-            scanned_at: Timestamp(0),
-        });
+        self.put(Dataset::new(id.clone(), Arc::new(schema), source));
     }
 
     pub(crate) fn snapshot(&self) -> Arc<AssetSnapshot> {

@@ -1,7 +1,7 @@
 //! One fake behind each seam, with the switches that the tests need.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -429,20 +429,11 @@ impl FakeAssets {
         snapshot.depots.insert("crm".to_owned(), Arc::new(depot));
         for name in ["people", "salaries"] {
             let id = DatasetId::new("crm", "main", name);
-            let dataset = Dataset {
-                id: id.clone(),
-                schema: Arc::default(),
-                source: DatasetSource::Table {
-                    schema: "main".to_owned(),
-                    table: name.to_owned(),
-                },
-                tags: BTreeSet::new(),
-                column_tags: BTreeMap::new(),
-                owner: None,
-                row_count: None,
-                size_bytes: None,
-                scanned_at: Timestamp(0),
+            let source = DatasetSource::Table {
+                schema: "main".to_owned(),
+                table: name.to_owned(),
             };
+            let dataset = Dataset::new(id.clone(), Arc::default(), source);
             snapshot.datasets.insert(id, Arc::new(dataset));
         }
         Self(Arc::new(snapshot))
