@@ -211,7 +211,7 @@ impl Printer<'_> {
         let items = match group_by {
             GroupBy::Items(items) if items.is_empty() => return,
             GroupBy::Items(items) => items,
-            // In a bound tree the list of an EXISTS alone, without options; else the recheck fails.
+            // Not in a bound tree, and then the recheck fails.
             GroupBy::All(_) => return self.word(" GROUP BY ALL"),
         };
         self.word(" GROUP BY ");
@@ -342,7 +342,7 @@ impl Printer<'_> {
                 self.word(" ON ");
                 self.expr(on);
             }
-            // In a bound tree the list of an EXISTS alone, without options; else the recheck fails.
+            // Not in a bound tree, and then the recheck fails.
             JoinCondition::Using(columns) => {
                 self.word(" USING ");
                 self.parenthesised(|this| {

@@ -401,7 +401,7 @@ impl Draw {
             false => String::new(),
         };
         let (not, inside) = (self.of(&["", "NOT "]), self.any(&inside, "1"));
-        format!("{not}EXISTS (SELECT 1 FROM {table} AS z WHERE {inside} = {key}{filter})")
+        format!("{not}EXISTS (SELECT * FROM {table} AS z WHERE {inside} = {key}{filter})")
     }
 
     fn aggregate(&mut self, names: &Names) -> String {
