@@ -36,6 +36,16 @@ impl Binder<'_> {
                 return Ok(found);
             }
         }
+        if self
+            .scopes
+            .iter()
+            .any(|scope| !scope.qualified(parts).is_empty())
+        {
+            let relation = dotted(parts);
+            let what = format!("the whole row `{relation}` as a value");
+            return Err(SqlError::unsupported(what, name.position)
+                .with_hint(format!("name its columns, or write {relation}.*")));
+        }
         Err(unknown(parts, self.candidates(name)))
     }
 

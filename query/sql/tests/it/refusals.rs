@@ -58,6 +58,18 @@ const STATEMENTS: &[Case] = &[
         "is not supported",
     ),
     (
+        "select p from purchases p",
+        "the whole row `p` as a value is not supported (line 1, column 8); name its columns, or write p.*",
+    ),
+    (
+        "select 1 from customers where exists (select count(customers) from purchases)",
+        "the whole row `customers` as a value is not supported",
+    ),
+    (
+        "select purchases from purchases p",
+        "column `purchases` does not exist or is not visible",
+    ),
+    (
         "update main.people set name = 'x' order by id",
         "ORDER BY or LIMIT of UPDATE is not supported",
     ),
@@ -895,7 +907,7 @@ const EXPRESSIONS: &[Case] = &[
     ),
     (
         "select purchases from purchases",
-        "column `purchases` does not exist",
+        "the whole row `purchases` as a value is not supported",
     ),
     (
         "select ctid from purchases",
