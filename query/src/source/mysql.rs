@@ -164,7 +164,7 @@ fn dialects(reads: &[Read]) -> Vec<MySql> {
 /// Whether the columns of a read still have the types that the catalog knows: those of a row that the table has no
 /// part in. Each run of a statement says them anew.
 async fn is_catalogued(connection: &mut MySqlConnection, read: &Read) -> Result<bool, sqlx::Error> {
-    let (list, table) = (list(read), place(read, 0));
+    let (list, table) = (list(read, &format!("{}.", alias(0))), place(read, 0));
     let typed = format!("SELECT {list} FROM (SELECT 1) AS one LEFT JOIN {table} ON FALSE");
     let row = query(typed, Vec::new()).fetch_one(connection).await?;
     Ok(forms(&read.columns, row.columns()).is_ok())
@@ -185,15 +185,15 @@ fn query(sql: String, parameters: Vec<Parameter>) -> Query<'static, sqlx::MySql,
 
 /// Without a condition.
 fn select(read: &Read) -> String {
-    format!("SELECT {} FROM {}", list(read), place(read, 0))
+    format!("SELECT {} FROM {}", list(read, ""), place(read, 0))
 }
 
-/// The columns of a read.
-fn list(read: &Read) -> String {
+/// The columns of a read, each behind a qualifier.
+fn list(read: &Read, qualifier: &str) -> String {
     let list: Vec<String> = read
         .columns
         .iter()
-        .map(|column| quoted(&column.name))
+        .map(|column| format!("{qualifier}{}", quoted(&column.name)))
         .collect();
     // A SELECT of no column is an error there.
     if list.is_empty() {

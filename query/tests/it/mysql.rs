@@ -50,6 +50,8 @@ const SETUP: &str = "
         IF(seq % 10 < 6, 'a', 'b') AS tenant FROM {sequence};
     UPDATE shop.many SET salary = 777 WHERE tenant = 'b';
     CREATE TABLE shop.dates (id bigint, day date, at datetime);
+    CREATE TABLE shop.named (`1` bigint);
+    INSERT INTO shop.named VALUES (7), (9);
     INSERT INTO shop.dates VALUES (1, '2024-01-01', '2024-01-01'), (2, '0000-00-00', '2024-01-01'),
         (3, '2024-00-10', '2024-01-01'), (4, NULL, '0000-00-00');
     CREATE VIEW shop.slow AS SELECT 1 AS id, sleep(30) AS x;
@@ -176,6 +178,7 @@ async fn check_all(server: TestMySql) {
     what_nobody_waits_for_is_killed(&server).await;
     connections_are_used_again(&world, &server).await;
     statements_stay_prepared(&world, &server).await;
+    a_column_may_have_any_name(&world, &server).await;
     nothing_is_written(&world, &server).await;
     faults_name_the_depot(&world, &server).await;
 }
@@ -415,6 +418,19 @@ async fn statements_stay_prepared(world: &World, server: &TestMySql) {
     assert_eq!((count("Quit"), count("Connect\t")), (1, 1));
     let prepared = count("Prepare\t");
     assert!((TEXTS..TEXTS + 12).contains(&prepared), "{prepared}");
+}
+
+/// Also that of the one column of the row which is joined to ask for types.
+async fn a_column_may_have_any_name(world: &World, server: &TestMySql) {
+    table(world, "named", &[("1", "bigint")]);
+    server.forget_log();
+    world
+        .check(
+            r#"SELECT "1" FROM named ORDER BY "1" DESC LIMIT 1"#,
+            "[[9]]",
+        )
+        .await;
+    assert!(server.logged("`shop`.`named`").contains(" LIMIT 1"));
 }
 
 async fn nothing_is_written(world: &World, server: &TestMySql) {
