@@ -29,7 +29,7 @@ pub(crate) fn arrow_type(column_type: &ColumnType) -> DataType {
         ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
         ColumnType::LocalTimestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
         ColumnType::List(item) => DataType::List(item_field(item)),
-        ColumnType::Other(_) => DataType::Null,
+        ColumnType::Record | ColumnType::Other(_) => DataType::Null,
     }
 }
 
@@ -41,7 +41,7 @@ fn item_field(item: &ColumnType) -> Arc<Field> {
 /// The Arrow schema of a dataset. Every field is nullable if the catalog says so.
 pub(crate) fn arrow_schema(schema: &DatasetSchema) -> SchemaRef {
     let fields = schema.columns.iter().map(|column| {
-        let is_unread = matches!(column.column_type, ColumnType::Other(_));
+        let is_unread = !column.column_type.is_read();
         let data_type = arrow_type(&column.column_type);
         Field::new(&column.name, data_type, column.is_nullable || is_unread)
     });
@@ -80,6 +80,7 @@ pub(crate) fn column_type(data_type: &DataType) -> ColumnType {
         DataType::List(item) | DataType::LargeList(item) => {
             ColumnType::List(Box::new(column_type(item.data_type())))
         }
+        DataType::Struct(_) => ColumnType::Record,
         other => ColumnType::Other(other.to_string().to_lowercase()),
     }
 }
@@ -122,7 +123,7 @@ pub(crate) fn reads_as(file: &DataType, wanted: &ColumnType) -> bool {
             A::List(field) | A::LargeList(field) => reads_as(field.data_type(), item),
             _ => false,
         },
-        ColumnType::Other(_) => true,
+        ColumnType::Record | ColumnType::Other(_) => true,
     }
 }
 

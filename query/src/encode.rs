@@ -5,6 +5,7 @@
 
 mod csv;
 mod json;
+pub(crate) mod postgres;
 mod read;
 mod value;
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use datafusion::arrow::{
-    array::{ArrayRef, RecordBatch, RecordBatchOptions},
+    array::{ArrayRef, RecordBatch, RecordBatchOptions, StructArray},
     compute::cast,
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
@@ -177,6 +178,11 @@ impl Encoder {
     }
 }
 
+/// Row `index` of a struct as JSON, as the answers have it.
+pub(crate) fn json_record(buffer: &mut Vec<u8>, fields: &StructArray, index: usize) {
+    json::record(buffer, fields, index);
+}
+
 /// The names of columns as JSON texts. The binder gives repeated names numbers.
 fn keys(schema: &Schema) -> Vec<String> {
     let names = schema.fields().iter().map(|field| field.name().as_str());
@@ -221,6 +227,13 @@ fn portable_type(data_type: &DataType) -> DataType {
                 item.is_nullable(),
             );
             DataType::List(Arc::new(item))
+        }
+        DataType::Struct(fields) => {
+            let fields = fields.iter().map(|field| {
+                let data_type = portable_type(field.data_type());
+                Field::new(field.name(), data_type, field.is_nullable())
+            });
+            DataType::Struct(fields.collect())
         }
         other => other.clone(),
     }

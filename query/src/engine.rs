@@ -8,6 +8,7 @@ pub(crate) mod governed;
 mod leakproof;
 pub(crate) mod numbered;
 mod once;
+mod record;
 pub(crate) mod same;
 pub(crate) mod session;
 pub(crate) mod threads;

@@ -24,7 +24,7 @@ use std::{
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use dataos_model::{
     clock::Timestamp,
-    dataset::{Column, ColumnType, DatasetSchema},
+    dataset::{Column, DatasetSchema},
     decision::{Decision, Request},
     depot::{AssetSnapshot, Dataset, DatasetSource, Definer, DepotSource, FileFormat},
     fault::{Fault, FaultKind},
@@ -388,7 +388,7 @@ fn new_schema(columns: &[OutputColumn], engine: &Schema) -> Result<DatasetSchema
             );
         }
         let column_type = column_type(field.data_type());
-        if matches!(column_type, ColumnType::Other(_)) {
+        if !column_type.is_read() {
             return Err(Fault::new(
                 FaultKind::Unsupported,
                 format!(

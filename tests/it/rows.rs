@@ -127,9 +127,11 @@ fn a_value_is_the_same_in_every_form_at_every_door() {
         one("CAST('1969-12-31' AS date)", "day"),
         one("CAST('1969-12-31T23:59:59.999999' AS timestamp)", "at"),
         "tags".to_owned(),
+        "r".to_owned(),
     ];
     let sql = format!(
-        "SELECT {} FROM local.main.events ORDER BY id",
+        "SELECT {} FROM local.main.events LEFT JOIN (SELECT id AS n, '(\"é\", \\)' AS s, '' AS e, \
+         nullif(1, 1) AS z FROM local.main.events WHERE id = 1) AS r ON r.n = id ORDER BY id",
         columns.join(", ")
     );
     let output = Command::new("python3")

@@ -124,6 +124,8 @@ pub enum ColumnType {
     Json,
     /// List of non-null values.
     List(Box<ColumnType>),
+    /// A whole row, or a struct: only in results.
+    Record,
     /// A type of the source that we do not read; named for the message.
     Other(String),
 }
@@ -172,7 +174,17 @@ impl ColumnType {
             | Self::Binary
             | Self::LocalTimestamp
             | Self::Json
+            | Self::Record
             | Self::Other(_) => None,
+        }
+    }
+
+    /// Whether columns of tables can be of it.
+    pub fn is_read(&self) -> bool {
+        match self {
+            Self::Record | Self::Other(_) => false,
+            Self::List(item) => item.is_read(),
+            _ => true,
         }
     }
 
@@ -205,6 +217,7 @@ impl fmt::Display for ColumnType {
             Self::Uuid => f.write_str("uuid"),
             Self::Json => f.write_str("json"),
             Self::List(item) => write!(f, "{item}[]"),
+            Self::Record => f.write_str("record"),
             Self::Other(name) => write!(f, "unsupported({name})"),
         }
     }
@@ -246,6 +259,7 @@ impl FromStr for ColumnType {
             "timestamp" => Self::LocalTimestamp,
             "uuid" => Self::Uuid,
             "json" => Self::Json,
+            "record" => Self::Record,
             _ => return Err(Fault::invalid(format!("`{text}` is not a column type"))),
         })
     }

@@ -37,6 +37,7 @@ mod items;
 mod keys;
 mod query;
 mod recursive;
+mod row;
 mod scope;
 mod star;
 mod view;

@@ -4,6 +4,8 @@
 //! whether its answer changes from call to call, and whether it is leakproof (total, silent, and a
 //! function of its arguments alone).
 
+use crate::limits::OUTPUT_COLUMNS_MAX;
+
 /// How a function is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FunctionKind {
@@ -39,6 +41,25 @@ impl Function {
     pub fn is_repeatable(&self) -> bool {
         let reads_clock = matches!(self.name, "current_date" | "current_time" | "now");
         !self.is_volatile && !reads_clock
+    }
+
+    /// Whether whole rows may be among its arguments, as in PostgreSQL.
+    pub(crate) fn takes_rows(&self) -> bool {
+        matches!(
+            self.name,
+            "array_agg"
+                | "coalesce"
+                | "count"
+                | "first_value"
+                | "lag"
+                | "last_value"
+                | "lead"
+                | "named_struct"
+                | "nth_value"
+                | "nvl"
+                | "row_to_json"
+                | "row_to_text"
+        )
     }
 
     /// Whether it computes over the order of WITHIN GROUP.
@@ -140,6 +161,12 @@ pub const FUNCTIONS: &[Function] = &[
     function("ltrim", Scalar, (1, 2), Leakproof),
     function("make_date", Scalar, (3, 3), Fallible),
     function("md5", Scalar, (1, 1), Total),
+    function(
+        "named_struct",
+        Scalar,
+        (2, 2 * OUTPUT_COLUMNS_MAX),
+        Leakproof,
+    ),
     function("nanvl", Scalar, (2, 2), Leakproof),
     function("now", Scalar, (0, 0), Leakproof),
     function("nullif", Scalar, (2, 2), Leakproof),
@@ -161,6 +188,8 @@ pub const FUNCTIONS: &[Function] = &[
     function("reverse", Scalar, (1, 1), Leakproof),
     function("right", Scalar, (2, 2), Leakproof),
     function("round", Scalar, (1, 2), Fallible),
+    function("row_to_json", Scalar, (1, 1), Total),
+    function("row_to_text", Scalar, (1, 1), Total),
     function("rpad", Scalar, (2, 3), Fallible),
     function("rtrim", Scalar, (1, 2), Leakproof),
     function("sha224", Scalar, (1, 1), Total),

@@ -1,6 +1,6 @@
 //! Rows as RFC 4180 writes them: a header line, CRLF behind each line, quotes where they are needed.
 //!
-//! NULL is an empty field and an empty text is `""`, so the two stay apart. A list is its JSON.
+//! NULL is an empty field and an empty text is `""`, so the two stay apart. A list and a row are their JSON.
 
 use datafusion::arrow::{array::RecordBatch, datatypes::Schema};
 
@@ -38,6 +38,11 @@ pub(super) fn row(buffer: &mut Vec<u8>, batch: &RecordBatch, index: usize) {
                 let mut list = Vec::new();
                 json::list(&mut list, items.as_ref());
                 quoted(buffer, &list);
+            }
+            Value::Record(fields) => {
+                let mut record = Vec::new();
+                json::record(&mut record, fields, index);
+                quoted(buffer, &record);
             }
         }
     }

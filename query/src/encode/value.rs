@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use datafusion::arrow::{
-    array::{Array, ArrayRef, AsArray},
+    array::{Array, ArrayRef, AsArray, StructArray},
     datatypes::{
         DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type,
         Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
@@ -30,6 +30,8 @@ pub(super) enum Value<'a> {
     Plain(String),
     Text(Cow<'a, str>),
     List(ArrayRef),
+    /// The row at the same place.
+    Record(&'a StructArray),
 }
 
 /// The value at `index`.
@@ -86,6 +88,7 @@ fn present(array: &dyn Array, index: usize) -> Option<Value<'_>> {
         }
         A::List(_) => Value::List(array.as_list_opt::<i32>()?.value(index)),
         A::LargeList(_) => Value::List(array.as_list_opt::<i64>()?.value(index)),
+        A::Struct(_) => Value::Record(array.as_struct_opt()?),
         _ => {
             let formatter = ArrayFormatter::try_new(array, &FormatOptions::default()).ok()?;
             text(formatter.value(index).to_string())

@@ -23,12 +23,7 @@ use datafusion::{
         projection::{ProjectionExec, ProjectionExpr},
     },
 };
-use dataos_model::{
-    dataset::{Column, ColumnType},
-    depot::DatasetSource,
-    fault::Fault,
-    predicate::Predicate,
-};
+use dataos_model::{dataset::Column, depot::DatasetSource, fault::Fault, predicate::Predicate};
 
 use crate::{
     cell::cell,
@@ -64,7 +59,7 @@ impl GovernedTable {
         keys: Option<MaskKeys>,
     ) -> Self {
         let fields = grant.columns.iter().chain(&grant.entities).map(|column| {
-            let is_unread = matches!(column.shown_type, ColumnType::Other(_));
+            let is_unread = !column.shown_type.is_read();
             let data_type = arrow_type(&column.shown_type);
             Field::new(&column.name, data_type, column.is_nullable || is_unread)
         });
@@ -268,10 +263,7 @@ impl TableProvider for GovernedTable {
         args: ScanArgs<'a>,
     ) -> Result<ScanResult> {
         let wanted = self.wanted(args.projection());
-        if let Some(column) = wanted
-            .iter()
-            .find(|column| matches!(column.raw_type, ColumnType::Other(_)))
-        {
+        if let Some(column) = wanted.iter().find(|column| !column.raw_type.is_read()) {
             return Err(raised(unread(&self.grant, column)));
         }
         if self.grant.is_transparent() {

@@ -20,7 +20,7 @@ use dataos_model::{
     fault::Fault,
 };
 
-use super::{counts::Counts, once::ReadOnce, threads::Threads, yielding::GiveWay};
+use super::{counts::Counts, once::ReadOnce, record, threads::Threads, yielding::GiveWay};
 use crate::config::QueryConfig;
 
 /// Most bytes of the keys of a join that are handed to its other side as a list.
@@ -123,11 +123,13 @@ fn first(runtime: Arc<RuntimeEnv>, partitions: usize) -> SessionState {
     options.execution.skip_physical_aggregate_schema_check = true;
     // Texts count with the whole buffers that they lie in, and few keys should go to sources as lists.
     options.optimizer.hash_join_inlist_pushdown_max_size = KEYS_BYTES_MAX;
+    let mut scalars = SessionStateDefaults::default_scalar_functions();
+    scalars.extend(record::functions());
     SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
         .with_expr_planners(SessionStateDefaults::default_expr_planners())
-        .with_scalar_functions(SessionStateDefaults::default_scalar_functions())
+        .with_scalar_functions(scalars)
         .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
         .with_window_functions(SessionStateDefaults::default_window_functions())
         .with_physical_optimizer_rule(Arc::new(ReadOnce))

@@ -40,7 +40,7 @@ pub(crate) async fn open(
         .map(|((qualifier, field), column)| {
             let value = Expr::Column(Column::from((qualifier, field)));
             let shown = match column_type(field.data_type()) {
-                ColumnType::Other(_) => value,
+                column_type if !column_type.is_read() => value,
                 column_type => cast(value, arrow_type(&column_type)),
             };
             shown.alias(&column.name)

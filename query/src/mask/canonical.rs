@@ -65,7 +65,7 @@ pub(crate) fn bytes<'a>(
                 .value(index);
             timestamp_text(value, *column_type == ColumnType::Timestamp)
         }
-        ColumnType::Other(_) => return None,
+        ColumnType::Record | ColumnType::Other(_) => return None,
     };
     Some(text.into_bytes().into())
 }

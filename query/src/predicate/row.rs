@@ -194,6 +194,7 @@ pub(crate) fn attribute(
         | ColumnType::Binary
         | ColumnType::LocalTimestamp
         | ColumnType::Json
+        | ColumnType::Record
         | ColumnType::Other(_) => return None,
     })
 }

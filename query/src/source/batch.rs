@@ -189,7 +189,7 @@ impl Builder {
             }
             ColumnType::LocalTimestamp => Self::Timestamp(TimestampMicrosecondBuilder::new()),
             ColumnType::List(item) => Self::List(Box::new(List::new(item))),
-            ColumnType::Other(_) => Self::Unread,
+            ColumnType::Record | ColumnType::Other(_) => Self::Unread,
         }
     }
 

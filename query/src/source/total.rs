@@ -137,7 +137,7 @@ impl Total {
         let of = term.columns().first().copied()?.clone();
         let column_type = match (function, term.column_type()?) {
             (Function::Distinct, _) if !matches!(term, Term::Column(_)) => return None,
-            (Function::Present | Function::Distinct, ColumnType::Other(_)) => return None,
+            (Function::Present | Function::Distinct, of) if !of.is_read() => return None,
             (Function::Present | Function::Distinct, _) => ColumnType::Int(64),
             (Function::Sum, ColumnType::Int(_)) => ColumnType::Int(64),
             (Function::Sum, ColumnType::Decimal { precision, scale }) => ColumnType::Decimal {

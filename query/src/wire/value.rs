@@ -2,20 +2,21 @@
 
 use bytes::{BufMut, BytesMut};
 use datafusion::arrow::{
-    array::{Array, AsArray},
+    array::{Array, AsArray, StructArray},
     datatypes::{
-        DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type,
-        Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+        DataType, Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+        UInt8Type, UInt16Type, UInt32Type, UInt64Type,
     },
-    util::display::{ArrayFormatter, FormatOptions},
 };
 use dataos_model::{dataset::ColumnType, fault::Fault};
 
 use super::message::Format;
 use crate::{
-    calendar::{date_text, timestamp_text},
     column::column_type,
-    encode::{decimal_text, microseconds},
+    encode::{
+        microseconds,
+        postgres::{is_null, plain, text},
+    },
 };
 
 /// Days and microseconds from 1970, where Arrow counts from, to 2000, where PostgreSQL does.
@@ -54,6 +55,7 @@ pub(crate) fn postgres_type(column_type: &ColumnType) -> (u32, i16, u32) {
         ColumnType::Timestamp => (1184, 8, 1185),
         ColumnType::LocalTimestamp => (1114, 8, 1115),
         ColumnType::List(item) => (postgres_type(item).2, -1, 1009),
+        ColumnType::Record => (2249, -1, 2287),
         // Values of other types are shown as text.
         ColumnType::Text | ColumnType::Uuid | ColumnType::Json | ColumnType::Other(_) => {
             (25, -1, 1009)
@@ -115,100 +117,6 @@ pub(super) fn put(
     Ok(())
 }
 
-/// An array of nothing but NULL has no mask that says so.
-fn is_null(array: &dyn Array, index: usize) -> bool {
-    array.is_null(index) || *array.data_type() == DataType::Null
-}
-
-fn text(body: &mut BytesMut, array: &dyn Array, index: usize) -> Option<()> {
-    use DataType as A;
-    match array.data_type() {
-        A::Utf8 => body.put_slice(array.as_string_opt::<i32>()?.value(index).as_bytes()),
-        A::LargeUtf8 => body.put_slice(array.as_string_opt::<i64>()?.value(index).as_bytes()),
-        A::Utf8View => body.put_slice(array.as_string_view_opt()?.value(index).as_bytes()),
-        A::List(_) => {
-            let items = array.as_list_opt::<i32>()?.value(index);
-            list(body, items.as_ref())?;
-        }
-        A::LargeList(_) => {
-            let items = array.as_list_opt::<i64>()?.value(index);
-            list(body, items.as_ref())?;
-        }
-        _ => body.put_slice(plain(array, index)?.as_bytes()),
-    }
-    Some(())
-}
-
-/// A value that is neither text nor a list.
-fn plain(array: &dyn Array, index: usize) -> Option<String> {
-    use DataType as A;
-    Some(match array.data_type() {
-        A::Boolean => if array.as_boolean_opt()?.value(index) {
-            "t"
-        } else {
-            "f"
-        }
-        .to_owned(),
-        A::Float32 => float(array.as_primitive_opt::<Float32Type>()?.value(index)),
-        A::Float64 => float(array.as_primitive_opt::<Float64Type>()?.value(index)),
-        A::Decimal128(_, scale) => {
-            let units = array.as_primitive_opt::<Decimal128Type>()?.value(index);
-            decimal_text(units, usize::try_from(*scale).ok()?)
-        }
-        A::Binary => format!(
-            "\\x{}",
-            hex::encode(array.as_binary_opt::<i32>()?.value(index))
-        ),
-        A::BinaryView => format!(
-            "\\x{}",
-            hex::encode(array.as_binary_view_opt()?.value(index))
-        ),
-        A::Date32 => date_text(array.as_primitive_opt::<Date32Type>()?.value(index).into()),
-        A::Timestamp(unit, zone) => {
-            let text = timestamp_text(microseconds(array, index, *unit)?, zone.is_some());
-            text.replace('T', " ").replace('Z', "+00")
-        }
-        _ => {
-            let formatter = ArrayFormatter::try_new(array, &FormatOptions::default()).ok()?;
-            formatter.value(index).to_string()
-        }
-    })
-}
-
-fn float(value: impl std::fmt::Display) -> String {
-    value.to_string().replace("inf", "Infinity")
-}
-
-/// `{1,NULL,"a \"b\""}`.
-fn list(body: &mut BytesMut, items: &dyn Array) -> Option<()> {
-    body.put_u8(b'{');
-    for index in 0..items.len() {
-        if index > 0 {
-            body.put_u8(b',');
-        }
-        if is_null(items, index) {
-            body.put_slice(b"NULL");
-            continue;
-        }
-        let mut item = BytesMut::new();
-        text(&mut item, items, index)?;
-        if items.data_type().is_nested() {
-            body.put_slice(&item);
-            continue;
-        }
-        body.put_u8(b'"');
-        for byte in item {
-            if matches!(byte, b'"' | b'\\') {
-                body.put_u8(b'\\');
-            }
-            body.put_u8(byte);
-        }
-        body.put_u8(b'"');
-    }
-    body.put_u8(b'}');
-    Some(())
-}
-
 fn binary(body: &mut BytesMut, array: &dyn Array, index: usize) -> Option<()> {
     use DataType as A;
     match array.data_type() {
@@ -241,6 +149,7 @@ fn binary(body: &mut BytesMut, array: &dyn Array, index: usize) -> Option<()> {
         }
         A::List(_) => binary_list(body, array.as_list_opt::<i32>()?.value(index).as_ref())?,
         A::LargeList(_) => binary_list(body, array.as_list_opt::<i64>()?.value(index).as_ref())?,
+        A::Struct(_) => binary_record(body, array.as_struct_opt()?, index)?,
         // All others are told to be text.
         _ => text(body, array, index)?,
     }
@@ -257,6 +166,14 @@ fn binary_list(body: &mut BytesMut, items: &dyn Array) -> Option<()> {
         body.put_i32(1);
     }
     (0..items.len()).try_for_each(|index| put(body, items, index, Format::Binary).ok())
+}
+
+fn binary_record(body: &mut BytesMut, fields: &StructArray, index: usize) -> Option<()> {
+    body.put_i32(i32::try_from(fields.num_columns()).ok()?);
+    fields.columns().iter().try_for_each(|column| {
+        body.put_u32(postgres_type(&column_type(column.data_type())).0);
+        put(body, column, index, Format::Binary).ok()
+    })
 }
 
 /// A `numeric`: groups of four digits around the point.

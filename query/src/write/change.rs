@@ -408,7 +408,7 @@ fn is_kept(file: &DataType, column_type: &ColumnType) -> bool {
         (DataType::List(item) | DataType::LargeList(item), ColumnType::List(of)) => {
             is_kept(item.data_type(), of)
         }
-        (_, ColumnType::Other(_)) => false,
+        (_, of) if !of.is_read() => false,
         _ => reads_as(file, column_type),
     }
 }

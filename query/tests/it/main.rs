@@ -50,5 +50,6 @@ mod tpcds;
 mod tpch;
 mod view_attacks;
 mod views;
+mod whole_rows;
 mod write_attacks;
 mod writes;

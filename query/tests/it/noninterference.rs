@@ -111,26 +111,32 @@ pub(crate) struct Names {
     numbers: Vec<String>,
     texts: Vec<String>,
     dates: Vec<String>,
+    /// Relations whose rows are values.
+    rows: Vec<String>,
 }
 
 impl Names {
     pub(crate) fn of(relation: &str, alias: &str) -> Self {
         let named = |columns: &[&str]| columns.iter().map(|c| format!("{alias}.{c}")).collect();
+        let rows = vec![alias.to_owned()];
         match relation {
             "t" => Self {
                 numbers: named(&["id", "amount", "salary"]),
                 texts: named(&["tenant", "memo", "email", "note"]),
                 dates: named(&["born"]),
+                rows,
             },
             "u" => Self {
                 numbers: named(&["id", "t_id", "rank"]),
                 texts: named(&["label"]),
                 dates: Vec::new(),
+                rows,
             },
             _ => Self {
                 numbers: named(&["id"]),
                 texts: named(&["word"]),
                 dates: Vec::new(),
+                rows,
             },
         }
     }
@@ -140,6 +146,7 @@ impl Names {
         all.numbers.extend(other.numbers.iter().cloned());
         all.texts.extend(other.texts.iter().cloned());
         all.dates.extend(other.dates.iter().cloned());
+        all.rows.extend(other.rows.iter().cloned());
         all
     }
 }
@@ -265,16 +272,44 @@ impl Draw {
         }
         let columns = 1 + self.below(3);
         for column in 0..columns {
-            let value = self.value(&names, DEPTH);
+            let value = match self.below(10) {
+                0 => self.whole_row(&names),
+                _ => self.value(&names, DEPTH),
+            };
             let comma = if column > 0 { ", " } else { "" };
             write!(sql, "{comma}{value} AS c{column}").unwrap();
         }
         write!(sql, " FROM {from}").unwrap();
         if !self.one_in(3) {
             write!(sql, " WHERE {}", self.condition(&names, DEPTH)).unwrap();
+            if self.one_in(8) {
+                write!(sql, " AND {}", self.row_condition(&names)).unwrap();
+            }
         }
         self.ordered(&mut sql, columns);
         sql
+    }
+
+    /// A row of a relation, as a value or as a text.
+    fn whole_row(&mut self, names: &Names) -> String {
+        let row = self.any(&names.rows, "NULL");
+        match self.below(5) {
+            0 => row,
+            1 => format!("row_to_json({row})"),
+            2 => format!("CAST({row} AS VARCHAR)"),
+            3 => format!("CASE WHEN {} THEN {row} END", self.condition(names, 1)),
+            _ => format!("({row}).id"),
+        }
+    }
+
+    fn row_condition(&mut self, names: &Names) -> String {
+        let (one, other) = (self.any(&names.rows, "x"), self.any(&names.rows, "x"));
+        match self.below(4) {
+            0 => format!("{one} IS NOT NULL"),
+            1 => format!("NOT {one} IS NULL"),
+            2 => format!("{one} = {other}"),
+            _ => format!("EXISTS (SELECT 1 FROM t AS z WHERE z IS DISTINCT FROM {one})"),
+        }
     }
 
     fn ordered(&mut self, sql: &mut String, columns: u64) {
@@ -405,8 +440,12 @@ impl Draw {
     }
 
     fn aggregate(&mut self, names: &Names) -> String {
-        match self.below(7) {
+        match self.below(8) {
             0 => "count(*)".to_owned(),
+            7 => {
+                let distinct = self.of(&["", "DISTINCT "]);
+                format!("count({distinct}{})", self.any(&names.rows, "1"))
+            }
             1 => format!("sum({})", self.number(names, 2)),
             2 => format!("min({})", self.text(names, 2)),
             3 => format!("max({})", self.value(names, 2)),

@@ -90,6 +90,10 @@ def meaning(kind, value):
     if kind.endswith("[]"):
         items = json.loads(value) if isinstance(value, str) else value
         return json.dumps(items)
+    if kind == "record":
+        value = json.loads(value) if isinstance(value, str) else value
+        fields = value.values() if isinstance(value, dict) else value
+        return json.dumps([None if field is None else str(field) for field in fields])
     assert isinstance(value, str), (kind, value)
     return value
 

@@ -264,14 +264,20 @@ fn check_values(query: &Query, place: &str) -> Result<(), SqlError> {
 /// Adds the number of the row of the first relation, in front.
 fn number_rows(query: &mut Query) -> Result<(), SqlError> {
     let no_table = || mismatch("a step reads no table first");
+    let at = query.position;
     let Body::Select(select) = &mut query.body else {
         return Err(no_table());
     };
-    let Some(Relation::Table {
-        alias: Some(alias), ..
-    }) = select.from.first()
-    else {
-        return Err(no_table());
+    let alias = match select.from.first() {
+        Some(Relation::Table {
+            alias: Some(alias), ..
+        }) => alias,
+        // The one thing that comes around a table.
+        Some(Relation::Derived { .. }) => {
+            let what = "the whole row of the table to change";
+            return Err(SqlError::unsupported(what, at).with_hint("name its columns"));
+        }
+        _ => return Err(no_table()),
     };
     let row = Ident::quoted(ROW_COLUMN);
     let number = SelectItem::Expr {

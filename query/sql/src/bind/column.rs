@@ -1,4 +1,4 @@
-//! Column names: resolved from the innermost scope outwards.
+//! Column names: resolved from the innermost scope outwards. What is no column may be a relation, and is its row.
 
 use std::rc::Rc;
 
@@ -36,15 +36,8 @@ impl Binder<'_> {
                 return Ok(found);
             }
         }
-        if self
-            .scopes
-            .iter()
-            .any(|scope| !scope.qualified(parts).is_empty())
-        {
-            let relation = dotted(parts);
-            let what = format!("the whole row `{relation}` as a value");
-            return Err(SqlError::unsupported(what, name.position)
-                .with_hint(format!("name its columns, or write {relation}.*")));
+        if let Some(row) = self.row_named(parts)? {
+            return self.row(row);
         }
         Err(unknown(parts, self.candidates(name)))
     }

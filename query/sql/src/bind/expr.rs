@@ -38,6 +38,9 @@ impl<'a> Binder<'a> {
             *expr = bound;
             return Ok(());
         }
+        if self.resolve_rows(expr, how, flow)? {
+            return Ok(());
+        }
         self.settle_zones(expr)?;
         let how = how.max(Transformation::Transformation);
         let Parts {
@@ -63,6 +66,7 @@ impl<'a> Binder<'a> {
         if let Expr::Call(call) = expr {
             self.resolve_call(call, how, flow)?;
         }
+        join_chains(expr);
         Ok(())
     }
 
@@ -208,6 +212,23 @@ impl<'a> Binder<'a> {
     }
 }
 
+/// Has a chain whose first operand became one of the same operator be one chain, as its text is read.
+fn join_chains(expr: &mut Expr) {
+    let Expr::Binary { operator, operands } = expr else {
+        return;
+    };
+    let is_same = |first: &mut Expr| match first {
+        Expr::Binary {
+            operator: inner,
+            operands,
+        } if inner == operator && !operator.compares() => Some(std::mem::take(operands)),
+        _ => None,
+    };
+    if let Some(first) = operands.first_mut().and_then(is_same) {
+        operands.splice(..1, first);
+    }
+}
+
 /// What an expression is made of, calls and columns apart.
 #[derive(Default)]
 pub(super) struct Parts<'a> {
@@ -241,7 +262,7 @@ fn values<'a>(values: impl IntoIterator<Item = &'a mut Expr>) -> Parts<'a> {
 )]
 pub(super) fn parts(expr: &mut Expr) -> Parts<'_> {
     match expr {
-        Expr::Column(_) | Expr::Literal(_) | Expr::Call(_) => Parts::default(),
+        Expr::Column(_) | Expr::Row(_) | Expr::Literal(_) | Expr::Call(_) => Parts::default(),
         Expr::Binary {
             operator: _,
             operands,

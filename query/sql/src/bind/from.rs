@@ -402,7 +402,7 @@ pub(super) fn renamed_to(
 }
 
 /// The conjunction of one or more conditions.
-fn all_of(mut conditions: Vec<Expr>) -> Expr {
+pub(super) fn all_of(mut conditions: Vec<Expr>) -> Expr {
     match (conditions.pop(), conditions.is_empty()) {
         (Some(only), true) => only,
         (Some(last), false) => {

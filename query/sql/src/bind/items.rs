@@ -23,11 +23,11 @@ use crate::{
 
 /// Engine names of the outputs of one query, while they are given out.
 #[derive(Default)]
-struct OutputNames(HashSet<String>);
+pub(super) struct OutputNames(HashSet<String>);
 
 impl OutputNames {
     /// `name`, or with a number behind it if it is taken.
-    fn unique(&mut self, name: &str) -> String {
+    pub(super) fn unique(&mut self, name: &str) -> String {
         let mut unique = name.to_owned();
         let mut number = 2_usize;
         while !self.0.insert(unique.clone()) {
@@ -182,7 +182,7 @@ fn gather(expr: &mut Expr, found: &mut Vec<String>) {
 /// The name of an expression without an alias.
 fn implied_name(expr: &Expr) -> Option<String> {
     match expr {
-        Expr::Column(parts) => parts.last().map(|part| part.value.clone()),
+        Expr::Column(parts) | Expr::Row(parts) => parts.last().map(|part| part.value.clone()),
         Expr::Call(call) => Some(call.function.name.to_owned()),
         Expr::Cast { expr, .. } => implied_name(expr),
         Expr::Case { .. } => Some("case".to_owned()),

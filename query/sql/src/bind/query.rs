@@ -7,6 +7,7 @@ use dataos_model::lineage::Transformation;
 use super::{
     Binder, BoundQuery,
     keys::output_key,
+    row::with_rows,
     scope::{CteEntry, Itself, Output, Read, Selected},
 };
 use crate::{
@@ -251,7 +252,8 @@ impl Binder<'_> {
                 })
             })
             .collect::<Result<_, SqlError>>()?;
-        self.scopes.pop();
+        let scope = self.scopes.pop().unwrap_or_default();
+        let from = with_rows(from, &scope.rows)?;
         let Selected { items, outputs } = Rc::unwrap_or_clone(selected);
         let select = Select {
             distinct,

@@ -8,6 +8,7 @@ use std::{
 
 use dataos_model::dataset::DatasetId;
 
+use super::row::WholeRow;
 use crate::{
     error::{SqlError, SqlErrorKind},
     ir::{Expr, Ident, SelectItem},
@@ -132,6 +133,8 @@ pub(super) struct Scope {
     pub(super) first_visible: usize,
     /// The select list, for the clauses behind WHERE: there a name that is no column may be an alias.
     pub(super) selected: Option<Rc<Selected>>,
+    /// The rows that are used as values.
+    pub(super) rows: Vec<WholeRow>,
 }
 
 /// What a column name means.
@@ -207,6 +210,13 @@ impl Scope {
                     .map(move |(column, output)| (relation, column, output))
             })
             .filter(|(relation, column, _)| !self.hidden.contains(&(*relation, *column)))
+    }
+
+    /// Whether a name is that of an output, where outputs can be named.
+    pub(super) fn selects(&self, name: &Ident) -> bool {
+        let outputs = self.selected.iter().flat_map(|selected| &selected.outputs);
+        let mut names = outputs.map(|output| output.name.as_str());
+        names.any(|output| name.matches(output) || name.matches_loosely(output))
     }
 
     /// Adds a relation, unless its name is taken. Base tables of one name in two collections are

@@ -130,6 +130,7 @@ const POSTGRES: &[(&str, Meaning)] = &[
     ("replace", Search("replace")),
     ("to_char", FORMAT),
     ("to_date", Refused("formats differ; write CAST(x AS date)")),
+    ("to_json", Call("row_to_json")),
     (
         "to_timestamp",
         Refused("formats differ; write CAST(x AS timestamp)"),

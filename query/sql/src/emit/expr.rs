@@ -19,6 +19,10 @@ impl Printer<'_> {
     pub(super) fn expr(&mut self, expr: &Expr) {
         match expr {
             Expr::Column(parts) => self.list(parts, ".", |this, part| this.name(&part.value)),
+            Expr::Row(parts) => {
+                self.list(parts, ".", |this, part| this.name(&part.value));
+                self.word(".*");
+            }
             Expr::Literal(literal) => self.literal(literal),
             Expr::Binary { operator, operands } => {
                 let level = binary_level(*operator);
@@ -407,6 +411,7 @@ fn level(expr: &Expr) -> u8 {
         // A unit of time behind it would be taken as part of the literal.
         Expr::Literal(Literal::Interval(..)) => 45,
         Expr::Column(_)
+        | Expr::Row(_)
         | Expr::Literal(_)
         | Expr::Case { .. }
         | Expr::Cast { .. }

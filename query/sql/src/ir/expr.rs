@@ -8,6 +8,8 @@ use crate::functions::Function;
 pub enum Expr {
     /// A column: one to four parts.
     Column(Vec<Ident>),
+    /// `t.*` as a value: the row of a relation; not in a bound tree.
+    Row(Vec<Ident>),
     /// A literal.
     Literal(Literal),
     /// `a op b op c`, one operator, grouped from the left; at least two operands.

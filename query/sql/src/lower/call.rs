@@ -1,5 +1,7 @@
 //! Functions with a list of arguments, and windows.
 
+use std::collections::HashSet;
+
 use sqlparser::{
     ast::{self, Spanned},
     tokenizer::Span,
@@ -10,7 +12,7 @@ use crate::{
     dialect::function::{Meaning, meaning},
     error::{SqlError, SqlErrorKind},
     functions::{self, Function, FunctionKind},
-    ir::{Arguments, Call, Expr, Matching, Position},
+    ir::{Arguments, Call, Expr, Literal, Matching, Position},
 };
 
 impl Lowering {
@@ -140,10 +142,11 @@ impl Lowering {
     pub(super) fn argument(&mut self, argument: &ast::FunctionArg) -> Result<Expr, SqlError> {
         match argument {
             ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => self.expr(expr),
+            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::QualifiedWildcard(name)) => {
+                Ok(Expr::Row(self.name(name)?))
+            }
             ast::FunctionArg::Unnamed(
-                ast::FunctionArgExpr::QualifiedWildcard(_)
-                | ast::FunctionArgExpr::Wildcard
-                | ast::FunctionArgExpr::WildcardWithOptions(_),
+                ast::FunctionArgExpr::Wildcard | ast::FunctionArgExpr::WildcardWithOptions(_),
             ) => Err(self.refuse("a star among arguments", argument.span())),
             ast::FunctionArg::Named { .. } | ast::FunctionArg::ExprNamed { .. } => {
                 Err(self.refuse("a named argument", argument.span()))
@@ -200,6 +203,28 @@ impl Lowering {
                 function.name
             ));
         }
+        if function.name == "named_struct"
+            && let Some(text) = wrong_fields(&call.arguments)
+        {
+            return wrong(text.to_owned());
+        }
         Ok(Expr::Call(Box::new(call)))
     }
+}
+
+/// What is wrong with the arguments of `named_struct`.
+fn wrong_fields(arguments: &Arguments) -> Option<&'static str> {
+    let Arguments::List(arguments) = arguments else {
+        return None;
+    };
+    let mut names = HashSet::new();
+    for field in arguments.chunks(2) {
+        let [Expr::Literal(Literal::Text(name)), _] = field else {
+            return Some("named_struct takes names and values in turn, each name as a text");
+        };
+        if !names.insert(name) {
+            return Some("named_struct has a name twice");
+        }
+    }
+    None
 }

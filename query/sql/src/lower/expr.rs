@@ -1,6 +1,9 @@
 //! Expressions.
 
-use sqlparser::ast::{self, Spanned};
+use sqlparser::{
+    ast::{self, Spanned},
+    tokenizer::Span,
+};
 
 use super::Lowering;
 use crate::{
@@ -46,6 +49,10 @@ impl Lowering {
                 Ok(Expr::Column(parts))
             }
             ast::Expr::Nested(inner) => self.any_expr(inner),
+            ast::Expr::QualifiedWildcard(name, _) => Ok(Expr::Row(self.name(name)?)),
+            ast::Expr::CompoundFieldAccess { root, access_chain } => {
+                self.field_of_row(root, access_chain, expr.span())
+            }
             ast::Expr::Value(value) => self.value(value),
             ast::Expr::TypedString(typed) => self.typed_string(typed),
             ast::Expr::Interval(interval) => self.interval(interval),
@@ -86,8 +93,7 @@ impl Lowering {
             | ast::Expr::Substring { .. }
             | ast::Expr::Overlay { .. }
             | ast::Expr::Trim { .. } => self.special_call(expr),
-            ast::Expr::CompoundFieldAccess { .. }
-            | ast::Expr::JsonAccess { .. }
+            ast::Expr::JsonAccess { .. }
             | ast::Expr::IsNormalized { .. }
             | ast::Expr::InUnnest { .. }
             | ast::Expr::SimilarTo { .. }
@@ -106,12 +112,32 @@ impl Lowering {
             | ast::Expr::Array(_)
             | ast::Expr::MatchAgainst { .. }
             | ast::Expr::Wildcard(_)
-            | ast::Expr::QualifiedWildcard(..)
             | ast::Expr::OuterJoin(_)
             | ast::Expr::Prior(_)
             | ast::Expr::Lambda(_)
             | ast::Expr::MemberOf(_) => Err(self.refused_expr(expr)),
         }
+    }
+
+    /// `(t).a`: a column of a relation. Fields of other values, and elements, have no place in the tree.
+    fn field_of_row(
+        &mut self,
+        root: &ast::Expr,
+        access: &[ast::AccessExpr],
+        span: Span,
+    ) -> Result<Expr, SqlError> {
+        let (ast::Expr::Nested(root), [ast::AccessExpr::Dot(ast::Expr::Identifier(field))]) =
+            (root, access)
+        else {
+            return Err(self.refuse("access to a field or an element", span));
+        };
+        if let Expr::Column(mut parts) | Expr::Row(mut parts) = self.any_expr(root)?
+            && parts.len() < 4
+        {
+            parts.push(self.ident(field)?);
+            return Ok(Expr::Column(parts));
+        }
+        Err(self.refuse("access to a field or an element", span))
     }
 
     /// The name of a form that has no place in the tree.
@@ -121,7 +147,6 @@ impl Lowering {
             reason = "names for a refusal, not a decision"
         )]
         let what = match expr {
-            ast::Expr::CompoundFieldAccess { .. } => "access to a field or an element",
             ast::Expr::JsonAccess { .. } => "a JSON path",
             ast::Expr::IsNormalized { .. } => "IS NORMALIZED",
             ast::Expr::InUnnest { .. } => "IN UNNEST",

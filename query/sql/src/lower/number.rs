@@ -58,6 +58,7 @@ pub(super) fn number(expr: &Expr) -> Option<Number> {
             _ => None,
         },
         Expr::Column(_)
+        | Expr::Row(_)
         | Expr::Literal(_)
         | Expr::Is { .. }
         | Expr::Distinct { .. }

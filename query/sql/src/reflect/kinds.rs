@@ -71,6 +71,7 @@ pub const POSTGRES_KINDS: &[PostgresKind] = &[
     ),
     kind(1186, "interval", "interval", 16, 1187, 'T'),
     kind(1700, "numeric", "numeric", -1, 1231, 'N'),
+    kind(2249, "record", "record", -1, 2287, 'P'),
     kind(2950, "uuid", "uuid", 16, 2951, 'U'),
 ];
 

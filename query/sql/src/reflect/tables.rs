@@ -476,7 +476,7 @@ fn types() -> Relation {
                     int(ROLE),
                     int(size),
                     Value::Bool(size > 0 && size <= 8),
-                    text("b"),
+                    text(if category == 'P' { "p" } else { "b" }),
                     text(&category.to_string()),
                     Value::Bool(false),
                     Value::Bool(true),
@@ -509,7 +509,16 @@ fn types() -> Relation {
             0,
             kind.array,
         );
-        add(kind.array, format!("_{}", kind.name), -1, 'A', kind.oid, 0);
+        // Arrays of a pseudo-type are one too.
+        let category = if kind.category == 'P' { 'P' } else { 'A' };
+        add(
+            kind.array,
+            format!("_{}", kind.name),
+            -1,
+            category,
+            kind.oid,
+            0,
+        );
     }
     relation
 }

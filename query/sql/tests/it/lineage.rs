@@ -58,6 +58,23 @@ fn direct() {
     );
     check("select count(*) as n from purchases", &[]);
     check(
+        "select row_to_text(p) as x, count(p) as n from archive.people p where p is not null group by p",
+        &[
+            "people.id -> n ?",
+            "people.id -> n agg",
+            "people.id -> x ?",
+            "people.id -> x f",
+            "people.left_on -> n ?",
+            "people.left_on -> n agg",
+            "people.left_on -> x ?",
+            "people.left_on -> x f",
+            "people.name -> n ?",
+            "people.name -> n agg",
+            "people.name -> x ?",
+            "people.name -> x f",
+        ],
+    );
+    check(
         "select sum(amount) / 2 as half from purchases",
         &["purchases.amount -> half agg"],
     );

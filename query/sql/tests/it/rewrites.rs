@@ -337,3 +337,37 @@ fn the_fingerprint_has_no_literals() {
         r#"SELECT "purchases"."id" AS "id", ? AS "column2" FROM "sales"."main"."purchases" AS "purchases" WHERE "purchases"."status" = ? AND "purchases"."id" IN (?, ?) LIMIT 5"#
     );
 }
+
+#[test]
+fn whole_rows() {
+    check(&[
+        (
+            "select c from customers c",
+            r#"SELECT "c"."whole_row" AS "c" FROM (SELECT "c"."id" AS "id", "c"."name" AS "name", "c"."email" AS "email", "c"."region" AS "region", "c"."ssn" AS "ssn", named_struct('id', "c"."id", 'name', "c"."name", 'email', "c"."email", 'region', "c"."region", 'ssn', "c"."ssn") AS "whole_row" FROM "__t0" AS "c") AS "c""#,
+        ),
+        (
+            "select count(c.*), c::text from customers as c (id, \"N\") group by c",
+            r#"SELECT count("c"."whole_row"), row_to_text("c"."whole_row") FROM (SELECT "c"."id" AS "id", "c"."name" AS "name", "c"."email" AS "email", "c"."region" AS "region", "c"."ssn" AS "ssn", named_struct('id', "c"."id", 'N', "c"."name", 'email', "c"."email", 'region', "c"."region", 'ssn', "c"."ssn") AS "whole_row" FROM "__t0" AS "c") AS "c" GROUP BY 2"#,
+        ),
+        (
+            "select 1 from hr.main.people p left join archive.people a on p.id = a.id where a is not null and p is null",
+            r#"SELECT 1 AS "column1" FROM "__t0" AS "p" LEFT JOIN "__t1" AS "a" ON "p"."id" = "a"."id" WHERE "a"."id" IS NOT NULL AND "a"."name" IS NOT NULL AND "a"."left_on" IS NOT NULL AND ("p"."id" IS NULL AND "p"."name" IS NULL AND "p"."salary" IS NULL AND "p"."boss_id" IS NULL AND "p"."hired_on" IS NULL)"#,
+        ),
+        (
+            "select 1 from archive.people p join archive.people q on p = q and p is distinct from q",
+            r#"SELECT 1 AS "column1" FROM (SELECT "p"."id" AS "id", "p"."name" AS "name", "p"."left_on" AS "left_on", named_struct('id', "p"."id", 'name', "p"."name", 'left_on', "p"."left_on") AS "whole_row" FROM "__t0" AS "p") AS "p" INNER JOIN (SELECT "q"."id" AS "id", "q"."name" AS "name", "q"."left_on" AS "left_on", named_struct('id', "q"."id", 'name', "q"."name", 'left_on', "q"."left_on") AS "whole_row" FROM "__t1" AS "q") AS "q" ON CASE WHEN "p"."whole_row" IS NULL OR "q"."whole_row" IS NULL THEN NULL ELSE ("p"."id" IS NOT DISTINCT FROM "q"."id") AND ("p"."name" IS NOT DISTINCT FROM "q"."name") AND ("p"."left_on" IS NOT DISTINCT FROM "q"."left_on") END AND NOT ("p"."whole_row" IS NULL AND "q"."whole_row" IS NULL OR "p"."whole_row" IS NOT NULL AND "q"."whole_row" IS NOT NULL AND (("p"."id" IS NOT DISTINCT FROM "q"."id") AND ("p"."name" IS NOT DISTINCT FROM "q"."name") AND ("p"."left_on" IS NOT DISTINCT FROM "q"."left_on")))"#,
+        ),
+        (
+            "with w as (select id, id as whole_row from purchases) select w from w where exists (select w from purchases)",
+            r#"WITH "w" AS (SELECT "purchases"."id" AS "id", "purchases"."id" AS "whole_row" FROM "__t0" AS "purchases") SELECT "w"."whole_row_2" AS "w" FROM (SELECT "w"."id" AS "id", "w"."whole_row" AS "whole_row", named_struct('id', "w"."id", 'whole_row', "w"."whole_row") AS "whole_row_2" FROM "w" AS "w") AS "w" WHERE EXISTS (SELECT "w"."whole_row_2" AS "w" FROM "__t1" AS "purchases")"#,
+        ),
+        (
+            "select customers.name, (customers).name from customers where customers is null and name = 'x'",
+            r#"SELECT "customers"."name" AS "name", "customers"."name" AS "name_2" FROM "__t0" AS "customers" WHERE "customers"."id" IS NULL AND "customers"."name" IS NULL AND "customers"."email" IS NULL AND "customers"."region" IS NULL AND "customers"."ssn" IS NULL AND "customers"."name" = 'x'"#,
+        ),
+        (
+            "select name || 'x' as x from customers order by x || 'y'",
+            r#"SELECT "customers"."name" || 'x' AS "x" FROM "__t0" AS "customers" ORDER BY "customers"."name" || 'x' || 'y'"#,
+        ),
+    ]);
+}

@@ -73,7 +73,7 @@ impl Form {
             ColumnType::Date => form == Self::Date,
             ColumnType::Timestamp => name == "TIMESTAMP",
             ColumnType::LocalTimestamp => name == "DATETIME",
-            ColumnType::List(_) | ColumnType::Other(_) => false,
+            ColumnType::List(_) | ColumnType::Record | ColumnType::Other(_) => false,
         };
         is_read.then_some(form).ok_or_else(|| name.to_lowercase())
     }

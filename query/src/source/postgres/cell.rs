@@ -68,7 +68,7 @@ fn is_read(column_type: &ColumnType, found: &Type) -> bool {
             Kind::Array(found) => is_read(item, found),
             _ => false,
         },
-        ColumnType::Other(_) => false,
+        ColumnType::Record | ColumnType::Other(_) => false,
     }
 }
 
@@ -107,7 +107,7 @@ pub(super) fn cell<'a>(raw: Option<&'a [u8]>, column_type: &ColumnType) -> Resul
             let cells = elements.into_iter().map(|element| cell(element, item));
             return Ok(Cell::List(cells.collect::<Result<_, _>>()?));
         }
-        ColumnType::Other(_) => None,
+        ColumnType::Record | ColumnType::Other(_) => None,
     };
     read.ok_or("a value in another form")
 }

@@ -7,7 +7,8 @@ use datafusion::arrow::{
         ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array,
         Int64Array, ListArray, NullArray, StringArray, TimestampMicrosecondArray, UInt64Array,
     },
-    datatypes::Int32Type,
+    buffer::OffsetBuffer,
+    datatypes::{Field, Int32Type},
 };
 
 use super::*;
@@ -63,6 +64,58 @@ fn text_is_as_postgresql_writes_it() {
     assert_eq!(written(&nothing, Format::Text), None);
     let nothing: ArrayRef = Arc::new(NullArray::new(1));
     assert_eq!(written(&nothing, Format::Binary), None);
+}
+
+/// One row of these values.
+fn row(values: &[ArrayRef]) -> StructArray {
+    let fields = values.iter().enumerate();
+    let fields = fields.map(|(index, value)| {
+        let field = Field::new(format!("f{index}"), value.data_type().clone(), true);
+        (Arc::new(field), Arc::clone(value))
+    });
+    StructArray::from(fields.collect::<Vec<_>>())
+}
+
+#[test]
+fn a_row_is_as_postgresql_writes_it() {
+    let texts = ["", "a b", "\"\\", "(", "x,", "é", "\u{b}"];
+    let texts: Vec<ArrayRef> = texts
+        .iter()
+        .map(|text| Arc::new(StringArray::from(vec![*text])) as ArrayRef)
+        .collect();
+    let texts = row(&texts);
+    assert_eq!(
+        text_of(texts.clone()),
+        "(\"\",\"a b\",\"\"\"\\\\\",\"(\",\"x,\",é,\"\u{b}\")"
+    );
+    let nested = row(&[
+        Arc::new(BooleanArray::from(vec![None])),
+        Arc::new(texts.slice(0, 1)),
+        Arc::new(Int64Array::from(vec![-7])),
+    ]);
+    assert!(
+        text_of(nested.clone()).starts_with("(,\"(\"\"\"\","),
+        "{}",
+        text_of(nested)
+    );
+    let pair = row(&[
+        Arc::new(Int64Array::from(vec![1])),
+        Arc::new(StringArray::from(vec!["a\"b"])),
+    ]);
+    let field = Arc::new(Field::new_list_field(pair.data_type().clone(), true));
+    let list = ListArray::new(
+        field,
+        OffsetBuffer::from_lengths([1]),
+        Arc::new(pair.clone()),
+        None,
+    );
+    assert_eq!(text_of(list), r#"{"(1,\"a\"\"b\")"}"#);
+    let mut binary = 2_i32.to_be_bytes().to_vec();
+    binary.extend([20_i32, 8].map(i32::to_be_bytes).concat());
+    binary.extend(1_i64.to_be_bytes());
+    binary.extend([25_i32, 3].map(i32::to_be_bytes).concat());
+    binary.extend(b"a\"b");
+    assert_eq!(binary_of(pair), binary);
 }
 
 #[test]

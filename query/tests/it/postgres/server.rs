@@ -67,13 +67,24 @@ impl Server {
         );
     }
 
+    /// What a statement answers: columns apart by `|`, rows by line ends, NULL is nothing.
+    pub(crate) fn answer(&self, sql: &str) -> String {
+        let answer = self.run_in("postgres", sql, &["--no-align", "--tuples-only"]);
+        String::from_utf8(answer).unwrap()
+    }
+
     /// Runs statements of any length.
     pub(crate) fn script_in(&self, database: &str, sql: &str) {
+        self.run_in(database, sql, &[]);
+    }
+
+    fn run_in(&self, database: &str, sql: &str, options: &[&str]) -> Vec<u8> {
         let script = self.path("script.sql");
         std::fs::write(&script, sql).unwrap();
         run(tool("psql")
             .env("PGPASSWORD", PASSWORD)
             .args(["--quiet", "--no-psqlrc", "-v", "ON_ERROR_STOP=1"])
+            .args(options)
             .args([
                 "-h",
                 "127.0.0.1",
@@ -84,7 +95,8 @@ impl Server {
                 "-f",
             ])
             .arg(&script)
-            .arg(database));
+            .arg(database))
+        .stdout
     }
 
     /// What the server was sent from now on is in its log alone.

@@ -13,10 +13,10 @@ const JUDGED: &str = "\
     degrees dense_rank digest encode ends_with every exp factorial find_in_set first_value \
     floor from_unixtime gcd greatest grouping ifnull initcap instr isnan iszero lag \
     last_value lcm lead least left length levenshtein ln log log10 log2 lower lpad ltrim \
-    make_date max md5 mean median min nanvl now nth_value ntile nullif nvl nvl2 octet_length \
+    make_date max md5 mean median min named_struct nanvl now nth_value ntile nullif nvl nvl2 octet_length \
     overlay percent_rank percentile_cont pi pow power radians rand random rank regexp_count \
     regexp_instr regexp_like regexp_match regexp_replace regr_avgx regr_avgy regr_count \
-    regr_intercept regr_r2 regr_slope repeat replace reverse right round row_number rpad \
+    regr_intercept regr_r2 regr_slope repeat replace reverse right round row_number row_to_json row_to_text rpad \
     rtrim sha224 sha256 sha384 sha512 sign signum sin sinh split_part sqrt starts_with stddev \
     stddev_pop stddev_samp string_agg strpos substr substr_index substring substring_index \
     sum tan tanh to_char to_date to_hex to_timestamp to_timestamp_micros to_timestamp_millis \
