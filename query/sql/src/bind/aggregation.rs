@@ -219,7 +219,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn refused(what: impl Into<String>, at: Position) -> SqlError {
+pub(super) fn refused(what: impl Into<String>, at: Position) -> SqlError {
     SqlError::new(
         SqlErrorKind::AggregateOnly,
         format!("{} is not permitted", what.into()),

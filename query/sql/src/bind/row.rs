@@ -10,7 +10,7 @@ use std::rc::Rc;
 use dataos_model::lineage::Transformation;
 
 use super::{
-    Binder, added_call,
+    Binder, added_call, aggregation,
     expr::{Parts, parts},
     from::all_of,
     items::OutputNames,
@@ -109,6 +109,7 @@ impl Binder<'_> {
     /// A row as a value: its text, its sources, and what its relation is called.
     pub(super) fn row(&mut self, row: RowOf) -> Result<(Expr, Rc<Flow>, String), SqlError> {
         let (_, flow) = self.fields(row)?;
+        self.refuse_row_of_groups(row)?;
         let scope = self.scopes.get_mut(row.scope);
         let found = scope.and_then(|scope| {
             let relation = scope.relations.get(row.relation)?;
@@ -122,6 +123,25 @@ impl Binder<'_> {
         });
         let (expr, name) = found.ok_or_else(|| super::mismatch("a row has no relation"))?;
         Ok((expr, Rc::new(flow), name))
+    }
+
+    /// Refuses the row of a table that leaves in aggregates alone.
+    fn refuse_row_of_groups(&self, row: RowOf) -> Result<(), SqlError> {
+        let scope = self.scopes.get(row.scope);
+        let relation = scope.and_then(|scope| scope.relations.get(row.relation));
+        let base = relation.and_then(|relation| relation.columns.first()?.base);
+        let Some((view, occurrence)) = base.and_then(|base| {
+            let view = self.views.get(base.occurrence)?;
+            Some((view, self.tables.occurrences.get(base.occurrence)?))
+        }) else {
+            return Ok(());
+        };
+        if view.minimums.is_empty() {
+            return Ok(());
+        }
+        let what = format!("the whole row of `{}`", view.dataset);
+        Err(aggregation::refused(what, occurrence.position)
+            .with_hint("the table leaves in aggregates alone; write count(*), or name columns"))
     }
 
     /// The fields of a row, and their sources.

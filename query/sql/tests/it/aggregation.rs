@@ -121,6 +121,8 @@ const ANSWERED: &[&str] = &[
     "SELECT label FROM d WHERE EXISTS (SELECT 1 FROM p HAVING count(*) > 1)",
     "SELECT count(*) FROM d",
     "EXPLAIN SELECT count(*) FROM p",
+    "SELECT count(*) FROM p WHERE p IS NOT NULL",
+    "SELECT q, row_to_json(q) FROM (SELECT city, count(*) AS n FROM p GROUP BY city) AS q",
 ];
 
 /// Each is refused.
@@ -137,6 +139,12 @@ const REFUSED: &[&str] = &[
     "SELECT city FROM p GROUP BY city ORDER BY amount",
     "SELECT city FROM p GROUP BY city HAVING amount > 1",
     "SELECT id FROM p UNION SELECT id FROM d",
+    "SELECT p FROM p",
+    "SELECT count(p) FROM p",
+    "SELECT count(p.*) FROM p JOIN d ON p.id = d.id",
+    "SELECT count(*) FROM p JOIN p AS q ON p = q",
+    "SELECT d, count(*) FROM p JOIN d ON p.id = d.id GROUP BY d",
+    "SELECT row_to_json(q) FROM (SELECT city, amount FROM p) AS q",
     "SELECT id FROM d EXCEPT SELECT id FROM p",
     // Aggregates that tell values, or pick rows.
     "SELECT min(amount) FROM p",
