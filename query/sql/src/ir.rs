@@ -108,6 +108,21 @@ pub struct Query {
     pub position: Position,
 }
 
+impl Query {
+    /// A query that is this body alone.
+    pub(crate) fn of(body: Body, position: Position) -> Self {
+        Self {
+            is_recursive: false,
+            ctes: Vec::new(),
+            body,
+            order_by: Vec::new(),
+            limit: None,
+            offset: None,
+            position,
+        }
+    }
+}
+
 /// One item of WITH.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cte {

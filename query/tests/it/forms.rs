@@ -156,19 +156,7 @@ async fn each_form_gives_its_rows() {
     let id = world.csv("staff", STAFF, BODY);
     world.desk.rows(&id, equals("tenant", "a"));
     world.desk.mask(&id, "name", "partial(first = 1)");
-    let mut wrong = Vec::new();
-    for (sql, expected) in FORMS {
-        let found = match world.run(sql).await {
-            Ok(answer) => String::from_utf8(answer.chunks.concat()).unwrap(),
-            Err(fault) => format!("{fault:?}"),
-        };
-        if found != *expected {
-            wrong.push(format!(
-                "{sql}\n  expected: {expected}\n  found:    {found}"
-            ));
-        }
-    }
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n\n"));
+    world.check_all(FORMS).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

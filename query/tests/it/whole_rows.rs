@@ -48,19 +48,7 @@ async fn a_row_has_what_its_caller_may_see() {
     world.desk.rows(&id, equals("tenant", "a"));
     world.desk.mask(&id, "name", "partial(first = 1)");
     world.desk.absent(&id, "ssn");
-    let mut wrong = Vec::new();
-    for (sql, expected) in FORMS {
-        let found = match world.run(sql).await {
-            Ok(answer) => String::from_utf8(answer.chunks.concat()).unwrap(),
-            Err(fault) => format!("{fault:?}"),
-        };
-        if found != *expected {
-            wrong.push(format!(
-                "{sql}\n  expected: {expected}\n  found:    {found}"
-            ));
-        }
-    }
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n\n"));
+    world.check_all(FORMS).await;
 }
 
 /// Relations of the statements below.

@@ -256,6 +256,23 @@ impl World {
         assert_eq!(self.rows(sql).await, expected, "{sql}");
     }
 
+    /// As `check` for each of the statements; tells of all that answer otherwise.
+    pub(crate) async fn check_all(&self, statements: &[(&str, &str)]) {
+        let mut wrong = Vec::new();
+        for (sql, expected) in statements {
+            let found = match self.run(sql).await {
+                Ok(answer) => String::from_utf8(answer.chunks.concat()).unwrap(),
+                Err(fault) => format!("{fault:?}"),
+            };
+            if found != *expected {
+                wrong.push(format!(
+                    "{sql}\n  expected: {expected}\n  found:    {found}"
+                ));
+            }
+        }
+        assert!(wrong.is_empty(), "\n{}", wrong.join("\n\n"));
+    }
+
     /// Kind and reason of a refusal.
     pub(crate) async fn refused(&self, sql: &str) -> Fault {
         match self.run(sql).await {

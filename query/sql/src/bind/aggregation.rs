@@ -106,13 +106,8 @@ impl<'a> Walk<'a> {
             Body::Select(select) => {
                 if self.select(select, &mut [])? {
                     let fenced = Query {
-                        is_recursive: false,
-                        ctes: Vec::new(),
-                        body: body.clone(),
-                        order_by: Vec::new(),
                         limit: Some(FENCE_ROWS),
-                        offset: None,
-                        position: self.place,
+                        ..Query::of(body.clone(), self.place)
                     };
                     *body = Body::Query(Box::new(fenced));
                 }

@@ -13,34 +13,20 @@ use super::{
     Binder, added_call, aggregation,
     expr::{Parts, parts},
     from::all_of,
-    items::OutputNames,
-    scope::{Meaning, Scope, ScopeRelation},
+    scope::{Meaning, Scope},
 };
 use crate::{
     error::{SqlError, SqlErrorKind},
     ir::{
-        Alias, Arguments, BinaryOperator, Body, Call, Distinct, Expr, GroupBy, Ident, Literal,
-        Position, Query, Relation, Select, SelectItem, Test, Type, UnaryOperator,
+        Arguments, BinaryOperator, Call, Expr, Ident, Literal, Position, Test, Type, UnaryOperator,
     },
     lineage::Flow,
     parse::dotted,
 };
 
-/// What the text calls a row, unless its relation has a column of that name.
-const ROW: &str = "whole_row";
+mod relation;
 
-/// A row that a relation computes as a column.
-#[derive(Debug)]
-pub(super) struct WholeRow {
-    /// The relation's alias in the text.
-    of: Ident,
-    /// What the column is called.
-    column: Ident,
-    /// Names of the relation's columns in the text.
-    columns: Vec<Ident>,
-    /// The name of each as a field.
-    fields: Vec<String>,
-}
+pub(super) use relation::{WholeRow, with_rows};
 
 /// The relation whose row an expression is.
 #[derive(Clone, Copy)]
@@ -115,11 +101,11 @@ impl Binder<'_> {
             let relation = scope.relations.get(row.relation)?;
             let name = relation.name.as_ref().unwrap_or(&relation.engine_alias);
             let (of, name) = (relation.engine_alias.clone(), name.value.clone());
-            if !scope.rows.iter().any(|row| row.of == of) {
+            if !scope.rows.iter().any(|row| row.is_of(&of)) {
                 scope.rows.push(WholeRow::new(relation));
             }
-            let row = scope.rows.iter().find(|row| row.of == of)?;
-            Some((Expr::Column(vec![of, row.column.clone()]), name))
+            let row = scope.rows.iter().find(|row| row.is_of(&of))?;
+            Some((row.value(), name))
         });
         let (expr, name) = found.ok_or_else(|| super::mismatch("a row has no relation"))?;
         Ok((expr, Rc::new(flow), name))
@@ -326,101 +312,6 @@ impl Compared {
         let absent = all_of(vec![null(left, false), null(right, false)]);
         let there = vec![null(self.left, true), null(self.right, true), self.fields];
         not_if(!is_negated, either(absent, all_of(there)))
-    }
-}
-
-impl WholeRow {
-    fn new(relation: &ScopeRelation) -> Self {
-        let (mut columns, mut fields) = (Vec::new(), Vec::new());
-        let (mut taken, mut names) = (OutputNames::default(), OutputNames::default());
-        for output in &relation.columns {
-            columns.push(Ident::quoted(taken.unique(&output.engine_name)));
-            fields.push(names.unique(&output.name));
-        }
-        Self {
-            of: relation.engine_alias.clone(),
-            column: Ident::quoted(taken.unique(ROW)),
-            columns,
-            fields,
-        }
-    }
-
-    /// The relation with its row as a column more.
-    fn within(&self, relation: Relation) -> Result<Relation, SqlError> {
-        let is_lateral = matches!(
-            relation,
-            Relation::Derived {
-                is_lateral: true,
-                ..
-            }
-        );
-        let column = |name: &Ident| Expr::Column(vec![self.of.clone(), name.clone()]);
-        let mut items = Vec::with_capacity(self.columns.len() + 1);
-        let mut fields = Vec::with_capacity(self.columns.len() * 2);
-        for (name, field) in self.columns.iter().zip(&self.fields) {
-            items.push(SelectItem::Expr {
-                expr: column(name),
-                alias: Some(name.clone()),
-            });
-            fields.push(Expr::Literal(Literal::Text(field.clone())));
-            fields.push(column(name));
-        }
-        items.push(SelectItem::Expr {
-            expr: added_call("named_struct", false, Arguments::List(fields))?,
-            alias: Some(self.column.clone()),
-        });
-        let select = Select {
-            distinct: Distinct::No,
-            items,
-            from: vec![relation],
-            filter: None,
-            group_by: GroupBy::Items(Vec::new()),
-            having: None,
-            qualify: None,
-        };
-        Ok(Relation::Derived {
-            is_lateral,
-            query: Box::new(Query {
-                is_recursive: false,
-                ctes: Vec::new(),
-                body: Body::Select(Box::new(select)),
-                order_by: Vec::new(),
-                limit: None,
-                offset: None,
-                position: Position::default(),
-            }),
-            alias: Some(Alias {
-                name: self.of.clone(),
-                columns: Vec::new(),
-            }),
-        })
-    }
-}
-
-/// The items of FROM, where relations whose rows are used compute them.
-pub(super) fn with_rows(from: Vec<Relation>, rows: &[WholeRow]) -> Result<Vec<Relation>, SqlError> {
-    if rows.is_empty() {
-        return Ok(from);
-    }
-    from.into_iter().map(|item| with_row(item, rows)).collect()
-}
-
-fn with_row(relation: Relation, rows: &[WholeRow]) -> Result<Relation, SqlError> {
-    match relation {
-        Relation::Join(mut join) => {
-            join.left = with_row(join.left, rows)?;
-            join.right = with_row(join.right, rows)?;
-            Ok(Relation::Join(join))
-        }
-        Relation::Table { ref alias, .. }
-        | Relation::Cte { ref alias, .. }
-        | Relation::Derived { ref alias, .. } => {
-            let is_of = |row: &&WholeRow| alias.as_ref().is_some_and(|it| it.name == row.of);
-            match rows.iter().find(is_of) {
-                Some(row) => row.within(relation),
-                None => Ok(relation),
-            }
-        }
     }
 }
 

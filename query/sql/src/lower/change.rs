@@ -211,15 +211,7 @@ impl Lowering {
             having: None,
             qualify: None,
         };
-        let query = Query {
-            is_recursive: false,
-            ctes: Vec::new(),
-            body: Body::Select(Box::new(select)),
-            order_by: Vec::new(),
-            limit: None,
-            offset: None,
-            position,
-        };
+        let query = Query::of(Body::Select(Box::new(select)), position);
         Statement {
             kind: Kind::Query(query),
             tables: std::mem::take(&mut self.tables),
