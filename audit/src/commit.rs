@@ -12,7 +12,7 @@ use dataos_proof::{
     checkpoint::Checkpoint,
     entry::stamp,
     frame::{BatchFrame, EntryFrame},
-    note::{SignatureBytes, SignerKey},
+    note::SignatureBytes,
     receipt::Receipt,
     tree::{Frontier, Growth, leaf_hash},
 };
@@ -21,6 +21,7 @@ use crate::{
     codec::Prepared,
     contents::Contents,
     full,
+    key::LogKey,
     pace::Pace,
     queue::{Pending, Queue, Rank, Turn, refusal},
     segment::{Reserved, SegmentWriter},
@@ -92,7 +93,7 @@ pub(crate) struct Committer {
     pub(crate) contents: Contents,
     pub(crate) writer: SegmentWriter,
     pub(crate) frontier: Frontier,
-    pub(crate) key: SignerKey,
+    pub(crate) key: LogKey,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) last_time_ms: i64,
     pub(crate) batch: Batch,
@@ -276,7 +277,7 @@ impl Committer {
             size: growth.size(),
             root: growth.root(),
         };
-        let (note, signature) = checkpoint.sign(&self.key);
+        let (note, signature) = self.key.sign(&checkpoint).map_err(io::Error::other)?;
         BatchFrame {
             size: growth.size(),
             first,

@@ -38,6 +38,8 @@
 
 mod config;
 
+mod key;
+
 mod details;
 mod row;
 

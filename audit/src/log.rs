@@ -20,7 +20,7 @@ use dataos_model::{
     secret::Secret,
 };
 use dataos_proof::{
-    note::{SignerKey, VerifierKey},
+    note::VerifierKey,
     proof::TlogProof,
     tile::{BundlePath, TilePath},
 };
@@ -37,6 +37,7 @@ use crate::{
     directory::Directory,
     disk::{Disk, SystemDisk},
     gate::Gate,
+    key::LogKey,
     queue::{Pending, Queue, Rank, refusal},
     recover::{self, Recovered, RecoveryReport},
     sealed::seal::Sealer,
@@ -97,11 +98,7 @@ impl AuditLog {
         let seed: &[u8; 32] = key.expose().try_into().map_err(|_| {
             Fault::invalid("the key of the audit log must be an Ed25519 seed of 32 bytes")
         })?;
-        let key = SignerKey::from_seed(&config.origin, seed).map_err(|error| {
-            Fault::invalid(format!(
-                "the origin of the audit log is not usable: {error}"
-            ))
-        })?;
+        let key = LogKey::from_seed(&config.origin, seed)?;
         let directory = Directory::open(&config.directory)?;
         let recovered = recover::recover(&directory, &key, &*disk)?;
         log_report(&recovered.report);
@@ -115,7 +112,7 @@ impl AuditLog {
         config: &AuditConfig,
         directory: Directory,
         recovered: Recovered,
-        key: SignerKey,
+        key: LogKey,
         clock: Arc<dyn Clock>,
         disk: Arc<dyn Disk>,
     ) -> Result<Self, Fault> {

@@ -15,7 +15,6 @@ use dataos_proof::{
     checkpoint::Checkpoint,
     entry::Kind,
     log::{Damage, LogSummary, SEGMENT_BYTES_MAX, Scanner, Signatures, WholeBatch},
-    note::SignerKey,
     tree::{Frontier, empty_root},
 };
 
@@ -23,6 +22,7 @@ use crate::{
     codec,
     directory::{Directory, sync_directory},
     disk::Disk,
+    key::LogKey,
     row::Row,
     segment::{ActiveSegment, create_first},
     spare::SPARE_NAME,
@@ -84,7 +84,7 @@ struct Scanned {
 /// Reads and proves the log in `directory`.
 pub(crate) fn recover(
     directory: &Directory,
-    key: &SignerKey,
+    key: &LogKey,
     disk: &dyn Disk,
 ) -> Result<Recovered, Fault> {
     let path = directory.path();
@@ -147,13 +147,13 @@ pub(crate) fn recover(
 
 fn scan(
     directory: &Directory,
-    key: &SignerKey,
+    key: &LogKey,
     known: Option<Checkpoint>,
     base: Base,
 ) -> Result<Scanned, Fault> {
     let path = directory.path();
     let (start, sealed) = (base.frontier.size(), base.standing());
-    let mut view = View::new(empty_checkpoint(key), &base.roots, &base.leaves);
+    let mut view = View::new(empty_checkpoint(key)?, &base.roots, &base.leaves);
     let known = known
         .into_iter()
         .filter(|known| known.size > start)
@@ -230,22 +230,22 @@ fn show(view: &mut View, batch: &WholeBatch<'_>, sealed: u64) -> Result<(), Faul
 }
 
 /// The checkpoint of a log without entries.
-fn empty_checkpoint(key: &SignerKey) -> Newest {
+fn empty_checkpoint(key: &LogKey) -> Result<Newest, Fault> {
     let origin = key.verifier().name().to_owned();
     let checkpoint = Checkpoint {
         origin,
         size: 0,
         root: empty_root(),
     };
-    let (note, _) = checkpoint.sign(key);
-    Newest {
+    let (note, _) = key.sign(&checkpoint)?;
+    Ok(Newest {
         checkpoint,
         note,
         time_ms: 0,
-    }
+    })
 }
 
-fn known_checkpoint(directory: &Directory, key: &SignerKey) -> Result<Option<Checkpoint>, Fault> {
+fn known_checkpoint(directory: &Directory, key: &LogKey) -> Result<Option<Checkpoint>, Fault> {
     let Some(note) = directory.checkpoint()? else {
         return Ok(None);
     };

@@ -164,10 +164,12 @@ impl Growth {
             return None;
         }
         // A last node without sibling moves up unchanged, so its level adds nothing to the proof.
-        let siblings = (0..)
+        let found = (0..)
             .zip(&self.levels)
             .filter_map(|(depth, level)| level.at((index >> depth) ^ 1));
-        Some(siblings.collect())
+        let mut siblings = Vec::with_capacity(self.levels.len());
+        siblings.extend(found);
+        Some(siblings)
     }
 
     /// The complete subtrees of the tree: a complete node of each level whose bit is set in the size.

@@ -9,7 +9,6 @@ use dataos_proof::{
     Digest,
     checkpoint::Checkpoint,
     frame::{segment_first, segment_name},
-    note::SignerKey,
     tile::{LeafTile, TileTree},
     tree::Frontier,
 };
@@ -18,6 +17,7 @@ use super::{damaged, remove_if_present};
 use crate::{
     directory::Directory,
     disk::Disk,
+    key::LogKey,
     sealed::{
         BLOCK_ROWS, FILE_SUFFIX, INDEX_SUFFIX, TILE_ROWS,
         build::BadPack,
@@ -66,7 +66,7 @@ impl Base {
 /// Opens all packs, and removes what a crash of the sealer left.
 pub(super) fn load(
     directory: &Directory,
-    key: &SignerKey,
+    key: &LogKey,
     known: Option<&Checkpoint>,
     disk: &dyn Disk,
 ) -> Result<Base, Fault> {

@@ -213,8 +213,8 @@ fn config(folder: &Path) -> AuditConfig {
     }
 }
 
-fn key() -> SignerKey {
-    SignerKey::from_seed("logs.example/test", &[7; 32]).unwrap()
+fn key() -> LogKey {
+    LogKey::from_seed("logs.example/test", &[7; 32]).unwrap()
 }
 
 /// Runs a log that goes on from a small segment to the next, and records it.

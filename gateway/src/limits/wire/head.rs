@@ -14,6 +14,7 @@ const LINE_BYTES_MAX: usize = TARGET_BYTES_MAX + METHOD_BYTES_MAX + 16;
 
 /// Moves bytes of `input` into `head` up to the end of the head, and says how many; a line at a time.
 pub(super) fn take(head: &mut Vec<u8>, input: &[u8]) -> Result<usize, Refusal> {
+    head.reserve(input.len().min(HEAD_BYTES_MAX));
     let mut has_line = head.contains(&b'\n');
     let mut used = 0;
     while let Some(rest) = input.get(used..).filter(|rest| !rest.is_empty()) {
