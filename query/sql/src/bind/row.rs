@@ -13,7 +13,9 @@ use super::{
     Binder, added_call, aggregation,
     expr::{Parts, parts},
     from::all_of,
-    scope::{Meaning, Scope},
+    keys::output_index,
+    scope::{Meaning, Scope, Selected},
+    star::only_relation,
 };
 use crate::{
     error::{SqlError, SqlErrorKind},
@@ -49,9 +51,14 @@ impl Binder<'_> {
         let Some((last, qualifier)) = name.split_last() else {
             return false;
         };
+        let is_output = |selected: &Rc<Selected>| {
+            let found = output_index(last, &selected.outputs);
+            !matches!(found, Ok(None))
+        };
         self.scopes.iter().any(|scope| {
             if qualifier.is_empty() {
-                !scope.unqualified(last, scope.visible()).is_empty() || scope.selects(last)
+                !scope.unqualified(last, scope.visible()).is_empty()
+                    || scope.selected.as_ref().is_some_and(is_output)
             } else {
                 !scope.qualified(qualifier).is_empty()
             }
@@ -63,24 +70,10 @@ impl Binder<'_> {
         let scopes = self.scopes.iter().enumerate().rev();
         let mut found = scopes.map(|(at, scope)| (at, scope.qualified(name)));
         let found = found.find(|(_, relations)| !relations.is_empty());
-        let wrong = |kind, text| {
-            let at = name.last().map_or(Position::default(), |it| it.position);
-            Err(SqlError::new(
-                kind,
-                format!("`{}` {text}", dotted(name)),
-                at,
-            ))
-        };
-        match found {
-            None => wrong(SqlErrorKind::Unknown, "is not in FROM"),
-            Some((scope, relations)) => match relations.as_slice() {
-                [relation] => Ok(RowOf {
-                    scope,
-                    relation: *relation,
-                }),
-                _ => wrong(SqlErrorKind::Ambiguous, "is ambiguous"),
-            },
-        }
+        let (scope, relations) = found.unwrap_or_default();
+        let at = name.last().map_or(Position::default(), |it| it.position);
+        let relation = only_relation(name, &relations, at)?;
+        Ok(RowOf { scope, relation })
     }
 
     /// The relation whose row an expression is.
@@ -180,11 +173,11 @@ impl Binder<'_> {
         let operands = operands(expr);
         let rows = operands.iter().map(|operand| self.row_in(operand));
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
-        let mut named_rows = operands.iter().zip(&rows).filter(|(_, row)| row.is_some());
-        let Some(named) = named_rows.find_map(|(operand, _)| named(operand)) else {
+        let Some(first) = rows.iter().position(Option::is_some) else {
             return Ok(false);
         };
-        let named = named.to_vec();
+        let named = operands.get(first).and_then(|operand| named(operand));
+        let named = named.unwrap_or_default().to_vec();
         let how = how.max(Transformation::Transformation);
         *expr = match (&*expr, rows.as_slice()) {
             (

@@ -212,13 +212,6 @@ impl Scope {
             .filter(|(relation, column, _)| !self.hidden.contains(&(*relation, *column)))
     }
 
-    /// Whether a name is that of an output, where outputs can be named.
-    pub(super) fn selects(&self, name: &Ident) -> bool {
-        let outputs = self.selected.iter().flat_map(|selected| &selected.outputs);
-        let mut names = outputs.map(|output| output.name.as_str());
-        names.any(|output| name.matches(output) || name.matches_loosely(output))
-    }
-
     /// Adds a relation, unless its name is taken. Base tables of one name in two collections are
     /// apart by their longer names.
     pub(super) fn push(&mut self, relation: ScopeRelation) -> Result<(), SqlError> {

@@ -52,32 +52,15 @@ impl Binder<'_> {
         let Some(scope) = self.scopes.last_mut().map(std::mem::take) else {
             return Ok(Vec::new());
         };
-        let expanded = match scope.qualified(parts).as_slice() {
-            [relation] => {
-                let columns = scope
-                    .relations
-                    .get(*relation)
-                    .map(|entry| entry.columns.iter());
-                let meanings = columns
-                    .into_iter()
-                    .flatten()
-                    .enumerate()
-                    .map(|(column, output)| {
-                        (output.name.clone(), Meaning::Column(*relation, column))
-                    })
-                    .collect();
-                self.expanded_columns(&scope, meanings, options)
-            }
-            several => {
-                let (kind, text) = if several.is_empty() {
-                    (SqlErrorKind::Unknown, "is not in FROM")
-                } else {
-                    (SqlErrorKind::Ambiguous, "is ambiguous")
-                };
-                let message = format!("`{}` {text}", dotted(parts));
-                Err(SqlError::new(kind, message, position))
-            }
-        };
+        let relation = only_relation(parts, &scope.qualified(parts), position);
+        let expanded = relation.and_then(|relation| {
+            let entry = scope.relations.get(relation);
+            let columns = entry.into_iter().flat_map(|entry| &entry.columns);
+            let meanings = columns
+                .enumerate()
+                .map(|(column, output)| (output.name.clone(), Meaning::Column(relation, column)));
+            self.expanded_columns(&scope, meanings.collect(), options)
+        });
         if let Some(place) = self.scopes.last_mut() {
             *place = scope;
         }
@@ -149,6 +132,24 @@ impl Binder<'_> {
         }
         Ok(changed)
     }
+}
+
+/// The one relation that a name means.
+pub(super) fn only_relation(
+    name: &[Ident],
+    found: &[usize],
+    at: Position,
+) -> Result<usize, SqlError> {
+    let (kind, text) = match found {
+        [relation] => return Ok(*relation),
+        [] => (SqlErrorKind::Unknown, "is not in FROM"),
+        _ => (SqlErrorKind::Ambiguous, "is ambiguous"),
+    };
+    Err(SqlError::new(
+        kind,
+        format!("`{}` {text}", dotted(name)),
+        at,
+    ))
 }
 
 fn all_columns(scope: &Scope) -> Vec<(String, Meaning)> {
