@@ -1,6 +1,7 @@
 //! The embedded engine: DataFusion over governed tables and nothing else.
 
 pub(crate) mod barrier;
+pub(crate) mod correlated;
 pub(crate) mod counts;
 pub(crate) mod cut;
 pub(crate) mod failure;

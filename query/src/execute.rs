@@ -37,6 +37,7 @@ use crate::{
     config::MASK_KEY,
     encode::{Encoded, Encoder},
     engine::{
+        correlated::optimized,
         cut::cut,
         failure::{Detail, fault, unbroken, unnamed},
         governed::GovernedTable,
@@ -154,7 +155,7 @@ pub(crate) async fn planned(
         .await
         .and_then(same_named)
         .map_err(|error| fault(&error, detail))?;
-    let plan = physical(&session, &logical)
+    let plan = physical(&session, logical)
         .await
         .map_err(|error| fault(&error, detail))?;
     Ok(Planned {
@@ -181,9 +182,9 @@ fn named(schema: &Schema, columns: &[OutputColumn]) -> Schema {
 /// The plan that runs, with what a source computes whole cut out of it.
 async fn physical(
     state: &SessionState,
-    logical: &LogicalPlan,
+    logical: LogicalPlan,
 ) -> EngineResult<Arc<dyn ExecutionPlan>> {
-    let logical = cut(state.optimize(logical)?)?;
+    let logical = cut(optimized(state, logical)?)?;
     let planner = state.query_planner();
     planner.create_physical_plan(&logical, state).await
 }

@@ -11,7 +11,7 @@ mod rows;
 use std::sync::Arc;
 
 use datafusion::{
-    arrow::datatypes::Schema,
+    arrow::datatypes::{Fields, Schema, SchemaRef},
     catalog::TableProvider,
     common::{
         Column, Result,
@@ -57,7 +57,9 @@ pub(crate) fn cut(plan: LogicalPlan) -> Result<LogicalPlan> {
 /// What reads a node's rows where its source makes all of them.
 fn whole(node: &LogicalPlan) -> Result<Option<LogicalPlan>> {
     let table = made(node).and_then(|made| made.read(node, None));
-    table.map(|table| in_place_of(node, table)).transpose()
+    table
+        .map(|table| in_place_of(node, (CUT, table)))
+        .transpose()
 }
 
 /// A sort that keeps the first of its rows alone, over these as its source makes them.
@@ -105,7 +107,7 @@ fn below(projection: &Projection, top: Top) -> Option<Top> {
 fn first_of(node: &LogicalPlan, top: Top) -> Result<Option<LogicalPlan>> {
     let table = made(node).and_then(|made| made.read(node, Some(top.clone())));
     if let Some(table) = table {
-        return in_place_of(node, table).map(Some);
+        return in_place_of(node, (CUT, table)).map(Some);
     }
     let (input, top) = match node {
         LogicalPlan::SubqueryAlias(alias) => (&alias.input, Some(top)),
@@ -120,16 +122,26 @@ fn first_of(node: &LogicalPlan, top: Top) -> Result<Option<LogicalPlan>> {
     rebuilt.transpose()
 }
 
+/// Columns of the same types under names of their own: those of the plan may be the same for several.
+pub(super) fn numbered(fields: &Fields) -> SchemaRef {
+    let fields = fields.iter().enumerate();
+    let fields = fields.map(|(at, field)| field.as_ref().clone().with_name(format!("c{at}")));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
 /// Reads the table where the plan had the node, under the names that the node had for its columns.
-fn in_place_of(node: &LogicalPlan, table: Arc<dyn TableProvider>) -> Result<LogicalPlan> {
+pub(super) fn in_place_of(
+    node: &LogicalPlan,
+    (name, table): (&str, Arc<dyn TableProvider>),
+) -> Result<LogicalPlan> {
     let ours = table.schema();
     let columns = ours.fields().iter().zip(node.schema().iter());
     let columns = columns.map(|(ours, (qualifier, field))| {
-        let column = Expr::Column(Column::new(Some(CUT), ours.name()));
+        let column = Expr::Column(Column::new(Some(name), ours.name()));
         column.alias_qualified(qualifier.cloned(), field.name())
     });
     let columns: Vec<Expr> = columns.collect();
-    LogicalPlanBuilder::scan(CUT, provider_as_source(table), None)?
+    LogicalPlanBuilder::scan(name, provider_as_source(table), None)?
         .project(columns)?
         .build()
 }
@@ -162,11 +174,7 @@ impl Made<'_> {
             return None;
         }
         let joined = rows.joined()?;
-        let fields = node.schema().fields().iter().enumerate();
-        // Names of their own: those of the plan may be the same for several.
-        let fields = fields.map(|(at, field)| field.as_ref().clone().with_name(format!("c{at}")));
-        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let select = Select::new(joined, items, top, schema)?;
+        let select = Select::new(joined, items, top, numbered(node.schema().fields()))?;
         let parts = rows.tables.iter().enumerate().map(|(number, table)| {
             let columns = select.names(number).map(str::to_owned).collect();
             table.part(columns)

@@ -21,6 +21,9 @@ impl fmt::Display for Raised {
 
 impl Error for Raised {}
 
+/// What the engine says, and so what we say to it, of a query as a value that has more than one row.
+pub(super) const MANY_ROWS: &str = "Scalar subquery returned more than one row";
+
 /// Wraps a fault so that [`fault`] finds it again.
 pub(crate) fn raised(fault: Fault) -> DataFusionError {
     DataFusionError::External(Box::new(Raised(fault)))
@@ -90,6 +93,11 @@ pub(crate) fn fault(error: &DataFusionError, detail: Detail) -> Fault {
             detailed(fault, root, detail)
         }
         DataFusionError::Execution(text) if text.to_lowercase().contains("overflow") => overflow(),
+        DataFusionError::Execution(text) if text == MANY_ROWS => {
+            Fault::invalid("a query that stands for a value answered more than one row")
+                .with_reason("many_rows")
+                .with_hint("let it answer one: by an aggregate, a narrower condition or LIMIT 1")
+        }
         DataFusionError::Execution(_) => {
             Fault::invalid("an expression of the statement failed on a value")
                 .with_reason("evaluation")

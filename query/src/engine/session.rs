@@ -20,7 +20,10 @@ use dataos_model::{
     fault::Fault,
 };
 
-use super::{counts::Counts, once::ReadOnce, record, threads::Threads, yielding::GiveWay};
+use super::{
+    correlated::Planner, counts::Counts, once::ReadOnce, record, threads::Threads,
+    yielding::GiveWay,
+};
 use crate::config::QueryConfig;
 
 /// Most bytes of the keys of a join that are handed to its other side as a list.
@@ -132,6 +135,7 @@ fn first(runtime: Arc<RuntimeEnv>, partitions: usize) -> SessionState {
         .with_scalar_functions(scalars)
         .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
         .with_window_functions(SessionStateDefaults::default_window_functions())
+        .with_query_planner(Arc::new(Planner))
         .with_physical_optimizer_rule(Arc::new(ReadOnce))
         .with_physical_optimizer_rule(Arc::new(GiveWay))
         .build()

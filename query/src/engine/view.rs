@@ -17,7 +17,10 @@ use dataos_sql::Bound;
 
 use crate::{
     column::{arrow_type, column_type},
-    engine::session::{Sessions, plan, register},
+    engine::{
+        correlated::plannable,
+        session::{Sessions, plan, register},
+    },
 };
 
 /// The rows of a view under the names of its columns, in the types of `column`.
@@ -34,7 +37,7 @@ pub(crate) async fn open(
     for (name, table) in tables {
         register(&session, &name, table)?;
     }
-    let query = plan(&session, bound.emit()).await?;
+    let query = plannable(&session, plan(&session, bound.emit()).await?)?;
     let fields = query.schema().iter().zip(&columns.columns);
     let shown: Vec<Expr> = fields
         .map(|((qualifier, field), column)| {

@@ -21,7 +21,7 @@ use datafusion::{
         datatypes::{DataType, Schema},
     },
     common::{
-        JoinType, Result,
+        DataFusionError, JoinType, Result,
         tree_node::{Transformed, TransformedResult as _, TreeNode as _},
     },
     logical_expr::ColumnarValue,
@@ -33,7 +33,7 @@ use datafusion::{
 };
 use dataos_model::fault::Fault;
 
-use super::failure::raised;
+use super::{correlated::ApplyExec, failure::raised};
 
 /// That somebody waits for the rows of a plan. Dropped, it ends the plan.
 #[derive(Debug)]
@@ -51,18 +51,32 @@ impl Drop for Wanted {
 /// A plan that is not whole.
 pub(super) fn wanted(plan: Arc<dyn ExecutionPlan>) -> Result<(Arc<dyn ExecutionPlan>, Wanted)> {
     let wanted = Wanted(Arc::default());
+    Ok((watched(plan, &wanted.0)?, wanted))
+}
+
+/// The same plan, whose joins fail once it is over.
+///
+/// # Errors
+/// A plan that is not whole.
+pub(super) fn watched(
+    plan: Arc<dyn ExecutionPlan>,
+    is_over: &Arc<AtomicBool>,
+) -> Result<Arc<dyn ExecutionPlan>> {
     let always = JoinFilter::new(lit(true), Vec::new(), Arc::new(Schema::empty()));
     let watched = |filter: Option<&JoinFilter>, join: JoinType| {
         let filter = filter.or(marks(join).then_some(&always))?;
         let condition = Watched {
             condition: Arc::clone(filter.expression()),
-            is_over: Arc::clone(&wanted.0),
+            is_over: Arc::clone(is_over),
         };
         let indices = filter.column_indices().to_vec();
         let schema = Arc::clone(filter.schema());
         Some(JoinFilter::new(Arc::new(condition), indices, schema))
     };
-    let plan = plan.transform_up(|plan| {
+    plan.transform_up(|plan| {
+        if let Some(apply) = plan.downcast_ref::<ApplyExec>() {
+            return Ok(Transformed::yes(Arc::new(apply.watched(is_over)?)));
+        }
         if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>()
             && let Some(filter) = watched(join.filter(), *join.join_type())
         {
@@ -76,8 +90,13 @@ pub(super) fn wanted(plan: Arc<dyn ExecutionPlan>) -> Result<(Arc<dyn ExecutionP
             return Ok(Transformed::yes(join.build_exec()?));
         }
         Ok(Transformed::no(plan))
-    });
-    Ok((plan.data()?, wanted))
+    })
+    .data()
+}
+
+/// What a plan that is over says to whoever still runs it.
+pub(super) fn nobody_waits() -> DataFusionError {
+    raised(Fault::internal("nobody waits for these rows"))
 }
 
 /// Whether a join of this type tells which rows have a match, and gives no row for each pair.
@@ -131,7 +150,7 @@ impl PhysicalExpr for Watched {
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         if self.is_over.load(Ordering::Relaxed) {
-            return Err(raised(Fault::internal("nobody waits for these rows")));
+            return Err(nobody_waits());
         }
         self.condition.evaluate(batch)
     }

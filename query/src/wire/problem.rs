@@ -105,6 +105,7 @@ pub(super) fn state(fault: &Fault) -> &'static str {
         ("overflow", _) => "22003",
         ("conversion", FaultKind::Invalid) => "22P02",
         ("evaluation", _) => "22000",
+        ("many_rows", _) => "21000",
         ("memory_limit", _) => "53200",
         ("busy", _) => "53300",
         ("cancelled", _) => "57014",

@@ -29,6 +29,10 @@ const EXPRESSIONS: &[&str] = &[
     "WITH c AS (SELECT * FROM t) SELECT count(*) FROM c AS t WHERE {e} IS NOT NULL",
     "SELECT {e} AS x FROM t UNION SELECT {e} FROM t ORDER BY 1",
     "SELECT id FROM t QUALIFY row_number() OVER (ORDER BY {e}, id) < 4 ORDER BY id",
+    "SELECT t.id, x.v FROM t, LATERAL (SELECT {e} AS v FROM u WHERE u.t_id = t.id ORDER BY u.rank LIMIT 1) AS x ORDER BY 1",
+    "SELECT id, (SELECT {e}) AS x FROM t ORDER BY id",
+    "SELECT id FROM t WHERE (SELECT count(*) FROM u WHERE u.t_id <= t.id AND {e} IS NOT NULL) > 1 ORDER BY id",
+    "SELECT id, {e} IN (SELECT {e} FROM t AS z) AS x FROM t ORDER BY id",
 ];
 
 /// Places of a relation (`{r}`), with an alias behind it where one can stand.
@@ -56,6 +60,8 @@ const RELATIONS: &[&str] = &[
     "SELECT sum(id) FILTER (WHERE id < (SELECT count(*) FROM {r} AS x)) FROM v",
     "EXPLAIN SELECT * FROM {r} AS x",
     "SELECT id FROM v LIMIT (SELECT count(*) FROM {r} AS x)",
+    "SELECT v.id, y.n FROM v, LATERAL (SELECT count(*) + v.id AS n FROM {r} AS x) AS y ORDER BY 1",
+    "SELECT id, id NOT IN (SELECT 1 FROM {r} AS x) FROM v ORDER BY id",
 ];
 
 /// Places of an expression over the columns of `t` (`{e}`) in queries that aggregate, and of what fails on small groups.
@@ -74,6 +80,9 @@ const GROUPS: &[&str] = &[
     "SELECT v.word, count(*) FROM v LEFT JOIN t ON v.id = t.id AND {e} IS NOT NULL GROUP BY v.word ORDER BY 1",
     "SELECT id FROM v WHERE (SELECT count({e}) FROM t) > 3 ORDER BY id",
     "SELECT tenant, count(*) FROM t WHERE {e} IS NOT NULL GROUP BY ROLLUP (tenant) ORDER BY 1",
+    "SELECT v.id, (SELECT count({e}) FROM t WHERE t.id >= v.id) AS n FROM v ORDER BY 1",
+    "SELECT v.id, x.m FROM v, LATERAL (SELECT max({e}) AS m FROM t WHERE t.id > v.id) AS x ORDER BY 1",
+    "SELECT sum((SELECT count(*) FROM v WHERE v.id < t.amount AND {e} IS NOT NULL)) FROM t",
 ];
 
 /// Class of the design page, its places, and what is put there.

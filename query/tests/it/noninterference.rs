@@ -257,7 +257,15 @@ impl Draw {
                     numbers: vec![format!("{inner}.x")],
                     ..Names::default()
                 };
-                let text = format!("{table} AS {alias}, LATERAL (SELECT {value} AS x) AS {inner}");
+                let (other, order) = (self.valued(&names), self.below(3));
+                let query = match self.below(3) {
+                    0 => format!("SELECT {value} AS x"),
+                    1 => format!("SELECT {value} AS x UNION SELECT {other}"),
+                    _ => format!(
+                        "SELECT z.id + {value} AS x FROM u AS z ORDER BY z.id LIMIT {order}"
+                    ),
+                };
+                let text = format!("{table} AS {alias}, LATERAL ({query}) AS {inner}");
                 (text, names.and(&lateral))
             }
             _ => (format!("{table} AS {alias} {join} {right} ON {on}"), both),
@@ -439,6 +447,52 @@ impl Draw {
         format!("{not}EXISTS (SELECT * FROM {table} AS z WHERE {inside} = {key}{filter})")
     }
 
+    /// A table, two of its columns and one of the rows around a query of it.
+    fn within(&mut self, names: &Names) -> (&'static str, String, String, String) {
+        let table = self.of(&["t", "u"]);
+        let inside = Names::of(table, "z").numbers;
+        let (one, other) = (self.any(&inside, "1"), self.any(&inside, "1"));
+        (table, one, other, self.any(&names.numbers, "1"))
+    }
+
+    /// A query for each row, as a value.
+    fn valued(&mut self, names: &Names) -> String {
+        let (table, one, other, key) = self.within(names);
+        match self.below(6) {
+            0 => format!("(SELECT {key} * 2)"),
+            1 => format!(
+                "(SELECT {one} FROM {table} AS z WHERE {other} <= {key} ORDER BY z.id DESC, 1 LIMIT 1)"
+            ),
+            2 => format!("(SELECT count(*) FROM {table} AS z WHERE {other} < {key})"),
+            3 => format!("(SELECT max({one} - {key}) FROM {table} AS z WHERE z.id < 1005)"),
+            4 => format!("(SELECT sum(1 / ({one} - 777)) FROM {table} AS z WHERE {other} = {key})"),
+            _ => format!(
+                "(SELECT count(*) FROM {table} AS z WHERE EXISTS \
+                 (SELECT 1 FROM u AS y WHERE y.t_id = {one} AND y.rank < {key}))"
+            ),
+        }
+    }
+
+    /// A query for each row, as a condition.
+    fn held(&mut self, names: &Names) -> String {
+        let (table, one, other, key) = self.within(names);
+        let near = self.any(&names.numbers, "1");
+        match self.below(5) {
+            0 => format!("{key} NOT IN (SELECT {one} FROM {table} AS z WHERE {other} = {near})"),
+            1 => format!("({key} IN (SELECT {one} FROM {table} AS z)) IS NULL"),
+            2 => {
+                let (operator, of) = (self.of(&["=", "<", ">="]), self.of(&["ANY", "ALL"]));
+                format!(
+                    "{key} {operator} {of} (SELECT {one} FROM {table} AS z WHERE {other} < {near})"
+                )
+            }
+            3 => format!(
+                "EXISTS (SELECT {one} FROM {table} AS z WHERE {other} < {key} ORDER BY 1 LIMIT 2 OFFSET 1)"
+            ),
+            _ => format!("{} > {near}", self.valued(names)),
+        }
+    }
+
     fn aggregate(&mut self, names: &Names) -> String {
         match self.below(8) {
             0 => "count(*)".to_owned(),
@@ -537,7 +591,10 @@ impl Draw {
             }
             10 => {
                 let table = self.of(&["t", "u"]);
-                format!("(SELECT count(*) FROM {table} AS z WHERE z.id = 3)")
+                match self.one_in(2) {
+                    true => self.valued(names),
+                    false => format!("(SELECT count(*) FROM {table} AS z WHERE z.id = 3)"),
+                }
             }
             _ => format!(
                 "extract(day FROM {})",
@@ -597,7 +654,10 @@ impl Draw {
             9 => {
                 let key = self.any(&names.numbers, "1");
                 let inside = self.of(&["z.t_id", "z.rank", "z.id"]);
-                format!("EXISTS (SELECT 1 FROM u AS z WHERE {inside} = {key})")
+                match self.one_in(2) {
+                    true => self.held(names),
+                    false => format!("EXISTS (SELECT 1 FROM u AS z WHERE {inside} = {key})"),
+                }
             }
             10 => {
                 let key = self.any(&names.numbers, "1");

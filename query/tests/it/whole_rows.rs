@@ -1,12 +1,7 @@
 //! Whole rows as values: those of PostgreSQL, of the columns that the caller may see, masked as ever.
 
-use dataos_model::{
-    query::{Dialect, QueryRequest},
-    seams::RunQuery,
-};
-
 use crate::{
-    postgres::server::Server,
+    oracle::same_as_postgresql,
     world::{World, equals},
 };
 
@@ -108,8 +103,6 @@ const SAME: &[&str] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_are_those_of_postgresql() {
-    let server = Server::start();
-    server.psql(TABLES);
     let world = World::new();
     let columns = &[
         ("a", "bigint"),
@@ -121,44 +114,7 @@ async fn rows_are_those_of_postgresql() {
     for (name, body) in CSV {
         world.csv(name, columns, body);
     }
-    let mut wrong = Vec::new();
-    for sql in SAME {
-        let expected = server.answer(sql);
-        let request = QueryRequest {
-            dialect: Dialect::Postgres,
-            ..world.request(sql)
-        };
-        let found = match world.layer.run(request).await {
-            Ok(answer) => as_psql(&String::from_utf8(answer.chunks.concat()).unwrap()),
-            Err(fault) => format!("{fault:?}"),
-        };
-        if found != expected {
-            wrong.push(format!(
-                "{sql}\n  expected: {expected}\n  found:    {found}"
-            ));
-        }
-    }
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n\n"));
-}
-
-/// Rows as psql shows them.
-fn as_psql(rows: &str) -> String {
-    let rows: Vec<Vec<serde_json::Value>> = serde_json::from_str(rows).unwrap();
-    rows.iter()
-        .map(|row| {
-            let cells: Vec<String> = row
-                .iter()
-                .map(|cell| match cell {
-                    serde_json::Value::Null => String::new(),
-                    serde_json::Value::Bool(true) => "t".to_owned(),
-                    serde_json::Value::Bool(false) => "f".to_owned(),
-                    serde_json::Value::String(text) => text.clone(),
-                    other => other.to_string(),
-                })
-                .collect();
-            cells.join("|") + "\n"
-        })
-        .collect()
+    same_as_postgresql(&world, TABLES, SAME).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,7 +51,7 @@ impl Binder<'_> {
         let mut implied = Vec::new();
         for item in items {
             if let SelectItem::Expr { expr, alias: None } = item
-                && !matches!(expr, Expr::Column(_) | Expr::Literal(_))
+                && !matches!(expr, Expr::Column(_) | Expr::Literal(_) | Expr::Subquery(_))
             {
                 implied.push(bound_items.len());
             }
@@ -124,6 +124,7 @@ impl BoundQuery {
 }
 
 /// Takes their names away from items to which the caller gave none. The engine then calls them by what they compute,
+/// (a query as its column is called, which others may be called too, so these keep theirs)
 /// and refuses two of one name: of two that may compute the same the second keeps its name, and all do beside a name
 /// that could be such a text.
 fn unname(items: &mut [SelectItem], implied: &[usize]) {
