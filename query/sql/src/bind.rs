@@ -355,6 +355,8 @@ struct Binder<'a> {
     recursions: usize,
     /// Where the query at hand starts.
     place: Position,
+    /// The innermost of `scopes` that has a column named since an aggregate began.
+    nearest: Option<usize>,
     /// Whether no function so far draws or reads the clock.
     is_repeatable: bool,
 }
@@ -380,6 +382,7 @@ impl<'a> Binder<'a> {
             expanded: 0,
             sources: 0,
             recursions: 0,
+            nearest: None,
             place: Position::default(),
             is_repeatable: true,
         })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::{
     catalog::{CatalogProviderList as _, MemoryCatalogProviderList, TableProvider},
-    common::{Result as EngineResult, TableReference},
+    common::{Result as EngineResult, TableReference, config::ConfigNonZeroUsize},
     execution::{
         SessionState, SessionStateBuilder, SessionStateDefaults,
         context::SQLOptions,
@@ -19,6 +19,7 @@ use dataos_model::{
     depot::{Dataset, DatasetSource},
     fault::Fault,
 };
+use dataos_sql::limits::GOVERNED_PARSER_DEPTH_MAX;
 
 use super::{
     correlated::Planner, counts::Counts, once::ReadOnce, record, threads::Threads,
@@ -119,6 +120,10 @@ fn first(runtime: Arc<RuntimeEnv>, partitions: usize) -> SessionState {
         .with_create_default_catalog_and_schema(false);
     let options = config.options_mut();
     options.sql_parser.enable_ident_normalization = true;
+    // What was parsed once is parsed again; a statement that nests too deeply was refused before.
+    if let Ok(depth) = ConfigNonZeroUsize::try_new(GOVERNED_PARSER_DEPTH_MAX) {
+        options.sql_parser.recursion_limit = depth;
+    }
     // Statistics of plain files order joins; governed tables offer none.
     options.execution.collect_statistics = true;
     // The engine tells from the condition of a CASE that its value is never NULL in the plan, and not when it

@@ -129,7 +129,12 @@ const SAME: &[&str] = &[
     "SELECT d.id, t.n FROM d, LATERAL (SELECT (SELECT max(s.pay) FROM s WHERE s.dept = d.id) AS n) t ORDER BY 1",
     "SELECT d.id, t.n FROM d, LATERAL (SELECT s.id AS n FROM s WHERE s.pay IN (SELECT p.pay FROM s AS p WHERE p.dept = d.id AND p.id <> s.id)) t ORDER BY 1, 2",
     "SELECT x.id, x.n FROM (SELECT d.id, (SELECT s.id FROM s WHERE s.dept = d.id ORDER BY s.pay, s.id LIMIT 1) AS n FROM d) x WHERE x.n IS NOT NULL ORDER BY 1",
+    "SELECT t::text, d.id FROM d, LATERAL (SELECT d.low + 1 AS x, d.id) t ORDER BY 2",
+    "SELECT d.id, count(t) FROM d LEFT JOIN LATERAL (SELECT s.id FROM s WHERE s.pay > d.low ORDER BY s.id LIMIT 2) t ON true GROUP BY d.id ORDER BY 1",
     // In every other position.
+    "SELECT sum(q.x) FROM (SELECT rank() OVER (PARTITION BY 1 + 2 ORDER BY 1 + 1) AS x FROM s) q",
+    "SELECT d.id, (SELECT sum(q.x) FROM (SELECT rank() OVER (PARTITION BY d.id ORDER BY 1 + 1) AS x FROM s) q) FROM d ORDER BY 1",
+    "SELECT d.id, (SELECT sum(q.x) FROM (SELECT rank() OVER (PARTITION BY d.id ORDER BY d.low) AS x FROM s WHERE d.id IS NOT NULL) q) FROM d ORDER BY 1",
     "SELECT sum(q.x) FROM s JOIN (VALUES (10), (70)) q (x) ON s.pay > q.x",
     "SELECT sum(q.x) FROM s JOIN (SELECT 10 AS x UNION ALL SELECT 70) q ON s.pay > q.x",
     "SELECT sum(q.x) FROM d CROSS JOIN (SELECT 10 AS x UNION ALL SELECT 70) q",
@@ -274,12 +279,42 @@ async fn a_value_has_one_row_at_most() {
     }
 }
 
+/// In SQL such an aggregate is one of the query that has the columns.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aggregate_of_columns_from_outside_alone_is_refused() {
+    let world = world();
+    for sql in [
+        "SELECT (SELECT max(d.low) FROM s) FROM d",
+        "SELECT d.id FROM d GROUP BY d.id HAVING EXISTS (SELECT 1 FROM s WHERE s.pay > sum(d.low))",
+        "SELECT (SELECT count(d) FROM s) FROM d",
+    ] {
+        let fault = world.refused(sql).await;
+        assert_eq!(fault.reason, "sql_unsupported", "{sql}: {fault:?}");
+        assert!(fault.message.contains("from outside alone"), "{fault:?}");
+    }
+    world
+        .check_all(&[
+            (
+                "SELECT d.id, (SELECT max(d.low + s.pay) FROM s) FROM d WHERE d.id < 3 ORDER BY 1",
+                "[[1,105],[2,115]]",
+            ),
+            (
+                "SELECT d.id, (SELECT count(d.id) FILTER (WHERE s.pay > 50) FROM s) FROM d WHERE d.id = 1",
+                "[[1,3]]",
+            ),
+        ])
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn functions_that_change_their_answer_are_asked_for_each_row() {
     let world = World::new();
     numbers(&world, 200);
     let sql = "SELECT count(DISTINCT t.x) FROM numbers n, \
                LATERAL (SELECT random() + n.id * 0 AS x LIMIT 1) t";
+    world.check(sql, "[[200]]").await;
+    // Once for the row, and not once for each row of the query.
+    let sql = "SELECT count(*) FROM numbers n WHERE CAST(floor(random() * 200) AS BIGINT) = ANY (SELECT m.id FROM numbers m) IS TRUE";
     world.check(sql, "[[200]]").await;
 }
 
@@ -369,4 +404,27 @@ async fn sources_are_asked_once_for_all_rows() {
             assert!(!asked.contains("other"), "{asked}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_nest_as_deeply_as_statements_may() {
+    let world = world();
+    let nested = |depth: usize| {
+        let mut sql = String::from("SELECT a0.id FROM d AS a0 WHERE true");
+        for level in 1..=depth {
+            let (near, far) = (level - 1, level.saturating_sub(2));
+            write!(
+                sql,
+                " AND EXISTS (SELECT 1 FROM d AS a{level} WHERE a{level}.id = a{near}.id AND a{level}.id >= a{far}.id"
+            )
+            .unwrap();
+        }
+        sql + &")".repeat(depth)
+    };
+    for depth in [3, 10, 15] {
+        let rows = world.run(&nested(depth)).await.unwrap().row_count;
+        assert_eq!(rows, 4, "{depth}");
+    }
+    let fault = world.refused(&nested(60)).await;
+    assert_eq!(fault.reason, "sql_too_large", "{fault:?}");
 }

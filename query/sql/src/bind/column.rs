@@ -33,6 +33,7 @@ impl Binder<'_> {
                 *place = scope;
             }
             if let Some(found) = found? {
+                self.nearest = self.nearest.max(Some(index));
                 return Ok(found);
             }
         }

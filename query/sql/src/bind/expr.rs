@@ -6,7 +6,7 @@ use super::{Binder, scope::Read};
 use crate::{
     error::{SqlError, SqlErrorKind},
     functions::FunctionKind,
-    ir::{Arguments, Call, Expr, Ident, Key, Literal, OrderItem, Query, Window},
+    ir::{Arguments, Call, Expr, Ident, Key, Literal, OrderItem, Position, Query, Window},
     lineage::Flow,
     lower::zone,
 };
@@ -145,9 +145,10 @@ impl<'a> Binder<'a> {
             filter,
             ignores_nulls: _,
             over,
-            position: _,
+            position,
         } = call;
         self.is_repeatable &= function.is_repeatable();
+        let around = std::mem::take(&mut self.nearest);
         let how = match function.kind {
             FunctionKind::Aggregate => how.max(Transformation::Aggregation),
             FunctionKind::Scalar | FunctionKind::Window => how,
@@ -166,6 +167,10 @@ impl<'a> Binder<'a> {
         filter
             .iter_mut()
             .try_for_each(|filter| self.resolve_decisive(filter, flow))?;
+        if function.kind == FunctionKind::Aggregate && over.is_none() {
+            self.refuse_aggregate_of_outside(*position)?;
+        }
+        self.nearest = around.max(self.nearest);
         let Some(Window {
             partition_by,
             order_by,
@@ -178,6 +183,19 @@ impl<'a> Binder<'a> {
             .iter_mut()
             .try_for_each(|expr| self.resolve_decisive(expr, flow))?;
         self.resolve_order(order_by, flow)
+    }
+
+    /// Refuses the aggregate whose arguments name columns from outside alone: in SQL it is one of the query that has them.
+    fn refuse_aggregate_of_outside(&self, position: Position) -> Result<(), SqlError> {
+        if self
+            .nearest
+            .is_none_or(|scope| scope + 1 >= self.scopes.len())
+        {
+            return Ok(());
+        }
+        let what = "an aggregate of columns from outside alone";
+        Err(SqlError::unsupported(what, position)
+            .with_hint("compute it in the query that has them, and name it from outside"))
     }
 
     fn resolve_order(&mut self, items: &mut [OrderItem], flow: &mut Flow) -> Result<(), SqlError> {

@@ -89,6 +89,7 @@ impl Binder<'_> {
     pub(super) fn row(&mut self, row: RowOf) -> Result<(Expr, Rc<Flow>, String), SqlError> {
         let (_, flow) = self.fields(row)?;
         self.refuse_row_of_groups(row)?;
+        self.nearest = self.nearest.max(Some(row.scope));
         let scope = self.scopes.get_mut(row.scope);
         let found = scope.and_then(|scope| {
             let relation = scope.relations.get(row.relation)?;

@@ -295,7 +295,7 @@ impl Rewriter<'_> {
     }
 
     /// Rows with the value of a query for each, and what the query becomes over them.
-    fn value(&mut self, input: LogicalPlan, query: &Expr) -> Result<(LogicalPlan, Expr)> {
+    fn value(&mut self, mut input: LogicalPlan, query: &Expr) -> Result<(LogicalPlan, Expr)> {
         let number = self.next();
         let name = TableReference::bare(format!("__value_{number}"));
         let value = Expr::Column(Column::new(Some(name.clone()), VALUE));
@@ -314,7 +314,8 @@ impl Rewriter<'_> {
                 (plan, lit(true), value)
             }
             Expr::InSubquery(InSubquery { expr, negated, .. }) => {
-                let operand = from_within(expr.as_ref().clone(), input.schema())?;
+                let operand;
+                (input, operand) = self.operand(input, expr, number)?;
                 let (plan, shown) = compared(plan, operand, (Operator::Eq, SetQuantifier::Any))?;
                 (plan, shown, if *negated { not(value) } else { value })
             }
@@ -324,7 +325,8 @@ impl Rewriter<'_> {
                 quantifier,
                 ..
             }) => {
-                let operand = from_within(expr.as_ref().clone(), input.schema())?;
+                let operand;
+                (input, operand) = self.operand(input, expr, number)?;
                 let (plan, shown) = compared(plan, operand, (*op, *quantifier))?;
                 (plan, shown, value)
             }
@@ -336,6 +338,29 @@ impl Rewriter<'_> {
         let shown = shown.alias_qualified(Some(name), VALUE);
         let plan = LogicalPlanBuilder::from(plan).project([shown])?.build()?;
         Ok((self.apply(input, plan, (Rows::OneOrNull, number))?, value))
+    }
+
+    /// Rows with what a query is compared with as a column, so that it is computed once for each, and that column as
+    /// the query names it.
+    fn operand(
+        &mut self,
+        input: LogicalPlan,
+        operand: &Expr,
+        number: usize,
+    ) -> Result<(LogicalPlan, Expr)> {
+        if let Expr::Column(_) = operand {
+            let operand = from_within(operand.clone(), input.schema())?;
+            return Ok((input, operand));
+        }
+        let name = TableReference::bare(format!("__operand_{number}"));
+        let columns = input.schema().columns().into_iter().map(Expr::Column);
+        let operand = operand.clone().alias_qualified(Some(name.clone()), VALUE);
+        let columns: Vec<Expr> = columns.chain([operand]).collect();
+        let list = LogicalPlanBuilder::from(input).project(columns)?.build()?;
+        let input = self.of_node(list)?;
+        let operand = Expr::Column(Column::new(Some(name), VALUE));
+        let operand = from_within(operand, input.schema())?;
+        Ok((input, operand))
     }
 
     /// The node that runs a query for each row.

@@ -194,10 +194,12 @@ impl Make {
                 let of = self.draw.of(&["UNION", "UNION ALL", "INTERSECT", "EXCEPT"]);
                 format!("({plain}) {of} ({})", self.query(around, inner))
             }
-            6 => format!(
-                "SELECT rank() OVER (PARTITION BY {} ORDER BY {value} + 0) AS x FROM {from} WHERE {condition}",
-                self.value(&scope, 0)
-            ),
+            6 => {
+                let (part, own) = (self.value(&scope, 0), self.column(&scope[around.len()..]));
+                format!(
+                    "SELECT rank() OVER (PARTITION BY {part} ORDER BY {own}) AS x FROM {from} WHERE {condition}"
+                )
+            }
             7 if !around.is_empty() => format!("SELECT {} AS x", self.value(around, inner)),
             8 => {
                 let (alias, of) = (
