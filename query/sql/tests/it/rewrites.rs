@@ -102,7 +102,7 @@ fn scopes() {
         // One that is inside another of its name is another.
         (
             "with a as (select id from purchases) select (with a as (select max(id) as id from a) select id from a) from a",
-            r#"WITH "a" AS (SELECT "purchases"."id" AS "id" FROM "__t0" AS "purchases") SELECT (WITH "a_2" AS (SELECT max("a_2"."id") AS "id" FROM "a" AS "a_2") SELECT "a_2"."id" AS "id" FROM "a_2" AS "a_2") FROM "a" AS "a""#,
+            r#"WITH "a" AS (SELECT "purchases"."id" AS "id" FROM "__t0" AS "purchases") SELECT (WITH "a_2" AS (SELECT max("a_2"."id") AS "id" FROM "a" AS "a_2") SELECT "a_2"."id" AS "id" FROM "a_2" AS "a_2") AS "id" FROM "a" AS "a""#,
         ),
         // Equal queries are equal texts, but for the governed names.
         (

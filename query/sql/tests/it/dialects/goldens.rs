@@ -154,7 +154,7 @@ const ANSI: &[(&str, &str)] = &[
 const POSTGRES: &[(&str, &str)] = &[
     (
         r#"select (select max(ID) from purchases), (select STATUS from purchases limit 1), (select 1), (select status as s from purchases union select 'x' limit 1)"#,
-        r#"SELECT (SELECT max("purchases"."id") FROM "__t0" AS "purchases"), (SELECT "purchases"."status" AS "status" FROM "__t1" AS "purchases" LIMIT 1) AS "status", (SELECT 1 AS "column1") AS "column3", (SELECT "purchases"."status" AS "s" FROM "__t2" AS "purchases" UNION SELECT 'x' AS "column1" LIMIT 1) AS "s""#,
+        r#"SELECT (SELECT max("purchases"."id") FROM "__t0" AS "purchases") AS "max", (SELECT "purchases"."status" AS "status" FROM "__t1" AS "purchases" LIMIT 1) AS "status", (SELECT 1 AS "column1") AS "column3", (SELECT "purchases"."status" AS "s" FROM "__t2" AS "purchases" UNION SELECT 'x' AS "column1" LIMIT 1) AS "s""#,
     ),
     (
         r#"select ID, "id" from Purchases"#,
