@@ -346,6 +346,7 @@ async fn they_hold_what_they_read_within_the_memory_of_statements() {
     for sql in [
         "SELECT a.id, t.text FROM (SELECT 1 AS id) a, LATERAL (SELECT b.text FROM numbers b WHERE b.id > a.id ORDER BY b.id LIMIT 1) t",
         "SELECT a.id, t.x FROM (SELECT 1 AS id) a, LATERAL (SELECT repeat('x', 3000000 + a.id) AS x) t",
+        "SELECT count(*) FROM numbers a, LATERAL (SELECT b.id FROM (SELECT id FROM numbers WHERE id < 3000) b WHERE b.id >= a.id OFFSET 1) t WHERE a.id < 3000",
     ] {
         let fault = world.refused(sql).await;
         assert_eq!(

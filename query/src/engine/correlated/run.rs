@@ -202,22 +202,34 @@ impl Query {
         .data()
     }
 
-    /// The rows that it has for these values.
+    /// The rows that it has for these values, counted as they come.
     async fn run(
         &self,
         values: &[ScalarValue],
         tables: &[Arc<dyn TableProvider>],
-        is_over: &Arc<AtomicBool>,
-        context: &Arc<TaskContext>,
+        run: &Run,
+        memory: &MemoryReservation,
     ) -> Result<Vec<RecordBatch>> {
         let plan = self.with(self.plan.clone(), values, tables)?;
         let planner = Arc::clone(self.state.query_planner());
         let plan = planner.create_physical_plan(&plan, &self.state).await?;
-        let plan = watched(plan, is_over)?;
-        execute_stream(plan, Arc::clone(context))?
-            .try_collect()
-            .await
+        let plan = watched(plan, &run.is_over)?;
+        let rows = execute_stream(plan, Arc::clone(&run.context))?;
+        held(rows, memory).await
     }
+}
+
+/// All batches of a stream, within the memory of statements.
+async fn held(
+    mut rows: SendableRecordBatchStream,
+    memory: &MemoryReservation,
+) -> Result<Vec<RecordBatch>> {
+    let mut batches = Vec::new();
+    while let Some(batch) = rows.next().await.transpose()? {
+        memory.try_grow(batch.get_array_memory_size())?;
+        batches.push(batch);
+    }
+    Ok(batches)
 }
 
 /// Tables that lie in memory, and that they do.
@@ -367,13 +379,9 @@ async fn read(inputs: Vec<Arc<dyn ExecutionPlan>>, context: Arc<TaskContext>) ->
     let memory = MemoryConsumer::new("tables of ApplyExec").register(context.memory_pool());
     let mut tables: Vec<Arc<dyn TableProvider>> = Vec::with_capacity(inputs.len());
     for input in inputs {
-        let mut stream = execute_stream(input, Arc::clone(&context))?;
-        let mut batches = Vec::new();
-        while let Some(batch) = stream.next().await.transpose()? {
-            memory.try_grow(batch.get_array_memory_size())?;
-            batches.push(batch);
-        }
+        let stream = execute_stream(input, Arc::clone(&context))?;
         let schema = numbered(stream.schema().fields());
+        let batches = held(stream, &memory).await?;
         let named = batches.iter().map(|batch| {
             let (schema, columns) = (Arc::clone(&schema), batch.columns().to_vec());
             rows(schema, columns, batch.num_rows())
@@ -423,12 +431,7 @@ impl Run {
             }
             tokio::task::yield_now().await;
             let start = count;
-            let query = &self.query;
-            for batch in query
-                .run(values, tables, &self.is_over, &self.context)
-                .await?
-            {
-                memory.try_grow(batch.get_array_memory_size())?;
+            for batch in self.query.run(values, tables, self, &memory).await? {
                 count += batch.num_rows();
                 found.push(self.of_query(&batch, first.num_columns())?);
             }
@@ -445,8 +448,14 @@ impl Run {
                 .cloned()
                 .collect::<Fields>(),
         ));
+        // Put together they are there twice for a moment.
+        let once = memory.size();
+        memory.try_grow(once)?;
+        let all = concat_batches(&schema, &found)?;
+        drop(found);
+        memory.shrink(once);
         Ok(Joined {
-            found: concat_batches(&schema, &found)?,
+            found: all,
             first,
             ranges: set_of
                 .into_iter()
