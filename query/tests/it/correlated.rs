@@ -131,6 +131,8 @@ const SAME: &[&str] = &[
     "SELECT x.id, x.n FROM (SELECT d.id, (SELECT s.id FROM s WHERE s.dept = d.id ORDER BY s.pay, s.id LIMIT 1) AS n FROM d) x WHERE x.n IS NOT NULL ORDER BY 1",
     "SELECT t::text, d.id FROM d, LATERAL (SELECT d.low + 1 AS x, d.id) t ORDER BY 2",
     "SELECT d.id, count(t) FROM d LEFT JOIN LATERAL (SELECT s.id FROM s WHERE s.pay > d.low ORDER BY s.id LIMIT 2) t ON true GROUP BY d.id ORDER BY 1",
+    "SELECT d.id, (SELECT count(s.dept) FROM s CROSS JOIN LATERAL (SELECT 0 AS x FROM d AS q WHERE q.high = s.id OFFSET 1) t), (SELECT sum(t.x) FROM s, LATERAL (SELECT s.pay + 1 AS x) t) FROM d ORDER BY 1",
+    "SELECT d.id, t.x FROM d LEFT JOIN LATERAL (SELECT (SELECT q.x FROM ((SELECT 1 AS x FROM s WHERE s.dept IS NOT NULL) UNION ALL (SELECT d.id AS x FROM s ORDER BY 1 LIMIT 0)) q (x) ORDER BY 1 LIMIT 1) AS x) t ON t.x > 0 WHERE t.x >= t.x ORDER BY 1",
     // In every other position.
     "SELECT sum(q.x) FROM (SELECT rank() OVER (PARTITION BY 1 + 2 ORDER BY 1 + 1) AS x FROM s) q",
     "SELECT d.id, (SELECT sum(q.x) FROM (SELECT rank() OVER (PARTITION BY d.id ORDER BY 1 + 1) AS x FROM s) q) FROM d ORDER BY 1",

@@ -13,7 +13,7 @@ use datafusion::{
     functions_aggregate::expr_fn::{bool_or, count},
     logical_expr::{
         Expr, ExprSchemable as _, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder,
-        Operator, Projection, Sort, Union, Values, binary_expr,
+        Operator, Projection, Sort, Subquery, Union, Values, binary_expr,
         expr::{Exists, InSubquery, Placeholder, SetComparison, SetQuantifier},
         expr_rewriter::NamePreserver,
         ident, lit, not,
@@ -120,12 +120,16 @@ impl<'a> Rewriter<'a> {
                 let Some(query) = query_of(&expr).cloned() else {
                     return Ok(Transformed::no(expr));
                 };
-                let is_closed = named_from_outside(&query.subquery)?.is_empty();
-                if !is_closed || !has_queries(&query.subquery)? {
+                if !named_from_outside(&query.subquery)?.is_empty() {
                     return Ok(Transformed::no(expr));
                 }
-                let mut query = query;
-                query.subquery = Arc::new(self.rewritten(query.subquery.as_ref().clone())?);
+                let plan = query.subquery.as_ref().clone();
+                let query = Subquery {
+                    subquery: Arc::new(self.rewritten(plan)?),
+                    // What LATERAL within it sees is said to be from outside it.
+                    outer_ref_columns: Vec::new(),
+                    ..query
+                };
                 Ok(Transformed::yes(with_query(expr, query)))
             })?;
             Ok(expr.update_data(|expr| name.restore(expr)))

@@ -19,7 +19,10 @@ use datafusion::{
     },
 };
 
-use super::outside::{column_of, is_correlated, lateral, named_from_outside, query_of};
+use super::{
+    apply::Apply,
+    outside::{column_of, is_correlated, lateral, named_from_outside, query_of},
+};
 
 /// Whether the engine makes what is right of all queries within a plan's.
 ///
@@ -28,6 +31,11 @@ use super::outside::{column_of, is_correlated, lateral, named_from_outside, quer
 pub(super) fn is_sound(plan: &LogicalPlan) -> Result<bool> {
     let mut is_sound = true;
     plan.apply_with_subqueries(|node| {
+        // What is read once is optimized: it was looked at before.
+        if let Some(first) = Apply::of(node).and_then(|apply| apply.inputs.first()) {
+            is_sound &= self::is_sound(first)?;
+            return Ok(TreeNodeRecursion::Jump);
+        }
         match node {
             LogicalPlan::Join(join) => {
                 if let Some(query) = lateral(&join.right)? {
@@ -216,7 +224,7 @@ fn has_sets(aggregate: &Aggregate) -> bool {
     groups.any(|group| matches!(group, Expr::GroupingSet(_)))
 }
 
-/// Whether an optimized plan has no LATERAL any more, and each column that it names.
+/// Whether an optimized plan has no LATERAL any more, no query for each row, and each column that it names.
 ///
 /// # Errors
 /// None; walking has the type.
@@ -226,17 +234,19 @@ pub(super) fn is_whole(plan: &LogicalPlan) -> Result<bool> {
         let inputs = node.inputs();
         let is_left = |input: &&LogicalPlan| matches!(input, LogicalPlan::Subquery(_));
         is_whole &= !inputs.iter().any(is_left);
-        if !inputs.is_empty() {
-            node.apply_expressions(|expr| {
-                let mut columns = expr.column_refs().into_iter();
-                is_whole &= columns.all(|column| {
-                    let mut inputs = inputs.iter();
-                    inputs.any(|input| input.schema().has_column(column))
-                });
-                Ok(TreeNodeRecursion::Continue)
+        node.apply_expressions(|expr| {
+            let mut columns = expr.column_refs().into_iter();
+            let are_there = columns.all(|column| {
+                let mut inputs = inputs.iter();
+                inputs.any(|input| input.schema().has_column(column))
+            });
+            is_whole &= inputs.is_empty() || are_there;
+            // The engine runs a query as a value only if it knows that it is for no row.
+            is_whole &= !expr.exists(|expr| {
+                Ok(query_of(expr).is_some_and(|query| !query.outer_ref_columns.is_empty()))
             })?;
-        }
-        Ok(TreeNodeRecursion::Continue)
+            Ok(TreeNodeRecursion::Continue)
+        })
     })?;
     Ok(is_whole)
 }

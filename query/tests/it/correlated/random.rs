@@ -197,7 +197,7 @@ impl Make {
             6 => {
                 let (part, own) = (self.value(&scope, 0), self.column(&scope[around.len()..]));
                 format!(
-                    "SELECT rank() OVER (PARTITION BY {part} ORDER BY {own}) AS x FROM {from} WHERE {condition}"
+                    "SELECT CAST(rank() OVER (PARTITION BY {part} ORDER BY {own}) AS bigint) AS x FROM {from} WHERE {condition}"
                 )
             }
             7 if !around.is_empty() => format!("SELECT {} AS x", self.value(around, inner)),
