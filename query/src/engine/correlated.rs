@@ -8,7 +8,9 @@
 //! outside to the inside.
 
 mod apply;
+mod joined;
 mod outside;
+mod query;
 mod rewrite;
 mod run;
 mod shared;

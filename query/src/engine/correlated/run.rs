@@ -5,36 +5,22 @@
 //! reads of tables lies in memory by then, read once for the whole statement.
 
 use std::{
-    collections::HashMap,
     fmt, iter,
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use async_trait::async_trait;
 use datafusion::{
-    arrow::{
-        array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array},
-        compute::{cast, concat_batches, take_arrays},
-        datatypes::{Fields, Schema, SchemaRef},
-    },
+    arrow::datatypes::SchemaRef,
     catalog::{MemTable, Session, TableProvider},
-    common::{
-        DataFusionError, Result, ScalarValue, internal_err,
-        tree_node::{Transformed, TransformedResult as _, TreeNode as _, TreeNodeRecursion},
-    },
-    datasource::provider_as_source,
+    common::{DataFusionError, Result, internal_err, tree_node::TreeNodeRecursion},
     execution::{
         SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext,
         context::QueryPlanner,
         memory_pool::{MemoryConsumer, MemoryReservation},
     },
     logical_expr::{
-        Expr, LogicalPlan, TableScanBuilder, UserDefinedLogicalNode, expr_rewriter::NamePreserver,
-        physical_planning_context::PhysicalPlanningContext,
+        LogicalPlan, UserDefinedLogicalNode, physical_planning_context::PhysicalPlanningContext,
     },
     physical_expr::{Distribution, EquivalenceProperties, Partitioning, PhysicalExpr},
     physical_optimizer::{PhysicalOptimizerRule as _, aggregate_statistics::AggregateStatistics},
@@ -45,19 +31,15 @@ use datafusion::{
     },
     physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner},
 };
-use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use futures::{TryStreamExt as _, stream};
 use tokio::sync::OnceCell;
 
 use super::{
-    apply::{Apply, Rows},
-    outside::Parameters,
-    shared::Shared,
+    apply::Apply,
+    joined::{Run, rows},
+    query::{Query, held},
 };
-use crate::engine::{
-    cut::numbered,
-    failure::MANY_ROWS,
-    wanted::{nobody_waits, watched},
-};
+use crate::engine::cut::numbered;
 
 /// Plans what the engine does, and queries that are run for each row.
 #[derive(Debug)]
@@ -141,99 +123,8 @@ fn is_volatile(plan: &LogicalPlan) -> Result<bool> {
     Ok(is_volatile)
 }
 
-/// A query that is run for each row.
-#[derive(Debug)]
-struct Query {
-    number: usize,
-    plan: LogicalPlan,
-    /// Over the rows of the first side.
-    parameters: Vec<Arc<dyn PhysicalExpr>>,
-    rows: Rows,
-    is_volatile: bool,
-    /// Where it is planned.
-    state: SessionState,
-}
-
-impl Query {
-    /// The query with these values, over these tables. What may be NULL stays what it was: the engine takes a query as
-    /// a value for never NULL where its column is not, though it may have no row.
-    fn with(
-        &self,
-        plan: LogicalPlan,
-        values: &[ScalarValue],
-        tables: &[Arc<dyn TableProvider>],
-    ) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|node| {
-            if let Some(inner) = Apply::of(&node) {
-                let query = self.with(inner.query.as_ref().clone(), values, tables)?;
-                let apply = inner.with_query(query)?.into_plan();
-                return Ok(Transformed::yes(apply));
-            }
-            if let LogicalPlan::TableScan(scan) = &node
-                && let Some(number) = Shared::number(self.number, scan)?
-                && let Some(table) = tables.get(number)
-            {
-                let source = provider_as_source(Arc::clone(table));
-                let scan = TableScanBuilder::new(scan.table_name.clone(), source)
-                    .with_projection(scan.projection.clone())
-                    .build()?;
-                return Ok(Transformed::yes(LogicalPlan::TableScan(scan)));
-            }
-            let names = NamePreserver::new(&node);
-            node.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let expr = expr.transform_up(|expr| {
-                    let Expr::Placeholder(parameter) = &expr else {
-                        return Ok(Transformed::no(expr));
-                    };
-                    let number = Parameters::number(self.number, parameter);
-                    let Some(value) = number.and_then(|number| values.get(number)) else {
-                        return Ok(Transformed::no(expr));
-                    };
-                    let value = match &parameter.field {
-                        Some(field) => value.cast_to(field.data_type())?,
-                        None => value.clone(),
-                    };
-                    Ok(Transformed::yes(Expr::Literal(value, None)))
-                })?;
-                Ok(expr.update_data(|expr| name.restore(expr)))
-            })
-        })
-        .data()
-    }
-
-    /// The rows that it has for these values, counted as they come.
-    async fn run(
-        &self,
-        values: &[ScalarValue],
-        tables: &[Arc<dyn TableProvider>],
-        run: &Run,
-        memory: &MemoryReservation,
-    ) -> Result<Vec<RecordBatch>> {
-        let plan = self.with(self.plan.clone(), values, tables)?;
-        let planner = Arc::clone(self.state.query_planner());
-        let plan = planner.create_physical_plan(&plan, &self.state).await?;
-        let plan = watched(plan, &run.is_over)?;
-        let rows = execute_stream(plan, Arc::clone(&run.context))?;
-        held(rows, memory).await
-    }
-}
-
-/// All batches of a stream, within the memory of statements.
-async fn held(
-    mut rows: SendableRecordBatchStream,
-    memory: &MemoryReservation,
-) -> Result<Vec<RecordBatch>> {
-    let mut batches = Vec::new();
-    while let Some(batch) = rows.next().await.transpose()? {
-        memory.try_grow(batch.get_array_memory_size())?;
-        batches.push(batch);
-    }
-    Ok(batches)
-}
-
 /// Tables that lie in memory, and that they do.
-type Tables = Arc<(Vec<Arc<dyn TableProvider>>, MemoryReservation)>;
+pub(super) type Tables = Arc<(Vec<Arc<dyn TableProvider>>, MemoryReservation)>;
 
 /// See the module.
 #[derive(Debug)]
@@ -390,197 +281,4 @@ async fn read(inputs: Vec<Arc<dyn ExecutionPlan>>, context: Arc<TaskContext>) ->
         tables.push(Arc::new(MemTable::try_new(schema, vec![batches])?));
     }
     Ok(Arc::new((tables, memory)))
-}
-
-/// What one partition has at hand while it runs.
-struct Run {
-    query: Arc<Query>,
-    schema: SchemaRef,
-    is_over: Arc<AtomicBool>,
-    memory: MemoryReservation,
-    context: Arc<TaskContext>,
-}
-
-impl Run {
-    /// The rows of the first side, each with what the query has for it.
-    fn over(
-        self,
-        rows: SendableRecordBatchStream,
-        tables: Tables,
-    ) -> impl Stream<Item = Result<RecordBatch>> {
-        let run = Arc::new(self);
-        rows.and_then(move |first| {
-            let (run, tables) = (Arc::clone(&run), Arc::clone(&tables));
-            async move { Ok(stream::iter(run.joined(first, &tables.0).await?)) }
-        })
-        .try_flatten()
-    }
-
-    async fn joined(
-        &self,
-        first: RecordBatch,
-        tables: &[Arc<dyn TableProvider>],
-    ) -> Result<Joined> {
-        let (sets, set_of) = self.sets(&first)?;
-        let memory = self.memory.new_empty();
-        let (mut found, mut ranges) = (Vec::new(), Vec::with_capacity(sets.len()));
-        let mut count = 0;
-        for values in &sets {
-            if self.is_over.load(Ordering::Relaxed) {
-                return Err(nobody_waits());
-            }
-            tokio::task::yield_now().await;
-            let start = count;
-            for batch in self.query.run(values, tables, self, &memory).await? {
-                count += batch.num_rows();
-                found.push(self.of_query(&batch, first.num_columns())?);
-            }
-            if self.query.rows == Rows::OneOrNull && count - start > 1 {
-                return Err(DataFusionError::Execution(MANY_ROWS.to_owned()));
-            }
-            ranges.push(start..count);
-        }
-        let schema = Arc::new(Schema::new(
-            self.schema
-                .fields()
-                .iter()
-                .skip(first.num_columns())
-                .cloned()
-                .collect::<Fields>(),
-        ));
-        // Put together they are there twice for a moment.
-        let once = memory.size();
-        memory.try_grow(once)?;
-        let all = concat_batches(&schema, &found)?;
-        drop(found);
-        memory.shrink(once);
-        Ok(Joined {
-            found: all,
-            first,
-            ranges: set_of
-                .into_iter()
-                .filter_map(|set| ranges.get(set).cloned())
-                .collect(),
-            has_nulls: self.query.rows != Rows::All,
-            at: (0, 0),
-            rows_max: self.context.session_config().batch_size(),
-            schema: Arc::clone(&self.schema),
-            _memory: memory,
-        })
-    }
-
-    /// The different sets of values for which the query is run, and which of them each row has.
-    fn sets(&self, first: &RecordBatch) -> Result<(Vec<Vec<ScalarValue>>, Vec<usize>)> {
-        let columns = self.query.parameters.iter();
-        let columns = columns.map(|column| column.evaluate(first)?.into_array(first.num_rows()));
-        let columns = columns.collect::<Result<Vec<_>>>()?;
-        let (mut sets, mut set_of) = (Vec::new(), Vec::with_capacity(first.num_rows()));
-        let mut known = HashMap::new();
-        for row in 0..first.num_rows() {
-            let values = columns
-                .iter()
-                .map(|column| ScalarValue::try_from_array(column, row));
-            let values = values.collect::<Result<Vec<_>>>()?;
-            let next = sets.len();
-            let set = match self.query.is_volatile {
-                true => next,
-                false => *known.entry(values.clone()).or_insert(next),
-            };
-            if set == next {
-                sets.push(values);
-            }
-            set_of.push(set);
-        }
-        Ok((sets, set_of))
-    }
-
-    /// The query's rows in the types that they are to have.
-    fn of_query(&self, batch: &RecordBatch, first_columns: usize) -> Result<RecordBatch> {
-        let fields = self.schema.fields().iter().skip(first_columns);
-        let columns = batch.columns().iter().zip(fields.clone());
-        let columns = columns.map(|(column, field)| cast(column, field.data_type()));
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        let schema = Arc::new(Schema::new(fields.cloned().collect::<Fields>()));
-        rows(schema, columns, batch.num_rows())
-    }
-}
-
-/// A batch, which may have no column.
-fn rows(schema: SchemaRef, columns: Vec<ArrayRef>, count: usize) -> Result<RecordBatch> {
-    let options = RecordBatchOptions::new().with_row_count(Some(count));
-    Ok(RecordBatch::try_new_with_options(
-        schema, columns, &options,
-    )?)
-}
-
-/// The rows of a batch beside those that the query has for each, some at a time.
-struct Joined {
-    first: RecordBatch,
-    found: RecordBatch,
-    /// Which rows of the query each row has.
-    ranges: Vec<Range<usize>>,
-    /// Whether a row that has none stands beside NULLs.
-    has_nulls: bool,
-    /// The next row, and how many of its rows of the query were given.
-    at: (usize, usize),
-    rows_max: usize,
-    schema: SchemaRef,
-    _memory: MemoryReservation,
-}
-
-impl Joined {
-    fn batch(&self, first: Vec<u32>, found: Vec<Option<u32>>) -> Result<RecordBatch> {
-        let count = first.len();
-        let first = UInt32Array::from(first);
-        let found = UInt32Array::from(found);
-        let first = take_arrays(self.first.columns(), &first, None)?;
-        let found = take_arrays(self.found.columns(), &found, None)?;
-        let columns = first.into_iter().chain(found);
-        rows(Arc::clone(&self.schema), columns.collect(), count)
-    }
-
-    /// The numbers of the next rows of both sides.
-    fn next_pairs(&mut self) -> Result<(Vec<u32>, Vec<Option<u32>>)> {
-        let (mut first, mut found) = (Vec::new(), Vec::new());
-        while let Some(range) = self.ranges.get(self.at.0) {
-            if first.len() >= self.rows_max {
-                break;
-            }
-            let row = index(self.at.0)?;
-            match range.clone().nth(self.at.1) {
-                Some(pair) => {
-                    first.push(row);
-                    found.push(Some(index(pair)?));
-                    self.at.1 += 1;
-                    continue;
-                }
-                None if range.is_empty() && self.has_nulls => {
-                    first.push(row);
-                    found.push(None);
-                }
-                None => {}
-            }
-            self.at = (self.at.0 + 1, 0);
-        }
-        Ok((first, found))
-    }
-}
-
-impl Iterator for Joined {
-    type Item = Result<RecordBatch>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self.next_pairs() {
-            Ok((first, _)) if first.is_empty() => None,
-            Ok((first, found)) => Some(self.batch(first, found)),
-            Err(error) => Some(Err(error)),
-        }
-    }
-}
-
-fn index(row: usize) -> Result<u32> {
-    u32::try_from(row).map_err(|_| {
-        let message = "queries have too many rows for a batch of rows around them";
-        DataFusionError::ResourcesExhausted(message.to_owned())
-    })
 }
