@@ -133,6 +133,7 @@ const SAME: &[&str] = &[
     "SELECT d.id, count(t) FROM d LEFT JOIN LATERAL (SELECT s.id FROM s WHERE s.pay > d.low ORDER BY s.id LIMIT 2) t ON true GROUP BY d.id ORDER BY 1",
     "SELECT d.id, (SELECT count(s.dept) FROM s CROSS JOIN LATERAL (SELECT 0 AS x FROM d AS q WHERE q.high = s.id OFFSET 1) t), (SELECT sum(t.x) FROM s, LATERAL (SELECT s.pay + 1 AS x) t) FROM d ORDER BY 1",
     "SELECT d.id, t.x FROM d LEFT JOIN LATERAL (SELECT (SELECT q.x FROM ((SELECT 1 AS x FROM s WHERE s.dept IS NOT NULL) UNION ALL (SELECT d.id AS x FROM s ORDER BY 1 LIMIT 0)) q (x) ORDER BY 1 LIMIT 1) AS x) t ON t.x > 0 WHERE t.x >= t.x ORDER BY 1",
+    "SELECT d.id FROM d WHERE (d.low IN (SELECT s.pay FROM s)) IN (SELECT s.pay > 50 FROM s WHERE s.dept = d.id) ORDER BY 1",
     // In every other position.
     "SELECT sum(q.x) FROM (SELECT rank() OVER (PARTITION BY 1 + 2 ORDER BY 1 + 1) AS x FROM s) q",
     "SELECT d.id, (SELECT sum(q.x) FROM (SELECT rank() OVER (PARTITION BY d.id ORDER BY 1 + 1) AS x FROM s) q) FROM d ORDER BY 1",
@@ -430,4 +431,33 @@ async fn they_nest_as_deeply_as_statements_may() {
     }
     let fault = world.refused(&nested(60)).await;
     assert_eq!(fault.reason, "sql_too_large", "{fault:?}");
+}
+
+/// On a thread as those of the server are.
+#[test]
+fn many_of_them_stand_in_one_statement() {
+    let mut items = String::new();
+    for number in 0..120 {
+        write!(
+            items,
+            ", (SELECT max(s.pay) + {number} FROM s WHERE s.dept = d.id)"
+        )
+        .unwrap();
+    }
+    let run = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        runtime.block_on(async {
+            let world = world();
+            for first in [
+                "(SELECT max(s.id) FROM s WHERE s.dept = d.id)",
+                "(SELECT s.id FROM s WHERE s.pay > d.low ORDER BY s.id LIMIT 1)",
+            ] {
+                let sql = format!("SELECT d.id, {first}{items} FROM d");
+                assert_eq!(world.run(&sql).await.unwrap().row_count, 5, "{first}");
+            }
+        });
+    };
+    let thread = std::thread::Builder::new().stack_size(dataos_query::THREAD_STACK_BYTES);
+    thread.spawn(run).unwrap().join().unwrap();
 }

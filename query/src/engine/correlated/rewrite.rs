@@ -30,10 +30,14 @@ use super::{
         parameterized, query_of, with_query,
     },
     shared::taken,
+    sound::{is_sound, is_sound_at},
 };
 
 /// The one column of a query as a value.
 const VALUE: &str = "value";
+
+/// How many queries of a node the engine is asked about one by one: each time it plans all that the node is over.
+const ASKED_MAX: usize = 8;
 
 /// See the module.
 pub(super) struct Rewriter<'a> {
@@ -92,13 +96,7 @@ impl<'a> Rewriter<'a> {
     /// The same of a node over inputs with which it is done.
     fn of_node(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
         let plan = self.closed(plan)?;
-        let queries = queries(&plan)?;
-        let mut planless = Vec::new();
-        for query in &queries {
-            if !self.has_plan(&plan, query, &queries)? {
-                planless.push(query.clone());
-            }
-        }
+        let planless = self.planless(&plan, queries(&plan)?)?;
         if planless.is_empty() {
             return Ok(plan);
         }
@@ -137,25 +135,41 @@ impl<'a> Rewriter<'a> {
         .data()
     }
 
-    /// Whether the engine plans this one of a node's queries.
-    fn has_plan(&self, node: &LogicalPlan, query: &Expr, all: &[Expr]) -> Result<bool> {
-        if !self.asks
-            && let Some(query) = query_of(query)
-            && !named_from_outside(&query.subquery)?.is_empty()
-        {
+    /// Those of a node's queries that the engine has no plan for.
+    fn planless(&self, node: &LogicalPlan, queries: Vec<Expr>) -> Result<Vec<Expr>> {
+        let (mut sound, mut planless) = (Vec::new(), Vec::new());
+        for query in queries {
+            let is_sound = self.may_have_plan(node, &query)?;
+            if is_sound { &mut sound } else { &mut planless }.push(query);
+        }
+        if sound.is_empty() || self.has_plan(node, &planless)? {
+            return Ok(planless);
+        }
+        // One by one, if they are few: to run a query for each row is right for all.
+        let all = planless.iter().chain(&sound).cloned().collect::<Vec<_>>();
+        for query in &sound {
+            if sound.len() > ASKED_MAX || !self.has_plan(node, &beside(query, &all)?)? {
+                planless.push(query.clone());
+            }
+        }
+        Ok(planless)
+    }
+
+    /// Whether the engine is asked about a query: where it stands it makes joins, and of it the right ones.
+    fn may_have_plan(&self, node: &LogicalPlan, query: &Expr) -> Result<bool> {
+        let Some(plan) = query_of(query) else {
+            return Ok(false);
+        };
+        if !self.asks && !named_from_outside(&plan.subquery)?.is_empty() {
             return Ok(false);
         }
-        let without = with_others(node, node.inputs().into_iter().cloned().collect(), |expr| {
-            if expr == query || !all.contains(expr) {
-                return Ok(None);
-            }
-            let value = expr.get_type(node.schema()).unwrap_or(DataType::Boolean);
-            let field = Arc::new(Field::new(VALUE, value, true));
-            // Nothing that the engine could compute with.
-            let unknown = Placeholder::new_with_field("$other".to_owned(), Some(field));
-            Ok(Some(Expr::Placeholder(unknown)))
-        })?;
-        Ok(by_the_engine(self.state, &without).is_ok())
+        let alone = without(node, &beside(query, &queries(node)?)?)?;
+        Ok(is_sound_at(&alone)? && is_sound(&plan.subquery)?)
+    }
+
+    /// Whether the engine plans a node without some of its queries.
+    fn has_plan(&self, node: &LogicalPlan, some: &[Expr]) -> Result<bool> {
+        Ok(by_the_engine(self.state, &without(node, some)?).is_ok())
     }
 }
 
@@ -405,6 +419,17 @@ fn queries(node: &LogicalPlan) -> Result<Vec<Expr>> {
     Ok(queries)
 }
 
+/// Those of some queries that are not part of this one.
+fn beside(query: &Expr, all: &[Expr]) -> Result<Vec<Expr>> {
+    let mut others = Vec::new();
+    for other in all {
+        if !query.exists(|part| Ok(part == other))? {
+            others.push(other.clone());
+        }
+    }
+    Ok(others)
+}
+
 /// The columns that a query and what it is compared with name of the rows around it.
 fn columns_around(query: &Expr) -> Result<Vec<Column>> {
     let mut columns: Vec<Column> = query.column_refs().into_iter().cloned().collect();
@@ -487,6 +512,20 @@ fn with_others(
     });
     let exprs = exprs.collect::<Result<Vec<_>>>()?;
     node.with_new_exprs(exprs, inputs)
+}
+
+/// The node without some of its queries: with something in their place that the engine cannot compute with.
+fn without(node: &LogicalPlan, some: &[Expr]) -> Result<LogicalPlan> {
+    let inputs = node.inputs().into_iter().cloned().collect();
+    with_others(node, inputs, |expr| {
+        if !some.contains(expr) {
+            return Ok(None);
+        }
+        let value = expr.get_type(node.schema()).unwrap_or(DataType::Boolean);
+        let field = Arc::new(Field::new(VALUE, value, true));
+        let unknown = Placeholder::new_with_field("$other".to_owned(), Some(field));
+        Ok(Some(Expr::Placeholder(unknown)))
+    })
 }
 
 /// The plan with the columns of the node that it stands for.

@@ -36,16 +36,7 @@ pub(super) fn is_sound(plan: &LogicalPlan) -> Result<bool> {
             is_sound &= self::is_sound(first)?;
             return Ok(TreeNodeRecursion::Jump);
         }
-        match node {
-            LogicalPlan::Join(join) => {
-                if let Some(query) = lateral(&join.right)? {
-                    is_sound &= is_harmless(&query, Aggregates::Any)?;
-                }
-                is_sound &= has_values_alone(node)?;
-            }
-            LogicalPlan::Filter(filter) => is_sound &= is_sound_condition(&filter.predicate)?,
-            node => is_sound &= has_values_alone(node)?,
-        }
+        is_sound &= is_sound_at(node)?;
         Ok(if is_sound {
             TreeNodeRecursion::Continue
         } else {
@@ -53,6 +44,24 @@ pub(super) fn is_sound(plan: &LogicalPlan) -> Result<bool> {
         })
     })?;
     Ok(is_sound)
+}
+
+/// The same of the expressions of one node, and of what is LATERAL in it.
+///
+/// # Errors
+/// As [`is_sound`].
+pub(super) fn is_sound_at(node: &LogicalPlan) -> Result<bool> {
+    match node {
+        LogicalPlan::Join(join) => {
+            let is_sound = match lateral(&join.right)? {
+                Some(query) => is_harmless(&query, Aggregates::Any)?,
+                None => true,
+            };
+            Ok(is_sound && has_values_alone(node)?)
+        }
+        LogicalPlan::Filter(filter) => is_sound_condition(&filter.predicate),
+        node => has_values_alone(node),
+    }
 }
 
 /// Whether all queries in a node's expressions are values, and harmless.
