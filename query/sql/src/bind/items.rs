@@ -123,9 +123,9 @@ impl BoundQuery {
     }
 }
 
-/// Takes their names away from items to which the caller gave none, but for queries: these the engine would call as their
-/// columns are called, and so may others be. It calls the rest by what they compute, and refuses two of one name: of two that may compute the same the second keeps its name, and all do beside a name
-/// that could be such a text.
+/// Takes their names away from items to which the caller gave none, but for queries: these the engine would call as
+/// their columns are called, and so may others be. It calls the rest by what they compute, and refuses two of one name:
+/// of two that may compute the same the second keeps its name, and all do beside a name that could be such a text.
 fn unname(items: &mut [SelectItem], implied: &[usize]) {
     let is_plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     let mut names = items.iter().filter_map(|item| match item {

@@ -54,6 +54,8 @@ impl Run {
         tables: &[Arc<dyn TableProvider>],
     ) -> Result<Joined> {
         let (sets, set_of) = self.sets(&first)?;
+        let fields = self.schema.fields().iter().skip(first.num_columns());
+        let schema = Arc::new(Schema::new(fields.cloned().collect::<Fields>()));
         let memory = self.memory.new_empty();
         let (mut found, mut ranges) = (Vec::new(), Vec::with_capacity(sets.len()));
         let mut count = 0;
@@ -69,21 +71,13 @@ impl Run {
                 .await?
             {
                 count += batch.num_rows();
-                found.push(self.of_query(&batch, first.num_columns())?);
+                found.push(of_types(&batch, &schema)?);
             }
             if self.query.rows == Rows::OneOrNull && count - start > 1 {
                 return Err(DataFusionError::Execution(MANY_ROWS.to_owned()));
             }
             ranges.push(start..count);
         }
-        let schema = Arc::new(Schema::new(
-            self.schema
-                .fields()
-                .iter()
-                .skip(first.num_columns())
-                .cloned()
-                .collect::<Fields>(),
-        ));
         // Put together they are there twice for a moment.
         let once = memory.size();
         memory.try_grow(once)?;
@@ -129,16 +123,14 @@ impl Run {
         }
         Ok((sets, set_of))
     }
+}
 
-    /// The query's rows in the types that they are to have.
-    fn of_query(&self, batch: &RecordBatch, first_columns: usize) -> Result<RecordBatch> {
-        let fields = self.schema.fields().iter().skip(first_columns);
-        let columns = batch.columns().iter().zip(fields.clone());
-        let columns = columns.map(|(column, field)| cast(column, field.data_type()));
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        let schema = Arc::new(Schema::new(fields.cloned().collect::<Fields>()));
-        rows(schema, columns, batch.num_rows())
-    }
+/// The same rows in the types that they are to have.
+fn of_types(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns = batch.columns().iter().zip(schema.fields());
+    let columns = columns.map(|(column, field)| cast(column, field.data_type()));
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    rows(Arc::clone(schema), columns, batch.num_rows())
 }
 
 /// A batch, which may have no column.

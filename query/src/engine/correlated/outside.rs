@@ -37,11 +37,19 @@ pub(super) fn is_correlated(plan: &LogicalPlan) -> Result<bool> {
 /// # Errors
 /// None; walking has the type.
 pub(super) fn has_queries(plan: &LogicalPlan) -> Result<bool> {
-    let mut found = is_correlated(plan)?;
+    let mut found = false;
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
-            found |= expr.exists(|expr| Ok(query_of(expr).is_some()))?;
+            found |= expr.exists(|expr| {
+                let is_outside = matches!(expr, Expr::OuterReferenceColumn(..));
+                Ok(is_outside || query_of(expr).is_some())
+            })?;
             Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(if found {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
         })
     })?;
     Ok(found)

@@ -96,7 +96,7 @@ impl<'a> Rewriter<'a> {
     /// The same of a node over inputs with which it is done.
     fn of_node(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
         let plan = self.closed(plan)?;
-        let planless = self.planless(&plan, queries(&plan)?)?;
+        let planless = self.planless(&plan)?;
         if planless.is_empty() {
             return Ok(plan);
         }
@@ -136,17 +136,17 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Those of a node's queries that the engine has no plan for.
-    fn planless(&self, node: &LogicalPlan, queries: Vec<Expr>) -> Result<Vec<Expr>> {
+    fn planless(&self, node: &LogicalPlan) -> Result<Vec<Expr>> {
+        let all = queries(node)?;
         let (mut sound, mut planless) = (Vec::new(), Vec::new());
-        for query in queries {
-            let is_sound = self.may_have_plan(node, &query)?;
-            if is_sound { &mut sound } else { &mut planless }.push(query);
+        for query in &all {
+            let is_sound = self.may_have_plan(node, query, &all)?;
+            if is_sound { &mut sound } else { &mut planless }.push(query.clone());
         }
         if sound.is_empty() || self.has_plan(node, &planless)? {
             return Ok(planless);
         }
         // One by one, if they are few: to run a query for each row is right for all.
-        let all = planless.iter().chain(&sound).cloned().collect::<Vec<_>>();
         for query in &sound {
             if sound.len() > ASKED_MAX || !self.has_plan(node, &beside(query, &all)?)? {
                 planless.push(query.clone());
@@ -156,14 +156,14 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Whether the engine is asked about a query: where it stands it makes joins, and of it the right ones.
-    fn may_have_plan(&self, node: &LogicalPlan, query: &Expr) -> Result<bool> {
+    fn may_have_plan(&self, node: &LogicalPlan, query: &Expr, all: &[Expr]) -> Result<bool> {
         let Some(plan) = query_of(query) else {
             return Ok(false);
         };
         if !self.asks && !named_from_outside(&plan.subquery)?.is_empty() {
             return Ok(false);
         }
-        let alone = without(node, &beside(query, &queries(node)?)?)?;
+        let alone = without(node, &beside(query, all)?)?;
         Ok(is_sound_at(&alone)? && is_sound(&plan.subquery)?)
     }
 
