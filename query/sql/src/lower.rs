@@ -32,6 +32,7 @@ mod pattern;
 mod predicate;
 mod query;
 mod relation;
+mod repeated;
 mod special;
 mod star;
 mod statement;
@@ -56,6 +57,12 @@ pub(crate) struct Lowering {
     windows: Vec<window::NamedWindow>,
     /// Uses of such names so far.
     window_uses: usize,
+    /// Queries so far.
+    query_count: usize,
+    /// ORDER BY of the SELECT that is next, if that has DISTINCT ON.
+    order: Vec<ast::OrderByExpr>,
+    /// The items with queries of the SELECT that was lowered last.
+    queries: Vec<repeated::Item>,
     /// Whether some function so far changes its answer.
     is_volatile: bool,
     /// Levels of the expression at hand.

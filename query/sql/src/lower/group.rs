@@ -2,21 +2,26 @@
 
 use sqlparser::{ast, tokenizer::Span};
 
-use super::Lowering;
+use super::{Lowering, repeated::Item};
 use crate::{
     error::SqlError,
     ir::{Expr, GroupBy, GroupItem, GroupSets, Key, Literal},
 };
 
 impl Lowering {
-    pub(super) fn group_by(&mut self, group_by: &ast::GroupByExpr) -> Result<GroupBy, SqlError> {
+    /// `queries` are the items of the select list with queries.
+    pub(super) fn group_by(
+        &mut self,
+        group_by: &ast::GroupByExpr,
+        queries: &[Item],
+    ) -> Result<GroupBy, SqlError> {
         match group_by {
             ast::GroupByExpr::All(modifiers) => {
                 self.absent(!modifiers.is_empty(), "GROUP BY ALL with a modifier")?;
                 Ok(GroupBy::All(self.here))
             }
             ast::GroupByExpr::Expressions(keys, modifiers) => {
-                let items = self.list(keys, Self::group_item)?;
+                let items = self.list(keys, |this, key| this.group_item(key, queries))?;
                 match modifiers.as_slice() {
                     [] => Ok(GroupBy::Items(items)),
                     [modifier] => self.modified(items, modifier),
@@ -30,7 +35,7 @@ impl Lowering {
         clippy::wildcard_enum_match_arm,
         reason = "three forms of an expression mean sets of keys, each other one is a key"
     )]
-    fn group_item(&mut self, item: &ast::Expr) -> Result<GroupItem, SqlError> {
+    fn group_item(&mut self, item: &ast::Expr, queries: &[Item]) -> Result<GroupItem, SqlError> {
         Ok(match item {
             ast::Expr::Rollup(sets) => GroupItem::Sets(GroupSets::Rollup, self.key_sets(sets)?),
             ast::Expr::Cube(sets) => GroupItem::Sets(GroupSets::Cube, self.key_sets(sets)?),
@@ -39,7 +44,7 @@ impl Lowering {
             ast::Expr::Tuple(none) if none.is_empty() => {
                 GroupItem::Sets(GroupSets::Sets, vec![Vec::new()])
             }
-            key => GroupItem::Key(self.key(key)?),
+            key => GroupItem::Key(self.key_beside(key, queries)?),
         })
     }
 

@@ -5,7 +5,10 @@ use sqlparser::{
     tokenizer::Span,
 };
 
-use super::Lowering;
+use super::{
+    Lowering,
+    repeated::{Item, order_of_first},
+};
 use crate::{
     dialect::Dialect,
     error::{SqlError, SqlErrorKind},
@@ -27,15 +30,20 @@ impl Lowering {
             format_clause,
             pipe_operators,
         } = query;
+        self.query_count += 1;
         let outer_ctes = self.ctes.len();
         let (is_recursive, ctes) = match with {
             Some(with) => (with.recursive, self.with(with)?),
             None => (false, Vec::new()),
         };
         let position = self.at(start(body));
-        let body = self.body(body)?;
+        self.order = order_of_first(query).to_vec();
+        let lowered = self.body(body)?;
+        let is_select = matches!(body.as_ref(), ast::SetExpr::Select(_));
+        let queries = std::mem::take(&mut self.queries);
+        let queries = if is_select { queries } else { Vec::new() };
         let order_by = match order_by {
-            Some(order_by) => self.order_by(order_by)?,
+            Some(order_by) => self.order_by(order_by, &queries)?,
             None => Vec::new(),
         };
         let (mut limit, offset) = match limit_clause {
@@ -55,7 +63,7 @@ impl Lowering {
         Ok(Query {
             is_recursive,
             ctes,
-            body,
+            body: lowered,
             order_by,
             limit,
             offset,
@@ -227,6 +235,7 @@ impl Lowering {
             flavor,
         } = select;
         let start = self.at(select_token.0.span);
+        let order = std::mem::take(&mut self.order);
         self.absent(!optimizer_hints.is_empty(), "an optimizer hint")?;
         self.absent(select_modifiers.is_some(), "a modifier of SELECT")?;
         self.absent(top.is_some(), "TOP")?;
@@ -249,16 +258,25 @@ impl Lowering {
         let from = self.list(from, Self::table_with_joins)?;
         let windows = self.named_windows(named_window)?;
         let outer_windows = std::mem::replace(&mut self.windows, windows);
-        let distinct = self.distinct(distinct.as_ref())?;
-        let items = self.list(projection, Self::select_item)?;
+        let (items, queries) = self.items(projection)?;
         if items.is_empty() {
             return Err(SqlError::unsupported("a SELECT without columns", start));
         }
+        let (distinct, first) = match distinct {
+            None | Some(ast::Distinct::All) => (Distinct::No, None),
+            Some(ast::Distinct::Distinct) => (Distinct::Yes, None),
+            Some(ast::Distinct::On(keys)) => self.distinct_on(keys, &order, projection)?,
+        };
         let filter = self.optional(selection.as_ref(), Self::expr)?;
-        let group_by = self.group_by(group_by)?;
+        let group_by = self.group_by(group_by, &queries)?;
         let having = self.optional(having.as_ref(), Self::expr)?;
-        let qualify = self.optional(qualify.as_ref(), Self::expr)?;
+        self.absent(
+            first.is_some() && qualify.is_some(),
+            "DISTINCT ON a query beside QUALIFY",
+        )?;
+        let qualify = self.optional(qualify.as_ref(), Self::expr)?.or(first);
         self.leave_windows(outer_windows)?;
+        self.queries = queries;
         Ok(Select {
             distinct,
             items,
@@ -268,14 +286,6 @@ impl Lowering {
             having,
             qualify,
         })
-    }
-
-    fn distinct(&mut self, distinct: Option<&ast::Distinct>) -> Result<Distinct, SqlError> {
-        match distinct {
-            None | Some(ast::Distinct::All) => Ok(Distinct::No),
-            Some(ast::Distinct::Distinct) => Ok(Distinct::Yes),
-            Some(ast::Distinct::On(keys)) => Ok(Distinct::On(self.list(keys, Self::key)?)),
-        }
     }
 
     pub(super) fn select_item(&mut self, item: &ast::SelectItem) -> Result<SelectItem, SqlError> {
@@ -329,16 +339,31 @@ impl Lowering {
         Ok(Key::Expr(lowered))
     }
 
-    fn order_by(&mut self, order_by: &ast::OrderBy) -> Result<Vec<OrderItem>, SqlError> {
+    /// `queries` are the items of the select list with queries, if there is one.
+    fn order_by(
+        &mut self,
+        order_by: &ast::OrderBy,
+        queries: &[Item],
+    ) -> Result<Vec<OrderItem>, SqlError> {
         let ast::OrderBy { kind, interpolate } = order_by;
         self.absent(interpolate.is_some(), "INTERPOLATE")?;
         match kind {
             ast::OrderByKind::All(_) => Err(self.refuse("ORDER BY ALL", Span::empty())),
-            ast::OrderByKind::Expressions(items) => self.list(items, Self::order_item),
+            ast::OrderByKind::Expressions(items) => self.list(items, |this, item| {
+                this.order_item_of(item, |this, expr| this.key_beside(expr, queries))
+            }),
         }
     }
 
     pub(super) fn order_item(&mut self, item: &ast::OrderByExpr) -> Result<OrderItem, SqlError> {
+        self.order_item_of(item, Self::key)
+    }
+
+    fn order_item_of(
+        &mut self,
+        item: &ast::OrderByExpr,
+        key: impl FnOnce(&mut Self, &ast::Expr) -> Result<Key, SqlError>,
+    ) -> Result<OrderItem, SqlError> {
         let ast::OrderByExpr {
             expr,
             options,
@@ -346,7 +371,7 @@ impl Lowering {
         } = item;
         let ast::OrderByOptions { asc, nulls_first } = options;
         self.absent(with_fill.is_some(), "WITH FILL")?;
-        let key = self.key(expr)?;
+        let key = key(self, expr)?;
         let is_descending = *asc == Some(false);
         Ok(OrderItem {
             key,

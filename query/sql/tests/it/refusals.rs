@@ -754,7 +754,7 @@ const QUERIES: &[Case] = &[
     ),
     (
         "select distinct on (x) random() as x from purchases",
-        "DISTINCT ON a query or a volatile function",
+        "DISTINCT ON a volatile function",
     ),
     (
         "select * from purchases right join lateral (select 1) x on true",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::{
     arrow::datatypes::{DataType, Field},
     common::{
-        Column, DFSchema, NullEquality, Result, ScalarValue, TableReference, not_impl_err,
+        Column, DFSchema, NullEquality, Result, ScalarValue, Spans, TableReference, not_impl_err,
         plan_err,
         tree_node::{Transformed, TransformedResult as _, TreeNode as _, TreeNodeRecursion},
     },
@@ -220,7 +220,7 @@ impl Rewriter<'_> {
             } else if sees(&left) {
                 &mut left
             } else {
-                return not_impl_err!("a query over both sides in the condition of an outer join");
+                return self.pairs(join);
             };
             let (applied, value) = self.value(side.clone(), query)?;
             *side = applied;
@@ -229,6 +229,40 @@ impl Rewriter<'_> {
         let node = LogicalPlan::Join(join);
         let plan = with_others(&node, vec![left, right], |expr| Ok(value_of(expr, &values)))?;
         with_columns_of(plan, &node)
+    }
+
+    /// A join that keeps rows without a partner, with a query over both sides in its condition: for each row of the
+    /// side that is kept, the other is a query of the rows that fit it.
+    fn pairs(&mut self, join: Join) -> Result<LogicalPlan> {
+        let condition = condition(&join).unwrap_or_else(|| lit(true));
+        let (kept, other) = match join.join_type {
+            JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti => (join.left, join.right),
+            JoinType::Right | JoinType::RightSemi | JoinType::RightAnti => (join.right, join.left),
+            kind => {
+                return not_impl_err!("a query over both sides in the condition of a {kind} join");
+            }
+        };
+        let condition = from_within(condition, kept.schema())?;
+        let fit = LogicalPlan::Filter(Filter::try_new(condition, other)?);
+        match join.join_type {
+            JoinType::Left | JoinType::Right => {
+                let number = self.next();
+                let kept = Arc::unwrap_or_clone(kept);
+                let plan = self.apply(kept, fit, (Rows::AllOrNulls, number))?;
+                let columns = join.schema.columns().into_iter().map(Expr::Column);
+                LogicalPlanBuilder::from(plan).project(columns)?.build()
+            }
+            kind => {
+                let is_anti = matches!(kind, JoinType::LeftAnti | JoinType::RightAnti);
+                let query = Subquery {
+                    outer_ref_columns: named_from_outside(&fit)?,
+                    subquery: Arc::new(fit),
+                    spans: Spans::new(),
+                };
+                let filter = Filter::try_new(Expr::Exists(Exists::new(query, is_anti)), kept)?;
+                self.of_node(LogicalPlan::Filter(filter))
+            }
+        }
     }
 
     /// What can be looked at before the queries is.
