@@ -1,5 +1,6 @@
 //! The embedded engine: DataFusion over governed tables and nothing else.
 
+mod alike;
 pub(crate) mod barrier;
 pub(crate) mod correlated;
 pub(crate) mod counts;

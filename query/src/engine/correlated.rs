@@ -10,6 +10,7 @@
 mod apply;
 mod joined;
 mod outside;
+mod parameter;
 mod query;
 mod rewrite;
 mod run;

@@ -22,7 +22,7 @@ use dataos_model::{
 use dataos_sql::limits::GOVERNED_PARSER_DEPTH_MAX;
 
 use super::{
-    correlated::Planner, counts::Counts, once::ReadOnce, record, threads::Threads,
+    alike, correlated::Planner, counts::Counts, once::ReadOnce, record, threads::Threads,
     yielding::GiveWay,
 };
 use crate::config::QueryConfig;
@@ -141,6 +141,7 @@ fn first(runtime: Arc<RuntimeEnv>, partitions: usize) -> SessionState {
         .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
         .with_window_functions(SessionStateDefaults::default_window_functions())
         .with_query_planner(Arc::new(Planner))
+        .with_physical_optimizer_rules(alike::rules())
         .with_physical_optimizer_rule(Arc::new(ReadOnce))
         .with_physical_optimizer_rule(Arc::new(GiveWay))
         .build()

@@ -164,7 +164,7 @@ async fn a_form_without_a_plan_is_refused_as_such() {
     let world = World::new();
     let id = world.csv("staff", STAFF, BODY);
     world.desk.rows(&id, equals("tenant", "a"));
-    let sql = "SELECT s.id FROM staff s LEFT JOIN staff t \
+    let sql = "SELECT s.id FROM staff s FULL JOIN staff t \
                ON EXISTS (SELECT 1 FROM staff u WHERE u.id = s.id + t.id)";
     let fault = world.refused(sql).await;
     assert_eq!(

@@ -14,6 +14,7 @@ mod back_ends;
 mod twins;
 mod world;
 
+mod alike;
 mod attacks;
 mod audit_table;
 mod cache;

@@ -20,13 +20,19 @@ use datafusion::{
     execution::{SendableRecordBatchStream, TaskContext, memory_pool::MemoryReservation},
 };
 use futures::{Stream, TryStreamExt as _, stream};
+use tokio::sync::OnceCell;
 
-use super::{apply::Rows, query::Query, run::Tables};
+use super::{
+    apply::Rows,
+    query::{Planned, Query},
+    run::Tables,
+};
 use crate::engine::{failure::MANY_ROWS, wanted::nobody_waits};
 
 /// What one partition has at hand while it runs.
 pub(super) struct Run {
     pub(super) query: Arc<Query>,
+    pub(super) planned: OnceCell<Option<Planned>>,
     pub(super) schema: SchemaRef,
     pub(super) is_over: Arc<AtomicBool>,
     pub(super) memory: MemoryReservation,
@@ -57,6 +63,8 @@ impl Run {
         let fields = self.schema.fields().iter().skip(first.num_columns());
         let schema = Arc::new(Schema::new(fields.cloned().collect::<Fields>()));
         let memory = self.memory.new_empty();
+        let planned = self.query.planned(tables, &self.is_over);
+        let planned = self.planned.get_or_try_init(|| planned).await?.as_ref();
         let (mut found, mut ranges) = (Vec::new(), Vec::with_capacity(sets.len()));
         let mut count = 0;
         for values in &sets {
@@ -67,7 +75,12 @@ impl Run {
             let start = count;
             for batch in self
                 .query
-                .run(values, tables, (&self.is_over, &self.context), &memory)
+                .run(
+                    values,
+                    (tables, planned),
+                    (&self.is_over, &self.context),
+                    &memory,
+                )
                 .await?
             {
                 count += batch.num_rows();

@@ -93,6 +93,17 @@ impl Parameters {
     }
 }
 
+/// Whether an expression has a parameter of a query.
+///
+/// # Errors
+/// None; walking has the type.
+pub(super) fn has_parameter(expr: &Expr, query: usize) -> Result<bool> {
+    expr.exists(|expr| {
+        Ok(matches!(expr, Expr::Placeholder(placeholder)
+            if Parameters::number(query, placeholder).is_some()))
+    })
+}
+
 /// The query with a parameter in place of each column that it names of `scope`.
 ///
 /// # Errors

@@ -3,25 +3,28 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use datafusion::{
-    arrow::array::RecordBatch,
+    arrow::{array::RecordBatch, datatypes::DataType},
     catalog::TableProvider,
     common::{
         Result, ScalarValue,
-        tree_node::{Transformed, TransformedResult as _, TreeNode as _},
+        tree_node::{Transformed, TransformedResult as _, TreeNode as _, TreeNodeRecursion},
     },
     datasource::provider_as_source,
     execution::{
         SendableRecordBatchStream, SessionState, TaskContext, memory_pool::MemoryReservation,
     },
-    logical_expr::{Expr, LogicalPlan, TableScanBuilder, expr_rewriter::NamePreserver},
+    logical_expr::{
+        Expr, LogicalPlan, TableScanBuilder, expr::Placeholder, expr_rewriter::NamePreserver,
+    },
     physical_expr::PhysicalExpr,
-    physical_plan::execute_stream,
+    physical_plan::{ExecutionPlan, execute_stream, execution_plan::reset_plan_states},
 };
 use futures::StreamExt as _;
 
 use super::{
     apply::{Apply, Rows},
-    outside::Parameters,
+    outside::{Parameters, has_parameter},
+    parameter::{Parameter, Values},
     shared::Shared,
 };
 use crate::engine::wanted::watched;
@@ -40,17 +43,17 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// The query with these values, over these tables. What may be NULL stays what it was: the engine takes a query as
-    /// a value for never NULL where its column is not, though it may have no row.
+    /// The query over these tables, with something in place of its parameters. What may be NULL stays what it was: the
+    /// engine takes a query as a value for never NULL where its column is not, though it may have no row.
     fn with(
         &self,
         plan: LogicalPlan,
-        values: &[ScalarValue],
+        value: &impl Fn(usize, &Placeholder) -> Result<Option<Expr>>,
         tables: &[Arc<dyn TableProvider>],
     ) -> Result<LogicalPlan> {
         plan.transform_up_with_subqueries(|node| {
             if let Some(inner) = Apply::of(&node) {
-                let query = self.with(inner.query.as_ref().clone(), values, tables)?;
+                let query = self.with(inner.query.as_ref().clone(), value, tables)?;
                 let apply = inner.with_query(query)?.into_plan();
                 return Ok(Transformed::yes(apply));
             }
@@ -71,15 +74,11 @@ impl Query {
                     let Expr::Placeholder(parameter) = &expr else {
                         return Ok(Transformed::no(expr));
                     };
-                    let number = Parameters::number(self.number, parameter);
-                    let Some(value) = number.and_then(|number| values.get(number)) else {
-                        return Ok(Transformed::no(expr));
+                    let value = match Parameters::number(self.number, parameter) {
+                        Some(number) => value(number, parameter)?,
+                        None => None,
                     };
-                    let value = match &parameter.field {
-                        Some(field) => value.cast_to(field.data_type())?,
-                        None => value.clone(),
-                    };
-                    Ok(Transformed::yes(Expr::Literal(value, None)))
+                    Ok(value.map_or_else(|| Transformed::no(expr), Transformed::yes))
                 })?;
                 Ok(expr.update_data(|expr| name.restore(expr)))
             })
@@ -87,21 +86,106 @@ impl Query {
         .data()
     }
 
+    /// The query as it is planned once for all its runs, unless its plan depends on the values.
+    ///
+    /// # Errors
+    /// What the engine finds wrong.
+    pub(super) async fn planned(
+        &self,
+        tables: &[Arc<dyn TableProvider>],
+        is_over: &Arc<AtomicBool>,
+    ) -> Result<Option<Planned>> {
+        if self.is_planned_by_values(&self.plan)? {
+            return Ok(None);
+        }
+        let values = Values::default();
+        let parameter = |number, parameter: &Placeholder| {
+            let field = parameter.field.clone();
+            let place = (self.number, number);
+            Ok(field.map(|field| Parameter::expr(place, field, &values)))
+        };
+        let plan = self.with(self.plan.clone(), &parameter, tables)?;
+        let plan = self.physical(&plan, is_over).await?;
+        Ok(Some(Planned { plan, values }))
+    }
+
     /// The rows that it has for these values, counted as they come.
+    ///
+    /// # Errors
+    /// What fails in it.
     pub(super) async fn run(
         &self,
         values: &[ScalarValue],
-        tables: &[Arc<dyn TableProvider>],
+        (tables, planned): (&[Arc<dyn TableProvider>], Option<&Planned>),
         (is_over, context): (&Arc<AtomicBool>, &Arc<TaskContext>),
         memory: &MemoryReservation,
     ) -> Result<Vec<RecordBatch>> {
-        let plan = self.with(self.plan.clone(), values, tables)?;
-        let planner = Arc::clone(self.state.query_planner());
-        let plan = planner.create_physical_plan(&plan, &self.state).await?;
-        let plan = watched(plan, is_over)?;
+        let plan = if let Some(planned) = planned {
+            planned.values.set(values);
+            reset_plan_states(Arc::clone(&planned.plan))?
+        } else {
+            let value = |number, parameter: &Placeholder| {
+                let field = parameter.field.as_ref();
+                let to = field.map_or(&DataType::Null, |field| field.data_type());
+                let value: Option<&ScalarValue> = values.get(number);
+                let value = value.map(|value| value.cast_to(to)).transpose()?;
+                Ok(value.map(|value| Expr::Literal(value, None)))
+            };
+            let plan = self.with(self.plan.clone(), &value, tables)?;
+            self.physical(&plan, is_over).await?
+        };
         let rows = execute_stream(plan, Arc::clone(context))?;
         held(rows, memory).await
     }
+
+    async fn physical(
+        &self,
+        plan: &LogicalPlan,
+        is_over: &Arc<AtomicBool>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let planner = self.state.query_planner();
+        let plan = planner.create_physical_plan(plan, &self.state).await?;
+        watched(plan, is_over)
+    }
+
+    /// Whether the engine looks at values of parameters when it plans: in VALUES and LIMIT, and in settings.
+    fn is_planned_by_values(&self, plan: &LogicalPlan) -> Result<bool> {
+        let mut is_so = false;
+        let has_parameter = |expr: &Expr| has_parameter(expr, self.number);
+        plan.apply_with_subqueries(|node| {
+            if let Some(inner) = Apply::of(node) {
+                is_so |= self.is_planned_by_values(&inner.query)?;
+            }
+            let is_early = matches!(node, LogicalPlan::Values(_) | LogicalPlan::Limit(_));
+            node.apply_expressions(|expr| {
+                is_so |= is_early && has_parameter(expr)?;
+                is_so |= expr.exists(|part| {
+                    let settings = settings(part).iter().map(has_parameter);
+                    let settings = settings.collect::<Result<Vec<_>>>()?;
+                    Ok(settings.contains(&true))
+                })?;
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(is_so)
+    }
+}
+
+/// What of an expression the engine looks at when it plans: what an aggregate takes beside the column that it is of,
+/// and all of a window, of whose keys it wants to know that they are the same whenever they are computed.
+fn settings(expr: &Expr) -> &[Expr] {
+    match expr {
+        Expr::AggregateFunction(call) => call.params.args.get(1..).unwrap_or_default(),
+        Expr::WindowFunction(_) => std::slice::from_ref(expr),
+        _ => &[],
+    }
+}
+
+/// A plan that is run again and again.
+pub(super) struct Planned {
+    plan: Arc<dyn ExecutionPlan>,
+    values: Values,
 }
 
 /// All batches of a stream, within the memory of statements.

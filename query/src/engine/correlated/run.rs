@@ -13,7 +13,10 @@ use async_trait::async_trait;
 use datafusion::{
     arrow::datatypes::SchemaRef,
     catalog::{MemTable, Session, TableProvider},
-    common::{DataFusionError, Result, internal_err, tree_node::TreeNodeRecursion},
+    common::{
+        DataFusionError, Result, internal_err,
+        tree_node::{TreeNode as _, TreeNodeRecursion},
+    },
     execution::{
         SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext,
         context::QueryPlanner,
@@ -37,6 +40,7 @@ use tokio::sync::OnceCell;
 use super::{
     apply::Apply,
     joined::{Run, rows},
+    parameter::Parameter,
     query::{Query, held},
 };
 use crate::engine::cut::numbered;
@@ -96,7 +100,8 @@ impl ExtensionPlanner for Planner {
 }
 
 /// Where a query over few rows in memory is planned: in one partition, and without the engine's rule that answers
-/// totals from what it expects of columns, which is not exact behind a join of one row (DataFusion 55: `sum`).
+/// totals from what it expects of columns, which is not exact behind a join of one row (DataFusion 55: `sum`). Filters
+/// that a run makes while it runs would be there in the next.
 fn in_memory(state: &SessionState) -> SessionState {
     let rules = state.physical_optimizers().iter();
     let rules = rules.filter(|rule| rule.name() != AggregateStatistics::new().name());
@@ -104,7 +109,12 @@ fn in_memory(state: &SessionState) -> SessionState {
     let mut state = SessionStateBuilder::new_from_existing(state.clone())
         .with_physical_optimizer_rules(rules)
         .build();
-    state.config_mut().options_mut().execution.target_partitions = 1;
+    let options = state.config_mut().options_mut();
+    options.execution.target_partitions = 1;
+    options.optimizer.enable_dynamic_filter_pushdown = false;
+    options.optimizer.enable_join_dynamic_filter_pushdown = false;
+    options.optimizer.enable_topk_dynamic_filter_pushdown = false;
+    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     state
 }
 
@@ -116,7 +126,8 @@ fn is_volatile(plan: &LogicalPlan) -> Result<bool> {
             is_volatile |= self::is_volatile(&apply.query)?;
         }
         node.apply_expressions(|expr| {
-            is_volatile |= expr.is_volatile();
+            is_volatile |=
+                expr.exists(|part| Ok(part.is_volatile_node() && !Parameter::is(part)))?;
             Ok(TreeNodeRecursion::Continue)
         })
     })?;
@@ -247,6 +258,7 @@ impl ExecutionPlan for ApplyExec {
         let reading = Arc::clone(&context);
         let run = Run {
             query: Arc::clone(&self.query),
+            planned: OnceCell::new(),
             schema: Arc::clone(&self.schema),
             is_over: Arc::clone(&self.is_over),
             memory: MemoryConsumer::new("ApplyExec").register(context.memory_pool()),

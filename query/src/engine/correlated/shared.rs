@@ -8,7 +8,7 @@ use datafusion::{
     catalog::{Session, TableProvider, cte_worktable::CteWorkTable},
     common::{
         Result, internal_err,
-        tree_node::{Transformed, TransformedResult as _, TreeNode as _, TreeNodeRecursion},
+        tree_node::{Transformed, TransformedResult as _, TreeNodeRecursion},
     },
     datasource::source_as_provider,
     logical_expr::{
@@ -18,7 +18,7 @@ use datafusion::{
     physical_plan::ExecutionPlan,
 };
 
-use super::{apply::Apply, outside::Parameters};
+use super::{apply::Apply, outside::has_parameter};
 use crate::engine::cut::{in_place_of, numbered};
 
 /// Takes out of an optimized query what it reads and needs no parameter of it, and leaves tables that stand for
@@ -135,13 +135,6 @@ fn needs(plan: &LogicalPlan, number: usize) -> Result<bool> {
         })
     })?;
     Ok(needs || !read.is_subset(&made))
-}
-
-fn has_parameter(expr: &Expr, number: usize) -> Result<bool> {
-    expr.exists(|expr| {
-        Ok(matches!(expr, Expr::Placeholder(placeholder)
-            if Parameters::number(number, placeholder).is_some()))
-    })
 }
 
 /// A table that stands for an input of a node, until its rows are there.
