@@ -12,7 +12,7 @@ use super::{
 use crate::{
     dialect::Dialect,
     error::{SqlError, SqlErrorKind},
-    ir::{Body, Cte, Distinct, Key, Literal, OrderItem, Query, Select, SelectItem, SetOperator},
+    ir::{Body, Cte, Key, Literal, OrderItem, Query, Select, SelectItem, SetOperator},
     limits::{self, SET_OPERATIONS_MAX},
 };
 
@@ -262,19 +262,11 @@ impl Lowering {
         if items.is_empty() {
             return Err(SqlError::unsupported("a SELECT without columns", start));
         }
-        let (distinct, first) = match distinct {
-            None | Some(ast::Distinct::All) => (Distinct::No, None),
-            Some(ast::Distinct::Distinct) => (Distinct::Yes, None),
-            Some(ast::Distinct::On(keys)) => self.distinct_on(keys, &order, projection)?,
-        };
+        let (distinct, first) = self.distinct(distinct.as_ref(), &order, projection)?;
         let filter = self.optional(selection.as_ref(), Self::expr)?;
         let group_by = self.group_by(group_by, &queries)?;
         let having = self.optional(having.as_ref(), Self::expr)?;
-        self.absent(
-            first.is_some() && qualify.is_some(),
-            "DISTINCT ON a query beside QUALIFY",
-        )?;
-        let qualify = self.optional(qualify.as_ref(), Self::expr)?.or(first);
+        let qualify = self.qualify(qualify.as_ref(), first)?;
         self.leave_windows(outer_windows)?;
         self.queries = queries;
         Ok(Select {

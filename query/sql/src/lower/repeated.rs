@@ -65,13 +65,19 @@ impl Lowering {
         }
     }
 
-    /// DISTINCT ON keys; if one has a query, the condition that a row is the first of its keys.
-    pub(super) fn distinct_on(
+    /// Which duplicates are left out; if a key of DISTINCT ON has a query, by the condition that a row is the first of
+    /// its keys.
+    pub(super) fn distinct(
         &mut self,
-        keys: &[ast::Expr],
+        distinct: Option<&ast::Distinct>,
         order: &[ast::OrderByExpr],
         projection: &[ast::SelectItem],
     ) -> Result<(Distinct, Option<Expr>), SqlError> {
+        let keys = match distinct {
+            None | Some(ast::Distinct::All) => return Ok((Distinct::No, None)),
+            Some(ast::Distinct::Distinct) => return Ok((Distinct::Yes, None)),
+            Some(ast::Distinct::On(keys)) => keys,
+        };
         let count = self.query_count;
         let partition_by = self.list(keys, |this, key| {
             let key = this.as_written(key, projection)?.clone();
@@ -95,7 +101,22 @@ impl Lowering {
         Ok((Distinct::No, Some(self.is_first(window)?)))
     }
 
+    /// QUALIFY, or that condition.
+    pub(super) fn qualify(
+        &mut self,
+        qualify: Option<&ast::Expr>,
+        first: Option<Expr>,
+    ) -> Result<Option<Expr>, SqlError> {
+        let are_both = first.is_some() && qualify.is_some();
+        self.absent(are_both, "DISTINCT ON a query beside QUALIFY")?;
+        Ok(self.optional(qualify, Self::expr)?.or(first))
+    }
+
     /// What a key says: of a name or a position of the select list what stands there.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "two forms of an expression mean an item, each other one is a key"
+    )]
     fn as_written<'a>(
         &mut self,
         key: &'a ast::Expr,
