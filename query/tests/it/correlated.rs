@@ -119,6 +119,12 @@ const SAME: &[&str] = &[
     "SELECT d.id FROM d WHERE d.id NOT IN (SELECT s.dept FROM s) ORDER BY 1",
     "SELECT d.id FROM d WHERE d.id NOT IN (SELECT s.dept FROM s WHERE s.pay > 30 AND s.dept > 0) ORDER BY 1",
     "SELECT d.id FROM d WHERE d.id NOT IN (SELECT s.dept FROM s WHERE s.pay > 300) ORDER BY 1",
+    "SELECT d.id FROM d WHERE 20 NOT IN (SELECT s.pay FROM s) ORDER BY 1",
+    "SELECT d.id FROM d WHERE CAST(NULL AS bigint) NOT IN (SELECT s.pay FROM s WHERE s.pay > 0) ORDER BY 1",
+    "SELECT d.id FROM d WHERE nullif(d.id, 2) + 1 NOT IN (SELECT 90 FROM s) ORDER BY 1",
+    "SELECT d.id FROM d WHERE nullif(length(coalesce(d.name, 'x')), 1) NOT IN (SELECT 90 FROM s) ORDER BY 1",
+    "SELECT d.id FROM d WHERE CAST(d.id AS int) NOT IN (SELECT s.dept FROM s WHERE s.dept IS NOT NULL) ORDER BY 1",
+    "SELECT d.id, (SELECT count(s.dept) FROM s WHERE d.id NOT IN (SELECT 90 FROM s AS p WHERE p.dept IS NOT NULL)) FROM d ORDER BY 1",
     "SELECT d.id FROM d WHERE coalesce(d.id NOT IN (SELECT s.dept FROM s), true) ORDER BY 1",
     "SELECT d.id, d.low > ALL (SELECT s.pay FROM s WHERE s.pay > 100), d.low < ALL (SELECT s.pay FROM s) FROM d ORDER BY 1",
     // Over two levels and three.

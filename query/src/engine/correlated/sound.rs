@@ -15,7 +15,7 @@ use datafusion::{
     },
     logical_expr::{
         Aggregate, BinaryExpr, Distinct, EmptyRelation, Expr, FetchType, LogicalPlan, Operator,
-        SkipType,
+        SkipType, expr::InSubquery,
     },
 };
 
@@ -123,13 +123,14 @@ fn is_sound_condition(condition: &Expr) -> Result<bool> {
 }
 
 /// NOT IN finds no row where the query has a NULL: in all of its rows, as the engine sees it, and not in those alone
-/// that meet the conditions with columns from outside.
+/// that meet the conditions with columns from outside. Nor does it for a NULL, which the engine expects of columns alone:
+/// not of a parameter, nor of what is computed of columns that are never NULL.
 fn is_sound_not_in(within: &Expr) -> Result<bool> {
-    let is_open = match query_of(within) {
-        Some(query) => is_correlated(&query.subquery)?,
-        None => true,
+    let Expr::InSubquery(InSubquery { expr, subquery, .. }) = within else {
+        return Ok(false);
     };
-    Ok(!is_open && is_sound_query(within)?)
+    let is_column = matches!(expr.as_ref(), Expr::Column(_));
+    Ok(is_column && !is_correlated(&subquery.subquery)? && is_sound_query(within)?)
 }
 
 /// The same for what is no condition of its own: IN is false where it is not known, which makes no difference below
