@@ -125,6 +125,8 @@ const SAME: &[&str] = &[
     "SELECT d.id FROM d WHERE nullif(length(coalesce(d.name, 'x')), 1) NOT IN (SELECT 90 FROM s) ORDER BY 1",
     "SELECT d.id FROM d WHERE CAST(d.id AS int) NOT IN (SELECT s.dept FROM s WHERE s.dept IS NOT NULL) ORDER BY 1",
     "SELECT d.id, (SELECT count(s.dept) FROM s WHERE d.id NOT IN (SELECT 90 FROM s AS p WHERE p.dept IS NOT NULL)) FROM d ORDER BY 1",
+    "SELECT d.id, t.x FROM d LEFT JOIN LATERAL (SELECT CASE WHEN d.id IS NOT NULL THEN s.dept ELSE 7 END AS x FROM s ORDER BY 1 LIMIT 9) t ON true ORDER BY 1, 2",
+    "SELECT d.id, t.x FROM d, LATERAL (SELECT CASE WHEN d.id IS NOT NULL THEN d.low ELSE 7 END AS x, count(*) FROM s GROUP BY 1) t ORDER BY 1, 2",
     "SELECT d.id FROM d WHERE coalesce(d.id NOT IN (SELECT s.dept FROM s), true) ORDER BY 1",
     "SELECT d.id, d.low > ALL (SELECT s.pay FROM s WHERE s.pay > 100), d.low < ALL (SELECT s.pay FROM s) FROM d ORDER BY 1",
     // Over two levels and three.

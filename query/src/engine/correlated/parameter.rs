@@ -7,26 +7,38 @@ use std::{
 
 use datafusion::{
     arrow::datatypes::{DataType, FieldRef},
-    common::{Result, ScalarValue},
+    common::{Result, ScalarValue, internal_err},
     logical_expr::{
         ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
         Signature, Volatility, expr::ScalarFunction,
     },
 };
 
-/// What the parameters of one plan are in the run at hand.
+/// What the parameters of one plan are in the run at hand. Between runs there are none: planners that try what an
+/// expression without columns answers hear that it cannot be known.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Values(Arc<RwLock<Vec<ScalarValue>>>);
 
 impl Values {
-    pub(super) fn set(&self, values: &[ScalarValue]) {
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        values.clone_into(&mut all);
+    /// What they are until this is dropped.
+    pub(super) fn at_hand(&self, values: &[ScalarValue]) -> AtHand<'_> {
+        values.clone_into(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+        AtHand(self)
     }
 
     fn get(&self, number: usize) -> Option<ScalarValue> {
         let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
         all.get(number).cloned()
+    }
+}
+
+/// A run that is going on.
+pub(super) struct AtHand<'a>(&'a Values);
+
+impl Drop for AtHand<'_> {
+    fn drop(&mut self) {
+        let mut all = self.0.0.write().unwrap_or_else(PoisonError::into_inner);
+        all.clear();
     }
 }
 
@@ -94,7 +106,9 @@ impl ScalarUDFImpl for Parameter {
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let value = self.values.get(self.number).unwrap_or(ScalarValue::Null);
+        let Some(value) = self.values.get(self.number) else {
+            return internal_err!("a parameter has no value between runs");
+        };
         let value = value.cast_to(self.field.data_type())?;
         Ok(ColumnarValue::Scalar(value))
     }

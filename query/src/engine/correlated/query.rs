@@ -86,10 +86,11 @@ impl Query {
         .data()
     }
 
-    /// The query as it is planned once for all its runs, unless its plan depends on the values.
+    /// The query as it is planned once for all its runs, unless its plan depends on the values, or the engine makes none
+    /// without them.
     ///
     /// # Errors
-    /// What the engine finds wrong.
+    /// A plan that is not whole.
     pub(super) async fn planned(
         &self,
         tables: &[Arc<dyn TableProvider>],
@@ -105,8 +106,8 @@ impl Query {
             Ok(field.map(|field| Parameter::expr(place, field, &values)))
         };
         let plan = self.with(self.plan.clone(), &parameter, tables)?;
-        let plan = self.physical(&plan, is_over).await?;
-        Ok(Some(Planned { plan, values }))
+        let plan = self.physical(&plan, is_over).await.ok();
+        Ok(plan.map(|plan| Planned { plan, values }))
     }
 
     /// The rows that it has for these values, counted as they come.
@@ -120,22 +121,21 @@ impl Query {
         (is_over, context): (&Arc<AtomicBool>, &Arc<TaskContext>),
         memory: &MemoryReservation,
     ) -> Result<Vec<RecordBatch>> {
-        let plan = if let Some(planned) = planned {
-            planned.values.set(values);
-            reset_plan_states(Arc::clone(&planned.plan))?
-        } else {
-            let value = |number, parameter: &Placeholder| {
-                let field = parameter.field.as_ref();
-                let to = field.map_or(&DataType::Null, |field| field.data_type());
-                let value: Option<&ScalarValue> = values.get(number);
-                let value = value.map(|value| value.cast_to(to)).transpose()?;
-                Ok(value.map(|value| Expr::Literal(value, None)))
-            };
-            let plan = self.with(self.plan.clone(), &value, tables)?;
-            self.physical(&plan, is_over).await?
+        if let Some(planned) = planned {
+            let plan = reset_plan_states(Arc::clone(&planned.plan))?;
+            let _at_hand = planned.values.at_hand(values);
+            return held(execute_stream(plan, Arc::clone(context))?, memory).await;
+        }
+        let value = |number, parameter: &Placeholder| {
+            let field = parameter.field.as_ref();
+            let to = field.map_or(&DataType::Null, |field| field.data_type());
+            let value: Option<&ScalarValue> = values.get(number);
+            let value = value.map(|value| value.cast_to(to)).transpose()?;
+            Ok(value.map(|value| Expr::Literal(value, None)))
         };
-        let rows = execute_stream(plan, Arc::clone(context))?;
-        held(rows, memory).await
+        let plan = self.with(self.plan.clone(), &value, tables)?;
+        let plan = self.physical(&plan, is_over).await?;
+        held(execute_stream(plan, Arc::clone(context))?, memory).await
     }
 
     async fn physical(
