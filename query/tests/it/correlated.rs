@@ -291,6 +291,30 @@ async fn views_and_writes_have_them() {
     world.check("SELECT id FROM c", "[[2]]").await;
 }
 
+/// Joins that PostgreSQL has no words for.
+#[tokio::test(flavor = "multi_thread")]
+async fn conditions_of_semi_joins_are_those_of_exists() {
+    let world = world();
+    let fits = "EXISTS (SELECT 1 FROM s AS p WHERE p.pay BETWEEN d.low AND s.pay - 1)";
+    for (join, exists) in [
+        (
+            "d LEFT SEMI JOIN s",
+            "SELECT d.id FROM d WHERE EXISTS (SELECT 1 FROM s",
+        ),
+        (
+            "d LEFT ANTI JOIN s",
+            "SELECT d.id FROM d WHERE NOT EXISTS (SELECT 1 FROM s",
+        ),
+    ] {
+        let expected = world
+            .rows(&format!("{exists} WHERE {fits}) ORDER BY 1"))
+            .await;
+        assert!(expected.len() > "[]".len(), "{join}: {expected}");
+        let found = format!("SELECT d.id FROM {join} ON {fits} ORDER BY 1");
+        assert_eq!(world.rows(&found).await, expected, "{join}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_has_one_row_at_most() {
     let world = world();

@@ -237,7 +237,7 @@ impl Rewriter<'_> {
         let condition = condition(&join).unwrap_or_else(|| lit(true));
         let (kept, other) = match join.join_type {
             JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti => (join.left, join.right),
-            JoinType::Right | JoinType::RightSemi | JoinType::RightAnti => (join.right, join.left),
+            JoinType::Right => (join.right, join.left),
             kind => {
                 return not_impl_err!("a query over both sides in the condition of a {kind} join");
             }
@@ -253,7 +253,7 @@ impl Rewriter<'_> {
                 LogicalPlanBuilder::from(plan).project(columns)?.build()
             }
             kind => {
-                let is_anti = matches!(kind, JoinType::LeftAnti | JoinType::RightAnti);
+                let is_anti = kind == JoinType::LeftAnti;
                 let query = Subquery {
                     outer_ref_columns: named_from_outside(&fit)?,
                     subquery: Arc::new(fit),
