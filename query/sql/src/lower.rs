@@ -59,10 +59,6 @@ pub(crate) struct Lowering {
     window_uses: usize,
     /// Queries so far.
     query_count: usize,
-    /// ORDER BY of the SELECT that is next, if that has DISTINCT ON.
-    order: Vec<ast::OrderByExpr>,
-    /// The items with queries of the SELECT that was lowered last.
-    queries: Vec<repeated::Item>,
     /// Whether some function so far changes its answer.
     is_volatile: bool,
     /// Levels of the expression at hand.

@@ -58,7 +58,7 @@ impl Binder<'_> {
                 Ok(Key::Expr(expr.clone()))
             }
             _ => Err(SqlError::unsupported(
-                "DISTINCT ON a volatile function",
+                "DISTINCT ON a query or a volatile function",
                 position,
             )),
         }

@@ -7,7 +7,7 @@ use sqlparser::{
 
 use super::{
     Lowering,
-    repeated::{Item, order_of_first},
+    repeated::{Item, order_items},
 };
 use crate::{
     dialect::Dialect,
@@ -37,11 +37,12 @@ impl Lowering {
             None => (false, Vec::new()),
         };
         let position = self.at(start(body));
-        self.order = order_of_first(query).to_vec();
-        let lowered = self.body(body)?;
-        let is_select = matches!(body.as_ref(), ast::SetExpr::Select(_));
-        let queries = std::mem::take(&mut self.queries);
-        let queries = if is_select { queries } else { Vec::new() };
+        let (body, queries) = if let ast::SetExpr::Select(select) = body.as_ref() {
+            let (select, queries) = self.select(select, order_items(order_by.as_ref()))?;
+            (Body::Select(Box::new(select)), queries)
+        } else {
+            (self.body(body)?, Vec::new())
+        };
         let order_by = match order_by {
             Some(order_by) => self.order_by(order_by, &queries)?,
             None => Vec::new(),
@@ -63,7 +64,7 @@ impl Lowering {
         Ok(Query {
             is_recursive,
             ctes,
-            body: lowered,
+            body,
             order_by,
             limit,
             offset,
@@ -115,7 +116,10 @@ impl Lowering {
 
     fn body(&mut self, body: &ast::SetExpr) -> Result<Body, SqlError> {
         match body {
-            ast::SetExpr::Select(select) => Ok(Body::Select(Box::new(self.select(select)?))),
+            ast::SetExpr::Select(select) => {
+                let (select, _) = self.select(select, &[])?;
+                Ok(Body::Select(Box::new(select)))
+            }
             ast::SetExpr::Query(query) => {
                 let query = self.query(query)?;
                 let is_bare = query.ctes.is_empty()
@@ -207,7 +211,12 @@ impl Lowering {
         Ok(Body::Values(rows))
     }
 
-    fn select(&mut self, select: &ast::Select) -> Result<Select, SqlError> {
+    /// A SELECT, and those of its items that have queries. `order` is ORDER BY of the query that it is.
+    fn select(
+        &mut self,
+        select: &ast::Select,
+        order: &[ast::OrderByExpr],
+    ) -> Result<(Select, Vec<Item>), SqlError> {
         let ast::Select {
             select_token,
             optimizer_hints,
@@ -235,7 +244,6 @@ impl Lowering {
             flavor,
         } = select;
         let start = self.at(select_token.0.span);
-        let order = std::mem::take(&mut self.order);
         self.absent(!optimizer_hints.is_empty(), "an optimizer hint")?;
         self.absent(select_modifiers.is_some(), "a modifier of SELECT")?;
         self.absent(top.is_some(), "TOP")?;
@@ -262,14 +270,13 @@ impl Lowering {
         if items.is_empty() {
             return Err(SqlError::unsupported("a SELECT without columns", start));
         }
-        let (distinct, first) = self.distinct(distinct.as_ref(), &order, projection)?;
+        let (distinct, first) = self.distinct(distinct.as_ref(), order, projection)?;
         let filter = self.optional(selection.as_ref(), Self::expr)?;
         let group_by = self.group_by(group_by, &queries)?;
         let having = self.optional(having.as_ref(), Self::expr)?;
         let qualify = self.qualify(qualify.as_ref(), first)?;
         self.leave_windows(outer_windows)?;
-        self.queries = queries;
-        Ok(Select {
+        let select = Select {
             distinct,
             items,
             from,
@@ -277,7 +284,8 @@ impl Lowering {
             group_by,
             having,
             qualify,
-        })
+        };
+        Ok((select, queries))
     }
 
     pub(super) fn select_item(&mut self, item: &ast::SelectItem) -> Result<SelectItem, SqlError> {
@@ -351,7 +359,7 @@ impl Lowering {
         self.order_item_of(item, Self::key)
     }
 
-    fn order_item_of(
+    pub(super) fn order_item_of(
         &mut self,
         item: &ast::OrderByExpr,
         key: impl FnOnce(&mut Self, &ast::Expr) -> Result<Key, SqlError>,

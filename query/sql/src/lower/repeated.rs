@@ -9,8 +9,7 @@ use sqlparser::ast::{self, Spanned as _};
 use super::Lowering;
 use crate::{
     error::SqlError,
-    functions,
-    ir::{Arguments, BinaryOperator, Call, Distinct, Expr, Key, Literal, SelectItem, Window},
+    ir::{BinaryOperator, Distinct, Expr, Key, Literal, SelectItem, Window},
 };
 
 /// An item of a select list that has a query in it.
@@ -21,17 +20,11 @@ pub(super) struct Item {
     expr: ast::Expr,
 }
 
-/// ORDER BY of a query that is one SELECT with DISTINCT ON.
-pub(super) fn order_of_first(query: &ast::Query) -> &[ast::OrderByExpr] {
-    match (query.body.as_ref(), &query.order_by) {
-        (
-            ast::SetExpr::Select(select),
-            Some(ast::OrderBy {
-                kind: ast::OrderByKind::Expressions(items),
-                interpolate: _,
-            }),
-        ) if matches!(select.distinct, Some(ast::Distinct::On(_))) => items,
-        _ => &[],
+/// The items of ORDER BY.
+pub(super) fn order_items(order_by: Option<&ast::OrderBy>) -> &[ast::OrderByExpr] {
+    match order_by.map(|order_by| &order_by.kind) {
+        Some(ast::OrderByKind::Expressions(items)) => items,
+        Some(ast::OrderByKind::All(_)) | None => &[],
     }
 }
 
@@ -79,18 +72,25 @@ impl Lowering {
             Some(ast::Distinct::On(keys)) => keys,
         };
         let count = self.query_count;
-        let partition_by = self.list(keys, |this, key| {
-            let key = this.as_written(key, projection)?.clone();
-            this.expr(&key)
+        let written = self.list(keys, |this, key| {
+            let key = this.as_written(key, projection)?;
+            this.key(key)
         })?;
         if self.query_count == count {
             return Ok((Distinct::On(self.list(keys, Self::key)?), None));
         }
+        let partition_by = written.into_iter().map(|key| match key {
+            Key::Expr(expr) => Ok(expr),
+            Key::Ordinal(_, position) => {
+                let what = "a position behind `*` beside DISTINCT ON a query";
+                Err(SqlError::unsupported(what, position))
+            }
+        });
+        let partition_by = partition_by.collect::<Result<_, SqlError>>()?;
         let order_by = self.list(order, |this, item| {
-            let expr = this.as_written(&item.expr, projection)?.clone();
-            this.order_item(&ast::OrderByExpr {
-                expr,
-                ..item.clone()
+            this.order_item_of(item, |this, key| {
+                let key = this.as_written(key, projection)?;
+                this.key(key)
             })
         })?;
         let window = Window {
@@ -143,24 +143,14 @@ impl Lowering {
 
     /// `row_number() OVER (window) = 1`.
     fn is_first(&mut self, window: Window) -> Result<Expr, SqlError> {
-        let position = self.here;
-        let Some(function) = functions::lookup("row_number") else {
-            return Err(SqlError::unsupported("DISTINCT ON a query", position));
-        };
-        let number = Expr::Call(Box::new(Call {
-            function,
-            is_distinct: false,
-            arguments: Arguments::List(Vec::new()),
-            order_by: Vec::new(),
-            within_group: Vec::new(),
-            filter: None,
-            ignores_nulls: None,
-            over: Some(window),
-            position,
-        }));
+        let mut number = self.unchecked("row_number", Vec::new())?;
+        number.over = Some(window);
         Ok(Expr::Binary {
             operator: BinaryOperator::Equal,
-            operands: vec![number, Expr::Literal(Literal::Number("1".to_owned()))],
+            operands: vec![
+                self.checked(number)?,
+                Expr::Literal(Literal::Number("1".to_owned())),
+            ],
         })
     }
 }

@@ -232,10 +232,16 @@ impl Lowering {
 
     /// A call of a scalar function of ours.
     pub(super) fn plain(&mut self, name: &str, arguments: Vec<Expr>) -> Result<Expr, SqlError> {
+        let call = self.unchecked(name, arguments)?;
+        self.checked(call)
+    }
+
+    /// A call of a function of ours that is not whole yet.
+    pub(super) fn unchecked(&mut self, name: &str, arguments: Vec<Expr>) -> Result<Call, SqlError> {
         let Some(function) = functions::lookup(name) else {
             return Err(self.refuse(name, Span::empty()));
         };
-        let call = Call {
+        Ok(Call {
             function,
             is_distinct: false,
             arguments: Arguments::List(arguments),
@@ -245,7 +251,6 @@ impl Lowering {
             ignores_nulls: None,
             over: None,
             position: self.here,
-        };
-        self.checked(call)
+        })
     }
 }

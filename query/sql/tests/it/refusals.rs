@@ -754,7 +754,19 @@ const QUERIES: &[Case] = &[
     ),
     (
         "select distinct on (x) random() as x from purchases",
-        "DISTINCT ON a volatile function",
+        "DISTINCT ON a query or a volatile function",
+    ),
+    (
+        "select distinct on ((select 1), 2) *, 5 from purchases",
+        "a position behind `*` beside DISTINCT ON a query",
+    ),
+    (
+        "select distinct on ((select 1)) *, 5 from purchases order by (select 1), 2",
+        "a position here is not supported",
+    ),
+    (
+        "select distinct on ((select 1)) id from purchases qualify row_number() over () = 1",
+        "DISTINCT ON a query beside QUALIFY",
     ),
     (
         "select * from purchases right join lateral (select 1) x on true",
