@@ -3,7 +3,10 @@
 use std::{cmp::Ordering, fmt, hash::Hash, sync::Arc};
 
 use datafusion::{
-    common::{DFSchemaRef, JoinType, Result, internal_err},
+    common::{
+        DFSchemaRef, JoinType, Result, internal_err,
+        tree_node::{TreeNode as _, TreeNodeRecursion},
+    },
     logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore, build_join_schema},
 };
 
@@ -85,6 +88,32 @@ impl Apply {
             self.rows,
         )
     }
+}
+
+/// Whether an expression anywhere in a plan passes a test, those of queries in it that are run for each row included.
+///
+/// # Errors
+/// As the test.
+pub(super) fn any_expression(
+    plan: &LogicalPlan,
+    test: &impl Fn(&LogicalPlan, &Expr) -> Result<bool>,
+) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        if let Some(apply) = Apply::of(node) {
+            found |= any_expression(&apply.query, test)?;
+        }
+        node.apply_expressions(|expr| {
+            found |= expr.exists(|part| test(node, part))?;
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(if found {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
+        })
+    })?;
+    Ok(found)
 }
 
 impl PartialOrd for Apply {

@@ -63,8 +63,8 @@ impl Run {
         let fields = self.schema.fields().iter().skip(first.num_columns());
         let schema = Arc::new(Schema::new(fields.cloned().collect::<Fields>()));
         let memory = self.memory.new_empty();
-        let planned = self.query.planned(tables, &self.is_over);
-        let planned = self.planned.get_or_try_init(|| planned).await?.as_ref();
+        let plan = || self.query.planned(tables, &self.is_over);
+        let planned = self.planned.get_or_try_init(plan).await?.as_ref();
         let (mut found, mut ranges) = (Vec::new(), Vec::with_capacity(sets.len()));
         let mut count = 0;
         for values in &sets {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::{
     arrow::datatypes::FieldRef,
     common::{
-        Column, DFSchema, DFSchemaRef, ExprSchema as _, Result, not_impl_err,
+        Column, DFSchema, DFSchemaRef, ExprSchema as _, Result, Spans, not_impl_err,
         tree_node::{Transformed, TransformedResult as _, TreeNode as _, TreeNodeRecursion},
     },
     logical_expr::{
@@ -234,11 +234,11 @@ pub(super) fn column_of(expr: &Expr) -> Option<&Column> {
 ///
 /// # Errors
 /// A plan that is not whole.
-fn query_in_plan(plan: LogicalPlan, of: Subquery) -> Result<Subquery> {
+pub(super) fn query_in_plan(plan: LogicalPlan, spans: Spans) -> Result<Subquery> {
     Ok(Subquery {
         outer_ref_columns: named_from_outside(&plan)?,
         subquery: Arc::new(plan),
-        spans: of.spans,
+        spans,
     })
 }
 
@@ -287,7 +287,7 @@ impl<'a, F: FnMut(&FieldRef, &Column) -> Option<Expr>> Walk<'a, F> {
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Subquery(query) => {
                 let plan = self.query(query.subquery.as_ref().clone())?;
-                let query = query_in_plan(plan, query)?;
+                let query = query_in_plan(plan, query.spans)?;
                 // One that names nothing from outside any more needs to see nothing.
                 if query.outer_ref_columns.is_empty() {
                     return Ok(Arc::unwrap_or_clone(query.subquery));
@@ -347,7 +347,7 @@ impl<'a, F: FnMut(&FieldRef, &Column) -> Option<Expr>> Walk<'a, F> {
         });
         let plan = self.query(query.subquery.as_ref().clone())?;
         self.around.pop();
-        let query = query_in_plan(plan, query)?;
+        let query = query_in_plan(plan, query.spans)?;
         Ok(Transformed::yes(with_query(expr, query)))
     }
 

@@ -7,7 +7,7 @@ use datafusion::{
     catalog::TableProvider,
     common::{
         Result, ScalarValue,
-        tree_node::{Transformed, TransformedResult as _, TreeNode as _, TreeNodeRecursion},
+        tree_node::{Transformed, TransformedResult as _, TreeNode as _},
     },
     datasource::provider_as_source,
     execution::{
@@ -22,7 +22,7 @@ use datafusion::{
 use futures::StreamExt as _;
 
 use super::{
-    apply::{Apply, Rows},
+    apply::{Apply, Rows, any_expression},
     outside::{Parameters, has_parameter},
     parameter::{Parameter, Values},
     shared::Shared,
@@ -38,6 +38,8 @@ pub(super) struct Query {
     pub(super) parameters: Vec<Arc<dyn PhysicalExpr>>,
     pub(super) rows: Rows,
     pub(super) is_volatile: bool,
+    /// Whether its plan depends on the values.
+    pub(super) is_planned_by_values: bool,
     /// Where it is planned.
     pub(super) state: SessionState,
 }
@@ -96,7 +98,7 @@ impl Query {
         tables: &[Arc<dyn TableProvider>],
         is_over: &Arc<AtomicBool>,
     ) -> Result<Option<Planned>> {
-        if self.is_planned_by_values(&self.plan)? {
+        if self.is_planned_by_values {
             return Ok(None);
         }
         let values = Values::default();
@@ -147,29 +149,21 @@ impl Query {
         let plan = planner.create_physical_plan(plan, &self.state).await?;
         watched(plan, is_over)
     }
+}
 
-    /// Whether the engine looks at values of parameters when it plans: in VALUES and LIMIT, and in settings.
-    fn is_planned_by_values(&self, plan: &LogicalPlan) -> Result<bool> {
-        let mut is_so = false;
-        let has_parameter = |expr: &Expr| has_parameter(expr, self.number);
-        plan.apply_with_subqueries(|node| {
-            if let Some(inner) = Apply::of(node) {
-                is_so |= self.is_planned_by_values(&inner.query)?;
+/// Whether the engine looks at values of a query's parameters when it plans it: in VALUES and LIMIT, and in settings.
+pub(super) fn is_planned_by_values(plan: &LogicalPlan, query: usize) -> Result<bool> {
+    any_expression(plan, &|node, part| {
+        if matches!(node, LogicalPlan::Values(_) | LogicalPlan::Limit(_)) {
+            return has_parameter(part, query);
+        }
+        for setting in settings(part) {
+            if has_parameter(setting, query)? {
+                return Ok(true);
             }
-            let is_early = matches!(node, LogicalPlan::Values(_) | LogicalPlan::Limit(_));
-            node.apply_expressions(|expr| {
-                is_so |= is_early && has_parameter(expr)?;
-                is_so |= expr.exists(|part| {
-                    let settings = settings(part).iter().map(has_parameter);
-                    let settings = settings.collect::<Result<Vec<_>>>()?;
-                    Ok(settings.contains(&true))
-                })?;
-                Ok(TreeNodeRecursion::Continue)
-            })?;
-            Ok(TreeNodeRecursion::Continue)
-        })?;
-        Ok(is_so)
-    }
+        }
+        Ok(false)
+    })
 }
 
 /// What of an expression the engine looks at when it plans: what an aggregate takes beside the column that it is of,

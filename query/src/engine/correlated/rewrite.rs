@@ -27,7 +27,7 @@ use super::{
     by_the_engine,
     outside::{
         column_of, from_within, has_queries, is_lateral, lateral, named_from_outside,
-        parameterized, query_of, with_query,
+        parameterized, query_in_plan, query_of, with_query,
     },
     shared::taken,
     sound::{is_sound, is_sound_at},
@@ -189,14 +189,11 @@ impl Rewriter<'_> {
             JoinType::Left => Rows::AllOrNulls,
             kind => return not_impl_err!("a {kind} join whose second side sees the first"),
         };
-        let mut query = match lateral(&join.right)? {
+        let query = match lateral(&join.right)? {
             Some(query) => query,
             None => join.right.as_ref().clone(),
         };
-        if let Some(condition) = condition(join) {
-            let condition = from_within(condition, left.schema())?;
-            query = LogicalPlan::Filter(Filter::try_new(condition, Arc::new(query))?);
-        }
+        let query = fitting(query, condition(join), left.schema())?;
         let number = self.next();
         self.apply(left, query, (rows, number))
     }
@@ -234,7 +231,7 @@ impl Rewriter<'_> {
     /// A join that keeps rows without a partner, with a query over both sides in its condition: for each row of the
     /// side that is kept, the other is a query of the rows that fit it.
     fn pairs(&mut self, join: Join) -> Result<LogicalPlan> {
-        let condition = condition(&join).unwrap_or_else(|| lit(true));
+        let condition = condition(&join);
         let (kept, other) = match join.join_type {
             JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti => (join.left, join.right),
             JoinType::Right => (join.right, join.left),
@@ -242,8 +239,7 @@ impl Rewriter<'_> {
                 return not_impl_err!("a query over both sides in the condition of a {kind} join");
             }
         };
-        let condition = from_within(condition, kept.schema())?;
-        let fit = LogicalPlan::Filter(Filter::try_new(condition, other)?);
+        let fit = fitting(Arc::unwrap_or_clone(other), condition, kept.schema())?;
         match join.join_type {
             JoinType::Left | JoinType::Right => {
                 let number = self.next();
@@ -254,11 +250,7 @@ impl Rewriter<'_> {
             }
             kind => {
                 let is_anti = kind == JoinType::LeftAnti;
-                let query = Subquery {
-                    outer_ref_columns: named_from_outside(&fit)?,
-                    subquery: Arc::new(fit),
-                    spans: Spans::new(),
-                };
+                let query = query_in_plan(fit, Spans::new())?;
                 let filter = Filter::try_new(Expr::Exists(Exists::new(query, is_anti)), kept)?;
                 self.of_node(LogicalPlan::Filter(filter))
             }
@@ -483,6 +475,18 @@ fn condition(join: &Join) -> Option<Expr> {
     let equal = join.on.iter().cloned();
     let equal = equal.map(|(left, right)| binary_expr(left, operator, right));
     conjunction(equal.chain(join.filter.clone()))
+}
+
+/// The rows of a query that fit a condition over them and the rows around it.
+fn fitting(query: LogicalPlan, condition: Option<Expr>, around: &DFSchema) -> Result<LogicalPlan> {
+    let Some(condition) = condition else {
+        return Ok(query);
+    };
+    let condition = from_within(condition, around)?;
+    Ok(LogicalPlan::Filter(Filter::try_new(
+        condition,
+        Arc::new(query),
+    )?))
 }
 
 /// A comparison with one or each row of a query: the query of one row, and the value in it.

@@ -13,10 +13,7 @@ use async_trait::async_trait;
 use datafusion::{
     arrow::datatypes::SchemaRef,
     catalog::{MemTable, Session, TableProvider},
-    common::{
-        DataFusionError, Result, internal_err,
-        tree_node::{TreeNode as _, TreeNodeRecursion},
-    },
+    common::{DataFusionError, Result, internal_err, tree_node::TreeNodeRecursion},
     execution::{
         SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext,
         context::QueryPlanner,
@@ -38,10 +35,10 @@ use futures::{TryStreamExt as _, stream};
 use tokio::sync::OnceCell;
 
 use super::{
-    apply::Apply,
+    apply::{Apply, any_expression},
     joined::{Run, rows},
     parameter::Parameter,
-    query::{Query, held},
+    query::{Query, held, is_planned_by_values},
 };
 use crate::engine::cut::numbered;
 
@@ -91,6 +88,7 @@ impl ExtensionPlanner for Planner {
             parameters: parameters.collect::<Result<_>>()?,
             rows: apply.rows,
             is_volatile: is_volatile(&apply.query)?,
+            is_planned_by_values: is_planned_by_values(&apply.query, apply.parameters.query)?,
             state: in_memory(state),
         };
         let schema = Arc::clone(apply.schema().inner());
@@ -120,18 +118,9 @@ fn in_memory(state: &SessionState) -> SessionState {
 
 /// Whether a plan has a function that changes its answer.
 fn is_volatile(plan: &LogicalPlan) -> Result<bool> {
-    let mut is_volatile = false;
-    plan.apply_with_subqueries(|node| {
-        if let Some(apply) = Apply::of(node) {
-            is_volatile |= self::is_volatile(&apply.query)?;
-        }
-        node.apply_expressions(|expr| {
-            is_volatile |=
-                expr.exists(|part| Ok(part.is_volatile_node() && !Parameter::is(part)))?;
-            Ok(TreeNodeRecursion::Continue)
-        })
-    })?;
-    Ok(is_volatile)
+    any_expression(plan, &|_, part| {
+        Ok(part.is_volatile_node() && !Parameter::is(part))
+    })
 }
 
 /// Tables that lie in memory, and that they do.
