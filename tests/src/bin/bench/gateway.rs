@@ -6,6 +6,7 @@
 //! durable before the answer. One request to a proxy is what its name says, before a plain HTTP server that
 //! answers a body of the same size. CPU is user + system time of the server's processes.
 
+mod cores;
 mod idle;
 mod latency;
 mod ours;
@@ -21,6 +22,7 @@ use crate::{
     load::{Load, Sample, require},
     report::{Figure, Goal, quantile},
 };
+use cores::Cores;
 use ours::Issuer;
 use peers::{Guard, Proxy, Site};
 
@@ -45,6 +47,9 @@ pub(crate) struct Options {
     /// Idle connections.
     #[arg(long, default_value_t = 1_000)]
     idle: usize,
+    /// Contenders have a core of their own, with one worker each, and who asks them another one.
+    #[arg(long)]
+    apart: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -65,20 +70,23 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
         ("openssl", "openssl"),
         ("python3", "python3-venv"),
     ])?;
+    let cores = Cores::new(options.apart)?;
     let issuer = Issuer::new()?;
     let site = Site::start()?;
-    let contenders = Contenders {
-        ours: ours::start(&issuer, None)?,
-        unrecorded: ours::start(&issuer, Some(std::env::current_exe()?))?,
-        nginx: site.nginx(true)?,
-    };
+    let contenders = cores.servers(|| {
+        Ok(Contenders {
+            ours: ours::start(&issuer, None)?,
+            unrecorded: ours::start(&issuer, Some(std::env::current_exe()?))?,
+            nginx: site.nginx(true)?,
+        })
+    })?;
     let wanted = |case| options.case.is_none_or(|chosen| chosen == case);
     let mut figures = Vec::new();
     if wanted(Case::Idle) {
         figures.extend(idle::measure(&contenders.ours, &issuer, options.idle)?);
     }
     if wanted(Case::Path) {
-        figures.extend(path(options, &issuer, &site, &contenders)?);
+        figures.extend(path(options, cores, &issuer, &site, &contenders)?);
     }
     if wanted(Case::Latency) {
         figures.extend(latency::measure(options, &issuer, &site, &contenders)?);
@@ -127,17 +135,25 @@ const NGINX: &str = "nginx, log on";
 const ENVOY_RULE: &str = "Envoy, token and rule";
 const ENVOY_EXTERNAL: &str = "Envoy, token and external authorization";
 
-fn path(options: &Options, issuer: &Issuer, site: &Site, both: &Contenders) -> Result<Vec<Figure>> {
+fn path(
+    options: &Options,
+    cores: Cores,
+    issuer: &Issuer,
+    site: &Site,
+    both: &Contenders,
+) -> Result<Vec<Figure>> {
     let headers = [issuer.authorization.as_str()];
     let envoy = |guard| site.envoy(guard, issuer);
-    let proxies = [
-        ("nginx, no log", site.nginx(false)?),
-        ("haproxy, no log", site.haproxy()?),
-        ("Caddy, log on", site.caddy()?),
-        ("Envoy, log on", envoy(Guard::None)?),
-        (ENVOY_RULE, envoy(Guard::TokenAndRule)?),
-        (ENVOY_EXTERNAL, envoy(Guard::External)?),
-    ];
+    let proxies = cores.servers(|| {
+        Ok([
+            ("nginx, no log", site.nginx(false)?),
+            ("haproxy, no log", site.haproxy()?),
+            ("Caddy, log on", site.caddy()?),
+            ("Envoy, log on", envoy(Guard::None)?),
+            (ENVOY_RULE, envoy(Guard::TokenAndRule)?),
+            (ENVOY_EXTERNAL, envoy(Guard::External)?),
+        ])
+    })?;
     let mut contenders = vec![
         Contender::server(OURS, &both.ours, &headers),
         Contender::server(UNRECORDED, &both.unrecorded, &headers),
@@ -146,50 +162,63 @@ fn path(options: &Options, issuer: &Issuer, site: &Site, both: &Contenders) -> R
     for (name, proxy) in &proxies {
         contenders.push(Contender::proxy(name, proxy, &headers)?);
     }
-    let mut samples = vec![Vec::new(); contenders.len()];
+    let mut samples = vec![Measured::default(); contenders.len()];
     // Forth and back: drift of the machine falls on all alike.
     for round in 0..options.rounds {
         let mut order: Vec<_> = contenders.iter().zip(&mut samples).collect();
         if round % 2 == 1 {
             order.reverse();
         }
-        for (contender, samples) in order {
+        for (contender, measured) in order {
             let load = Load {
                 connections: options.connections,
                 seconds: options.seconds,
                 headers: contender.headers,
                 script: None,
             };
-            samples.push(load.measure(&contender.url, &contender.pids)?);
+            let measure = || load.measure(&contender.url, &contender.pids);
+            let (sample, idle) = cores.idle(measure)?;
+            measured.samples.push(sample);
+            measured.idle.extend(idle);
         }
     }
     let names = contenders.iter().map(|contender| contender.name);
-    Ok(table(&names.zip(samples).collect::<Vec<_>>()))
+    Ok(table(&mut names.zip(samples).collect::<Vec<_>>()))
 }
 
-fn table(measured: &[(&'static str, Vec<Sample>)]) -> Vec<Figure> {
+/// Of one contender.
+#[derive(Clone, Debug, Default)]
+struct Measured {
+    samples: Vec<Sample>,
+    /// Share of its core that was idle, if it had one.
+    idle: Vec<f64>,
+}
+
+fn table(measured: &mut [(&'static str, Measured)]) -> Vec<Figure> {
+    let idle: Vec<_> = measured
+        .iter_mut()
+        .filter(|(_, measured)| !measured.idle.is_empty())
+        .map(|(name, measured)| (*name, quantile(&mut measured.idle, 0.5)))
+        .collect();
     let median = |name: &str, pick: fn(&Sample) -> f64| {
-        let samples = measured.iter().find(|(found, _)| *found == name);
-        let samples = samples.map(|(_, samples)| samples.as_slice());
-        quantile(
-            &mut samples
-                .unwrap_or_default()
-                .iter()
-                .map(pick)
-                .collect::<Vec<_>>(),
-            0.5,
-        )
+        let found = measured.iter().find(|(found, _)| *found == name);
+        let samples = found.iter().flat_map(|(_, measured)| &measured.samples);
+        quantile(&mut samples.map(pick).collect::<Vec<_>>(), 0.5)
     };
     let rate = |name: &str| median(name, |sample| sample.requests_per_second);
     let cpu = |name: &str| median(name, |sample| sample.cpu_us_per_request);
     let mut figures = Vec::new();
-    for (name, _) in measured {
+    for (name, _) in &*measured {
         figures.push(Figure::new(format!("{name}: requests"), rate(name), "1/s"));
         figures.push(Figure::new(
             format!("{name}: CPU per request"),
             cpu(name),
             "us",
         ));
+    }
+    for (name, idle) in idle {
+        let name = format!("{name}: its core idle");
+        figures.push(Figure::new(name, 100.0 * idle, "%"));
     }
     let to = |peer: &str| {
         Figure::ratio(
