@@ -183,9 +183,9 @@ impl Connection {
             Some(Arc::new(PeerCertificate::read(leaf, Some(checked))))
         });
         let peer = Peer {
-            address,
             server_name: session.server_name().map(str::to_owned),
             certificate,
+            ..Peer::new(address)
         };
         Some(Open {
             is_http2: session.alpn_protocol() == Some(HTTP2),

@@ -457,7 +457,7 @@ impl Rooms {
     /// The log says when the platform started, and under which policies.
     async fn record_start(&self, address: SocketAddr) -> Result<(), Fault> {
         let info = self.pdp.info();
-        let mut entry = Entry::new(EntryKind::Config, uuid::Uuid::now_v7().to_string())
+        let mut entry = Entry::new(EntryKind::Config, crate::limits::new_request_id())
             .with_fact("version", env!("CARGO_PKG_VERSION"))
             .with_fact("address", address)
             .with_fact("policies", info.count);

@@ -217,10 +217,7 @@ pub(crate) fn request(
 pub(crate) fn context(verb: Verb, peer: &Peer) -> BTreeMap<String, Value> {
     BTreeMap::from([
         ("method".to_owned(), Value::from(verb.name())),
-        (
-            "network".to_owned(),
-            Value::from(peer.address.ip().to_canonical().to_string()),
-        ),
+        ("network".to_owned(), Value::from(peer.network.as_str())),
     ])
 }
 

@@ -95,7 +95,7 @@ impl History {
         &self,
         change: StateChange,
     ) -> impl Future<Output = Result<Receipt, Fault>> + use<> + Send {
-        let entry: Entry = change.entry(uuid::Uuid::now_v7().to_string());
+        let entry: Entry = change.entry(crate::limits::new_request_id());
         self.record.append(entry)
     }
 }

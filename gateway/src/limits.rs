@@ -10,7 +10,13 @@ mod query;
 mod trace;
 pub(crate) mod wire;
 
-use std::{error::Error, fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use bytes::{Bytes, BytesMut};
 use dataos_model::{fault::Fault, hash::Hash};
@@ -42,10 +48,24 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 pub(crate) struct Peer {
     /// Its address.
     pub(crate) address: SocketAddr,
+    /// The same without the port, as policies and records have it.
+    pub(crate) network: String,
     /// The server name that it asked for in the TLS handshake.
     pub(crate) server_name: Option<String>,
     /// The client certificate whose chain the handshake checked.
     pub(crate) certificate: Option<Arc<PeerCertificate>>,
+}
+
+impl Peer {
+    /// One of which nothing is known but its address.
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            network: address.ip().to_canonical().to_string(),
+            server_name: None,
+            certificate: None,
+        }
+    }
 }
 
 /// A request that is refused before authentication.
@@ -269,7 +289,16 @@ pub(crate) fn request_id(headers: &HeaderMap) -> String {
                     .bytes()
                     .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         })
-        .map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
+        .map_or_else(new_request_id, str::to_owned)
+}
+
+/// A new request id, a UUID of version 7. Its random part comes from a generator in the process: the uuid library
+/// asks the system for it, which is a call for each request.
+pub(crate) fn new_request_id() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let since_ms = u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
+    let id = uuid::Builder::from_unix_timestamp_millis(since_ms, &rand::random());
+    id.into_uuid().to_string()
 }
 
 /// The headers by which the client named its request, for the answer: any text comes back as it
@@ -404,7 +433,9 @@ fn check_size(headers: &HeaderMap) -> Result<(), Refusal> {
 
 fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     check_size(headers)?;
-    for name in SINGLE {
+    // As many values as names: none is given twice.
+    let is_repeated = headers.len() > headers.keys_len();
+    for name in SINGLE.iter().filter(|_| is_repeated) {
         if headers.get_all(*name).iter().count() > 1 {
             return Err(Refusal::bad(
                 "header_repeated",

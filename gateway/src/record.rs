@@ -23,7 +23,7 @@ use dataos_model::{
 use dataos_pdp::Divergence;
 
 use crate::{
-    limits::{Head, Peer},
+    limits::{Head, Peer, new_request_id},
     recording::Level,
     respond::Answer,
     serve::Call,
@@ -73,7 +73,7 @@ pub(crate) fn refused_scope(
     let mut entry = Entry::new(EntryKind::Decision, &call.request_id);
     entry.effect = Some(Effect::Deny);
     entry.action = action.name().to_owned();
-    entry.principal = call.principal.uid.to_string();
+    entry.principal = call.principal.uid.text();
     entry.resource = resource.to_string();
     entry.reason = reason.to_owned();
     with_caller_facts(&mut entry, call);
@@ -119,14 +119,16 @@ pub(crate) fn log_in(
 }
 
 fn with_call_facts(entry: &mut Entry, head: &Head, peer: &Peer) {
-    let path: String = head.path.text().chars().take(PATH_CHARACTERS_MAX).collect();
-    entry
-        .facts
-        .insert("method".to_owned(), head.verb.name().to_owned());
-    entry.facts.insert("path".to_owned(), path);
-    entry
-        .facts
-        .insert("peer".to_owned(), peer.address.ip().to_string());
+    let path = head.path.text();
+    // Most are short; the end of so many characters need not be looked for.
+    let path = match path.len() {
+        ..=PATH_CHARACTERS_MAX => path.to_owned(),
+        _ => path.chars().take(PATH_CHARACTERS_MAX).collect(),
+    };
+    let facts = &mut entry.facts;
+    facts.insert("method".to_owned(), head.verb.name().to_owned());
+    facts.insert("path".to_owned(), path);
+    facts.insert("peer".to_owned(), peer.network.clone());
     with_trace(entry, head);
 }
 
@@ -146,7 +148,7 @@ pub(crate) fn outcome(
 ) -> Entry {
     let mut entry = Entry::new(EntryKind::Outcome, &call.request_id);
     entry.action = action.name().to_owned();
-    entry.principal = call.principal.uid.to_string();
+    entry.principal = call.principal.uid.text();
     entry.completes = Some(completes);
     add_outcome(&mut entry, answer, took);
     with_trace(&mut entry, &call.head);
@@ -167,7 +169,7 @@ pub(crate) fn add_outcome(entry: &mut Entry, answer: &Answer, took: Duration) {
 
 /// The entry of a live decision that stock Cedar, asked again, decided otherwise.
 pub(crate) fn diverged(divergence: &Divergence) -> Entry {
-    let mut entry = Entry::new(EntryKind::Config, uuid::Uuid::now_v7().to_string())
+    let mut entry = Entry::new(EntryKind::Config, new_request_id())
         .with_fact("ours", divergence.ours.effect)
         .with_fact("stock", divergence.stock.effect)
         .with_fact("asked_action", divergence.request.action)
@@ -208,9 +210,8 @@ impl Refusals {
                 with_call_facts(&mut entry, head, peer);
             }
             None => {
-                entry
-                    .facts
-                    .insert("peer".to_owned(), peer.address.ip().to_string());
+                let network = peer.network.clone();
+                entry.facts.insert("peer".to_owned(), network);
             }
         }
         self.append_or_count(entry);
@@ -230,8 +231,8 @@ impl Refusals {
     pub(crate) fn write_gap(&self) {
         let count = self.uncounted.swap(0, Ordering::Relaxed);
         if count > 0 {
-            let entry = Entry::new(EntryKind::Gap, uuid::Uuid::now_v7().to_string())
-                .with_fact("refused_pre_auth", count);
+            let entry =
+                Entry::new(EntryKind::Gap, new_request_id()).with_fact("refused_pre_auth", count);
             self.record.append_behind(entry);
         }
     }

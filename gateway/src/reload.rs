@@ -85,7 +85,7 @@ async fn reload(pdp: &Arc<Pdp>, record: &dyn Record) {
 }
 
 fn entry(policy_set: Hash, action: &str) -> Entry {
-    let mut entry = Entry::new(EntryKind::PolicyChange, uuid::Uuid::now_v7().to_string());
+    let mut entry = Entry::new(EntryKind::PolicyChange, crate::limits::new_request_id());
     entry.action = action.to_owned();
     entry.principal = Principal::platform().uid.to_string();
     entry.resource = "policies folder".to_owned();

@@ -20,6 +20,7 @@ use dataos_model::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use hyper::body::{Body, Frame, SizeHint};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::limits::Refusal;
@@ -165,7 +166,23 @@ pub(crate) struct Answer {
 impl Answer {
     /// A JSON answer.
     pub(crate) fn json(status: StatusCode, value: &Value) -> Self {
-        Self::bytes(status, "application/json", Bytes::from(value.to_string()))
+        // Writing a tree to memory does not fail.
+        Self::written(status, serde_json::to_vec(value).unwrap_or_default())
+    }
+
+    /// 200 with JSON that is written without a tree.
+    ///
+    /// # Errors
+    /// `value` cannot be JSON.
+    pub(crate) fn of(value: &impl Serialize) -> Result<Self, Fault> {
+        let text = serde_json::to_vec(value);
+        let text =
+            text.map_err(|error| Fault::internal(format!("an answer is no JSON: {error}")))?;
+        Ok(Self::written(StatusCode::OK, text))
+    }
+
+    fn written(status: StatusCode, text: Vec<u8>) -> Self {
+        Self::bytes(status, "application/json", Bytes::from(text))
     }
 
     /// 200 with JSON.

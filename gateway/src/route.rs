@@ -5,7 +5,10 @@ pub(crate) mod openapi;
 pub(crate) mod reference;
 mod table;
 
-use std::{pin::Pin, sync::Arc};
+use std::{
+    pin::Pin,
+    sync::{Arc, LazyLock},
+};
 
 use dataos_model::{action::Action, fault::Fault};
 
@@ -132,8 +135,8 @@ pub(crate) enum Found {
 /// Looks a request up.
 pub(crate) fn find(verb: Verb, segments: &[String]) -> Found {
     let mut others = Vec::new();
-    for route in ROUTES {
-        if let Some(parameters) = matches(route.pattern, segments) {
+    for (route, pattern) in ROUTES.iter().zip(&*PATTERNS) {
+        if let Some(parameters) = pattern.matches(segments) {
             if route.verb == verb {
                 return Found::Route(route, parameters);
             }
@@ -155,28 +158,68 @@ pub(crate) fn of(verb: Verb, pattern: &str) -> Result<&'static Route, Fault> {
         .ok_or_else(|| Fault::internal(format!("there is no route {pattern}")))
 }
 
-fn matches(pattern: &'static str, segments: &[String]) -> Option<Parameters> {
-    let mut captured = Vec::new();
-    let mut rest = segments.iter();
-    for part in pattern.split('/').skip(1) {
-        let name = part
-            .strip_prefix('{')
-            .and_then(|name| name.strip_suffix('}'));
-        match name {
-            Some(name) if name.ends_with("...") => {
-                let tail: Vec<&str> = rest.map(String::as_str).collect();
-                captured.push((name.trim_end_matches("..."), tail.join("/")));
-                return Some(Parameters(captured));
+/// The patterns of the table, in its order.
+static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
+    ROUTES
+        .iter()
+        .map(|route| Pattern::of(route.pattern))
+        .collect()
+});
+
+/// A pattern, taken apart.
+#[derive(Debug)]
+struct Pattern {
+    parts: Vec<Part>,
+    /// What the segments behind the parts are called together, if there may be any.
+    rest: Option<&'static str>,
+}
+
+/// What stands for one segment.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Literal(&'static str),
+    Parameter(&'static str),
+}
+
+impl Pattern {
+    fn of(text: &'static str) -> Self {
+        let (mut parts, mut rest) = (Vec::new(), None);
+        for part in text.split('/').skip(1) {
+            let name = part
+                .strip_prefix('{')
+                .and_then(|name| name.strip_suffix('}'));
+            match name {
+                Some(name) if name.ends_with("...") => rest = Some(name.trim_end_matches("...")),
+                Some(name) => parts.push(Part::Parameter(name)),
+                None => parts.push(Part::Literal(part)),
             }
-            Some(name) => {
-                let segment = rest.next().filter(|segment| !segment.is_empty())?;
-                captured.push((name, segment.clone()));
-            }
-            None if rest.next()? == part => {}
-            None => return None,
         }
+        Self { parts, rest }
     }
-    rest.next().is_none().then_some(Parameters(captured))
+
+    fn matches(&self, segments: &[String]) -> Option<Parameters> {
+        let (here, behind) = segments.split_at_checked(self.parts.len())?;
+        if self.rest.is_none() && !behind.is_empty() {
+            return None;
+        }
+        // From the end: most patterns begin alike.
+        let mut pairs = self.parts.iter().zip(here).rev();
+        let fits = pairs.all(|(part, segment)| match part {
+            Part::Literal(literal) => literal == segment,
+            Part::Parameter(_) => !segment.is_empty(),
+        });
+        if !fits {
+            return None;
+        }
+        let mut captured = Vec::new();
+        for (part, segment) in self.parts.iter().zip(here) {
+            if let Part::Parameter(name) = part {
+                captured.push((*name, segment.clone()));
+            }
+        }
+        captured.extend(self.rest.map(|name| (name, behind.join("/"))));
+        Some(Parameters(captured))
+    }
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ pub(super) async fn system(assets: &dyn Assets) -> Result<(), Fault> {
 
 /// The flag is the operator's own hand, so nobody decides; the log still says that it happened.
 async fn recorded(record: &dyn Record, name: &str, root: &Path) -> Result<(), Fault> {
-    let mut entry = Entry::new(EntryKind::ResourceChange, uuid::Uuid::now_v7().to_string())
+    let mut entry = Entry::new(EntryKind::ResourceChange, crate::limits::new_request_id())
         .with_fact("folder", root.display());
     entry.action = "register_depot".to_owned();
     entry.principal = Principal::platform().uid.to_string();

@@ -1,10 +1,10 @@
 //! Log-in, log-out, and who the caller is.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use dataos_model::fault::Fault;
 use http::{HeaderValue, header};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{body, wire};
@@ -97,19 +97,32 @@ pub(crate) async fn not_here(_gateway: Arc<Gateway>, _call: Arc<Call>) -> Result
     Err(Fault::internal("an entrance reached the general path"))
 }
 
+/// The caller, as it is shown.
+#[derive(Serialize)]
+struct Who<'a> {
+    user: &'a str,
+    kind: String,
+    groups: &'a [String],
+    roles: &'a [String],
+    tags: &'a [String],
+    attributes: &'a BTreeMap<String, String>,
+    authentication: &'static str,
+    issuer: &'a str,
+}
+
 /// The caller as the PDP sees it.
 pub(crate) async fn who(_gateway: Arc<Gateway>, call: Arc<Call>) -> Result<Answer, Fault> {
     let principal = &call.principal;
-    Ok(Answer::ok(&json!({
-        "user": principal.uid.id,
-        "kind": principal.uid.entity_type.name().to_ascii_lowercase(),
-        "groups": principal.groups,
-        "roles": principal.roles,
-        "tags": principal.tags,
-        "attributes": principal.attributes,
-        "authentication": authentication_name(principal.authentication),
-        "issuer": principal.issuer,
-    })))
+    Answer::of(&Who {
+        user: &principal.uid.id,
+        kind: principal.uid.entity_type.name().to_ascii_lowercase(),
+        groups: &principal.groups,
+        roles: &principal.roles,
+        tags: &principal.tags,
+        attributes: &principal.attributes,
+        authentication: authentication_name(principal.authentication),
+        issuer: &principal.issuer,
+    })
 }
 
 /// Ends the session of the cookie; other credentials end by themselves. Where a provider vouched for it,

@@ -181,9 +181,8 @@ fn refusal(
 
 fn refusal_of(builder: http::request::Builder) -> (u16, &'static str) {
     let peer = Peer {
-        address: "127.0.0.1:5000".parse().unwrap(),
         server_name: Some("localhost".to_owned()),
-        certificate: None,
+        ..Peer::new("127.0.0.1:5000".parse().unwrap())
     };
     let (parts, ()) = builder.body(()).unwrap().into_parts();
     match check(&parts, &peer) {
@@ -293,11 +292,7 @@ fn the_host_is_said_once_and_alike() {
         assert_eq!(with_host(bad), (400, "host"), "{bad}");
     }
     let without_name = |host: &str| {
-        let peer = Peer {
-            address: "[::1]:5000".parse().unwrap(),
-            server_name: None,
-            certificate: None,
-        };
+        let peer = Peer::new("[::1]:5000".parse().unwrap());
         let request = Request::builder()
             .uri("/x")
             .header("host", host)

@@ -13,7 +13,7 @@ use dataos_query::wire::{Caller, Door, Exchange};
 use super::session::{Credential, Session, at_door, later, not_valid};
 use crate::{
     authenticate::{api_key, scram, seal},
-    limits::{Head, Peer},
+    limits::{Head, Peer, new_request_id},
     record::{self, authentication_name},
     respond,
     serve::Gateway,
@@ -61,11 +61,7 @@ struct Proving {
 
 impl Entrance {
     pub(super) fn new(gateway: Arc<Gateway>, address: SocketAddr, log_in: LogIn) -> Self {
-        let peer = Peer {
-            address,
-            server_name: None,
-            certificate: None,
-        };
+        let peer = Peer::new(address);
         Self {
             gateway,
             peer,
@@ -140,7 +136,7 @@ impl Entrance {
         mechanism: &str,
         attempt: Result<(Session, &'static str), Fault>,
     ) -> Result<Arc<dyn Caller>, Fault> {
-        let request_id = uuid::Uuid::now_v7().to_string();
+        let request_id = new_request_id();
         let outcome = match &attempt {
             Ok((_, way)) => Ok(*way),
             Err(fault) if fault.reason.is_empty() => Err(respond::problem_kind(fault.kind).0),

@@ -19,7 +19,7 @@ use crate::{
     accounts::Proved,
     authenticate::{self, AuthenticationFault},
     decide,
-    limits::{Head, Peer, Refusal, Verb},
+    limits::{Head, Peer, Refusal, Verb, new_request_id},
     observe::CallFigures,
     record,
     recording::{self, Level},
@@ -106,7 +106,7 @@ impl Session {
     where
         F: Future<Output = Result<T, Fault>>,
     {
-        let request_id = uuid::Uuid::now_v7().to_string();
+        let request_id = new_request_id();
         let done = self.governed_call(&request_id, asked, work, shown).await;
         done.map_err(|fault| Failed {
             fault: Box::new(fault),

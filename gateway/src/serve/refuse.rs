@@ -16,7 +16,7 @@ use super::{Call, Gateway, Passed};
 use crate::{
     authenticate::AuthenticationFault,
     decide,
-    limits::{Head, Peer, Refusal},
+    limits::{Head, Peer, Refusal, new_request_id},
     observe::CallFigures,
     rate::Left,
     record,
@@ -166,7 +166,7 @@ impl Gateway {
     /// The answer to a request whose head nobody can read, so that it is no call.
     pub(crate) fn answer_malformed(&self, refusal: &Refusal, peer: &Peer) -> Response<AnswerBody> {
         let started = Instant::now();
-        let request_id = uuid::Uuid::now_v7().to_string();
+        let request_id = new_request_id();
         let passed = self.refuse(refusal, None, peer, &request_id);
         self.figures.note(&CallFigures {
             route: passed.route,
@@ -186,12 +186,8 @@ impl Gateway {
 
     /// A refusal that is no call: of a connection, or of something on it.
     pub(crate) fn note_refused(&self, reason: &'static str, address: SocketAddr) {
-        let peer = Peer {
-            address,
-            server_name: None,
-            certificate: None,
-        };
-        let request_id = uuid::Uuid::now_v7().to_string();
+        let peer = Peer::new(address);
+        let request_id = new_request_id();
         self.record_refusal(&request_id, reason, None, &peer);
     }
 

@@ -49,11 +49,7 @@ pub(crate) async fn send(
     gateway: &Arc<Gateway>,
     request: Request<Full<Bytes>>,
 ) -> Response<AnswerBody> {
-    let peer = Peer {
-        address: "127.0.0.1:5000".parse().unwrap(),
-        server_name: None,
-        certificate: None,
-    };
+    let peer = Peer::new("127.0.0.1:5000".parse().unwrap());
     Arc::clone(gateway).answer(request, peer).await
 }
 

@@ -123,21 +123,34 @@ pub struct EntityUid {
     pub id: String,
 }
 
+impl EntityUid {
+    /// As Cedar prints it. Written several times for each decision, so in one piece: `to_string` would let the text
+    /// grow part by part.
+    pub fn text(&self) -> String {
+        const AROUND: usize = NAMESPACE.len() + 2 * SEPARATOR.len() + 2;
+        let name = self.entity_type.name();
+        let mut text = String::with_capacity(AROUND + name.len() + self.id.len());
+        if self.entity_type.is_ours() {
+            text.push_str(NAMESPACE);
+            text.push_str(SEPARATOR);
+        }
+        text.push_str(name);
+        text.push_str(SEPARATOR);
+        text.push('"');
+        // Most ids have nothing to escape.
+        if self.id.bytes().all(is_plain) {
+            text.push_str(&self.id);
+        } else {
+            text.extend(self.id.escape_debug());
+        }
+        text.push('"');
+        text
+    }
+}
+
 impl fmt::Display for EntityUid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.entity_type.is_ours() {
-            f.write_str(NAMESPACE)?;
-            f.write_str(SEPARATOR)?;
-        }
-        f.write_str(self.entity_type.name())?;
-        f.write_str("::\"")?;
-        // Most ids have nothing to escape, and this is written several times for each decision.
-        if self.id.bytes().all(is_plain) {
-            f.write_str(&self.id)?;
-        } else {
-            write!(f, "{}", self.id.escape_debug())?;
-        }
-        f.write_str("\"")
+        f.write_str(&self.text())
     }
 }
 

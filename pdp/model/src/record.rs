@@ -179,8 +179,8 @@ impl Entry {
             effect: Some(decision.effect),
             policy_set: decision.policy_set,
             entities: decision.entities,
-            principal: principal.to_string(),
-            resource: resource.to_string(),
+            principal: principal.text(),
+            resource: resource.text(),
             reason: decision.reason.code().to_owned(),
             policies: decision
                 .policies
