@@ -3,7 +3,14 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use datafusion::{
-    arrow::{array::RecordBatch, datatypes::DataType},
+    arrow::{
+        array::{
+            Array as _, ArrayRef, AsArray as _, GenericByteViewArray, RecordBatch,
+            RecordBatchOptions,
+        },
+        buffer::Buffer,
+        datatypes::{ByteViewType, DataType},
+    },
     catalog::TableProvider,
     common::{
         Result, ScalarValue,
@@ -182,15 +189,41 @@ pub(super) struct Planned {
     values: Values,
 }
 
-/// All batches of a stream, within the memory of statements.
+/// All batches of a stream, within the memory of statements. Each holds no more than its rows: a run has few, in batches
+/// with room for thousands.
 pub(super) async fn held(
     mut rows: SendableRecordBatchStream,
     memory: &MemoryReservation,
 ) -> Result<Vec<RecordBatch>> {
     let mut batches = Vec::new();
     while let Some(batch) = rows.next().await.transpose()? {
+        let batch = compact(batch)?;
         memory.try_grow(batch.get_array_memory_size())?;
         batches.push(batch);
     }
     Ok(batches)
+}
+
+/// The same rows without the room for others that the engine took for them, and with texts and bytes of their own where
+/// they are a small part of those that they lie among.
+fn compact(batch: RecordBatch) -> Result<RecordBatch> {
+    fn own<T: ByteViewType>(column: &GenericByteViewArray<T>) -> Option<ArrayRef> {
+        let around = column.data_buffers().iter().map(Buffer::len);
+        let is_small = around.sum::<usize>() > 2 * column.total_buffer_bytes_used();
+        is_small.then(|| Arc::new(column.gc()) as ArrayRef)
+    }
+    let owned = |column: &ArrayRef| {
+        let texts = column.as_string_view_opt().and_then(own);
+        texts.or_else(|| column.as_binary_view_opt().and_then(own))
+    };
+    let (schema, columns, count) = batch.into_parts();
+    let columns = columns.into_iter().map(|mut column| {
+        column.shrink_to_fit();
+        owned(&column).unwrap_or(column)
+    });
+    let columns = columns.collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(count));
+    Ok(RecordBatch::try_new_with_options(
+        schema, columns, &options,
+    )?)
 }
