@@ -168,6 +168,10 @@ const SAME: &[&str] = &[
     "SELECT d.low > 5, count(*) FROM d GROUP BY d.low > 5 HAVING max(d.low) IN (SELECT s.pay - 10 FROM s) ORDER BY 1",
     "SELECT d.id FROM d ORDER BY d.id IN (SELECT s.dept FROM s WHERE s.pay > 60), d.id DESC",
     "SELECT d.id, x.n FROM d LEFT JOIN (SELECT s.dept, EXISTS (SELECT 1 FROM d AS q WHERE q.low = s.pay - 10) AS n FROM s) x ON x.dept = d.id AND x.n ORDER BY 1, 2",
+    "VALUES ((SELECT 1)), (2) ORDER BY 1",
+    "SELECT s.id FROM s WHERE s.id IN (VALUES (1), ((SELECT 3)), (7)) ORDER BY 1",
+    "SELECT v.a, v.b FROM (VALUES (1, NULL), ((SELECT 3), 'y'), (5, (SELECT min(s.name) FROM s)), (NULL, 'z')) v (a, b) ORDER BY 1, 2",
+    "SELECT d.id, t.a FROM d, LATERAL (VALUES (d.low), ((SELECT count(*) FROM s WHERE s.dept = d.id))) t (a) ORDER BY 1, 2",
     "VALUES ((SELECT max(d.low) FROM d), EXISTS (SELECT 1 FROM s WHERE s.pay > 90)), (2, false) ORDER BY 1",
     "SELECT EXISTS (SELECT 1 FROM s WHERE s.pay > 90), 30 IN (SELECT s.pay FROM s), 31 NOT IN (SELECT s.pay FROM s)",
     "SELECT d.id, t.n FROM d, LATERAL (SELECT count(*) AS n FROM s WHERE s.pay > d.low AND s.dept IN (SELECT q.id FROM d AS q WHERE q.low <> d.low)) t ORDER BY 1",
@@ -320,6 +324,15 @@ async fn a_value_has_one_row_at_most() {
             "{sql}: {fault:?}"
         );
     }
+}
+
+/// Each run has one text of a batch of all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn texts_of_many_runs_fit_the_memory() {
+    let world = World::new();
+    numbers(&world, 6_000);
+    let own = "SELECT count(*) FROM numbers n WHERE (SELECT m.text FROM numbers m WHERE m.id = n.id) = n.text";
+    world.check(own, "[[6000]]").await;
 }
 
 /// In SQL such an aggregate is one of the query that has the columns.

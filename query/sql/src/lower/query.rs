@@ -138,14 +138,7 @@ impl Lowering {
                 set_quantifier,
                 right,
             } => {
-                self.set_operations += 1;
-                if self.set_operations > SET_OPERATIONS_MAX {
-                    return Err(limits::exceeded(
-                        "set operations",
-                        SET_OPERATIONS_MAX,
-                        self.here,
-                    ));
-                }
+                self.one_more_set_operation()?;
                 let operator = match op {
                     ast::SetOperator::Union => SetOperator::Union,
                     ast::SetOperator::Intersect => SetOperator::Intersect,
@@ -183,32 +176,14 @@ impl Lowering {
         }
     }
 
-    fn values(&mut self, values: &ast::Values) -> Result<Body, SqlError> {
-        let ast::Values {
-            explicit_row,
-            value_keyword,
-            rows,
-        } = values;
-        self.absent(*explicit_row, "ROW in VALUES")?;
-        self.absent(*value_keyword, "VALUE instead of VALUES")?;
-        let rows = self.list(rows, |this, row| {
-            let ast::Parens {
-                opening_token,
-                content,
-                closing_token: _,
-            } = row;
-            this.at(opening_token.0.span);
-            this.list(content, Self::expr)
-        })?;
-        let width = rows.first().map_or(0, Vec::len);
-        if width == 0 || rows.iter().any(|row| row.len() != width) {
-            return Err(SqlError::new(
-                SqlErrorKind::Invalid,
-                "the rows of VALUES differ in length or are empty",
-                self.here,
-            ));
+    /// Counts a set operation.
+    pub(super) fn one_more_set_operation(&mut self) -> Result<(), SqlError> {
+        self.set_operations += 1;
+        if self.set_operations > SET_OPERATIONS_MAX {
+            let name = "set operations";
+            return Err(limits::exceeded(name, SET_OPERATIONS_MAX, self.here));
         }
-        Ok(Body::Values(rows))
+        Ok(())
     }
 
     /// A SELECT, and those of its items that have queries. `order` is ORDER BY of the query that it is.
