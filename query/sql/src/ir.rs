@@ -186,6 +186,21 @@ pub struct Select {
     pub qualify: Option<Expr>,
 }
 
+impl Select {
+    /// One of these items over these relations, and no more.
+    pub(crate) fn of(items: Vec<SelectItem>, from: Vec<Relation>) -> Self {
+        Self {
+            distinct: Distinct::No,
+            items,
+            from,
+            filter: None,
+            group_by: GroupBy::Items(Vec::new()),
+            having: None,
+            qualify: None,
+        }
+    }
+}
+
 /// Which duplicates a SELECT leaves out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Distinct {

@@ -9,7 +9,7 @@ use super::Lowering;
 use crate::{
     change::{Change, Step, StepAction, Verb},
     error::SqlError,
-    ir::{Body, Distinct, Expr, GroupBy, Ident, Position, Query, Relation, Select, SelectItem},
+    ir::{Body, Expr, Ident, Position, Query, Relation, Select, SelectItem},
     parse::{Kind, Statement},
 };
 
@@ -203,13 +203,8 @@ impl Lowering {
         position: Position,
     ) -> Statement {
         let select = Select {
-            distinct: Distinct::No,
-            items,
-            from,
             filter,
-            group_by: GroupBy::Items(Vec::new()),
-            having: None,
-            qualify: None,
+            ..Select::of(items, from)
         };
         let query = Query::of(Body::Select(Box::new(select)), position);
         Statement {

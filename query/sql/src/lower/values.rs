@@ -6,7 +6,7 @@ use sqlparser::ast;
 use super::Lowering;
 use crate::{
     error::{SqlError, SqlErrorKind},
-    ir::{Body, Distinct, Expr, GroupBy, Ident, Matching, Select, SelectItem, SetOperator},
+    ir::{Body, Expr, Ident, Select, SelectItem, SetOperator},
 };
 
 impl Lowering {
@@ -36,7 +36,7 @@ impl Lowering {
                 return Err(self.uneven_rows());
             }
             match parts.last_mut() {
-                _ if has_query => parts.push(self.row(row)),
+                _ if has_query => parts.push(Self::row(row)),
                 Some(Body::Values(rows)) => rows.push(row),
                 _ => parts.push(Body::Values(vec![row])),
             }
@@ -60,24 +60,11 @@ impl Lowering {
     }
 
     /// A row as a SELECT, its columns called as those of VALUES.
-    fn row(&self, row: Vec<Expr>) -> Body {
+    fn row(row: Vec<Expr>) -> Body {
         let items = row.into_iter().zip(1..).map(|(expr, number)| {
-            let name = Ident {
-                value: format!("column{number}"),
-                matching: Matching::Exact,
-                position: self.here,
-            };
-            let alias = Some(name);
+            let alias = Some(Ident::quoted(format!("column{number}")));
             SelectItem::Expr { expr, alias }
         });
-        Body::Select(Box::new(Select {
-            distinct: Distinct::No,
-            items: items.collect(),
-            from: Vec::new(),
-            filter: None,
-            group_by: GroupBy::Items(Vec::new()),
-            having: None,
-            qualify: None,
-        }))
+        Body::Select(Box::new(Select::of(items.collect(), Vec::new())))
     }
 }

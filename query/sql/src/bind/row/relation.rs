@@ -4,8 +4,7 @@ use super::super::{added_call, items::OutputNames, scope::ScopeRelation};
 use crate::{
     error::SqlError,
     ir::{
-        Alias, Arguments, Body, Distinct, Expr, GroupBy, Ident, Literal, Position, Query, Relation,
-        Select, SelectItem,
+        Alias, Arguments, Body, Expr, Ident, Literal, Position, Query, Relation, Select, SelectItem,
     },
 };
 
@@ -75,15 +74,7 @@ impl WholeRow {
             expr: added_call("named_struct", false, Arguments::List(fields))?,
             alias: Some(self.column.clone()),
         });
-        let select = Select {
-            distinct: Distinct::No,
-            items,
-            from: vec![relation],
-            filter: None,
-            group_by: GroupBy::Items(Vec::new()),
-            having: None,
-            qualify: None,
-        };
+        let select = Select::of(items, vec![relation]);
         Ok(Relation::Derived {
             is_lateral,
             query: Box::new(Query::of(
