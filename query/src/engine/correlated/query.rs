@@ -4,10 +4,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 
 use datafusion::{
     arrow::{
-        array::{
-            Array as _, ArrayRef, AsArray as _, GenericByteViewArray, RecordBatch,
-            RecordBatchOptions,
-        },
+        array::{Array as _, ArrayRef, AsArray as _, GenericByteViewArray, RecordBatch},
         buffer::Buffer,
         datatypes::{ByteViewType, DataType},
     },
@@ -30,6 +27,7 @@ use futures::StreamExt as _;
 
 use super::{
     apply::{Apply, Rows, any_expression},
+    joined::rows,
     outside::{Parameters, has_parameter},
     parameter::{Parameter, Values},
     shared::Shared,
@@ -218,12 +216,10 @@ fn compact(batch: RecordBatch) -> Result<RecordBatch> {
     };
     let (schema, columns, count) = batch.into_parts();
     let columns = columns.into_iter().map(|mut column| {
-        column.shrink_to_fit();
-        owned(&column).unwrap_or(column)
+        owned(&column).unwrap_or_else(|| {
+            column.shrink_to_fit();
+            column
+        })
     });
-    let columns = columns.collect();
-    let options = RecordBatchOptions::new().with_row_count(Some(count));
-    Ok(RecordBatch::try_new_with_options(
-        schema, columns, &options,
-    )?)
+    rows(schema, columns.collect(), count)
 }
