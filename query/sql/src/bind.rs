@@ -30,7 +30,7 @@ use crate::{
 mod aggregation;
 mod change;
 mod column;
-mod expr;
+pub(crate) mod expr;
 mod from;
 mod group;
 mod items;

@@ -36,6 +36,7 @@ mod repeated;
 mod special;
 mod star;
 mod statement;
+mod tuple;
 mod values;
 mod view;
 mod window;

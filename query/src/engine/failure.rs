@@ -5,7 +5,10 @@
 
 use std::{error::Error, fmt, io, panic::AssertUnwindSafe};
 
-use datafusion::{arrow::error::ArrowError, common::DataFusionError};
+use datafusion::{
+    arrow::error::ArrowError,
+    common::{DataFusionError, SchemaError},
+};
 use dataos_model::fault::{Fault, FaultKind};
 use futures::FutureExt as _;
 
@@ -78,13 +81,13 @@ pub(crate) fn fault(error: &DataFusionError, detail: Detail) -> Fault {
         .with_hint("read fewer rows or columns, or group by fewer keys"),
         DataFusionError::ArrowError(arrow, _) => arrow_fault(arrow),
         DataFusionError::NotImplemented(_) => {
-            let fault = Fault::new(
-                FaultKind::Unsupported,
-                "the engine has no plan for this form of the statement",
-            )
-            .with_reason("not_planned")
-            .with_hint("write a query that names columns from outside as a join");
-            detailed(fault, root, detail)
+            let hint = "write a query that names columns from outside as a join";
+            detailed(not_planned().with_hint(hint), root, detail)
+        }
+        // It calls parts by their text, without the queries in them.
+        DataFusionError::SchemaError(schema, _) if is_duplicate(schema) => {
+            let hint = "compute each query once, in FROM, and name its column in the others' place";
+            detailed(not_planned().with_hint(hint), root, detail)
         }
         DataFusionError::Plan(_) | DataFusionError::SchemaError(_, _) => {
             let fault = Fault::invalid("the statement does not fit the types of the columns")
@@ -141,6 +144,20 @@ fn detailed(fault: Fault, error: &DataFusionError, detail: Detail) -> Fault {
             ..fault
         },
         Detail::Hidden | Detail::Lent => fault,
+    }
+}
+
+fn not_planned() -> Fault {
+    let message = "the engine has no plan for this form of the statement";
+    Fault::new(FaultKind::Unsupported, message).with_reason("not_planned")
+}
+
+/// Whether two parts of a plan have one name.
+fn is_duplicate(error: &SchemaError) -> bool {
+    match error {
+        SchemaError::DuplicateQualifiedField { .. }
+        | SchemaError::DuplicateUnqualifiedField { .. } => true,
+        SchemaError::AmbiguousReference { .. } | SchemaError::FieldNotFound { .. } => false,
     }
 }
 

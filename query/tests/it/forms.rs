@@ -166,11 +166,16 @@ async fn a_form_without_a_plan_is_refused_as_such() {
     world.desk.rows(&id, equals("tenant", "a"));
     let sql = "SELECT s.id FROM staff s FULL JOIN staff t \
                ON EXISTS (SELECT 1 FROM staff u WHERE u.id = s.id + t.id)";
-    let fault = world.refused(sql).await;
-    assert_eq!(
-        (fault.kind, fault.reason.as_str()),
-        (FaultKind::Unsupported, "not_planned")
-    );
+    let twice = "SELECT max((SELECT 1 FROM staff u WHERE u.id = s.id)) AS a FROM staff s \
+                 GROUP BY s.name HAVING max((SELECT 1 FROM staff u WHERE u.id = s.id)) > 0";
+    for sql in [sql, twice] {
+        let fault = world.refused(sql).await;
+        assert_eq!(
+            (fault.kind, fault.reason.as_str()),
+            (FaultKind::Unsupported, "not_planned"),
+            "{sql}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -258,8 +258,9 @@ impl Draw {
                     ..Names::default()
                 };
                 let (other, order) = (self.valued(&names), self.below(3));
-                let query = match self.below(3) {
+                let query = match self.below(4) {
                     0 => format!("SELECT {value} AS x"),
+                    3 => format!("SELECT y.x FROM (VALUES ({value}), ({other})) AS y (x)"),
                     1 => format!("SELECT {value} AS x UNION SELECT {other}"),
                     _ => format!(
                         "SELECT z.id + {value} AS x FROM u AS z ORDER BY z.id LIMIT {order}"
@@ -477,7 +478,7 @@ impl Draw {
     fn held(&mut self, names: &Names) -> String {
         let (table, one, other, key) = self.within(names);
         let near = self.any(&names.numbers, "1");
-        match self.below(5) {
+        match self.below(7) {
             0 => format!("{key} NOT IN (SELECT {one} FROM {table} AS z WHERE {other} = {near})"),
             1 => format!("({key} IN (SELECT {one} FROM {table} AS z)) IS NULL"),
             2 => {
@@ -489,6 +490,8 @@ impl Draw {
             3 => format!(
                 "EXISTS (SELECT {one} FROM {table} AS z WHERE {other} < {key} ORDER BY 1 LIMIT 2 OFFSET 1)"
             ),
+            4 => format!("{key} IN (VALUES ({near} + 1), ({}))", self.valued(names)),
+            5 => format!("({near}, {key}) NOT IN (SELECT {one}, {other} FROM {table} AS z)"),
             _ => format!("{} > {near}", self.valued(names)),
         }
     }

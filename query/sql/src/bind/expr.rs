@@ -374,13 +374,20 @@ fn case_parts<'a>(
 /// Whether an expression means the same wherever it is written: it has no query and no function
 /// that changes its answer.
 pub(super) fn is_repeatable(expr: &Expr) -> bool {
-    !holds(&mut expr.clone(), &|part| match part {
-        Expr::Call(call) => call.function.is_volatile,
-        Expr::Subquery(_)
-        | Expr::Exists { .. }
-        | Expr::InQuery { .. }
-        | Expr::Quantified { .. } => true,
-        _ => false,
+    let is_volatile = |part: &Expr| matches!(part, Expr::Call(call) if call.function.is_volatile);
+    !has_query(expr) && !holds(&mut expr.clone(), &is_volatile)
+}
+
+/// Whether an expression has a query in it.
+pub(crate) fn has_query(expr: &Expr) -> bool {
+    holds(&mut expr.clone(), &|part| {
+        matches!(
+            part,
+            Expr::Subquery(_)
+                | Expr::Exists { .. }
+                | Expr::InQuery { .. }
+                | Expr::Quantified { .. }
+        )
     })
 }
 
@@ -393,7 +400,7 @@ pub(super) fn has_aggregate(expr: &Expr) -> bool {
 }
 
 /// Whether an expression computes over several rows, those of its queries apart.
-pub(super) fn computes_over_rows(expr: &Expr) -> bool {
+pub(crate) fn computes_over_rows(expr: &Expr) -> bool {
     holds(&mut expr.clone(), &|part| {
         matches!(part, Expr::Call(call)
             if call.function.kind != FunctionKind::Scalar || call.over.is_some())

@@ -9,7 +9,7 @@ use dataos_model::lineage::Transformation;
 
 use super::{
     Binder, BoundQuery,
-    expr::{Parts, call_parts, parts},
+    expr::{Parts, call_parts, has_query, parts},
     from::renamed_to,
     scope::{Output, Read},
     star::Column,
@@ -51,7 +51,8 @@ impl Binder<'_> {
         let mut implied = Vec::new();
         for item in items {
             if let SelectItem::Expr { expr, alias: None } = item
-                && !matches!(expr, Expr::Column(_) | Expr::Literal(_) | Expr::Subquery(_))
+                && !matches!(expr, Expr::Column(_) | Expr::Literal(_))
+                && !has_query(expr)
             {
                 implied.push(bound_items.len());
             }
@@ -123,9 +124,10 @@ impl BoundQuery {
     }
 }
 
-/// Takes their names away from items to which the caller gave none, but for queries: these the engine would call as
-/// their columns are called, and so may others be. It calls the rest by what they compute, and refuses two of one name:
-/// of two that may compute the same the second keeps its name, and all do beside a name that could be such a text.
+/// Takes their names away from items to which the caller gave none, but for those with queries: a query alone the engine
+/// would call as its column is called, and so may others be; one in a larger item it leaves out of the name, by which it
+/// then does not find the item for ORDER BY. It calls the rest by what they compute, and refuses two of one name: of two
+/// that may compute the same the second keeps its name, and all do beside a name that could be such a text.
 fn unname(items: &mut [SelectItem], implied: &[usize]) {
     let is_plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     let mut names = items.iter().filter_map(|item| match item {

@@ -9,6 +9,7 @@ use sqlparser::{
 
 use super::Lowering;
 use crate::{
+    bind::expr::has_query,
     dialect::function::{Meaning, meaning},
     error::{SqlError, SqlErrorKind},
     functions::{self, Function, FunctionKind},
@@ -208,7 +209,25 @@ impl Lowering {
         {
             return wrong(text.to_owned());
         }
+        no_query_for_literal(&call)?;
         Ok(Expr::Call(Box::new(call)))
+    }
+}
+
+/// Refuses a query in an argument that the engine reads before it has rows.
+fn no_query_for_literal(call: &Call) -> Result<(), SqlError> {
+    let name = call.function.name;
+    let first = match name {
+        "ntile" => 0,
+        "lag" | "lead" | "nth_value" | "string_agg" => 1,
+        _ => return Ok(()),
+    };
+    match &call.arguments {
+        Arguments::List(list) if list.iter().skip(first).any(has_query) => {
+            let what = format!("a query in place of a literal in {name}");
+            Err(SqlError::unsupported(what, call.position))
+        }
+        Arguments::List(_) | Arguments::Star => Ok(()),
     }
 }
 

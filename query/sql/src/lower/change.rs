@@ -50,7 +50,7 @@ impl Lowering {
             }
         }
         let (columns, values) = self.assigned(assignments)?;
-        let filter = self.optional(selection.as_ref(), Self::expr)?;
+        let filter = self.optional(selection.as_ref(), Self::condition)?;
         let step = self.step(
             StepAction::Update(columns),
             values,
@@ -99,7 +99,7 @@ impl Lowering {
         if let Some(tables) = using {
             relations.extend(self.list(tables, Self::table_with_joins)?);
         }
-        let filter = self.optional(selection.as_ref(), Self::expr)?;
+        let filter = self.optional(selection.as_ref(), Self::condition)?;
         let step = self.step(StepAction::Delete, Vec::new(), relations, filter, position);
         let returning = self.optional(returning.as_ref(), |this, items| {
             let target = this.changed_table(table)?;

@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{self, Spanned};
 
-use super::{Lowering, meaning::PATTERN_HINT, pattern};
+use super::{Lowering, meaning::PATTERN_HINT, pattern, tuple};
 use crate::{
     dialect::Dialect,
     error::SqlError,
@@ -10,13 +10,16 @@ use crate::{
 };
 
 impl Lowering {
-    /// A chain of one operator becomes one node, by a loop: chains can be long.
+    /// A chain of one operator becomes one node.
     pub(super) fn binary(
         &mut self,
         left: &ast::Expr,
         op: &ast::BinaryOperator,
         right: &ast::Expr,
     ) -> Result<Expr, SqlError> {
+        if let (Some(left), Some(right)) = (tuple::values(left), tuple::values(right)) {
+            return self.compared_rows(left, op, right);
+        }
         if self.dialect == Dialect::MySql
             && let Some(expr) = self.binary_of_mysql(left, op, right)?
         {
@@ -28,22 +31,7 @@ impl Lowering {
             return self.pattern_match(left, operator, right);
         }
         let operator = self.binary_operator(op, left)?;
-        let mut operands = vec![right];
-        let mut spine = left;
-        while let ast::Expr::BinaryOp {
-            left,
-            op: inner,
-            right,
-        } = spine
-        {
-            if inner != op {
-                break;
-            }
-            operands.push(right);
-            spine = left;
-        }
-        operands.push(spine);
-        operands.reverse();
+        let operands = chain(left, op, right);
         let operands = self.list(&operands, |this, operand| match operator.compares() {
             true => this.compared(operand),
             false => this.expr(operand),
@@ -193,6 +181,31 @@ impl Lowering {
             expr: Box::new(expr),
         })
     }
+}
+
+/// The operands of a chain of one operator, found by a loop: chains can be long.
+pub(super) fn chain<'a>(
+    left: &'a ast::Expr,
+    op: &ast::BinaryOperator,
+    right: &'a ast::Expr,
+) -> Vec<&'a ast::Expr> {
+    let mut operands = vec![right];
+    let mut spine = left;
+    while let ast::Expr::BinaryOp {
+        left,
+        op: inner,
+        right,
+    } = spine
+    {
+        if inner != op {
+            break;
+        }
+        operands.push(right);
+        spine = left;
+    }
+    operands.push(spine);
+    operands.reverse();
+    operands
 }
 
 /// The operator, if it is one that matches a pattern.

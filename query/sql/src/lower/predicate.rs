@@ -5,7 +5,7 @@ use sqlparser::{
     tokenizer::Span,
 };
 
-use super::Lowering;
+use super::{Lowering, tuple};
 use crate::{
     dialect::Dialect,
     error::{SqlError, SqlErrorKind},
@@ -130,6 +130,9 @@ impl Lowering {
         list: &[ast::Expr],
         is_negated: bool,
     ) -> Result<Expr, SqlError> {
+        if let Some(row) = tuple::values(expr) {
+            return self.row_in_list(row, list, is_negated);
+        }
         let expr = Box::new(self.compared(expr)?);
         let list = self.list(list, Self::compared)?;
         if list.is_empty() {
@@ -148,6 +151,13 @@ impl Lowering {
         query: &ast::Query,
         is_negated: bool,
     ) -> Result<Expr, SqlError> {
+        if let Some(row) = tuple::values(expr) {
+            let test = match is_negated {
+                false => (&ast::BinaryOperator::Eq, Quantifier::Any),
+                true => (&ast::BinaryOperator::NotEq, Quantifier::All),
+            };
+            return self.row_beside_query(row, test, query);
+        }
         let expr = self.boxed(expr)?;
         Ok(Expr::InQuery {
             expr,
@@ -169,6 +179,9 @@ impl Lowering {
                 .refuse("ANY or ALL of something other than a query", right.span())
                 .with_hint("write x IN (..), or compare with least() or greatest()"));
         };
+        if let Some(row) = tuple::values(left) {
+            return self.row_beside_query(row, (compare_op, quantifier), query);
+        }
         let operator = self.binary_operator(compare_op, left)?;
         match (operator, quantifier) {
             (BinaryOperator::Equal, Quantifier::Any) => self.in_query(left, query, false),

@@ -246,7 +246,7 @@ impl Lowering {
             return Err(SqlError::unsupported("a SELECT without columns", start));
         }
         let (distinct, first) = self.distinct(distinct.as_ref(), order, projection)?;
-        let filter = self.optional(selection.as_ref(), Self::expr)?;
+        let filter = self.optional(selection.as_ref(), Self::condition)?;
         let group_by = self.group_by(group_by, &queries)?;
         let having = self.optional(having.as_ref(), Self::expr)?;
         let qualify = self.qualify(qualify.as_ref(), first)?;

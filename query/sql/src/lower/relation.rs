@@ -155,7 +155,7 @@ impl Lowering {
         constraint: &ast::JoinConstraint,
     ) -> Result<JoinCondition, SqlError> {
         Ok(match constraint {
-            ast::JoinConstraint::On(expr) => JoinCondition::On(self.expr(expr)?),
+            ast::JoinConstraint::On(expr) => JoinCondition::On(self.condition(expr)?),
             ast::JoinConstraint::Using(columns) => {
                 JoinCondition::Using(self.list(columns, |this, name| this.single(name))?)
             }

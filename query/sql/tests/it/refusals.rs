@@ -1058,8 +1058,72 @@ const EXPRESSIONS: &[Case] = &[
         "IN UNNEST is not supported",
     ),
     (
-        "select (id, id) in (select 1, 2) from purchases",
-        "a row of several values",
+        "select (id, id) from purchases",
+        "a row of several values is not supported",
+    ),
+    (
+        "select (id, id) is null from purchases",
+        "a row of several values is not supported",
+    ),
+    (
+        "select (id, id) = 1 from purchases",
+        "a row of several values is not supported",
+    ),
+    (
+        "select (id, id) in (1, (2, 3)) from purchases",
+        "a value in an IN list of rows is not supported",
+    ),
+    (
+        "select (id, id) in ((1, 2, 3)) from purchases",
+        "rows of 2 and of 3 values cannot be compared",
+    ),
+    (
+        "select (id, id) < (1, 2, 3) from purchases",
+        "rows of 2 and of 3 values cannot be compared",
+    ),
+    (
+        "select (id, id) in (select 1, 2, 3) from purchases",
+        "rows of 2 and of 3 values cannot be compared",
+    ),
+    (
+        "select (id, id) in (select * from purchases) from purchases",
+        "a row of several values beside a query of `*`",
+    ),
+    (
+        "select (id, id) + (1, 2) from purchases",
+        "the operator + of rows of several values",
+    ),
+    (
+        "select (count(*), 1) in (select 1, 2) from purchases",
+        "an aggregate, a window or a volatile function in a row beside a query",
+    ),
+    (
+        "select (rank() over (order by id), 1) not in (select 1, 2) from purchases",
+        "an aggregate, a window or a volatile function in a row beside a query",
+    ),
+    (
+        "select 1 from purchases where (random(), 1) in (select 1.0, 2)",
+        "an aggregate, a window or a volatile function in a row beside a query",
+    ),
+    (
+        "select (random(), id) in ((1, 2), (3, 4)) from purchases",
+        "a query or a volatile function in a row that is compared more than once",
+    ),
+    (
+        "select ((select 1), id) < (1, 2) from purchases",
+        "a query or a volatile function in a row that is compared more than once",
+    ),
+    (
+        "select lag(id, (select 1)) over (order by id) from purchases",
+        "a query in place of a literal in lag",
+    ),
+    (
+        "select ntile((select 1)) over (order by id) from purchases",
+        "a query in place of a literal in ntile",
+    ),
+    (
+        "select string_agg(status, (select ',')) from purchases",
+        "a query in place of a literal in string_agg",
     ),
     (
         "select id in (select id, amount from purchases) from purchases",

@@ -215,15 +215,15 @@ fn grouping_of_operators_is_kept() {
         ),
         (
             "select (select 1) in (select 2)",
-            r#"SELECT (SELECT 1 AS "column1") IN (SELECT 2 AS "column1")"#,
+            r#"SELECT (SELECT 1 AS "column1") IN (SELECT 2 AS "column1") AS "column1""#,
         ),
         (
             "select not (exists (select 1)), not exists (select 1)",
-            r#"SELECT NOT EXISTS (SELECT 1 AS "column1"), NOT EXISTS (SELECT 1 AS "column1") AS "exists_2""#,
+            r#"SELECT NOT EXISTS (SELECT 1 AS "column1") AS "exists", NOT EXISTS (SELECT 1 AS "column1") AS "exists_2""#,
         ),
         (
             "select 1 = any (select 2), 1 <> all (select 2)",
-            r#"SELECT 1 IN (SELECT 2 AS "column1"), 1 NOT IN (SELECT 2 AS "column1") AS "column2""#,
+            r#"SELECT 1 IN (SELECT 2 AS "column1") AS "column1", 1 NOT IN (SELECT 2 AS "column1") AS "column2""#,
         ),
         (
             "(select 1 union select 2) intersect select 3",

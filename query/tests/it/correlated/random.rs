@@ -83,7 +83,7 @@ fn statement(seed: u64) -> String {
     let (from, scope) = make.from(&[], DEPTH);
     let (one, other) = (make.value(&scope, DEPTH), make.value(&scope, 1));
     let condition = make.condition(&scope, DEPTH);
-    match make.draw.below(5) {
+    match make.draw.below(8) {
         0 => {
             let total = make.aggregate(&scope, 0, 1);
             format!("SELECT {total} AS a, count(*) AS b FROM {from} WHERE {condition}")
@@ -94,6 +94,24 @@ fn statement(seed: u64) -> String {
         2 => {
             let held = make.condition(&scope, DEPTH);
             format!("SELECT {one} AS a, ({held}) AS b FROM {from} WHERE {condition}")
+        }
+        3 => {
+            let (order, rows) = (make.value(&scope, 2), make.draw.below(9));
+            format!(
+                "SELECT {one} AS a, {other} AS b FROM {from} WHERE {condition} ORDER BY {order} + 0, 1, 2 LIMIT {rows}"
+            )
+        }
+        4 => {
+            let held = make.query(&[], 1);
+            format!(
+                "SELECT {one} AS a, count(*) AS b FROM {from} WHERE {condition} GROUP BY 1 HAVING count(*) + 20 <> ALL ({held})"
+            )
+        }
+        5 => {
+            let (part, order) = (make.value(&scope, 1), make.value(&scope, 1));
+            format!(
+                "SELECT {one} AS a, rank() OVER (PARTITION BY {part} ORDER BY {order}) AS b, sum({other}) OVER (PARTITION BY {part}) AS c FROM {from} WHERE {condition}"
+            )
         }
         _ => format!("SELECT {one} AS a, {other} AS b FROM {from} WHERE {condition}"),
     }
@@ -123,7 +141,7 @@ impl Make {
         if depth == 0 {
             return (first, scope);
         }
-        match self.draw.below(7) {
+        match self.draw.below(9) {
             0 => {
                 let (second, both) = self.table(&scope);
                 let join = self.draw.of(&["JOIN", "LEFT JOIN", "FULL JOIN"]);
@@ -155,6 +173,18 @@ impl Make {
                     scope,
                 )
             }
+            5 => {
+                let (one, other, alias) = (
+                    self.value(&scope, depth - 1),
+                    self.value(&scope, depth - 1),
+                    self.alias(),
+                );
+                let text = format!(
+                    "{first} CROSS JOIN LATERAL (VALUES ({one}, 1), ({other}, 2)) {alias} (x, y)"
+                );
+                scope.extend(["x", "y"].map(|column| format!("{alias}.{column}")));
+                (text, scope)
+            }
             _ => (first, scope),
         }
     }
@@ -175,7 +205,7 @@ impl Make {
         let (value, condition) = (self.value(&scope, depth), self.condition(&scope, depth));
         let plain = format!("SELECT {value} AS x FROM {from} WHERE {condition}");
         let inner = depth.saturating_sub(1);
-        match self.draw.below(11) {
+        match self.draw.below(15) {
             0 => format!("{plain} ORDER BY 1 LIMIT {}", self.draw.below(3)),
             1 => format!("{plain} ORDER BY 1 DESC NULLS LAST LIMIT 2 OFFSET 1"),
             2 => format!("SELECT DISTINCT {value} AS x FROM {from} WHERE {condition}"),
@@ -211,7 +241,46 @@ impl Make {
                     of.replace("{}", &alias)
                 )
             }
+            9..=11 => self.named(around, depth),
             _ => plain,
+        }
+    }
+
+    /// A query of rows that have a name or none: VALUES, WITH and WITH RECURSIVE.
+    fn named(&mut self, around: &[String], depth: u32) -> String {
+        let (query, inner) = (
+            self.query(around, depth.saturating_sub(1)),
+            depth.saturating_sub(1),
+        );
+        let (alias, mut all) = (self.alias(), around.to_vec());
+        all.push(format!("{alias}.x"));
+        match self.draw.below(3) {
+            0 => {
+                let first = format!("SELECT max({alias}.x) FROM ({query}) {alias} (x)");
+                let second = match around.is_empty() {
+                    true => "30".to_owned(),
+                    false => self.value(around, inner),
+                };
+                format!("SELECT {alias}.x FROM (VALUES (({first})), ({second})) {alias} (x)")
+            }
+            1 => {
+                let second = self.alias();
+                all.push(format!("{second}.x"));
+                let (value, held) = (self.value(&all, inner), self.condition(&all, inner));
+                let join = self.draw.of(&["JOIN", "LEFT JOIN"]);
+                format!(
+                    "WITH {alias} (x) AS ({query}) SELECT {value} AS x FROM {alias} {join} {alias} AS {second} \
+                     ON {alias}.x > {second}.x WHERE {held}"
+                )
+            }
+            _ => {
+                let (held, of) = (self.condition(&all, inner), self.draw.of(&["", " ALL"]));
+                let first = self.alias();
+                format!(
+                    "WITH RECURSIVE {alias} (x) AS (SELECT CAST({first}.x AS bigint) FROM ({query}) {first} (x) UNION{of} \
+                     SELECT {alias}.x + 30 FROM {alias} WHERE {alias}.x < 60 AND ({held})) SELECT {alias}.x FROM {alias}"
+                )
+            }
         }
     }
 
@@ -233,7 +302,7 @@ impl Make {
     }
 
     fn value(&mut self, scope: &[String], depth: u32) -> String {
-        let choice = self.draw.below(if depth == 0 { 6 } else { 9 });
+        let choice = self.draw.below(if depth == 0 { 6 } else { 13 });
         let inner = depth.saturating_sub(1);
         match choice {
             0 => self.draw.of(&["0", "1", "2", "30", "90"]).to_owned(),
@@ -251,19 +320,39 @@ impl Make {
                 let (query, alias) = (self.query(scope, inner), self.alias());
                 format!("(SELECT {alias}.x FROM ({query}) {alias} (x) ORDER BY 1 LIMIT 1)")
             }
-            _ => {
+            8 => {
                 let condition = self.condition(scope, inner);
                 format!(
                     "CASE WHEN {condition} THEN {} ELSE 7 END",
                     self.value(scope, inner)
                 )
             }
+            9 => {
+                let function = self.draw.of(&["coalesce", "nullif", "greatest", "least"]);
+                format!(
+                    "{function}({}, {})",
+                    self.value(scope, inner),
+                    self.value(scope, inner)
+                )
+            }
+            10 => format!(
+                "CASE {} WHEN {} THEN 1 WHEN {} THEN 2 END",
+                self.value(scope, inner),
+                self.value(scope, inner),
+                self.value(scope, inner)
+            ),
+            11 => format!("CAST(({}) AS int)", self.condition(scope, inner)),
+            _ => format!(
+                "({} - {})",
+                self.value(scope, inner),
+                self.value(scope, inner)
+            ),
         }
     }
 
     fn condition(&mut self, scope: &[String], depth: u32) -> String {
         let inner = depth.saturating_sub(1);
-        match self.draw.below(if depth == 0 { 4 } else { 12 }) {
+        match self.draw.below(if depth == 0 { 4 } else { 16 }) {
             0 => format!("{} IS NOT NULL", self.column(scope)),
             1..=3 => {
                 let operator = self.draw.of(&["=", "<", ">=", "<>"]);
@@ -293,6 +382,7 @@ impl Make {
                 let (value, not) = (self.value(scope, inner), self.draw.of(&["", "NOT "]));
                 format!("{value} {not}IN ({})", self.query(scope, inner))
             }
+            11..=14 => self.compared(scope, inner),
             _ => {
                 let (operator, of) = (
                     self.draw.of(&["=", "<", ">"]),
@@ -305,6 +395,45 @@ impl Make {
                 );
                 format!("{value} {operator} {of} (SELECT {alias}.x FROM ({query}) {alias} (x))")
             }
+        }
+    }
+
+    /// More than two values, or rows, or truths.
+    fn compared(&mut self, scope: &[String], inner: u32) -> String {
+        match self.draw.below(4) {
+            0 => {
+                let not = self.draw.of(&["", "NOT "]);
+                let between = self.draw.of(&["BETWEEN {} AND {}", "IN ({}, {}, 30)"]);
+                let (value, low, high) = (
+                    self.value(scope, inner),
+                    self.value(scope, inner),
+                    self.value(scope, inner),
+                );
+                let within = between.replacen("{}", &low, 1).replacen("{}", &high, 1);
+                format!("{value} {not}{within}")
+            }
+            1 => format!(
+                "{} IS {}DISTINCT FROM {}",
+                self.value(scope, inner),
+                self.draw.of(&["", "NOT "]),
+                self.value(scope, inner)
+            ),
+            2 => {
+                let (one, other) = (self.value(scope, 0), self.value(scope, inner));
+                let not = self.draw.of(&["", "NOT "]);
+                let (from, all) = self.from(scope, inner);
+                let (first, second) = (self.column(&all), self.value(&all, inner));
+                let held = self.condition(&all, inner);
+                format!(
+                    "({one}, {other}) {not}IN (SELECT {first}, {second} FROM {from} WHERE {held})"
+                )
+            }
+            _ => format!(
+                "({}) {} ({})",
+                self.condition(scope, inner),
+                self.draw.of(&["=", "<>", "IS DISTINCT FROM"]),
+                self.condition(scope, inner)
+            ),
         }
     }
 }
