@@ -62,6 +62,9 @@ const RELATIONS: &[&str] = &[
     "SELECT id FROM v LIMIT (SELECT count(*) FROM {r} AS x)",
     "SELECT v.id, y.n FROM v, LATERAL (SELECT count(*) + v.id AS n FROM {r} AS x) AS y ORDER BY 1",
     "SELECT id, id NOT IN (SELECT 1 FROM {r} AS x) FROM v ORDER BY id",
+    "SELECT id FROM v WHERE (id, 1) IN (SELECT count(*), 1 FROM {r} AS x) ORDER BY id",
+    "SELECT id, (id, 1) NOT IN (SELECT 1, 1 FROM {r} AS x) FROM v ORDER BY id",
+    "SELECT count(*) FROM (VALUES (1), ((SELECT count(*) FROM {r} AS x))) AS q (n) JOIN v ON v.id = q.n",
 ];
 
 /// Places of an expression over the columns of `t` (`{e}`) in queries that aggregate, and of what fails on small groups.
