@@ -212,7 +212,7 @@ const SAME: &[&str] = &[
     "SELECT s.id FROM s WHERE NOT (s.dept, s.pay) IN (SELECT d.id, d.low + 30 FROM d) AND s.id > 1 ORDER BY 1",
     "SELECT s.id FROM s WHERE (s.dept, s.pay) NOT IN (SELECT d.id, d.low + 30 FROM d WHERE d.id < 3 AND d.low > 0) ORDER BY 1",
     "SELECT s.id, (s.dept, s.pay) IN (SELECT d.id, d.low + 30 FROM d), (s.dept, s.pay) NOT IN (SELECT d.id, d.low + 30 FROM d) FROM s ORDER BY 1",
-    "SELECT s.id, (s.dept, s.pay) IN (SELECT d.id, s.pay FROM d WHERE d.low IS NOT NULL) IS NULL FROM s ORDER BY 1",
+    "SELECT s.id, ((s.dept, s.pay) IN (SELECT d.id, s.pay FROM d WHERE d.low IS NOT NULL)) IS NULL FROM s ORDER BY 1",
     "SELECT s.id, (s.dept, s.pay) < (2, 60), (s.dept, s.pay) <= (2, 30), (s.pay, s.dept) > (30, 1), (s.dept, s.pay, s.id) >= (2, 30, 4) FROM s ORDER BY 1",
     "SELECT s.id, (s.dept, s.pay) = (2, 30), (s.dept, s.pay) <> (2, 30), (s.dept, s.name) IN ((1, 'ada'), (2, NULL), (3, 'flo')) FROM s ORDER BY 1",
     "SELECT s.id, (s.dept, s.name) NOT IN ((1, 'ada'), (2, NULL), (3, 'flo')) FROM s ORDER BY 1",

@@ -102,15 +102,16 @@ fn statement(seed: u64) -> String {
             )
         }
         4 => {
-            let held = make.query(&[], 1);
+            let (held, alias) = (make.query(&[], 1), make.alias());
             format!(
-                "SELECT {one} AS a, count(*) AS b FROM {from} WHERE {condition} GROUP BY 1 HAVING count(*) + 20 <> ALL ({held})"
+                "SELECT {one} AS a, count(*) AS b FROM {from} WHERE {condition} GROUP BY 1 \
+                 HAVING count(*) + 20 <> ALL (SELECT {alias}.x FROM ({held}) {alias} (x))"
             )
         }
         5 => {
             let (part, order) = (make.value(&scope, 1), make.value(&scope, 1));
             format!(
-                "SELECT {one} AS a, rank() OVER (PARTITION BY {part} ORDER BY {order}) AS b, sum({other}) OVER (PARTITION BY {part}) AS c FROM {from} WHERE {condition}"
+                "SELECT {one} AS a, rank() OVER (PARTITION BY {part} ORDER BY {order} + 0) AS b, sum({other}) OVER (PARTITION BY {part}) AS c FROM {from} WHERE {condition}"
             )
         }
         _ => format!("SELECT {one} AS a, {other} AS b FROM {from} WHERE {condition}"),
@@ -403,7 +404,7 @@ impl Make {
         match self.draw.below(4) {
             0 => {
                 let not = self.draw.of(&["", "NOT "]);
-                let between = self.draw.of(&["BETWEEN {} AND {}", "IN ({}, {}, 30)"]);
+                let between = self.draw.of(&["BETWEEN {} AND {}", "IN (30, {}, {})"]);
                 let (value, low, high) = (
                     self.value(scope, inner),
                     self.value(scope, inner),
@@ -413,7 +414,7 @@ impl Make {
                 format!("{value} {not}{within}")
             }
             1 => format!(
-                "{} IS {}DISTINCT FROM {}",
+                "({} IS {}DISTINCT FROM {})",
                 self.value(scope, inner),
                 self.draw.of(&["", "NOT "]),
                 self.value(scope, inner)
@@ -429,7 +430,7 @@ impl Make {
                 )
             }
             _ => format!(
-                "({}) {} ({})",
+                "(({}) {} ({}))",
                 self.condition(scope, inner),
                 self.draw.of(&["=", "<>", "IS DISTINCT FROM"]),
                 self.condition(scope, inner)
