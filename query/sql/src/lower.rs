@@ -22,6 +22,7 @@ mod change;
 mod expr;
 mod group;
 mod grouping;
+mod list;
 mod literal;
 mod meaning;
 mod merge;

@@ -206,6 +206,12 @@ const SAME: &[&str] = &[
     "SELECT t.id, u.id FROM d AS t, d AS u WHERE (SELECT count(*) FROM s WHERE s.pay BETWEEN t.low AND u.high) > 3 ORDER BY 1, 2",
     "SELECT max(s.id) - (SELECT min(d.low) FROM d WHERE d.id = s.dept) FROM s GROUP BY s.dept ORDER BY 1",
     "SELECT max(d.id) + (SELECT min(s.pay) FROM s), count(*) FROM d GROUP BY d.low ORDER BY 1, 2",
+    // A CASE in an IN list, and in VALUES.
+    "SELECT d.id, 5 NOT IN (30, CASE WHEN d.id = 1 THEN 1 WHEN d.id = d.low THEN 2 END) FROM d ORDER BY 1",
+    "SELECT d.id, d.high + 1 IN (6, 51, CASE WHEN d.id = 2 THEN 91 WHEN d.low > 0 THEN 2 END, 7) FROM d ORDER BY 1",
+    "SELECT d.id, (SELECT count(*) FROM s WHERE s.dept = d.id) IN (1, CASE WHEN d.id = 2 THEN 3 WHEN d.low > 0 THEN 2 END, d.low) FROM d ORDER BY 1",
+    "SELECT d.id FROM d WHERE (SELECT max(s.pay) FROM s WHERE s.dept = d.id) NOT IN (30, d.high, d.low) ORDER BY 1",
+    "SELECT d.id, x.v FROM d, LATERAL (VALUES (CASE WHEN d.low > 5 THEN CAST(d.low AS int) ELSE d.high END)) x (v) ORDER BY 1",
     // Rows of several values.
     "SELECT s.id FROM s WHERE (s.dept, s.pay) IN (SELECT d.id, d.low + 30 FROM d) ORDER BY 1",
     "SELECT s.id FROM s WHERE (s.dept, s.pay) NOT IN (SELECT d.id, d.low + 30 FROM d) ORDER BY 1",

@@ -391,6 +391,17 @@ pub(crate) fn has_query(expr: &Expr) -> bool {
     })
 }
 
+/// Whether an expression is the same in each row, and is so to see.
+pub(crate) fn is_constant(expr: &Expr) -> bool {
+    let varies = |part: &Expr| matches!(part, Expr::Column(_) | Expr::Row(_) | Expr::Case { .. });
+    !has_query(expr) && !holds(&mut expr.clone(), &varies)
+}
+
+/// Whether an expression has a CASE in it.
+pub(crate) fn has_case(expr: &Expr) -> bool {
+    holds(&mut expr.clone(), &|part| matches!(part, Expr::Case { .. }))
+}
+
 /// Whether an expression computes over a group.
 pub(super) fn has_aggregate(expr: &Expr) -> bool {
     holds(&mut expr.clone(), &|part| {

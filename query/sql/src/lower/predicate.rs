@@ -1,9 +1,6 @@
 //! Predicates: IS, IN, BETWEEN, LIKE, ANY and ALL.
 
-use sqlparser::{
-    ast::{self, Spanned},
-    tokenizer::Span,
-};
+use sqlparser::ast::{self, Spanned};
 
 use super::{Lowering, tuple};
 use crate::{
@@ -122,27 +119,6 @@ impl Lowering {
             }
             other => Err(self.refused_expr(other)),
         }
-    }
-
-    fn in_list(
-        &mut self,
-        expr: &ast::Expr,
-        list: &[ast::Expr],
-        is_negated: bool,
-    ) -> Result<Expr, SqlError> {
-        if let Some(row) = tuple::values(expr) {
-            return self.row_in_list(row, list, is_negated);
-        }
-        let expr = Box::new(self.compared(expr)?);
-        let list = self.list(list, Self::compared)?;
-        if list.is_empty() {
-            return Err(self.refuse("an empty IN list", Span::empty()));
-        }
-        Ok(Expr::InList {
-            expr,
-            list,
-            is_negated,
-        })
     }
 
     fn in_query(

@@ -10,14 +10,17 @@ use sqlparser::{
     tokenizer::Span,
 };
 
-use super::Lowering;
+use super::{
+    Lowering,
+    list::{any_of, negated},
+};
 use crate::{
     bind::expr::computes_over_rows,
     dialect,
     error::{SqlError, SqlErrorKind},
     ir::{
         Alias, BinaryOperator, Body, Expr, Ident, Literal, Position, Quantifier, Query, Relation,
-        Select, SelectItem, Test, UnaryOperator,
+        Select, SelectItem, Test,
     },
     limits::{self, CHAIN_LENGTH_MAX},
 };
@@ -26,7 +29,12 @@ use crate::{
 const ORDERED_VALUES_MAX: usize = 16;
 
 /// The relation of the query's rows. What the row names is looked for in it first.
-const RELATION: &str = "row of several values";
+pub(super) const RELATION: &str = "row of several values";
+
+/// What a value of it is called.
+pub(super) fn value_name(number: usize) -> String {
+    format!("value {number} of the row")
+}
 
 /// A comparison of each value of a row, in place of one with the row.
 type Compare = fn(&mut Lowering, &[ast::Expr], &[ast::Expr]) -> Result<Expr, SqlError>;
@@ -74,24 +82,14 @@ impl Lowering {
                 None => Err(this.refuse("a value in an IN list of rows", member.span())),
             })
         };
-        let mut equal = match list {
-            [_] => equal(self)?,
-            _ => self.again(equal)?,
-        };
-        let is_in = match (equal.pop(), equal.is_empty()) {
-            (Some(only), true) => only,
-            (Some(last), false) => {
-                equal.push(last);
-                binary(BinaryOperator::Or, equal)
-            }
-            (None, _) => return Err(self.refuse("an empty IN list", Span::empty())),
+        let is_in = match list {
+            [] => return Err(self.refuse("an empty IN list", Span::empty())),
+            [_] => any_of(equal(self)?),
+            _ => any_of(self.again(equal)?),
         };
         Ok(match is_negated {
             false => is_in,
-            true => Expr::Unary {
-                operator: UnaryOperator::Not,
-                expr: Box::new(is_in),
-            },
+            true => negated(is_in),
         })
     }
 
@@ -190,9 +188,7 @@ impl Lowering {
                     .with_hint("name the columns of the query"));
             }
         }
-        let names: Vec<String> = (1..=row.len())
-            .map(|number| format!("value {number} of the row"))
-            .collect();
+        let names: Vec<String> = (1..=row.len()).map(value_name).collect();
         let name = |text: &str| ast::Ident::with_quote(dialect::quote(self.dialect), text);
         let columns: Vec<ast::Expr> = names
             .iter()
@@ -320,12 +316,17 @@ impl Lowering {
     }
 }
 
-fn binary(operator: BinaryOperator, operands: Vec<Expr>) -> Expr {
+pub(super) fn binary(operator: BinaryOperator, operands: Vec<Expr>) -> Expr {
     Expr::Binary { operator, operands }
 }
 
 /// `SELECT item FROM rows WHERE filter`.
-fn selected(rows: Relation, item: Expr, filter: Option<Expr>, position: Position) -> Query {
+pub(super) fn selected(
+    rows: Relation,
+    item: Expr,
+    filter: Option<Expr>,
+    position: Position,
+) -> Query {
     let item = SelectItem::Expr {
         expr: item,
         alias: None,

@@ -1,12 +1,14 @@
-//! VALUES. The engine has no plan for a query in a row of it, so a row with one is a SELECT, and the rows are what they
-//! are one after the other: UNION ALL.
+//! VALUES. The engine has no plan for a query in a row of it, and takes the type of a CASE there from its first branch
+//! alone. So a row with one of these is a SELECT, and the rows are what they are one after the other: UNION ALL.
 
 use sqlparser::ast;
 
 use super::Lowering;
 use crate::{
+    bind::expr::has_case,
     error::{SqlError, SqlErrorKind},
     ir::{Body, Expr, Ident, Select, SelectItem, SetOperator},
+    limits::SET_OPERATIONS_MAX,
 };
 
 impl Lowering {
@@ -18,6 +20,8 @@ impl Lowering {
         } = values;
         self.absent(*explicit_row, "ROW in VALUES")?;
         self.absent(*value_keyword, "VALUE instead of VALUES")?;
+        // Of many rows a CASE with two types is refused by the engine.
+        let has_cases = rows.len() <= SET_OPERATIONS_MAX / 4;
         let rows = self.list(rows, |this, row| {
             let ast::Parens {
                 opening_token,
@@ -27,16 +31,17 @@ impl Lowering {
             this.at(opening_token.0.span);
             let count = this.query_count;
             let row = this.list(content, Self::expr)?;
-            Ok((row, this.query_count > count))
+            let is_select = this.query_count > count || has_cases && row.iter().any(has_case);
+            Ok((row, is_select))
         })?;
         let width = rows.first().map_or(0, |(row, _)| row.len());
         let mut parts: Vec<Body> = Vec::new();
-        for (row, has_query) in rows {
+        for (row, is_select) in rows {
             if width == 0 || row.len() != width {
                 return Err(self.uneven_rows());
             }
             match parts.last_mut() {
-                _ if has_query => parts.push(Self::row(row)),
+                _ if is_select => parts.push(Self::row(row)),
                 Some(Body::Values(rows)) => rows.push(row),
                 _ => parts.push(Body::Values(vec![row])),
             }
