@@ -641,7 +641,10 @@ impl Draw {
                 )
             }
             3 => format!("{} LIKE '%1%'", self.text(names, inner)),
-            4 => format!("{} IN (1, 777, 1003)", self.any(&names.numbers, "1")),
+            4 => {
+                let (key, other) = (self.any(&names.numbers, "1"), self.number(names, inner));
+                format!("{key} IN (1, 777, 1003, {other})")
+            }
             5 => format!("{} = {}", self.text(names, inner), self.text(names, 0)),
             6 => format!(
                 "({} AND {})",
