@@ -31,6 +31,8 @@ pub const EXPRESSION_DEPTH_MAX: usize = 128;
 pub const STACK_BYTES: usize = 32 * 1024 * 1024;
 /// Items of any list: IN, VALUES, select list, arguments.
 pub const LIST_LENGTH_MAX: usize = 10_000;
+/// Most expressions that are written again where what one means takes it more than once.
+pub const REPEATED_EXPRESSIONS_MAX: usize = 50_000;
 /// Set operations in one statement.
 pub const SET_OPERATIONS_MAX: usize = 64;
 /// Base tables and WITH references in one statement.

@@ -64,6 +64,12 @@ pub(crate) struct Lowering {
     query_count: usize,
     /// Whether some function so far changes its answer.
     is_volatile: bool,
+    /// Expressions so far, those that are written again each time.
+    expressions: usize,
+    /// How many of them are written again.
+    repeated: usize,
+    /// Inside how many that may be written again the lowering is.
+    repeating: usize,
     /// Levels of the expression at hand.
     depth: usize,
     /// The last place seen, for parts to which the parser gives none.

@@ -51,7 +51,12 @@ fn disagreement(message: &str) -> SqlError {
         .with_hint("nothing was run; report the statement's shape")
 }
 
+/// A text that is larger than the caller's may be, and fail by a limit that his did not.
 fn unreadable(error: &SqlError) -> SqlError {
+    if error.kind == SqlErrorKind::TooLarge {
+        return SqlError::new(error.kind, error.message.clone(), Position::default())
+            .with_hint("write a shorter list, or join a query in its place");
+    }
     disagreement(&format!(
         "the governed text cannot be read: {}",
         error.message

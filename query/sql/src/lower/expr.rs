@@ -9,7 +9,7 @@ use super::Lowering;
 use crate::{
     error::SqlError,
     ir::Expr,
-    limits::{self, EXPRESSION_DEPTH_MAX},
+    limits::{self, EXPRESSION_DEPTH_MAX, REPEATED_EXPRESSIONS_MAX},
 };
 
 impl Lowering {
@@ -23,10 +23,24 @@ impl Lowering {
                 self.here,
             ));
         }
+        self.expressions += 1;
+        if self.repeating > 0 {
+            self.repeat(1)?;
+        }
         self.grouped(expr)?;
         let lowered = self.any_expr(expr);
         self.depth -= 1;
         lowered
+    }
+
+    /// Counts expressions that are written again: what is repeated inside what is repeated grows fast.
+    pub(super) fn repeat(&mut self, expressions: usize) -> Result<(), SqlError> {
+        self.repeated = self.repeated.saturating_add(expressions);
+        if self.repeated > REPEATED_EXPRESSIONS_MAX {
+            let what = "expressions that comparisons of rows and IN lists take more than once";
+            return Err(limits::exceeded(what, REPEATED_EXPRESSIONS_MAX, self.here));
+        }
+        Ok(())
     }
 
     pub(super) fn boxed(&mut self, expr: &ast::Expr) -> Result<Box<Expr>, SqlError> {

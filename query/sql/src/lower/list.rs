@@ -38,18 +38,25 @@ impl Lowering {
             return Err(self.refuse("an empty IN list", Span::empty()));
         }
         let place = expr.span();
-        let was_volatile = std::mem::take(&mut self.is_volatile);
+        let (was_volatile, count) = (std::mem::take(&mut self.is_volatile), self.expressions);
         let expr = self.compared(expr)?;
+        let size = self.expressions - count;
         let is_one = self.is_volatile || has_query(&expr);
         self.is_volatile |= was_volatile;
         let list = self.list(list, Self::compared)?;
         let (constants, others): (Vec<Expr>, Vec<Expr>) = list.into_iter().partition(is_constant);
-        if others.len() >= CHAIN_LENGTH_MAX {
+        if others.len() > CHAIN_LENGTH_MAX {
             let what = "values of an IN list that are no constants";
             return Err(limits::exceeded(what, CHAIN_LENGTH_MAX, self.here));
         }
         let is_once = others.is_empty() || others.len() == 1 && constants.is_empty();
-        if !is_one || is_once {
+        if is_once {
+            return Ok(member(expr, constants, others, is_negated));
+        }
+        if !is_one {
+            let again = size.saturating_mul(others.len());
+            self.repeat(again)?;
+            self.expressions = self.expressions.saturating_add(again);
             return Ok(member(expr, constants, others, is_negated));
         }
         if [&expr].into_iter().chain(&others).any(computes_over_rows) {
@@ -108,11 +115,27 @@ fn member(expr: Expr, constants: Vec<Expr>, others: Vec<Expr>, is_negated: bool)
     }
 }
 
+/// Most alternatives side by side; more stand in parentheses, as many operators may.
+const ALTERNATIVES: usize = 64;
+
 /// One of these or more; there is one at least.
 pub(super) fn any_of(mut parts: Vec<Expr>) -> Expr {
-    match parts.len() {
-        1 => parts.remove(0),
-        _ => binary(BinaryOperator::Or, parts),
+    if parts.len() == 1 {
+        return parts.remove(0);
+    }
+    let mut rest = parts.into_iter();
+    let mut groups = Vec::new();
+    loop {
+        let mut group: Vec<Expr> = rest.by_ref().take(ALTERNATIVES).collect();
+        match group.len() {
+            0 => break,
+            1 => groups.append(&mut group),
+            _ => groups.push(binary(BinaryOperator::Or, group)),
+        }
+    }
+    match groups.len() {
+        1 => groups.remove(0),
+        _ => binary(BinaryOperator::Or, groups),
     }
 }
 

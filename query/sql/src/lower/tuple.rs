@@ -299,7 +299,9 @@ impl Lowering {
         lower: impl FnOnce(&mut Self) -> Result<T, SqlError>,
     ) -> Result<T, SqlError> {
         let (was_volatile, count) = (std::mem::take(&mut self.is_volatile), self.query_count);
+        self.repeating += 1;
         let lowered = lower(self)?;
+        self.repeating -= 1;
         if self.is_volatile || self.query_count > count {
             let what = "a query or a volatile function in a row that is compared more than once";
             return Err(self

@@ -45,6 +45,13 @@ fn large_but_allowed() {
             n(" join customers using (id)", 1)
         ),
         format!("select {}1{}", n("(select ", 18), n(")", 18)),
+        format!(
+            "select 1 from purchases where (id, amount) in ((1, 2){})",
+            n(", (3, 4)", 1_999)
+        ),
+        format!("select id in (1{}) from purchases", n(", amount", 2_000)),
+        format!("select {} from purchases", nested_rows(10, "<")),
+        format!("select {} from purchases", nested_rows(20, "=")),
     ];
     for sql in cases {
         let head: String = sql.chars().take(60).collect();
@@ -52,11 +59,58 @@ fn large_but_allowed() {
     }
 }
 
+/// Comparisons of rows in comparisons of rows.
+fn nested_rows(depth: usize, operator: &str) -> String {
+    (0..depth).fold("id".to_owned(), |inner, _| {
+        format!("(({inner}, 1) {operator} (id, 2))")
+    })
+}
+
 /// Statements, and the limit that each exceeds.
 fn oversized() -> Vec<(String, &'static str)> {
     let n = |text: &str, times: usize| text.repeat(times);
     vec![
         (format!("select 1 -- {}", n("x", 300_000)), "bytes"),
+        (
+            format!("select {} from purchases", nested_rows(22, "<")),
+            "take more than once",
+        ),
+        (
+            format!(
+                "select {} from purchases",
+                (0..8).fold("id".to_owned(), |inner, _| {
+                    format!("({inner} in (1{}))", n(", amount", 20))
+                })
+            ),
+            "take more than once",
+        ),
+        (
+            format!(
+                "select {}1 in (1{}) from purchases",
+                n("id + ", 400),
+                n(", amount", 1_000)
+            ),
+            "take more than once",
+        ),
+        (
+            format!(
+                "select {}1 in (1{}) from purchases",
+                n("id + ", 400),
+                n(", amount", 10)
+            ),
+            "operators in one expression",
+        ),
+        (
+            format!(
+                "select (id, amount) in ((1, 2){}) from purchases",
+                n(", (3, 4)", 2_000)
+            ),
+            "rows in an IN list",
+        ),
+        (
+            format!("select id in (1{}) from purchases", n(", amount", 2_001)),
+            "no constants",
+        ),
         (
             format!("select {}1", n("1+", 60_000)),
             "operators in one expression",
