@@ -374,27 +374,30 @@ fn case_parts<'a>(
 /// Whether an expression means the same wherever it is written: it has no query and no function
 /// that changes its answer.
 pub(super) fn is_repeatable(expr: &Expr) -> bool {
-    let is_volatile = |part: &Expr| matches!(part, Expr::Call(call) if call.function.is_volatile);
-    !has_query(expr) && !holds(&mut expr.clone(), &is_volatile)
+    !holds(&mut expr.clone(), &|part| match part {
+        Expr::Call(call) => call.function.is_volatile,
+        part => is_query(part),
+    })
 }
 
 /// Whether an expression has a query in it.
 pub(crate) fn has_query(expr: &Expr) -> bool {
-    holds(&mut expr.clone(), &|part| {
-        matches!(
-            part,
-            Expr::Subquery(_)
-                | Expr::Exists { .. }
-                | Expr::InQuery { .. }
-                | Expr::Quantified { .. }
-        )
-    })
+    holds(&mut expr.clone(), &is_query)
+}
+
+fn is_query(part: &Expr) -> bool {
+    matches!(
+        part,
+        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InQuery { .. } | Expr::Quantified { .. }
+    )
 }
 
 /// Whether an expression is the same in each row, and is so to see.
 pub(crate) fn is_constant(expr: &Expr) -> bool {
-    let varies = |part: &Expr| matches!(part, Expr::Column(_) | Expr::Row(_) | Expr::Case { .. });
-    !has_query(expr) && !holds(&mut expr.clone(), &varies)
+    !holds(&mut expr.clone(), &|part| match part {
+        Expr::Column(_) | Expr::Row(_) | Expr::Case { .. } => true,
+        part => is_query(part),
+    })
 }
 
 /// Whether an expression has a CASE in it.

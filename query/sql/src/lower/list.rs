@@ -2,8 +2,8 @@
 //!
 //! What is compared with is a constant, or it is compared by itself, as PostgreSQL does it. DataFusion 55.2 takes for a
 //! constant what is one value over no rows, and a CASE with two conditions is NULL there: `5 IN (30, CASE ..)` was NULL
-//! whatever the CASE came to (`try_evaluate_constant_list` of its in_list.rs). It would be so of a masked column that is
-//! a CASE, which nobody sees in the text: so no list has a column.
+//! whatever the CASE came to (`try_evaluate_constant_list` of its in_list.rs). It would be so of a column of a query in
+//! FROM that is a CASE there, which the list does not show: so no list has a column.
 
 use sqlparser::{
     ast::{self, Spanned as _},
@@ -12,15 +12,12 @@ use sqlparser::{
 
 use super::{
     Lowering,
-    tuple::{self, RELATION, binary, selected, value_name},
+    tuple::{self, RELATION, binary, rows_of, selected, value_name},
 };
 use crate::{
     bind::expr::{computes_over_rows, has_query, is_constant},
     error::SqlError,
-    ir::{
-        Alias, BinaryOperator, Body, Expr, Ident, Query, Relation, Select, SelectItem,
-        UnaryOperator,
-    },
+    ir::{BinaryOperator, Body, Expr, Ident, Query, Select, SelectItem, UnaryOperator},
     limits::{self, CHAIN_LENGTH_MAX},
 };
 
@@ -75,18 +72,9 @@ impl Lowering {
             Body::Select(Box::new(Select::of(vec![item], Vec::new()))),
             self.here,
         );
-        let relation = Ident::quoted(RELATION);
-        let value = Expr::Column(vec![relation.clone(), name]);
-        let rows = Relation::Derived {
-            is_lateral: false,
-            query: Box::new(one),
-            alias: Some(Alias {
-                name: relation,
-                columns: Vec::new(),
-            }),
-        };
+        let value = Expr::Column(vec![Ident::quoted(RELATION), name]);
         let compared = member(value, constants, others, is_negated);
-        let query = selected(rows, compared, None, self.here);
+        let query = selected(rows_of(one, Vec::new()), compared, None, self.here);
         Ok(Expr::Subquery(Box::new(query)))
     }
 }

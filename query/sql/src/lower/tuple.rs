@@ -180,8 +180,7 @@ impl Lowering {
         let compare = self.compare(op, place)?;
         let rows = self.query(query)?;
         match width(&rows.body) {
-            Some(width) if width == row.len() => {}
-            Some(width) => return Err(self.uneven(row.len(), width)),
+            Some(width) => self.even(row.len(), width)?,
             None => {
                 return Err(self
                     .refuse("a row of several values beside a query of `*`", place)
@@ -203,16 +202,8 @@ impl Lowering {
                 .with_hint("compute it in a query in FROM, and name its column here"));
         }
         self.is_volatile = was_volatile;
-        let alias = Alias {
-            name: Ident::quoted(RELATION),
-            columns: names.iter().map(Ident::quoted).collect(),
-        };
-        let rows = Relation::Derived {
-            is_lateral: false,
-            query: Box::new(rows),
-            alias: Some(alias),
-        };
-        Ok((rows, compared))
+        let columns = names.iter().map(Ident::quoted).collect();
+        Ok((rows_of(rows, columns), compared))
     }
 
     /// What a comparison of rows compares of their values.
@@ -250,9 +241,7 @@ impl Lowering {
         op: &ast::BinaryOperator,
         right: &[ast::Expr],
     ) -> Result<Vec<Expr>, SqlError> {
-        if left.len() != right.len() {
-            return Err(self.uneven(left.len(), right.len()));
-        }
+        self.even(left.len(), right.len())?;
         let pairs = left.iter().zip(right);
         pairs
             .map(|(left, right)| self.binary(left, op, right))
@@ -266,9 +255,7 @@ impl Lowering {
         (differs, last): (&ast::BinaryOperator, &ast::BinaryOperator),
         right: &[ast::Expr],
     ) -> Result<Expr, SqlError> {
-        if left.len() != right.len() {
-            return Err(self.uneven(left.len(), right.len()));
-        }
+        self.even(left.len(), right.len())?;
         if left.len() > ORDERED_VALUES_MAX {
             let what = "values of a row that is sorted before or behind another";
             return Err(limits::exceeded(what, ORDERED_VALUES_MAX, self.here));
@@ -312,14 +299,30 @@ impl Lowering {
         Ok(lowered)
     }
 
-    fn uneven(&self, left: usize, right: usize) -> SqlError {
+    /// Refuses rows of different numbers of values.
+    fn even(&self, left: usize, right: usize) -> Result<(), SqlError> {
+        if left == right {
+            return Ok(());
+        }
         let message = format!("rows of {left} and of {right} values cannot be compared");
-        SqlError::new(SqlErrorKind::Invalid, message, self.here)
+        Err(SqlError::new(SqlErrorKind::Invalid, message, self.here))
     }
 }
 
 pub(super) fn binary(operator: BinaryOperator, operands: Vec<Expr>) -> Expr {
     Expr::Binary { operator, operands }
+}
+
+/// The rows of a query, its first columns called so.
+pub(super) fn rows_of(query: Query, columns: Vec<Ident>) -> Relation {
+    Relation::Derived {
+        is_lateral: false,
+        query: Box::new(query),
+        alias: Some(Alias {
+            name: Ident::quoted(RELATION),
+            columns,
+        }),
+    }
 }
 
 /// `SELECT item FROM rows WHERE filter`.
